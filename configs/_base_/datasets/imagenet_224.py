@@ -1,0 +1,68 @@
+# ImageNet-1k as the authors augment and evaluate it.
+bgr_mean = [103.53, 116.28, 123.675]
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bilinear'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    # torchvision's: magnitude 7 of 31 bins is weaker than 7 of mmpretrain's 10
+    dict(type='NumpyToPIL', to_rgb=True),
+    dict(type='torchvision/RandAugment', num_ops=2, magnitude=7, interpolation='bilinear'),
+    dict(type='PILToNumpy', to_bgr=True),
+    # erased to 0 after normalization, which is the mean before it
+    dict(
+        type='RandomErasing',
+        erase_prob=0.25,
+        mode='const',
+        min_area_ratio=0.02,
+        max_area_ratio=0.33,
+        aspect_range=(0.3, 3.3),
+        fill_color=bgr_mean,
+    ),
+    dict(type='PackInputs'),
+]
+
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=224, edge='short', backend='pillow', interpolation='bilinear'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=256,  # on 8 GPUs; the authors had 4 with 512
+    num_workers=8,
+    dataset=dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=train_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    drop_last=True,
+    pin_memory=True,
+    persistent_workers=True,
+)
+
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    dataset=dict(type='ImageNet', data_root='data/imagenet', split='val', pipeline=test_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    pin_memory=True,
+    persistent_workers=True,
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_evaluator = val_evaluator
+
+# tools/test.py --tta: mean over the image and its mirror image
+tta_model = dict(type='AverageClsScoreTTA')
+tta_pipeline = [
+    *test_pipeline[:-1],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)],
+            [dict(type='PackInputs')],
+        ],
+    ),
+]

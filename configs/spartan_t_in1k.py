@@ -1,0 +1,6 @@
+_base_ = [
+    '_base_/models/spartan_t_cls.py',
+    '_base_/datasets/imagenet_224.py',
+    '_base_/schedules/imagenet_300e.py',
+    '_base_/classification_runtime.py',
+]

@@ -1,0 +1,31 @@
+"""Where the configs of this package are, in a checkout and in an installed wheel."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def config_path(name: str) -> str:
+    """Path of a config of this package, to inherit from or to load.
+
+    mmengine's ``package::name`` knows only OpenMMLab's own packages; this is the way to those of this one::
+
+        _base_ = __import__('mmspartan').config_path('spartan_t_in1k')          # in a config
+        cfg = Config.fromfile(mmspartan.config_path('spartan_t_in1k'))          # in Python
+
+    Args:
+        name (str): The config's path below ``configs/``, with or without ``.py``.
+
+    Returns:
+        str: An absolute path.
+
+    Raises:
+        FileNotFoundError: If there is no such config; lists those there are.
+    """
+    # .mim is part of an installed package, beside the package are the configs of a checkout
+    root = next(path for path in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs') if path.is_dir())
+    path = root / name if name.endswith('.py') else root / f'{name}.py'
+    if not path.is_file():
+        known = ', '.join(sorted(path.stem for path in root.glob('*.py')))
+        raise FileNotFoundError(f'mmspartan has no config {name!r}; it has {known}')
+    return str(path.resolve())

@@ -1,0 +1,104 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: their common arguments, and runs on machines without a GPU."""
+
+import argparse
+import os
+import pickle
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments that OpenMMLab's training and test scripts have in common."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; work_dirs/<config name> by default')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that override the config: key=value, key="[a,b]" or key=a,b for lists',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and merge the common arguments into it."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if cfg.get('default_scope') == 'mmpretrain':
+        # mmpretrain's own scripts set this too: its data preprocessor takes stacked batches
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if cfg.get(loader) is not None:
+                cfg[loader].setdefault('collate_fn', dict(type='default_collate'))
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner; without a GPU, for processes that talk by gloo and in full precision."""
+    if get_device() == 'cpu':
+        _adapt_to_cpu(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _adapt_to_cpu(cfg: Config) -> None:
+    optim_wrapper = cfg.get('optim_wrapper') or {}
+    if optim_wrapper.get('type') == 'AmpOptimWrapper':
+        warnings.warn('no GPU: training in full precision instead of AMP', stacklevel=2)
+        optim_wrapper.type = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            optim_wrapper.pop(key, None)
+    if cfg.launcher == 'pytorch':
+        # mmengine would call torch.cuda.set_device, and hand a device to DistributedDataParallel; neither once these
+        # are set
+        torch.distributed.init_process_group('gloo')
+        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
+        cfg.model_wrapper_cfg.update(device_ids=None)
+    elif cfg.launcher != 'none':
+        raise SystemExit(f'--launcher {cfg.launcher} needs GPUs; without them use --launcher pytorch, as dist_train.sh')
+
+
+def latest_checkpoint(work_dir: str | Path) -> str | None:
+    """The checkpoint to resume from, or None if training has to start anew.
+
+    That is what mmengine noted in ``last_checkpoint``; should the run have been killed while it wrote that note, the
+    checkpoint of the highest epoch or iteration.
+    """
+    noted = find_latest_checkpoint(str(work_dir))
+    if noted and Path(noted).exists():
+        return noted
+    found = [path for path in Path(work_dir).glob('*.pth') if re.fullmatch(r'(epoch|iter)_\d+', path.stem)]
+    return str(max(found, key=lambda path: int(path.stem.split('_')[1]))) if found else None
+
+
+@contextmanager
+def explain_refused_checkpoint(path: str | None) -> Iterator[None]:
+    """End with one clear line where ``torch.load`` refuses ``path`` for what it holds besides weights."""
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        found = re.search(r'(GLOBAL|getattr\()\s*\S+', str(error))
+        sys.exit(
+            f'{path}: refused. It is not a checkpoint of weights alone: unpickling it would run code '
+            f'({found.group().strip() if found else str(error).splitlines()[0]}). If you trust its source, save its '
+            'state dict alone, with torch.save or as safetensors, and load that.'
+        )

@@ -1,0 +1,3 @@
+from .backbones import SpaRTAN
+
+__all__ = ['SpaRTAN']

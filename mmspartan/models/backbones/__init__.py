@@ -1,0 +1,3 @@
+from .spartan import SpaRTAN
+
+__all__ = ['SpaRTAN']

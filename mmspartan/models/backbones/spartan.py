@@ -1,0 +1,230 @@
+"""SpaRTAN (Pay et al., IJCNN 2025), a light CNN backbone. Authors' code: github.com/henry-pay/SpaRTAN (Apache-2.0).
+
+Where the paper's text and the authors' implementation differ, the default is the implementation, which produced the
+published accuracies and weights:
+
+* The stem's activation is GELU; the paper's Table VI reports SiLU for all patch embeddings (``stem_act_cfg``).
+* "LayerNorm" before the mixers is GroupNorm with one group: statistics over channels and positions (``norm_cfg``).
+* The last block's drop path rate is below ``drop_path_rate``: block k of n has ``drop_path_rate * k / n``.
+
+Departs from the implementation in no value: the rewritings in ``layers`` are exact.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule, ModuleList, Sequential
+from mmengine.registry import MODELS
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import Tensor, nn
+
+from ..layers import ConvNormAct, recompute
+
+# Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
+ARCHS = {
+    'xt': dict(channels=(32, 64, 96, 192), depths=(3, 3, 10, 2), expand_ratios=(4, 4, 2, 2)),
+    't': dict(channels=(32, 64, 128, 256), depths=(3, 3, 12, 2), expand_ratios=(4, 4, 2, 2)),
+}
+
+# Table VIII. Which stages have depthwise instead of full convolutions.
+CONV_TYPES = {
+    'full': (False, False, False, False),
+    'depthwise': (True, True, True, True),
+    'hybrid': (False, False, True, True),
+}
+
+
+class SpaRTANBlock(BaseModule):
+    """``Y = X + SMixer(Norm(X)); Z = Y + CMixer(Norm(Y))`` (Eq. 1 and 2) with LayerScale and stochastic depth.
+
+    Shape: ``(B, channels, H, W)`` to the same.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        expand_ratio: int,
+        depthwise: bool,
+        drop_path_rate: float,
+        layer_scale_init_value: float,
+        smixer: dict,
+        cmixer: dict,
+        norm_cfg: dict,
+        conv_norm_cfg: dict,
+        act_cfg: dict,
+    ):
+        super().__init__()
+        conv = dict(depthwise=depthwise, norm_cfg=conv_norm_cfg, act_cfg=act_cfg)
+        self.norm1 = build_norm_layer(norm_cfg, channels)[1]
+        self.smixer = MODELS.build(dict(channels=channels, **conv, **smixer))
+        # three dimensions, as in the authors' weights: with one, weight decay would pass them over (flat_decay_mult)
+        self.scale1 = nn.Parameter(torch.full((channels, 1, 1), layer_scale_init_value))
+        self.norm2 = build_norm_layer(norm_cfg, channels)[1]
+        self.cmixer = MODELS.build(dict(channels=channels, expand_ratio=expand_ratio, **conv, **cmixer))
+        self.scale2 = nn.Parameter(torch.full((channels, 1, 1), layer_scale_init_value))
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.scale1 * self.smixer(self.norm1(x)))
+        return x + self.drop_path(self.scale2 * self.cmixer(self.norm2(x)))
+
+
+@MODELS.register_module()
+class SpaRTAN(BaseModule):
+    """SpaRTAN backbone (paper Sec. III, Table I).
+
+    Args:
+        arch (str | dict): ``'xt'``, ``'t'`` (Table I), or a dict with ``channels`` (multiples of 8), ``depths`` and
+            ``expand_ratios``, four numbers each.
+        in_channels (int): Channels of the image. Defaults to 3.
+        out_indices (int | Sequence[int]): Stages whose output is returned, 0 to 3 (strides 4, 8, 16, 32) or counted
+            from the end. Defaults to -1, the last one, which a classifier needs.
+        frozen_stages (int): This many stages, the stem being part of the first, get no gradient and keep their batch
+            statistics. Defaults to 0; -1 means the same.
+        norm_eval (bool): Keep all BatchNorm layers in evaluation mode while training. Defaults to False.
+        drop_path_rate (float): Stochastic depth, in [0, 1); block k of n is dropped with ``drop_path_rate * k / n``.
+            Defaults to 0; the published models were trained with 0.1.
+        layer_scale_init_value (float): Start of LayerScale. Defaults to 1e-5.
+        smixer (dict): Spatial mixer: ``SMixer``, with ``kernel_size=5`` for Table V, or ``ConvSMixer`` (Table IV).
+        cmixer (dict): Channel mixer: ``CMixer``, or ``MLPCMixer``, with ``se=True`` or without (Table IV).
+        conv_type (str): ``'hybrid'``, ``'full'`` or ``'depthwise'`` (Table VIII).
+        stem_act_cfg, downsample_act_cfg, act_cfg (dict): Activation in the stem, in the later patch embeddings and in
+            the blocks (Table VI). Default to GELU, SiLU, GELU.
+        norm_cfg (dict): Normalization before the mixers (Table VII). Defaults to GroupNorm with one group.
+        conv_norm_cfg (dict): Normalization after convolutions (Table VII). Defaults to BatchNorm; ``ChannelLN`` is
+            the LayerNorm over channels to compare with, ``SyncBN`` serves small batches on many GPUs.
+        with_cp (bool): Recompute each block in the backward pass, to save memory. Defaults to False.
+        init_cfg (dict | Sequence[dict]): Initialization. Defaults to ``GroupedFanOut``, the authors'; for weights from
+            a file ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
+
+    Shape: ``(B, in_channels, H, W)`` to a tuple of ``(B, channels[i], H / 2**(i + 2), W / 2**(i + 2))`` for i in
+    ``out_indices``, each division rounded up in the stem (3x3) and down after it (2x2).
+
+    Raises:
+        ValueError: If an argument is out of its range, or a side of the image does not survive the five halvings.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 't',
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = -1,
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float = 1e-5,
+        smixer: dict = dict(type='SMixer'),
+        cmixer: dict = dict(type='CMixer'),
+        conv_type: str = 'hybrid',
+        stem_act_cfg: dict = dict(type='GELU'),
+        downsample_act_cfg: dict = dict(type='SiLU'),
+        act_cfg: dict = dict(type='GELU'),
+        norm_cfg: dict = dict(type='GN', num_groups=1, eps=1e-6),
+        conv_norm_cfg: dict = dict(type='BN', eps=1e-6),
+        with_cp: bool = False,
+        init_cfg: dict | Sequence[dict] = dict(type='GroupedFanOut'),
+    ):
+        super().__init__(init_cfg)
+        channels, depths, expand_ratios = _check_arch(arch)
+        self.out_indices = _check_out_indices(out_indices)
+        if not -1 <= frozen_stages <= 4:
+            raise ValueError(f'SpaRTAN: frozen_stages must be in -1..4, got {frozen_stages!r}')
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'SpaRTAN: drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
+        if conv_type not in CONV_TYPES:
+            raise ValueError(f'SpaRTAN: conv_type must be one of {list(CONV_TYPES)}, got {conv_type!r}')
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+
+        width = channels[0]
+        stem = nn.Sequential(
+            ConvNormAct(
+                nn.Conv2d(in_channels, width // 2, 3, stride=2, padding=1, bias=False), conv_norm_cfg, stem_act_cfg
+            ),
+            ConvNormAct(nn.Conv2d(width // 2, width, 3, stride=2, padding=1, bias=False), conv_norm_cfg, stem_act_cfg),
+        )
+        downsamplings = [
+            ConvNormAct(nn.Conv2d(c_in, c_out, 2, stride=2, bias=False), conv_norm_cfg, downsample_act_cfg)
+            for c_in, c_out in pairwise(channels)
+        ]
+        self.patch_embeds = ModuleList([stem, *downsamplings])
+
+        rates = iter(drop_path_rate * k / sum(depths) for k in range(sum(depths)))
+        self.stages = ModuleList(
+            Sequential(
+                *(
+                    SpaRTANBlock(
+                        width,
+                        expand_ratio,
+                        depthwise,
+                        next(rates),
+                        layer_scale_init_value,
+                        smixer,
+                        cmixer,
+                        norm_cfg,
+                        conv_norm_cfg,
+                        act_cfg,
+                    )
+                    for _ in range(depth)
+                )
+            )
+            for width, depth, expand_ratio, depthwise in zip(channels, depths, expand_ratios, CONV_TYPES[conv_type])
+        )
+        self._freeze_stages()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if min(x.shape[-2:]) < 29:  # 29 -> 15 -> 8 -> 4 -> 2 -> 1
+            raise ValueError(f'SpaRTAN: the sides of an image must be at least 29, got {tuple(x.shape[-2:])}')
+        outs = []
+        for i, (patch_embed, blocks) in enumerate(zip(self.patch_embeds, self.stages)):
+            x = patch_embed(x)
+            for block in blocks:
+                x = recompute(block, x) if self.with_cp and self.training else block(x)
+            if i in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> 'SpaRTAN':
+        super().train(mode)
+        for i in range(self.frozen_stages):
+            self.patch_embeds[i].eval()
+            self.stages[i].eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _freeze_stages(self) -> None:
+        for i in range(self.frozen_stages):
+            self.patch_embeds[i].requires_grad_(False)
+            self.stages[i].requires_grad_(False)
+        self.train(self.training)
+
+
+def _check_arch(arch: str | dict[str, Any]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(f'SpaRTAN: arch must be one of {list(ARCHS)} or a dict, got {arch!r}')
+        arch = ARCHS[arch]
+    keys = ('channels', 'depths', 'expand_ratios')
+    if set(arch) != set(keys):
+        raise ValueError(f'SpaRTAN: arch must have the keys {keys}, got {tuple(arch)}')
+    for key in keys:
+        if len(arch[key]) != 4 or any(n < 1 for n in arch[key]):
+            raise ValueError(f'SpaRTAN: arch[{key!r}] must be four positive numbers, one a stage, got {arch[key]}')
+    if any(c % 8 for c in arch['channels']):
+        raise ValueError(f"SpaRTAN: arch['channels'] must be multiples of 8, got {arch['channels']}")
+    return tuple(arch[key] for key in keys)
+
+
+def _check_out_indices(out_indices: int | Sequence[int]) -> list[int]:
+    indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+    if not indices or any(not -4 <= i <= 3 for i in indices):
+        raise ValueError(f'SpaRTAN: out_indices must be in 0..3, or -4..-1 from the end, got {out_indices!r}')
+    return sorted({i % 4 for i in indices})

@@ -1,0 +1,71 @@
+"""Convolutions of SpaRTAN: conv-norm-act (paper Sec. III-D) and the modulated convolution of the CMixer (Eq. 9)."""
+
+import torch
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
+
+# LayerNorm over the channels of each position, which Table VII compares with BatchNorm. mmpretrain has one too (LN2d),
+# but a detection project may not have mmpretrain.
+MODELS.register_module('ChannelLN', module=LayerNorm2d)
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution, normalization, activation; the last two only where a config is given.
+
+    Args:
+        conv (nn.Conv2d): The convolution.
+        norm_cfg (dict, optional): Normalization as mmcv's ``build_norm_layer`` takes it.
+        act_cfg (dict, optional): Activation as mmcv's ``build_activation_layer`` takes it.
+    """
+
+    def __init__(self, conv: nn.Conv2d, norm_cfg: dict | None, act_cfg: dict | None):
+        super().__init__()
+        self.conv = conv
+        if norm_cfg is not None:
+            self.norm = build_norm_layer(norm_cfg, conv.out_channels)[1]
+        if act_cfg is not None:
+            self.act = build_activation_layer(act_cfg)
+
+
+class ModulatedConv2d(nn.Conv2d):
+    """Bias-free convolution of channel pairs that a learnt complex weight has turned and scaled (paper Eq. 9).
+
+    Channels ``(2k, 2k + 1)`` are the real and the imaginary part of one wave; they are multiplied by ``a_k + i b_k``
+    and then convolved. The authors build a complex64 tensor of the size of the activations. Both steps are linear, so
+    here none is needed: where a group of the convolution holds whole pairs, the complex weights go into the
+    convolution's weights; elsewhere (depthwise kernels) the pairs are combined by two real multiply-adds.
+
+    Args:
+        channels (int): Input and output channels; even.
+        groups (int): Groups of the convolution.
+
+    Shape: ``(B, channels, H, W)`` to the same.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, groups: int):
+        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=groups, bias=False)
+        self.complex_weight = nn.Parameter(torch.randn(channels // 2, 2))  # (a_k, b_k)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.shape[1] % 2 == 0:
+            return self._conv_forward(x, self.modulated_weight(), None)
+        return super().forward(self.modulate(x))
+
+    def modulate(self, x: Tensor) -> Tensor:
+        """Multiply each pair of channels of ``x`` ``(B, C, H, W)`` by its complex weight."""
+        a, b = self.complex_weight.to(x.dtype).unbind(1)
+        a = torch.stack([a, a], 1).view(-1, 1, 1)
+        b = torch.stack([-b, b], 1).view(-1, 1, 1)
+        # flip keeps the memory format, where stacking new real and imaginary parts would lose channels_last
+        swapped = x.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
+        return torch.addcmul(x * a, swapped, b)
+
+    def modulated_weight(self) -> Tensor:
+        """The kernel ``(C, C / groups, k, k)`` that applies complex weights and convolution at once."""
+        groups, pairs = self.groups, self.weight.shape[1] // 2
+        weight = self.weight.unflatten(0, (groups, -1)).unflatten(2, (pairs, 2))  # (groups, out, pairs, 2, k, k)
+        a, b = self.complex_weight.view(groups, 1, pairs, 2, 1, 1).unbind(3)
+        real, imag = weight.unbind(3)
+        return torch.stack([a * real + b * imag, a * imag - b * real], 3).flatten(2, 3).flatten(0, 1)

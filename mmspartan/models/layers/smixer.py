@@ -1,0 +1,76 @@
+"""Spatial mixers: SMixer (paper Sec. III-B, Eq. 3-6) and the plain convolution it is compared with (Table IV).
+
+Departs from the paper's text where the authors' implementation does: the first of the two stacked 3x3 convolutions of
+the low-frequency branch has neither normalization nor activation.
+"""
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
+
+from .conv import ConvNormAct
+
+
+@MODELS.register_module()
+class SMixer(BaseModule):
+    """Two branches of different dilation over decomposed features, recalibrated and projected.
+
+    Args:
+        channels (int): Channels C in and out; a multiple of 8.
+        depthwise (bool): Depthwise instead of full convolutions in the branches (Table VIII).
+        kernel_size (int): Kernel of the low-frequency branch (Table V): 3 for two stacked 3x3, 5 for one 5x5,
+            both with dilation 2 and the same receptive field. Defaults to 3.
+        norm_cfg, act_cfg (dict): Normalization and activation after the convolutions.
+
+    Shape: ``(B, C, H, W)`` to the same.
+
+    Raises:
+        ValueError: If ``kernel_size`` is neither 3 nor 5.
+    """
+
+    def __init__(self, channels: int, depthwise: bool, norm_cfg: dict, act_cfg: dict, kernel_size: int = 3):
+        super().__init__()
+        if kernel_size not in (3, 5):
+            raise ValueError(f'SMixer: kernel_size must be 3 (two stacked 3x3) or 5 (one 5x5), got {kernel_size!r}')
+        width = channels // 2
+
+        def conv(kernel_size: int, dilation: int) -> nn.Conv2d:
+            return nn.Conv2d(
+                width,
+                width,
+                kernel_size,
+                padding=dilation * (kernel_size // 2),
+                dilation=dilation,
+                groups=width if depthwise else 1,
+                bias=False,
+            )
+
+        self.proj_in = nn.Conv2d(channels, width, 1)
+        self.gamma = nn.Parameter(torch.full((width, 1, 1), 1e-5))
+        self.high_conv = ConvNormAct(conv(3, 1), norm_cfg, act_cfg)
+        self.low_conv = ConvNormAct(conv(kernel_size, 2), norm_cfg, act_cfg)
+        if kernel_size == 3:
+            self.low_conv = nn.Sequential(conv(3, 2), self.low_conv)
+        self.high_se = SqueezeExcitation(width, width // 4)
+        self.low_se = SqueezeExcitation(width, width // 4)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj_in(x)
+        x = x + self.gamma * (x - x.mean((2, 3), keepdim=True))  # feature decomposition, Eq. 3
+        high, low = self.high_conv(x), self.low_conv(x)
+        return self.proj_out(torch.cat([self.high_se(high), self.low_se(low)], dim=1))  # Eq. 6
+
+
+@MODELS.register_module()
+class ConvSMixer(ConvNormAct):
+    """The baseline of Table IV: a 3x3 convolution with normalization and activation in place of the SMixer.
+
+    Takes the arguments of :class:`SMixer` but ``kernel_size``.
+    """
+
+    def __init__(self, channels: int, depthwise: bool, norm_cfg: dict, act_cfg: dict):
+        groups = channels if depthwise else 1
+        super().__init__(nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False), norm_cfg, act_cfg)

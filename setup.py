@@ -1,0 +1,63 @@
+"""Package with its configs and tools inside as ``mmspartan/.mim``, the OpenMMLab way.
+
+An editable installation gets links there instead of copies.
+"""
+
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+MIM = ('configs', 'tools')
+
+
+class BuildWithMim(build_py):
+    def run(self):
+        super().run()
+        mim = (ROOT if self.editable_mode else Path(self.build_lib)) / 'mmspartan' / '.mim'
+        mim.mkdir(parents=True, exist_ok=True)
+        for name in MIM:
+            target = mim / name
+            if target.is_symlink():
+                target.unlink()
+            elif target.is_dir():
+                shutil.rmtree(target)
+            if self.editable_mode:
+                target.symlink_to(Path('..', '..', name))
+            else:
+                shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
+
+
+def read_version() -> str:
+    variables = {}
+    exec((ROOT / 'mmspartan' / 'version.py').read_text(), variables)
+    return variables['__version__']
+
+
+setup(
+    name='mmspartan',
+    version=read_version(),
+    description='SpaRTAN backbone for OpenMMLab: MMPretrain and MMDetection',
+    long_description=(ROOT / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mmspartan', 'mmspartan.*']),
+    cmdclass={'build_py': BuildWithMim},
+    python_requires='>=3.10',
+    # The ranges that the code is written for; the versions it is tested with are in requirements/frozen.txt.
+    install_requires=[
+        'torch>=2.1',
+        'torchvision>=0.16',
+        'mmengine>=0.10,<1.0',
+        'mmcv>=2.0.0,<2.2.0',  # mmdet 3.3 refuses 2.2
+        'numpy',
+        'setuptools<81',  # mmengine looks packages up by pkg_resources
+    ],
+    extras_require={
+        'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn'],
+        'detection': ['mmdet>=3.0,<4.0', 'pycocotools'],
+    },
+    zip_safe=False,
+)

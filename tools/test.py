@@ -1,0 +1,66 @@
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``; on several processes by ``dist_test.sh``."""
+
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config
+from mmengine.registry import METRICS
+
+from mmspartan.engine.launch import build_parser, build_runner, explain_refused_checkpoint, load_config
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='file for the predictions (.pkl), or for the metrics (.json, .yml, .pkl)')
+    parser.add_argument('--out-item', choices=['pred', 'metrics'], default='pred', help='what goes to --out')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='folder for drawn predictions')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows an image')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation, as tta_model and tta_pipeline say')
+    return parser.parse_args()
+
+
+def enable_visualization(cfg: Config, args) -> None:
+    hook = cfg.default_hooks.get('visualization')
+    if hook is None:
+        raise SystemExit(f'{args.config}: --show and --show-dir need a hook in default_hooks.visualization')
+    hook.update(show=args.show, wait_time=args.wait_time)
+    if hook.type.endswith('DetVisualizationHook'):
+        hook.update(draw=True, test_out_dir=args.show_dir)
+    else:
+        hook.update(enable=True, out_dir=args.show_dir)
+
+
+def enable_tta(cfg: Config, args) -> None:
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise SystemExit(f'{args.config}: --tta needs tta_model and tta_pipeline in the config')
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def main():
+    args = parse_args()
+    if args.out and args.out_item == 'pred' and Path(args.out).suffix not in ('.pkl', '.pickle'):
+        raise SystemExit(f'--out {args.out}: predictions are written as .pkl; for metrics add --out-item metrics')
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir:
+        enable_visualization(cfg, args)
+    if args.tta:
+        enable_tta(cfg, args)
+
+    runner = build_runner(cfg)
+    if args.out and args.out_item == 'pred':
+        dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
+        runner.test_evaluator.metrics.append(METRICS.build(dict(type=dump, out_file_path=args.out)))
+    with explain_refused_checkpoint(args.checkpoint):
+        metrics = runner.test()
+    if args.out and args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()

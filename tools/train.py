@@ -1,0 +1,53 @@
+"""Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
+
+from mmspartan.engine.launch import (
+    build_parser,
+    build_runner,
+    explain_refused_checkpoint,
+    latest_checkpoint,
+    load_config,
+)
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from this checkpoint; without a value, from the latest one in the work dir',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the ratio of the actual batch size to auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    cfg = load_config(args)
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise SystemExit(f'{args.config}: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        cfg.resume = cfg.load_from is not None
+        if not cfg.resume:
+            print(f'{cfg.work_dir}: no checkpoint to resume from, training starts anew')
+
+    runner = build_runner(cfg)
+    with explain_refused_checkpoint(cfg.get('load_from')):
+        runner.train()
+
+
+if __name__ == '__main__':
+    main()
