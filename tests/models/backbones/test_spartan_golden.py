@@ -49,5 +49,6 @@ def test_logits_loss_and_every_gradient_in_training(model, golden_spartan):
     expected = spartan_from_authors(golden_spartan.group('grad'))
     assert set(expected) == {name for name, _ in model.named_parameters()}
     for name, parameter in model.named_parameters():
-        error = (parameter.grad - expected[name]).norm() / expected[name].norm()
-        assert error < 1e-8, f'{name}: relative error {error:.1e}'
+        error, norm = (parameter.grad - expected[name]).norm(), expected[name].norm()
+        # 1e-15: biases before a batch normalization, whose gradient is zero but for rounding
+        assert error < 1e-8 * norm + 1e-15, f'{name}: error {error:.1e} of {norm:.1e}'
