@@ -13,8 +13,8 @@ from mmpretrain.registry import DATASETS
 class SklearnDigits(BaseDataset):
     """The 1797 grey 8x8 images of scikit-learn's ``load_digits`` (UCI Optical Recognition of Handwritten Digits).
 
-    The split is fixed: every fifth image, by its place in the file, is held out (360 images), the others are for
-    training (1437).
+    The split is fixed: every fifth image, by its place in the file, is held out (359 images), the others are for
+    training (1438).
 
     Args:
         split (str): ``'train'`` or ``'test'``.
