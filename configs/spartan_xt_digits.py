@@ -8,6 +8,7 @@ model = dict(
     # LayerScale from 1e-5 is made for 300 epochs
     backbone=dict(drop_path_rate=0.05, layer_scale_init_value=0.1),
     head=dict(num_classes=10, loss=dict(use_soft=False)),
+    train_cfg=None,  # neither Mixup nor CutMix
 )
 
 train_pipeline = [
@@ -56,6 +57,6 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 
-default_hooks = dict(logger=dict(interval=10), visualization=dict(rescale_factor=4.0))
+default_hooks = dict(logger=dict(interval=10), visualization=dict(rescale_factor=8.0))
 randomness = dict(seed=0)
 auto_scale_lr = dict(base_batch_size=64, enable=False)

@@ -1,6 +1,4 @@
 # ImageNet-1k as the authors augment and evaluate it.
-bgr_mean = [103.53, 116.28, 123.675]
-
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bilinear'),
@@ -9,7 +7,7 @@ train_pipeline = [
     dict(type='NumpyToPIL', to_rgb=True),
     dict(type='torchvision/RandAugment', num_ops=2, magnitude=7, interpolation='bilinear'),
     dict(type='PILToNumpy', to_bgr=True),
-    # erased to 0 after normalization, which is the mean before it
+    # erased to 0 after normalization, which before it is the mean, here in whole grey values, BGR
     dict(
         type='RandomErasing',
         erase_prob=0.25,
@@ -17,7 +15,7 @@ train_pipeline = [
         min_area_ratio=0.02,
         max_area_ratio=0.33,
         aspect_range=(0.3, 3.3),
-        fill_color=bgr_mean,
+        fill_color=[104, 116, 124],
     ),
     dict(type='PackInputs'),
 ]

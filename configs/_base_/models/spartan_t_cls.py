@@ -16,4 +16,6 @@ model = dict(
         loss=dict(type='CrossEntropyLoss', use_soft=True),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),
+    # one of the two for each batch
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2), dict(type='CutMix', alpha=1.0)]),
 )

@@ -18,9 +18,6 @@ param_scheduler = [
     dict(type='UnshiftedCosineAnnealingLR', T_max=300, eta_min=1e-6, begin=20, end=300),
 ]
 
-# one of the two for each batch
-model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2), dict(type='CutMix', alpha=1.0)]))
-
 train_cfg = dict(by_epoch=True, max_epochs=300, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()

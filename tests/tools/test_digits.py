@@ -1,0 +1,162 @@
+"""Training and evaluation through the command line, on real digits."""
+
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmspartan import config_path
+from tests.conftest import DATA, ROOT
+
+DIGITS = config_path('spartan_xt_digits')
+QUICK = DATA / 'digits_quick.py'
+
+
+def accuracy(output: str, phase: str) -> float:
+    """The last top-1 that a log prints for a phase."""
+    return float(re.findall(rf'Epoch\({phase}\).*?accuracy/top1: ([\d.]+)', output)[-1])
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> tuple[Path, str]:
+    """Work dir and output of a quick training of one epoch."""
+    folder = tmp_path_factory.mktemp('trained')
+    command = [sys.executable, ROOT / 'tools' / 'train.py', QUICK]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return folder / 'work_dirs' / 'digits_quick', result.stdout + result.stderr
+
+
+def test_work_dir_is_named_after_the_config(trained):
+    work_dir, _ = trained
+    assert (work_dir / 'last_checkpoint').read_text().endswith('digits_quick/epoch_1.pth')
+    assert not list(work_dir.glob('*.part'))
+
+
+def test_evaluation_of_the_checkpoint_prints_the_figure_of_training(trained, run_tool, tmp_path):
+    work_dir, output = trained
+    result = run_tool(
+        *('test.py', QUICK, work_dir / 'epoch_1.pth', '--out', 'metrics.json', '--out-item', 'metrics'),
+        *('--show-dir', 'drawn', '--cfg-options', 'default_hooks.visualization.interval=100'),
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    measured = accuracy(result.stdout + result.stderr, 'test')
+    assert measured == accuracy(output, 'val')
+    assert json.loads((tmp_path / 'metrics.json').read_text())['accuracy/top1'] == pytest.approx(measured, abs=1e-3)
+    assert len(list((tmp_path / 'drawn').glob('*.png'))) == 4  # of 359, every hundredth
+
+
+def test_predictions_are_dumped_for_each_image(trained, run_tool, tmp_path):
+    result = run_tool('test.py', QUICK, trained[0] / 'epoch_1.pth', '--out', 'predictions.pkl')
+    assert result.returncode == 0, result.stderr[-2000:]
+    predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
+    assert len(predictions) == 359 and predictions[0]['pred_score'].shape == (10,)
+
+
+def test_resume_goes_on_with_optimizer_and_epoch(trained, run_tool):
+    work_dir, _ = trained
+    result = run_tool('train.py', QUICK, '--work-dir', work_dir, '--resume', '--cfg-options', 'train_cfg.max_epochs=2')
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert 'resumed epoch: 1' in result.stdout + result.stderr
+    first, second = (torch.load(work_dir / f'epoch_{n}.pth')['optimizer']['state'][0]['step'] for n in (1, 2))
+    assert second == 2 * first == 2 * (1438 // 64)
+
+
+def test_two_processes_without_a_gpu_evaluate_as_one(trained, run_tool):
+    work_dir, output = trained
+    result = run_tool('dist_test.sh', QUICK, work_dir / 'epoch_1.pth', 2)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert accuracy(result.stdout + result.stderr, 'test') == accuracy(output, 'val')
+
+
+def test_learning_rate_scales_with_the_batch(run_tool, tmp_path):
+    options = ['train_dataloader.batch_size=32', 'default_hooks.logger.interval=1', 'param_scheduler=[]']
+    result = run_tool('train.py', QUICK, '--auto-scale-lr', '--no-validate', '--cfg-options', *options)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert re.findall(r' lr: (\S+)', result.stdout + result.stderr)[0] == '1.0000e-03'
+    assert 'Epoch(val)' not in result.stdout + result.stderr
+
+
+class Payload:
+    def __reduce__(self):
+        return os.system, ('touch ran',)
+
+
+@pytest.mark.parametrize('script', ['test.py', 'train.py'])
+def test_checkpoint_that_would_run_code_is_refused_in_one_line(script, run_tool, tmp_path):
+    torch.save(dict(state_dict={}, payload=Payload()), tmp_path / 'evil.pth')
+    given = ['evil.pth'] if script == 'test.py' else ['--resume', 'evil.pth']
+    result = run_tool(script, QUICK, *given)
+    assert result.returncode == 1
+    assert re.search(r'evil\.pth: refused\..*posix\.system', result.stderr.strip().splitlines()[-1])
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize(
+    ('script', 'args', 'message'),
+    [
+        ('train.py', ['absent.py'], r'absent\.py'),
+        ('test.py', [DIGITS, 'absent.pth'], r'absent\.pth can not be found'),
+        ('test.py', [DIGITS, 'a.pth', '--tta'], r'--tta needs tta_model and tta_pipeline'),
+        ('test.py', [DIGITS, 'a.pth', '--out', 'a.json'], r'a\.json: predictions are written as \.pkl'),
+        ('dist_train.sh', [DIGITS], r'dist_train\.sh CONFIG PROCESSES'),
+        ('dist_test.sh', [DIGITS, 'a.pth'], r'dist_test\.sh CONFIG CHECKPOINT PROCESSES'),
+        ('slurm_train.sh', ['part'], r'slurm_train\.sh PARTITION JOB_NAME CONFIG WORK_DIR'),
+    ],
+)
+def test_bad_call_says_what_is_wrong(script, args, message, run_tool):
+    result = run_tool(script, *args)
+    assert result.returncode != 0
+    assert re.search(message, result.stderr)
+
+
+@pytest.mark.training
+def test_digits_reach_98_percent_and_the_checkpoint_gives_the_same(run_tool, tmp_path):
+    start = time.monotonic()
+    trained = run_tool('train.py', DIGITS)
+    print(f'trained in {time.monotonic() - start:.0f} s')
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    measured = accuracy(trained.stdout + trained.stderr, 'val')
+    assert measured >= 98
+    checkpoint = (tmp_path / 'work_dirs' / 'spartan_xt_digits' / 'last_checkpoint').read_text()
+    tested = run_tool('test.py', DIGITS, checkpoint)
+    assert accuracy(tested.stdout + tested.stderr, 'test') == measured
+
+
+@pytest.mark.training
+def test_two_processes_killed_in_the_middle_resume_to_the_same_quality(run_tool, tmp_path):
+    command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), DIGITS, '2', '--work-dir', str(tmp_path)]
+    options = ['train_dataloader.batch_size=32']  # 2 x 32, the batch of one process
+    env = {**os.environ, 'PYTHON': sys.executable}
+    with open(tmp_path / 'output', 'w') as output:
+        process = subprocess.Popen(
+            [*command, '--cfg-options', *options], env=env, stdout=output, stderr=output, start_new_session=True
+        )
+        while not (tmp_path / 'epoch_4.pth').exists():
+            assert process.poll() is None, (tmp_path / 'output').read_text()[-2000:]
+            time.sleep(0.2)
+        time.sleep(3)  # into the fifth epoch
+        kill_tree(process.pid)
+        process.wait()
+
+    resumed = run_tool('dist_train.sh', DIGITS, 2, '--work-dir', tmp_path, '--resume', '--cfg-options', *options)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    log = resumed.stdout + resumed.stderr
+    assert 'resumed epoch: 4' in log
+    assert accuracy(log, 'val') >= 98
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL for a process and all below it; torchrun puts its workers into groups of their own."""
+    children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    os.kill(pid, signal.SIGKILL)
+    for child in children:
+        kill_tree(int(child))
