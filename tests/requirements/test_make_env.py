@@ -1,0 +1,81 @@
+"""The set-up says what failed, takes what is there, and compiles mmcv as the installed torch needs it."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+
+SCRIPT = ROOT / 'requirements' / 'make_env.py'
+
+
+@pytest.fixture
+def make_env(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location('make_env', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, 'LOG', tmp_path)
+    return module
+
+
+@pytest.mark.parametrize(
+    ('message', 'cause'),
+    [
+        ('OSError: [Errno 28] No space left on device', 'the disk is full'),
+        ('NewConnectionError: Temporary failure in name resolution', 'no network'),
+        ("error: command 'g++' failed: No such file or directory", 'no C++ compiler'),
+        ('fatal error: Python.h: No such file or directory', 'no headers of this Python'),
+        ('ERROR: No matching distribution found for torch==2.14.1', 'no network, or a package index without'),
+        ('c++: fatal error: Killed signal terminated program cc1plus', 'not enough memory'),
+    ],
+)
+def test_failed_step_names_itself_its_log_and_the_likely_cause(message, cause, make_env, tmp_path):
+    command = [sys.executable, '-c', f'print({message!r}); raise SystemExit(1)']
+    with pytest.raises(make_env.StepError) as error:
+        make_env.run('torch', command)
+    text = str(error.value)
+    assert 'step torch failed' in text and str(tmp_path / 'torch.log') in text
+    assert f'Likely cause: {cause}' in text and message in text
+
+
+@pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 13)])
+def test_one_pin_a_package_for_each_python(version, make_env, monkeypatch):
+    monkeypatch.setattr(make_env.sys, 'version_info', version)
+    pins = make_env.read_pins()
+    assert pins['torch'] == 'torch==2.14.1' and pins['mmcv'] == 'mmcv==2.1.0'
+    assert ('2.2.6' in pins['numpy']) == (version < (3, 11))
+    pinned = {re.split('[ =]', line)[0] for line in make_env.FROZEN.read_text().splitlines() if re.match(r'\w', line)}
+    assert set(pins) == pinned
+
+
+@pytest.mark.skipif(not (ROOT / '.venv' / 'complete').exists(), reason='not in an environment of make env')
+def test_second_call_takes_seconds_and_changes_nothing():
+    before = (ROOT / '.venv' / 'complete').stat().st_mtime
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=True)
+    assert time.monotonic() - start < 5 and result.stdout == ''
+    assert (ROOT / '.venv' / 'complete').stat().st_mtime == before
+
+
+@pytest.mark.skipif(shutil.which('g++') is None, reason='no g++')
+def test_compiler_gets_the_standard_and_a_precompiled_header(tmp_path):
+    (tmp_path / 'common').mkdir()
+    (tmp_path / 'pch').mkdir()
+    (tmp_path / 'common' / 'pytorch_cpp_helper.hpp').write_text('#pragma once\ninline int one() { return 1; }\n')
+    (tmp_path / 'op.cpp').write_text(
+        '#include "pytorch_cpp_helper.hpp"\n#if __cplusplus < 202002L\n#error too old\n#endif\n'
+        'int two() { return one() + 1; }\n'
+    )
+    env = {**os.environ, 'MMCV_CXX': 'g++', 'MMCV_CXX_STD': '20', 'MMCV_PCH': str(tmp_path / 'pch')}
+    flags = ['-MMD', '-MF', 'op.d', '-g', '-O3', '-std=c++17', f'-I{tmp_path}/common', '-H']
+    command = [sys.executable, ROOT / 'requirements' / 'cxx.py', *flags, '-c', 'op.cpp', '-o', 'op.o']
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'op.o').exists()
+    assert f'! {tmp_path}/pch/pytorch_cpp_helper.hpp.gch' in result.stderr  # what gcc -H prints of one that it used
