@@ -1,3 +1,4 @@
+from .rtdetr import rtdetr_from_authors
 from .spartan import spartan_from_authors
 
-__all__ = ['spartan_from_authors']
+__all__ = ['rtdetr_from_authors', 'spartan_from_authors']

@@ -1,12 +1,19 @@
-"""Parameters and multiply-adds of the models of configs: ``python tools/analysis_tools/get_flops.py CONFIG [...]``."""
+"""Parameters and FLOPs of the models of configs, the published beside them: ``get_flops.py CONFIG [...]``.
+
+As published, a FLOP of a classifier is a multiply-add, of a detector half of one; RepVGG blocks are fused.
+"""
 
 import argparse
 import logging
 from pathlib import Path
 
+import torch
+import yaml
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+
+from mmspartan import config_path
 
 
 def parse_args():
@@ -27,19 +34,43 @@ def test_size(cfg: Config) -> tuple[int, int]:
     raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give --shape')
 
 
+def published() -> dict[str, dict]:
+    """What the metafile says of each config, by the config's name."""
+    metafile = Path(config_path('spartan_t_in1k')).with_name('metafile.yml')
+    models = yaml.safe_load(metafile.read_text())['Models']
+    return {model['Name']: model['Metadata'] for model in models}
+
+
+def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
+    """Parameters, and multiply-adds for an image of this size."""
+    logging.disable(logging.WARNING)  # what the count leaves out, element-wise operations, would be listed
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = MODELS.build(cfg.model).eval()
+    for module in model.modules():
+        if hasattr(module, 'switch_to_deploy'):
+            module.switch_to_deploy()
+    info = get_model_complexity_info(model, (3, *size), show_table=False, show_arch=False)
+    logging.disable(logging.NOTSET)
+    return sum(parameter.numel() for parameter in model.parameters()), info['flops']
+
+
 def main():
     args = parse_args()
-    print(f'{"config":24}{"input":>12}{"parameters":>14}{"multiply-adds":>16}')
+    known = published()
+    print(f'{"config":25}{"input":>9}{"parameters":>13}{"published":>11}{"FLOPs":>12}{"published":>12}')
     for path in args.config:
         cfg = Config.fromfile(path)
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
         size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg)
-        logging.disable(logging.WARNING)  # what the count leaves out, element-wise operations, would be listed
-        model = MODELS.build(cfg.model).eval()
-        info = get_model_complexity_info(model, (3, *size), show_table=False, show_arch=False)
-        logging.disable(logging.NOTSET)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        print(f'{Path(path).stem:24}{f"{size[0]}x{size[1]}":>12}{parameters:>14,}{info["flops"] / 1e9:>14.3f} G')
+        parameters, multiply_adds = count(cfg, size)
+        flops = multiply_adds * (2 if cfg.get('default_scope') == 'mmdet' else 1)
+        name = Path(path).stem
+        row = f'{name:25}{f"{size[0]}x{size[1]}":>9}{parameters:>13,}'
+        theirs = known.get(name, {})
+        row += f'{theirs["Parameters"] / 1e6:>9.1f} M' if theirs else f'{"-":>11}'
+        row += f'{flops / 1e9:>10.3f} G'
+        row += f'{theirs["FLOPs"] / 1e9:>10.2f} G' if theirs else f'{"-":>12}'
+        print(row, flush=True)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,13 @@
+_base_ = [
+    '_base_/models/rtdetr.py',
+    '_base_/datasets/coco_640.py',
+    '_base_/schedules/rtdetr_70e.py',
+    '_base_/detection_runtime.py',
+]
+
+# Weights trained on ImageNet go into backbone.init_cfg:
+# --cfg-options model.backbone.init_cfg="dict(type='Pretrained', checkpoint='CKPT', prefix='backbone.')"
+model = dict(
+    backbone=dict(type='SpaRTAN', arch='t', out_indices=(1, 2, 3)),
+    neck=dict(in_channels=[64, 128, 256]),
+)

@@ -1,0 +1,48 @@
+"""Parameter groups by regular expressions, as the authors of RT-DETR choose them."""
+
+import re
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+from torch.nn import GroupNorm, LayerNorm
+from torch.nn.modules.batchnorm import _NormBase
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Learning rate and weight decay by the first rule whose pattern is found in a parameter's name.
+
+    mmengine's ``custom_keys`` cannot say "norms of the backbone". Parameters that share both values are one group.
+
+    ``paramwise_cfg`` holds ``rules``, a list of dicts: ``pattern`` (str), and ``lr_mult``, ``decay_mult`` (float, 1 by
+    default). The name of a parameter of a normalization layer ends with ``[norm]`` for this purpose, whatever the
+    layer is called.
+
+    Raises:
+        ValueError: If a pattern is found in no parameter's name.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
+        rules = self.paramwise_cfg['rules']
+        unused = {rule['pattern'] for rule in rules}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in tagged_parameters(module):
+            rule = next((rule for rule in rules if re.search(rule['pattern'], name)), {})
+            unused.discard(rule.get('pattern'))
+            if parameter.requires_grad:
+                groups.setdefault((rule.get('lr_mult', 1.0), rule.get('decay_mult', 1.0)), []).append(parameter)
+        if unused:
+            raise ValueError(f'paramwise_cfg.rules: no parameter matches {sorted(unused)}')
+        for (lr_mult, decay_mult), parameters in groups.items():
+            params.append(
+                dict(params=parameters, lr=self.base_lr * lr_mult, weight_decay=(self.base_wd or 0.0) * decay_mult)
+            )
+
+
+def tagged_parameters(module: nn.Module):
+    """Names, with the tag ``[norm]`` where it applies, and parameters of a module."""
+    for prefix, child in module.named_modules():
+        tag = '[norm]' if isinstance(child, _NormBase | GroupNorm | LayerNorm) else ''
+        for name, parameter in child.named_parameters(recurse=False):
+            yield f'{prefix}.{name}{tag}'.lstrip('.'), parameter

@@ -1,0 +1,3 @@
+from .rtdetr_head import RTDETRHead
+
+__all__ = ['RTDETRHead']

@@ -1,0 +1,197 @@
+"""RT-DETR (Zhao et al., CVPR 2024, arXiv 2304.08069) on mmdet's DETR base. Authors' code: github.com/lyuwenyu/RT-DETR
+(rtdetr_pytorch, Apache-2.0).
+
+A reader who knows mmdet's DINO finds the same steps. What differs: the encoder is the neck
+(:class:`~mmspartan.models.necks.HybridEncoder`), queries start from the selected features, and boxes are relative to
+the whole input, padding included, since nothing masks padding.
+"""
+
+import logging
+
+import torch
+from mmdet.models.detectors import DetectionTransformer
+from mmdet.models.layers import inverse_sigmoid
+from mmdet.structures import OptSampleList
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ..dense_heads.rtdetr_head import ground_truth
+from ..layers.conv import ConvNormAct
+from ..layers.denoising import ContrastiveDenoising
+from ..layers.rtdetr_decoder import RTDETRTransformerDecoder
+
+
+@MODELS.register_module()
+class RTDETR(DetectionTransformer):
+    """Real-time detection transformer.
+
+    Args:
+        backbone, neck (dict): Configs; the neck gives ``num_levels`` feature maps of the same number of channels.
+        bbox_head (dict): Config of :class:`~mmspartan.models.dense_heads.RTDETRHead`; its ``num_classes`` is the only
+            place that holds the number of classes.
+        decoder (dict): Arguments of ``RTDETRTransformerDecoder``: ``num_layers`` and ``layer_cfg``.
+        dn_cfg (dict, optional): Arguments of ``ContrastiveDenoising``; None trains without denoising.
+        num_queries (int): Queries, and detections an image at most. Defaults to 300.
+        num_levels (int): Feature maps of the neck. Defaults to 3.
+        in_channels (int): Their channels, if other than the decoder's.
+        **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet.
+    """
+
+    def __init__(
+        self,
+        *args,
+        bbox_head: dict,
+        decoder: dict,
+        dn_cfg: dict | None = None,
+        num_queries: int = 300,
+        num_levels: int = 3,
+        in_channels: int | None = None,
+        **kwargs,
+    ):
+        self.num_levels = num_levels
+        self.in_channels = in_channels
+        # a branch for each layer of the decoder and one for the selection of queries
+        bbox_head = dict(bbox_head, num_pred_layer=decoder['num_layers'] + 1, share_pred_layer=False, as_two_stage=True)
+        super().__init__(*args, bbox_head=bbox_head, decoder=decoder, num_queries=num_queries, **kwargs)
+        self.denoising = (
+            None
+            if dn_cfg is None
+            else ContrastiveDenoising(self.bbox_head.num_classes, self.embed_dims, num_queries, **dn_cfg)
+        )
+
+    def _init_layers(self) -> None:
+        self.decoder = RTDETRTransformerDecoder(post_norm_cfg=None, **self.decoder)
+        self.embed_dims = self.decoder.embed_dims
+        channels = self.in_channels or self.embed_dims
+        self.input_convs = nn.ModuleList(
+            ConvNormAct(nn.Conv2d(channels, self.embed_dims, 1, bias=False), dict(type='BN'), None)
+            for _ in range(self.num_levels)
+        )
+        self.memory_trans_fc = nn.Linear(self.embed_dims, self.embed_dims)
+        self.memory_trans_norm = nn.LayerNorm(self.embed_dims)
+
+    def init_weights(self) -> None:
+        configs = self.backbone.init_cfg
+        configs = configs if isinstance(configs, list | tuple) else [configs]
+        if not any(cfg and cfg['type'] == 'Pretrained' for cfg in configs):
+            print_log(
+                f'The backbone {type(self.backbone).__name__} starts from random weights. For weights trained on '
+                "ImageNet set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.').",
+                'current',
+                logging.WARNING,
+            )
+        nn.init.xavier_uniform_(self.memory_trans_fc.weight)
+        for layer in self.decoder.query_pos_head.layers:
+            nn.init.xavier_uniform_(layer.weight)
+        super().init_weights()
+
+    def forward_transformer(self, img_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None) -> dict:
+        encoder_inputs_dict, decoder_inputs_dict = self.pre_transformer(img_feats, batch_data_samples)
+        encoder_outputs_dict = self.forward_encoder(**encoder_inputs_dict)
+        # as in DINO, ground truth goes into the queries
+        decoder_inputs, head_inputs_dict = self.pre_decoder(
+            **encoder_outputs_dict, batch_data_samples=batch_data_samples
+        )
+        return {**head_inputs_dict, **self.forward_decoder(**decoder_inputs_dict, **decoder_inputs)}
+
+    def pre_transformer(
+        self, mlvl_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None
+    ) -> tuple[dict, dict]:
+        """Project the neck's feature maps and put them in one sequence.
+
+        Returns:
+            tuple[dict, dict]: For :meth:`forward_encoder` ``feat`` ``(B, N, C)`` and ``shapes``, (height, width) of
+            each level; for :meth:`forward_decoder` the same shapes as tensors.
+        """
+        feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats, strict=True)]
+        shapes = [tuple(feat.shape[-2:]) for feat in feats]
+        feat = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
+        sizes = [height * width for height, width in shapes]
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        decoder_inputs_dict = dict(
+            spatial_shapes=torch.tensor(shapes, device=feat.device),
+            level_start_index=torch.tensor(starts, device=feat.device),
+        )
+        return dict(feat=feat, shapes=shapes), decoder_inputs_dict
+
+    def forward_encoder(self, feat: Tensor, shapes: list[tuple[int, int]]) -> dict:
+        """The neck has encoded: nothing to do."""
+        return dict(memory=feat, shapes=shapes)
+
+    def pre_decoder(
+        self, memory: Tensor, shapes: list[tuple[int, int]], batch_data_samples: OptSampleList = None
+    ) -> tuple[dict, dict]:
+        """Select the features that start as queries, by their best class; in training, prepend denoising queries.
+
+        Returns:
+            tuple[dict, dict]: For :meth:`forward_decoder` ``query`` ``(B, Q, C)``, ``reference_points`` ``(B, Q, 4)``,
+            ``memory`` and ``dn_mask``; in training for the head ``enc_outputs_class`` and ``enc_outputs_coord`` of the
+            selected, and ``dn_meta``.
+        """
+        anchors, valid = self.generate_anchors(shapes, memory)
+        output_memory = self.memory_trans_norm(self.memory_trans_fc(memory * valid))
+        scores = self.bbox_head.cls_branches[-1](output_memory)
+        coords = self.bbox_head.reg_branches[-1](output_memory) + anchors  # before the sigmoid
+
+        indices = scores.amax(-1).topk(self.num_queries, dim=1).indices[..., None]
+        query = output_memory.gather(1, indices.expand(-1, -1, output_memory.shape[-1])).detach()
+        coords = coords.gather(1, indices.expand(-1, -1, 4))
+        reference = coords.detach()
+        dn_mask = dn_meta = None
+        if self.training and self.denoising is not None:
+            noisy = self.denoising(*ground_truth(batch_data_samples))
+            if noisy is not None:
+                dn_query, dn_reference, dn_mask, dn_meta = noisy
+                query = torch.cat([dn_query.to(query.dtype), query], dim=1)
+                reference = torch.cat([dn_reference.to(reference.dtype), reference], dim=1)
+            else:
+                # without an object in the batch the embedding has to take part all the same, or DDP waits for it
+                query = query + 0.0 * self.denoising.label_embedding.weight.sum()
+
+        decoder_inputs_dict = dict(query=query, memory=memory, reference_points=reference.sigmoid(), dn_mask=dn_mask)
+        if not self.training:
+            return decoder_inputs_dict, {}
+        enc_scores = scores.gather(1, indices.expand(-1, -1, scores.shape[-1]))
+        head_inputs_dict = dict(enc_outputs_class=enc_scores, enc_outputs_coord=coords.sigmoid(), dn_meta=dn_meta)
+        return decoder_inputs_dict, head_inputs_dict
+
+    def forward_decoder(
+        self,
+        query: Tensor,
+        memory: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        dn_mask: Tensor | None = None,
+    ) -> dict:
+        hidden_states, references = self.decoder(
+            query=query,
+            value=memory,
+            reference_points=reference_points,
+            spatial_shapes=spatial_shapes,
+            level_start_index=level_start_index,
+            self_attn_mask=dn_mask,
+            reg_branches=self.bbox_head.reg_branches,
+        )
+        return dict(hidden_states=hidden_states, references=references)
+
+    @staticmethod
+    def generate_anchors(shapes: list[tuple[int, int]], like: Tensor, size: float = 0.05) -> tuple[Tensor, Tensor]:
+        """Boxes that query selection starts from: one a feature, of side ``size * 2 ** level``.
+
+        Returns:
+            tuple[Tensor, Tensor]: ``(1, N, 4)`` before the sigmoid, infinite where not valid, and ``(1, N, 1)``, true
+            where all of a box's numbers are within (0.01, 0.99).
+        """
+        anchors = []
+        dtype = torch.float32  # as the authors' constants, also where the network runs in another precision
+        for level, (height, width) in enumerate(shapes):
+            y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) / height
+            x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) / width
+            y, x = torch.meshgrid(y, x, indexing='ij')
+            side = torch.full_like(x, size * 2**level)
+            anchors.append(torch.stack([x, y, side, side], dim=-1).flatten(0, 1))
+        anchors = torch.cat(anchors)[None]
+        valid = ((anchors > 0.01) & (anchors < 0.99)).all(-1, keepdim=True)
+        return torch.where(valid, inverse_sigmoid(anchors), torch.inf), valid

@@ -1,0 +1,83 @@
+"""Fusion block of RT-DETR's encoder: a CSP block of RepVGG blocks (RT-DETR, arXiv 2304.08069, Fig. 4)."""
+
+import torch
+from mmcv.cnn import build_activation_layer
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from .conv import ConvNormAct
+
+
+class RepVGGBlock(nn.Module):
+    """``act(BN(conv3x3(x)) + BN(conv1x1(x)))``; one 3x3 convolution after :meth:`switch_to_deploy`.
+
+    Shape: ``(B, channels, H, W)`` to the same.
+    """
+
+    def __init__(self, channels: int, norm_cfg: dict, act_cfg: dict):
+        super().__init__()
+        self.conv3 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm_cfg, None)
+        self.conv1 = ConvNormAct(nn.Conv2d(channels, channels, 1, bias=False), norm_cfg, None)
+        self.act = build_activation_layer(act_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv3(x) + self.conv1(x) if hasattr(self, 'conv1') else self.conv3(x))
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold both branches and their normalization into one convolution; not reversible.
+
+        Raises:
+            RuntimeError: In training mode, where batch statistics are used.
+        """
+        if self.training:
+            raise RuntimeError('switch_to_deploy: call eval() first; in training mode outputs depend on the batch')
+        if not hasattr(self, 'conv1'):
+            return
+        (weight3, bias3), (weight1, bias1) = (
+            fuse_conv_bn_weights(
+                branch.conv.weight,
+                None,
+                branch.norm.running_mean,
+                branch.norm.running_var,
+                branch.norm.eps,
+                branch.norm.weight,
+                branch.norm.bias,
+            )
+            for branch in (self.conv3, self.conv1)
+        )
+        channels = weight3.shape[0]
+        fused = nn.Conv2d(channels, channels, 3, padding=1, device=weight3.device, dtype=weight3.dtype)
+        fused.weight.copy_(weight3 + nn.functional.pad(weight1, [1, 1, 1, 1]))
+        fused.bias.copy_(bias3 + bias1)
+        self.conv3 = fused
+        del self.conv1
+
+
+class CSPRepLayer(nn.Module):
+    """Two 1x1 branches, RepVGG blocks on one of them, summed.
+
+    Args:
+        in_channels, out_channels (int): Channels.
+        num_blocks (int): RepVGG blocks.
+        expansion (float): Width of the branches, as a fraction of ``out_channels``.
+
+    Shape: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, num_blocks: int, expansion: float, norm_cfg: dict, act_cfg: dict
+    ):
+        super().__init__()
+        hidden = int(out_channels * expansion)
+        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, hidden, 1, bias=False), norm_cfg, act_cfg)
+        self.conv2 = ConvNormAct(nn.Conv2d(in_channels, hidden, 1, bias=False), norm_cfg, act_cfg)
+        self.blocks = nn.Sequential(*(RepVGGBlock(hidden, norm_cfg, act_cfg) for _ in range(num_blocks)))
+        self.conv3 = (
+            nn.Identity()
+            if hidden == out_channels
+            else ConvNormAct(nn.Conv2d(hidden, out_channels, 1, bias=False), norm_cfg, act_cfg)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv3(self.blocks(self.conv1(x)) + self.conv2(x))

@@ -1,0 +1,63 @@
+"""Decoder of RT-DETR (arXiv 2304.08069): deformable attention whose query positions follow the refined boxes."""
+
+import torch
+from mmdet.models.layers import MLP, DeformableDetrTransformerDecoder, inverse_sigmoid
+from torch import Tensor, nn
+
+
+class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
+    """Decoder layers of mmdet's Deformable DETR; each refines the boxes, from which the next takes its positions.
+
+    DINO's decoder differs in three things: its positions are sine-cosine, it normalizes what it returns, and it knows
+    the padding of images.
+    """
+
+    def _init_layers(self) -> None:
+        super()._init_layers()
+        self.query_pos_head = MLP(4, 2 * self.embed_dims, self.embed_dims, 2)
+
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        self_attn_mask: Tensor | None,
+        reg_branches: nn.ModuleList,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """
+        Args:
+            query (Tensor): ``(B, Q, C)``.
+            value (Tensor): Features of all levels, ``(B, N, C)``.
+            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient.
+            spatial_shapes (Tensor): Height and width of the levels, ``(L, 2)``.
+            level_start_index (Tensor): First feature of each level, ``(L,)``.
+            self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not look.
+            reg_branches (nn.ModuleList): Box branch of each layer.
+
+        Returns:
+            tuple[Tensor, list[Tensor]]: Hidden states ``(layers, B, Q, C)`` and for each of them the boxes that its
+            box branch corrects, ``(B, Q, 4)``. In evaluation only the last layer's.
+        """
+        # boxes carry a gradient into the layer before only where the next layer's own box is computed from them
+        hidden_states, references = [], []
+        reference, detached = reference_points, reference_points
+        for layer, reg_branch in zip(self.layers, reg_branches):
+            query = layer(
+                query,
+                query_pos=self.query_pos_head(detached),
+                value=value,
+                self_attn_mask=self_attn_mask,
+                reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),
+                spatial_shapes=spatial_shapes,
+                level_start_index=level_start_index,
+            )
+            hidden_states.append(query)
+            references.append(reference)
+            if len(hidden_states) < len(self.layers):
+                reference = (reg_branch(query) + inverse_sigmoid(detached)).sigmoid()
+                detached = reference.detach()
+        if not self.training:
+            hidden_states, references = hidden_states[-1:], references[-1:]
+        return torch.stack(hidden_states), references

@@ -1,0 +1,3 @@
+from .varifocal_loss import IoUVarifocalLoss
+
+__all__ = ['IoUVarifocalLoss']

@@ -1,0 +1,3 @@
+from .hybrid_encoder import HybridEncoder
+
+__all__ = ['HybridEncoder']
