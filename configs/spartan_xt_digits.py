@@ -21,7 +21,7 @@ train_pipeline = [
 test_pipeline = [dict(type='Resize', scale=(32, 32), interpolation='bilinear'), dict(type='PackInputs')]
 
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=1,
     persistent_workers=True,
     dataset=dict(type='SklearnDigits', split='train', pipeline=train_pipeline),
@@ -48,7 +48,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0, custom_keys={'.gamma': dict(decay_mult=0.0)}
     ),
 )
-max_epochs = 14
+max_epochs = 12
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, begin=0, end=2, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=1e-5, begin=2, end=max_epochs, convert_to_iter_based=True),
@@ -59,4 +59,4 @@ test_cfg = dict()
 
 default_hooks = dict(logger=dict(interval=10), visualization=dict(rescale_factor=8.0))
 randomness = dict(seed=0)
-auto_scale_lr = dict(base_batch_size=64, enable=False)
+auto_scale_lr = dict(base_batch_size=32, enable=False)

@@ -1,9 +1,9 @@
-"""The C++ compiler as mmcv 2.1's build needs it; ``make_env.py`` makes it the build's ``CXX``.
+"""The compilers as mmcv 2.1's build needs them: ``cxx.py c++ ...`` and ``cxx.py nvcc ...``, set by ``make_env.py``.
 
 mmcv's ``setup.py`` asks for C++17, which the headers of newer torch refuse, and knows neither cheap optimization flags
 nor precompiled headers. Nothing of it is edited: the flags are replaced on their way to the real compiler, so that pip
-builds, and caches, mmcv as any other package. From the environment: ``MMCV_CXX`` the real compiler, ``MMCV_CXX_STD``
-the standard's number, ``MMCV_PCH`` a folder for the precompiled header.
+builds, and caches, mmcv as any other package. From the environment: ``MMCV_CXX`` and
+``MMCV_NVCC`` the real compilers, ``MMCV_CXX_STD`` the standard's number, ``MMCV_PCH`` a folder for precompiled headers.
 """
 
 import fcntl
@@ -17,13 +17,13 @@ HEADER = 'pytorch_cpp_helper.hpp'  # what all of mmcv's sources include first, a
 
 
 def main() -> None:
-    compiler = shlex.split(os.environ['MMCV_CXX'])
-    args = sys.argv[1:]
-    if '-c' in args and any(arg.endswith('.cpp') for arg in args):
-        std = f'-std=c++{os.environ["MMCV_CXX_STD"]}'
+    kind, *args = sys.argv[1:]
+    compiler = shlex.split(os.environ['MMCV_NVCC' if kind == 'nvcc' else 'MMCV_CXX'])
+    std = f'-std=c++{os.environ["MMCV_CXX_STD"]}'
+    args = [std if arg.startswith('-std=') else arg for arg in args]
+    if kind == 'c++' and '-c' in args and any(arg.endswith('.cpp') for arg in args):
         # the last optimization and debug level wins
-        args = [std if arg.startswith('-std=') else arg for arg in args] + ['-O2', '-g0']
-        args = ['-I', os.environ['MMCV_PCH'], *args]
+        args = ['-I', os.environ['MMCV_PCH'], *args, '-O2', '-g0']
         precompile(compiler, args)
     os.execvp(compiler[0], [*compiler, *args])
 

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,8 +28,11 @@ CAUSES = {
     r'No space left on device|Errno 28': 'the disk is full: .venv needs 9 GB, pip some more in $TMPDIR',
     r'Temporary failure in name resolution|Failed to establish a new connection|Max retries|timed out|'
     r'ConnectionError|ProxyError|Network is unreachable': 'no network: pip cannot reach its package index',
-    r"command '\S*(c\+\+|g\+\+|gcc|cc)\S*' failed: No such file|\b(c\+\+|g\+\+|gcc): (command )?not found|"
-    r"No such file or directory: '\S*(c\+\+|g\+\+|gcc)'": 'no C++ compiler: on Debian and Ubuntu, apt install g++',
+    r"command '\S*(c\+\+|g\+\+|gcc|cc)\S*' failed: No such file|\b(c\+\+|g\+\+|gcc)[-\w.]*: (command )?not found|"
+    r"No such file or directory: '\S*(c\+\+|g\+\+|gcc|cc)[-\w.]*'": 'no C++ compiler: on Debian, apt install g++',
+    r'ensurepip is not available|No module named (venv|ensurepip)': 'no venv module: apt install python3-venv',
+    r'(lib\S+\.so\S*): cannot open shared object file': 'a system library that OpenCV needs is not installed: '
+    'on Debian and Ubuntu, apt install libgl1 libglib2.0-0 libxcb1',
     r'Python\.h: No such file': 'no headers of this Python: on Debian and Ubuntu, apt install python3-dev',
     r'Killed signal|cannot allocate memory|virtual memory exhausted': 'not enough memory: MAX_JOBS=1 make env',
     r'No matching distribution found|from versions: none': 'no network, or a package index without this version',
@@ -42,12 +44,14 @@ class StepError(Exception):
 
 
 def main() -> None:
-    inputs = (FROZEN, ROOT / 'setup.py', ROOT / 'pyproject.toml', ROOT / 'mmspartan' / 'version.py')
-    stamp = hashlib.sha256(b''.join(path.read_bytes() for path in inputs) + str(VENV).encode()).hexdigest()
-    if STAMP.exists() and STAMP.read_text() == stamp:
+    if not (3, 10) <= sys.version_info < (3, 13):  # mmcv 2.1's build fails on 3.13
+        sys.exit(f'Python 3.10, 3.11 or 3.12 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11 env')
+    folders = (ROOT / 'requirements', ROOT / 'setup.py', ROOT / 'pyproject.toml', ROOT / 'mmspartan' / 'version.py')
+    inputs = [path for folder in folders for path in (sorted(folder.glob('*.*')) if folder.is_dir() else [folder])]
+    machine = f'{VENV} {sys.version_info[:2]} {shutil.which("nvidia-smi")}'
+    stamp = hashlib.sha256(b''.join(path.read_bytes() for path in inputs) + machine.encode()).hexdigest()
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp:
         return
-    if sys.version_info < (3, 10):  # noqa: UP036 - people do call it with an older one
-        sys.exit(f'Python 3.10 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11 env')
     if shutil.disk_usage(ROOT).free < 9 << 30 and not PYTHON.exists():
         print('warning: less than 9 GB of disk is free, which the environment needs', flush=True)
 
@@ -62,9 +66,11 @@ def main() -> None:
         make_mmcv(mmcv)
         pip('project', '--no-deps', '--no-build-isolation', '-e', str(ROOT))
         run('check', [PYTHON, '-c', 'import mmcv.ops, mmdet.apis, mmpretrain.apis, mmspartan'])
+        STAMP.write_text(stamp)
     except StepError as error:
         sys.exit(f'make env: {error}')
-    STAMP.write_text(stamp)
+    except OSError as error:
+        sys.exit(f'make env: {error}\n  Likely cause: {likely_cause(str(error)) or "see above"}')
 
 
 def read_pins() -> dict[str, str]:
@@ -77,78 +83,100 @@ def read_pins() -> dict[str, str]:
 
 def make_venv() -> None:
     STAMP.unlink(missing_ok=True)
-    is_whole = [PYTHON, '-c', f'import pip, sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})']
-    if not PYTHON.exists() or subprocess.run(is_whole, capture_output=True, check=False).returncode:
-        try:
-            venv.create(VENV, clear=True, with_pip=True, symlinks=True)
-        except subprocess.CalledProcessError:
-            raise StepError('step venv failed. Likely cause: no venv module: apt install python3-venv') from None
-    LOG.mkdir(exist_ok=True)
+    version = f'{sys.version_info.major}.{sys.version_info.minor}'
+    is_whole = [PYTHON, '-c', f'import sys; assert sys.version.startswith("{version}."); import pip._internal.cli.main']
+    if PYTHON.exists() and subprocess.run(is_whole, capture_output=True, check=False).returncode == 0:
+        return
+    shutil.rmtree(VENV, ignore_errors=True)  # none yet, another Python's, or interrupted while it was made
+    LOG.mkdir(parents=True)
+    run('venv', [sys.executable, '-m', 'venv', VENV])
 
 
 def make_mmcv(requirement: str) -> None:
     """Install mmcv with compiled ops that load under the installed torch: a wheel, one that pip cached, or compile."""
-    cuda = torch_says('torch.cuda.is_available()') == 'True'
-    nvcc = torch_says('__import__("torch.utils.cpp_extension").utils.cpp_extension.CUDA_HOME') != 'None'
-    want_cuda = cuda and nvcc
+    run('import', [PYTHON, '-c', 'import cv2, torch, mmengine'])
+    cuda = torch_says('torch.version.cuda') if torch_says('torch.cuda.is_available()') == 'True' else ''
+    nvcc = cuda_compiler(cuda.split('.')[0]) if cuda else None
     print(
-        f'  mmcv: {"CUDA" if want_cuda else "CPU"} ops'
-        f' (GPU: {"yes" if cuda else "no"}, CUDA compiler: {"yes" if nvcc else "no"})',
+        f'  mmcv: {"CUDA" if nvcc else "CPU"} ops (GPU: {"yes" if cuda else "no"}'
+        + (f', CUDA {cuda} compiler: {nvcc or "no"})' if cuda else ')'),
         flush=True,
     )
-    usable = ['from mmcv.ops import get_compiling_cuda_version as cuda', 'from mmcv.ops import deform_conv2d, nms']
-    if want_cuda:
-        usable.append('assert cuda() != "not available"')
-
-    def is_usable() -> bool:
-        command = [PYTHON, '-c', '; '.join(usable)]
-        return subprocess.run(command, capture_output=True, check=False, cwd=VENV).returncode == 0
-
-    if is_usable():
+    if is_usable(bool(nvcc)):
         return
     flags = ['--no-deps', '--force-reinstall']
     try:
         pip('mmcv-wheel', *flags, '--only-binary', 'mmcv', requirement, quiet=True)
-        if is_usable():
+        if is_usable(bool(nvcc)):
             return
     except StepError:
         pass  # no wheel
 
-    env = compiler_environment()
-    if not want_cuda:
-        env['CUDA_VISIBLE_DEVICES'] = ''  # mmcv's setup takes a visible GPU for a reason to compile CUDA ops
+    flags += ['--no-build-isolation', '--no-binary', 'mmcv', '-v']
     print('  mmcv: no wheel fits, compiling (about 6 minutes on 2 cores, CUDA ops take longer)', flush=True)
-    for cache in ([], ['--no-cache-dir']):  # pip may have cached one that it built for another torch
-        build = ['--no-build-isolation', '--no-binary', 'mmcv', '-v']
-        pip('mmcv-build', *flags, *build, *cache, requirement, env=env)
-        if is_usable():
-            return
-    raise StepError(f'step mmcv-build failed: mmcv does not import after it. Log: {LOG / "mmcv-build.log"}')
+    try:
+        pip('mmcv-build', *flags, requirement, env=compiler_environment(nvcc))
+    except StepError as error:
+        if nvcc is None:
+            raise
+        print(f'  mmcv: CUDA ops failed, compiling CPU ops instead. {error}', flush=True)
+        nvcc = None
+        pip('mmcv-build-cpu', *flags, requirement, env=compiler_environment(None))
+    if not is_usable(bool(nvcc)):  # what pip had in its cache was built for another torch
+        run('cache', [PYTHON, '-m', 'pip', 'cache', 'remove', 'mmcv'], quiet=True)
+        pip('mmcv-build', *flags, requirement, env=compiler_environment(nvcc))
+        run('mmcv-import', usable_command(bool(nvcc)))
 
 
-def compiler_environment() -> dict[str, str]:
-    """Environment in which pip compiles mmcv through ``cxx.py``."""
+def usable_command(cuda: bool) -> list:
+    code = 'from mmcv.ops import deform_conv2d, get_compiling_cuda_version, nms'
+    return [PYTHON, '-c', code + ('; assert get_compiling_cuda_version() != "not available"' if cuda else '')]
+
+
+def is_usable(cuda: bool) -> bool:
+    return subprocess.run(usable_command(cuda), capture_output=True, check=False, cwd=VENV).returncode == 0
+
+
+def cuda_compiler(major: str) -> str | None:
+    """nvcc of the CUDA release that torch was built for, where torch's build tools look."""
+    home = torch_says('__import__("torch.utils.cpp_extension").utils.cpp_extension.CUDA_HOME')
+    nvcc = Path(home) / 'bin' / 'nvcc'
+    if not nvcc.exists():
+        return None
+    version = subprocess.run([nvcc, '--version'], capture_output=True, text=True, check=False).stdout
+    return str(nvcc) if f'release {major}.' in version else None
+
+
+def compiler_environment(nvcc: str | None) -> dict[str, str]:
+    """Environment in which pip compiles mmcv through ``cxx.py``, with CUDA ops if ``nvcc`` is given."""
     folder = VENV / 'mmcv-build'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    compiler = folder / 'c++'
-    compiler.write_text(f'#!/bin/sh\nexec "{PYTHON}" "{ROOT / "requirements" / "cxx.py"}" "$@"\n')
-    compiler.chmod(0o755)
+    for name in ('c++', 'nvcc'):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec "{PYTHON}" "{ROOT / "requirements" / "cxx.py"}" {name} "$@"\n')
+        script.chmod(0o755)
     header = Path(torch_says('torch.__path__[0]')) / 'include' / 'ATen' / 'ATen.h'
     standard = re.search(r'#error C\+\+(\d+) or later', header.read_text())
-    return {
-        'CXX': str(compiler),
+    env = {
+        'CXX': str(folder / 'c++'),
         'MMCV_CXX': os.environ.get('CXX', 'c++'),
         'MMCV_CXX_STD': standard.group(1) if standard else '17',
         'MMCV_PCH': str(folder),
         'MMCV_WITH_OPS': '1',
         'MAX_JOBS': os.environ.get('MAX_JOBS', str(len(os.sched_getaffinity(0)))),
     }
+    if nvcc:
+        return {**env, 'PYTORCH_NVCC': str(folder / 'nvcc'), 'MMCV_NVCC': nvcc}
+    return {**env, 'CUDA_VISIBLE_DEVICES': ''}  # mmcv's setup takes a visible GPU for a reason to compile CUDA ops
 
 
 def torch_says(expression: str) -> str:
     command = [PYTHON, '-W', 'ignore', '-c', f'import torch; print({expression})']
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=VENV).stdout.strip()
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=VENV)
+    if result.returncode:
+        raise StepError(f'torch does not import; remove {VENV} and call again.\n{result.stderr.strip()[-500:]}')
+    return result.stdout.strip()
 
 
 def pip(step: str, *args: str, env: dict[str, str] | None = None, quiet: bool = False) -> None:
@@ -181,9 +209,13 @@ def run(step: str, command: list, env: dict[str, str] | None = None, quiet: bool
         if not quiet:
             print(f'  {step}: done in {time.monotonic() - start:.0f} s', flush=True)
         return
-    cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text, re.IGNORECASE)), None)
+    cause = likely_cause(text) or f'not known; after a look at the log, remove {VENV} and call again'
     tail = '\n'.join(f'    {line}' for line in text.strip().splitlines()[-5:])
-    raise StepError(f'step {step} failed. Log: {log}\n{tail}' + (f'\n  Likely cause: {cause}' if cause else ''))
+    raise StepError(f'step {step} failed. Log: {log}\n{tail}\n  Likely cause: {cause}')
+
+
+def likely_cause(text: str) -> str | None:
+    return next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text, re.IGNORECASE)), None)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mmengine
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.registry import METRICS
 
 from mmspartan.engine.launch import build_parser, build_runner, explain_refused_checkpoint, load_config
@@ -41,8 +42,11 @@ def enable_tta(cfg: Config, args) -> None:
 
 def main():
     args = parse_args()
-    if args.out and args.out_item == 'pred' and Path(args.out).suffix not in ('.pkl', '.pickle'):
-        raise SystemExit(f'--out {args.out}: predictions are written as .pkl; for metrics add --out-item metrics')
+    suffixes = dict(pred=['.pkl', '.pickle'], metrics=['.json', '.yml', '.yaml', '.pkl'])[args.out_item]
+    if args.out and Path(args.out).suffix not in suffixes:
+        raise SystemExit(
+            f'--out {args.out}: {args.out_item} is written as {" or ".join(suffixes)}; see also --out-item'
+        )
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.amp:
@@ -56,9 +60,9 @@ def main():
     if args.out and args.out_item == 'pred':
         dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
         runner.test_evaluator.metrics.append(METRICS.build(dict(type=dump, out_file_path=args.out)))
-    with explain_refused_checkpoint(args.checkpoint):
+    with explain_refused_checkpoint():
         metrics = runner.test()
-    if args.out and args.out_item == 'metrics':
+    if args.out and args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)
 
 

@@ -45,7 +45,7 @@ def main():
             print(f'{cfg.work_dir}: no checkpoint to resume from, training starts anew')
 
     runner = build_runner(cfg)
-    with explain_refused_checkpoint(cfg.get('load_from')):
+    with explain_refused_checkpoint():
         runner.train()
 
 

@@ -71,8 +71,12 @@ def _adapt_to_cpu(cfg: Config) -> None:
         # mmengine would call torch.cuda.set_device, and hand a device to DistributedDataParallel; neither once these
         # are set
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
-        cfg.model_wrapper_cfg.update(device_ids=None)
+        defaults = dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+        cfg.model_wrapper_cfg = {**defaults, **cfg.get('model_wrapper_cfg', {}), 'device_ids': None}
     elif cfg.launcher != 'none':
         raise SystemExit(f'--launcher {cfg.launcher} needs GPUs; without them use --launcher pytorch, as dist_train.sh')
 
@@ -91,14 +95,38 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
 
 
 @contextmanager
-def explain_refused_checkpoint(path: str | None) -> Iterator[None]:
-    """End with one clear line where ``torch.load`` refuses ``path`` for what it holds besides weights."""
+def explain_refused_checkpoint() -> Iterator[None]:
+    """End with one clear line where ``torch.load`` refuses a file, saying which and for what."""
+    path = None
+    load = torch.load
+
+    def remember(file, *args, **kwargs):
+        nonlocal path
+        path = file
+        return load(file, *args, **kwargs)
+
+    torch.load = remember  # mmengine's error does not name the file, which may come from deep inside a config
     try:
         yield
-    except pickle.UnpicklingError as error:
-        found = re.search(r'(GLOBAL|getattr\()\s*\S+', str(error))
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+        if path is None or not _is_about_loading(error):
+            raise
+        asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
         sys.exit(
-            f'{path}: refused. It is not a checkpoint of weights alone: unpickling it would run code '
-            f'({found.group().strip() if found else str(error).splitlines()[0]}). If you trust its source, save its '
-            'state dict alone, with torch.save or as safetensors, and load that.'
+            f'{path}: refused. Reading it would use {asked[1] or asked[2]}, which weights need not. If you trust its '
+            'source, save its state dict alone and load that.'
+            if asked
+            else f'{path}: damaged, or not a checkpoint at all'
         )
+    finally:
+        torch.load = load
+
+
+def _is_about_loading(error: Exception) -> bool:
+    if isinstance(error, pickle.UnpicklingError | EOFError):
+        return True
+    frames, traceback = [], error.__traceback__
+    while traceback:
+        frames.append(traceback.tb_frame.f_globals.get('__name__', ''))
+        traceback = traceback.tb_next
+    return 'torch.serialization' in frames and not isinstance(error, FileNotFoundError)

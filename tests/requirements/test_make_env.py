@@ -32,6 +32,8 @@ def make_env(tmp_path, monkeypatch):
         ("error: command 'g++' failed: No such file or directory", 'no C++ compiler'),
         ('fatal error: Python.h: No such file or directory', 'no headers of this Python'),
         ('ERROR: No matching distribution found for torch==2.14.1', 'no network, or a package index without'),
+        ("error: [Errno 2] No such file or directory: 'g++-12'", 'no C++ compiler'),
+        ('ImportError: libGL.so.1: cannot open shared object file: No such file', 'a system library that OpenCV needs'),
         ('c++: fatal error: Killed signal terminated program cc1plus', 'not enough memory'),
     ],
 )
@@ -44,7 +46,7 @@ def test_failed_step_names_itself_its_log_and_the_likely_cause(message, cause, m
     assert f'Likely cause: {cause}' in text and message in text
 
 
-@pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 13)])
+@pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 12)])
 def test_one_pin_a_package_for_each_python(version, make_env, monkeypatch):
     monkeypatch.setattr(make_env.sys, 'version_info', version)
     pins = make_env.read_pins()
@@ -74,8 +76,34 @@ def test_compiler_gets_the_standard_and_a_precompiled_header(tmp_path):
     )
     env = {**os.environ, 'MMCV_CXX': 'g++', 'MMCV_CXX_STD': '20', 'MMCV_PCH': str(tmp_path / 'pch')}
     flags = ['-MMD', '-MF', 'op.d', '-g', '-O3', '-std=c++17', f'-I{tmp_path}/common', '-H']
-    command = [sys.executable, ROOT / 'requirements' / 'cxx.py', *flags, '-c', 'op.cpp', '-o', 'op.o']
+    command = [sys.executable, ROOT / 'requirements' / 'cxx.py', 'c++', *flags, '-c', 'op.cpp', '-o', 'op.o']
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / 'op.o').exists()
     assert f'! {tmp_path}/pch/pytorch_cpp_helper.hpp.gch' in result.stderr  # what gcc -H prints of one that it used
+
+
+def test_nvcc_gets_the_standard_too(tmp_path):
+    env = {**os.environ, 'MMCV_NVCC': 'echo', 'MMCV_CXX_STD': '20'}
+    command = [sys.executable, ROOT / 'requirements' / 'cxx.py', 'nvcc', '-std=c++17', '-c', 'nms.cu']
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ['-std=c++20', '-c', 'nms.cu']
+
+
+def test_environment_half_made_is_made_anew(make_env, tmp_path, monkeypatch):
+    """As an interruption leaves it: a Python without a whole pip."""
+    venv = tmp_path / 'venv'
+    (venv / 'bin').mkdir(parents=True)
+    (venv / 'bin' / 'python').symlink_to(sys.executable)
+    for name, value in dict(
+        VENV=venv, PYTHON=venv / 'bin' / 'python', LOG=venv / 'log', STAMP=venv / 'complete'
+    ).items():
+        monkeypatch.setattr(make_env, name, value)
+    broken = tmp_path / 'broken' / 'pip'
+    broken.mkdir(parents=True)
+    (broken / '__init__.py').touch()
+    monkeypatch.setenv('PYTHONPATH', str(broken.parent))
+    make_env.make_venv()
+    monkeypatch.delenv('PYTHONPATH')
+    assert not (venv / 'bin' / 'python').readlink() == sys.executable or (venv / 'pyvenv.cfg').exists()
+    assert subprocess.run([venv / 'bin' / 'python', '-m', 'pip', '--version'], check=False).returncode == 0

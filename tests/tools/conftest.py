@@ -18,7 +18,7 @@ def run_tool(tmp_path):
         return subprocess.run(
             [*interpreter, str(path), *map(str, args)],
             cwd=cwd,
-            env={**os.environ, 'PYTHON': sys.executable},
+            env={**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
             capture_output=True,
             text=True,
             check=False,

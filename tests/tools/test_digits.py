@@ -67,7 +67,7 @@ def test_resume_goes_on_with_optimizer_and_epoch(trained, run_tool):
     assert result.returncode == 0, result.stderr[-2000:]
     assert 'resumed epoch: 1' in result.stdout + result.stderr
     first, second = (torch.load(work_dir / f'epoch_{n}.pth')['optimizer']['state'][0]['step'] for n in (1, 2))
-    assert second == 2 * first == 2 * (1438 // 64)
+    assert second == 2 * first == 2 * (1438 // 32)
 
 
 def test_two_processes_without_a_gpu_evaluate_as_one(trained, run_tool):
@@ -78,7 +78,7 @@ def test_two_processes_without_a_gpu_evaluate_as_one(trained, run_tool):
 
 
 def test_learning_rate_scales_with_the_batch(run_tool, tmp_path):
-    options = ['train_dataloader.batch_size=32', 'default_hooks.logger.interval=1', 'param_scheduler=[]']
+    options = ['train_dataloader.batch_size=16', 'default_hooks.logger.interval=1', 'param_scheduler=[]']
     result = run_tool('train.py', QUICK, '--auto-scale-lr', '--no-validate', '--cfg-options', *options)
     assert result.returncode == 0, result.stderr[-2000:]
     assert re.findall(r' lr: (\S+)', result.stdout + result.stderr)[0] == '1.0000e-03'
@@ -96,8 +96,29 @@ def test_checkpoint_that_would_run_code_is_refused_in_one_line(script, run_tool,
     given = ['evil.pth'] if script == 'test.py' else ['--resume', 'evil.pth']
     result = run_tool(script, QUICK, *given)
     assert result.returncode == 1
-    assert re.search(r'evil\.pth: refused\..*posix\.system', result.stderr.strip().splitlines()[-1])
+    assert re.search(r'evil\.pth: refused\. .*use posix\.system', result.stderr.strip().splitlines()[-1])
     assert not (tmp_path / 'ran').exists()
+
+
+def test_damaged_checkpoint_is_called_damaged(trained, run_tool, tmp_path):
+    whole = (trained[0] / 'epoch_1.pth').read_bytes()
+    (tmp_path / 'half.pth').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'text.pth').write_text('version https://git-lfs.github.com/spec/v1')
+    for name in ('half.pth', 'text.pth'):
+        result = run_tool('test.py', QUICK, name)
+        assert result.returncode == 1
+        assert re.search(rf'{name}: damaged, or not a checkpoint', result.stderr.strip().splitlines()[-1])
+
+
+def test_slurm_script_hands_its_arguments_on(run_tool, tmp_path, monkeypatch):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    srun.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    monkeypatch.setenv('GPUS', '4')
+    called = run_tool('slurm_train.sh', 'part', 'job', DIGITS, 'dir', '--resume').stdout
+    assert '-p part --job-name=job' in called and '--ntasks=4' in called
+    assert called.strip().endswith(f'train.py {DIGITS} --work-dir dir --launcher slurm --resume')
 
 
 @pytest.mark.parametrize(
@@ -106,7 +127,7 @@ def test_checkpoint_that_would_run_code_is_refused_in_one_line(script, run_tool,
         ('train.py', ['absent.py'], r'absent\.py'),
         ('test.py', [DIGITS, 'absent.pth'], r'absent\.pth can not be found'),
         ('test.py', [DIGITS, 'a.pth', '--tta'], r'--tta needs tta_model and tta_pipeline'),
-        ('test.py', [DIGITS, 'a.pth', '--out', 'a.json'], r'a\.json: predictions are written as \.pkl'),
+        ('test.py', [DIGITS, 'a.pth', '--out', 'a.json'], r'a\.json: pred is written as \.pkl'),
         ('dist_train.sh', [DIGITS], r'dist_train\.sh CONFIG PROCESSES'),
         ('dist_test.sh', [DIGITS, 'a.pth'], r'dist_test\.sh CONFIG CHECKPOINT PROCESSES'),
         ('slurm_train.sh', ['part'], r'slurm_train\.sh PARTITION JOB_NAME CONFIG WORK_DIR'),
@@ -134,12 +155,9 @@ def test_digits_reach_98_percent_and_the_checkpoint_gives_the_same(run_tool, tmp
 @pytest.mark.training
 def test_two_processes_killed_in_the_middle_resume_to_the_same_quality(run_tool, tmp_path):
     command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), DIGITS, '2', '--work-dir', str(tmp_path)]
-    options = ['train_dataloader.batch_size=32']  # 2 x 32, the batch of one process
-    env = {**os.environ, 'PYTHON': sys.executable}
+    env = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''}
     with open(tmp_path / 'output', 'w') as output:
-        process = subprocess.Popen(
-            [*command, '--cfg-options', *options], env=env, stdout=output, stderr=output, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
         while not (tmp_path / 'epoch_4.pth').exists():
             assert process.poll() is None, (tmp_path / 'output').read_text()[-2000:]
             time.sleep(0.2)
@@ -147,7 +165,7 @@ def test_two_processes_killed_in_the_middle_resume_to_the_same_quality(run_tool,
         kill_tree(process.pid)
         process.wait()
 
-    resumed = run_tool('dist_train.sh', DIGITS, 2, '--work-dir', tmp_path, '--resume', '--cfg-options', *options)
+    resumed = run_tool('dist_train.sh', DIGITS, 2, '--work-dir', tmp_path, '--resume')
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     log = resumed.stdout + resumed.stderr
     assert 'resumed epoch: 4' in log

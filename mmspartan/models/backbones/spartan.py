@@ -10,7 +10,7 @@ published accuracies and weights:
 Departs from the implementation in no value: the rewritings in ``layers`` are exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -60,11 +60,13 @@ class SpaRTANBlock(BaseModule):
         super().__init__()
         conv = dict(depthwise=depthwise, norm_cfg=conv_norm_cfg, act_cfg=act_cfg)
         self.norm1 = build_norm_layer(norm_cfg, channels)[1]
-        self.smixer = MODELS.build(dict(channels=channels, **conv, **smixer))
+        self.smixer = MODELS.build({'type': 'SMixer', 'channels': channels, **conv, **smixer})
         # three dimensions, as in the authors' weights: with one, weight decay would pass them over (flat_decay_mult)
         self.scale1 = nn.Parameter(torch.full((channels, 1, 1), layer_scale_init_value))
         self.norm2 = build_norm_layer(norm_cfg, channels)[1]
-        self.cmixer = MODELS.build(dict(channels=channels, expand_ratio=expand_ratio, **conv, **cmixer))
+        self.cmixer = MODELS.build(
+            {'type': 'CMixer', 'channels': channels, 'expand_ratio': expand_ratio, **conv, **cmixer}
+        )
         self.scale2 = nn.Parameter(torch.full((channels, 1, 1), layer_scale_init_value))
         self.drop_path = DropPath(drop_path_rate)
 
@@ -82,7 +84,7 @@ class SpaRTAN(BaseModule):
             ``expand_ratios``, four numbers each.
         in_channels (int): Channels of the image. Defaults to 3.
         out_indices (int | Sequence[int]): Stages whose output is returned, 0 to 3 (strides 4, 8, 16, 32) or counted
-            from the end. Defaults to -1, the last one, which a classifier needs.
+            from the end; later ones are not built. Defaults to -1, the last one, which a classifier needs.
         frozen_stages (int): This many stages, the stem being part of the first, get no gradient and keep their batch
             statistics. Defaults to 0; -1 means the same.
         norm_eval (bool): Keep all BatchNorm layers in evaluation mode while training. Defaults to False.
@@ -131,6 +133,8 @@ class SpaRTAN(BaseModule):
         super().__init__(init_cfg)
         channels, depths, expand_ratios = _check_arch(arch)
         self.out_indices = _check_out_indices(out_indices)
+        if not isinstance(in_channels, int) or in_channels < 1:
+            raise ValueError(f'SpaRTAN: in_channels must be a positive integer, got {in_channels!r}')
         if not -1 <= frozen_stages <= 4:
             raise ValueError(f'SpaRTAN: frozen_stages must be in -1..4, got {frozen_stages!r}')
         if not 0 <= drop_path_rate < 1:
@@ -152,7 +156,8 @@ class SpaRTAN(BaseModule):
             ConvNormAct(nn.Conv2d(c_in, c_out, 2, stride=2, bias=False), conv_norm_cfg, downsample_act_cfg)
             for c_in, c_out in pairwise(channels)
         ]
-        self.patch_embeds = ModuleList([stem, *downsamplings])
+        used = self.out_indices[-1] + 1  # DDP waits for the gradients of all that is there
+        self.patch_embeds = ModuleList([stem, *downsamplings][:used])
 
         rates = iter(drop_path_rate * k / sum(depths) for k in range(sum(depths)))
         self.stages = ModuleList(
@@ -173,7 +178,9 @@ class SpaRTAN(BaseModule):
                     for _ in range(depth)
                 )
             )
-            for width, depth, expand_ratio, depthwise in zip(channels, depths, expand_ratios, CONV_TYPES[conv_type])
+            for width, depth, expand_ratio, depthwise in list(
+                zip(channels, depths, expand_ratios, CONV_TYPES[conv_type])
+            )[:used]
         )
         self._freeze_stages()
 
@@ -191,7 +198,7 @@ class SpaRTAN(BaseModule):
 
     def train(self, mode: bool = True) -> 'SpaRTAN':
         super().train(mode)
-        for i in range(self.frozen_stages):
+        for i in range(min(self.frozen_stages, len(self.stages))):
             self.patch_embeds[i].eval()
             self.stages[i].eval()
         if self.norm_eval:
@@ -201,7 +208,7 @@ class SpaRTAN(BaseModule):
         return self
 
     def _freeze_stages(self) -> None:
-        for i in range(self.frozen_stages):
+        for i in range(min(self.frozen_stages, len(self.stages))):
             self.patch_embeds[i].requires_grad_(False)
             self.stages[i].requires_grad_(False)
         self.train(self.training)
@@ -209,22 +216,27 @@ class SpaRTAN(BaseModule):
 
 def _check_arch(arch: str | dict[str, Any]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
     if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(f'SpaRTAN: arch must be one of {list(ARCHS)} or a dict, got {arch!r}')
-        arch = ARCHS[arch]
+        arch = ARCHS.get(arch, arch)
+    if not isinstance(arch, Mapping):
+        raise ValueError(f'SpaRTAN: arch must be one of {list(ARCHS)} or a dict, got {arch!r}')
     keys = ('channels', 'depths', 'expand_ratios')
     if set(arch) != set(keys):
         raise ValueError(f'SpaRTAN: arch must have the keys {keys}, got {tuple(arch)}')
     for key in keys:
-        if len(arch[key]) != 4 or any(n < 1 for n in arch[key]):
-            raise ValueError(f'SpaRTAN: arch[{key!r}] must be four positive numbers, one a stage, got {arch[key]}')
+        numbers = arch[key]
+        if not isinstance(numbers, Sequence) or len(numbers) != 4 or any(not _is_count(n) for n in numbers):
+            raise ValueError(f'SpaRTAN: arch[{key!r}] must be four positive integers, one a stage, got {numbers!r}')
     if any(c % 8 for c in arch['channels']):
         raise ValueError(f"SpaRTAN: arch['channels'] must be multiples of 8, got {arch['channels']}")
     return tuple(arch[key] for key in keys)
 
 
+def _is_count(n: Any) -> bool:
+    return isinstance(n, int) and n > 0
+
+
 def _check_out_indices(out_indices: int | Sequence[int]) -> list[int]:
-    indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-    if not indices or any(not -4 <= i <= 3 for i in indices):
+    indices = list(out_indices) if isinstance(out_indices, Sequence) else [out_indices]
+    if not indices or any(not isinstance(i, int) or not -4 <= i <= 3 for i in indices):
         raise ValueError(f'SpaRTAN: out_indices must be in 0..3, or -4..-1 from the end, got {out_indices!r}')
     return sorted({i % 4 for i in indices})

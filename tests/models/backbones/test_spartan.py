@@ -131,6 +131,17 @@ def test_compiles_to_one_graph(training, build_spartan):
     assert_close(torch.compile(model, fullgraph=True, backend='aot_eager')(x)[0], expected)
 
 
+def test_compiled_checkpointing_counts_batch_statistics_once(build_spartan):
+    models = [build_spartan(with_cp=with_cp).double().train() for with_cp in (False, True)]
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    models[0](x)[0].square().mean().backward()
+    torch.compile(models[1], fullgraph=True, backend='aot_eager')(x)[0].square().mean().backward()
+    for (name, plain), compiled in zip(models[0].named_buffers(), models[1].buffers()):
+        assert_close(compiled, plain, msg=name)
+    for (name, plain), compiled in zip(models[0].named_parameters(), models[1].parameters()):
+        assert_close(compiled.grad, plain.grad, msg=name)
+
+
 def test_no_complex_tensor_is_made(build_spartan):
     model = build_spartan()
     with torch.profiler.profile() as profile:
@@ -173,8 +184,13 @@ def test_image_that_does_not_survive_five_halvings_is_refused(build_spartan):
         (dict(arch='s'), r"arch must be one of \['xt', 't'\].*'s'"),
         (dict(arch={**TINY, 'width': 1}), r"keys \('channels', 'depths', 'expand_ratios'\).*width"),
         (dict(arch={**TINY, 'channels': (16, 24, 36, 48)}), r"arch\['channels'\] must be multiples of 8.*36"),
-        (dict(arch={**TINY, 'depths': (1, 2, 2)}), r"arch\['depths'\] must be four.*\(1, 2, 2\)"),
-        (dict(arch={**TINY, 'expand_ratios': (4, 4, 2, 0)}), r"arch\['expand_ratios'\] must be four positive"),
+        (dict(arch={**TINY, 'depths': (1, 2, 2)}), r"arch\['depths'\] must be four positive integers.*\(1, 2, 2\)"),
+        (dict(arch={**TINY, 'expand_ratios': (4, 4, 2, 0)}), r"arch\['expand_ratios'\] must be four positive integers"),
+        (dict(arch=None), r'arch must be one of .* got None'),
+        (dict(arch={**TINY, 'depths': (1, 2.5, 2, 1)}), r"arch\['depths'\] must be four positive integers.*2\.5"),
+        (dict(arch={**TINY, 'channels': 32}), r"arch\['channels'\] must be four positive integers.*32"),
+        (dict(out_indices=(1.5,)), r'out_indices must be .*1\.5'),
+        (dict(in_channels=0), r'in_channels must be a positive integer, got 0'),
         (dict(out_indices=(0, 4)), r'out_indices must be in 0\.\.3.*\(0, 4\)'),
         (dict(out_indices=-5), r'out_indices must be .*-5'),
         (dict(frozen_stages=5), r'frozen_stages must be in -1\.\.4, got 5'),
@@ -196,6 +212,15 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(build_spartan):
         assert (parameter.grad is None) == (int(name.split('.')[1]) < 2), name
     changed = {name for name, buffer in model.named_buffers() if not torch.equal(buffer, before[name])}
     assert changed and all(int(name.split('.')[1]) >= 2 for name in changed)
+
+
+def test_stages_that_are_not_asked_for_are_not_built(build_spartan):
+    model = build_spartan(out_indices=(0, 1), frozen_stages=3)
+    assert [out.shape[1] for out in model(torch.randn(1, 3, 64, 64))] == list(TINY['channels'][:2])
+    assert len(model.stages) == len(model.patch_embeds) == 2
+    model = build_spartan(out_indices=1)
+    model(torch.randn(1, 3, 64, 64))[0].sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_norm_eval_keeps_all_statistics(build_spartan):
