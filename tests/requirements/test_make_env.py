@@ -105,5 +105,5 @@ def test_environment_half_made_is_made_anew(make_env, tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(broken.parent))
     make_env.make_venv()
     monkeypatch.delenv('PYTHONPATH')
-    assert not (venv / 'bin' / 'python').readlink() == sys.executable or (venv / 'pyvenv.cfg').exists()
+    assert (venv / 'pyvenv.cfg').exists()
     assert subprocess.run([venv / 'bin' / 'python', '-m', 'pip', '--version'], check=False).returncode == 0
