@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,3 +52,22 @@ def build_spartan() -> Callable[..., nn.Module]:
 
 # The network of the golden file.
 TINY = dict(channels=(16, 24, 32, 48), depths=(1, 2, 2, 1), expand_ratios=(4, 4, 2, 2))
+
+
+@pytest.fixture
+def run_tool(tmp_path):
+    """Runs a script of ``tools/`` in a folder outside the repository; returns the finished process."""
+
+    def run(script: str, *args, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
+        path = ROOT / 'tools' / script
+        interpreter = ['bash'] if path.suffix == '.sh' else [sys.executable]
+        return subprocess.run(
+            [*interpreter, str(path), *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,143 @@
+"""The detector configs build, train by the recipe of RT-DETR and cost what was published."""
+
+import copy
+import math
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+
+from mmspartan import config_path
+from mmspartan.engine.optim_wrapper_constructor import tagged_parameters
+from tests.conftest import ROOT
+from tests.models.detectors.test_rtdetr import batch
+
+SMALL = ['rtdetr_spartan_xt_coco', 'rtdetr_spartan_t_coco', 'rtdetr_r18vd_coco', 'rtdetr_r34vd_coco']
+COCO = [*SMALL, 'rtdetr_r50vd_coco', 'rtdetr_r101vd_coco']
+
+
+def load(name: str) -> Config:
+    cfg = Config.fromfile(config_path(name))
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+@pytest.mark.parametrize('name', [*COCO, 'rtdetr_spartan_xt_digits'])
+def test_one_step_and_one_prediction(name):
+    cfg = load(name)
+    torch.manual_seed(0)
+    cfg.model.data_preprocessor.batch_augments = None
+    model = MODELS.build(cfg.model)
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    data = batch(3, 1, shapes=[(128, 160)] * 2, num_classes=model.bbox_head.num_classes)
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    losses = model.train().train_step(copy.deepcopy(data), optim_wrapper)
+    assert losses['loss'].isfinite()
+    moved = {name for name, p in model.named_parameters() if name in before and not torch.equal(p, before[name])}
+    # the first layers of box branches get no gradient before their last ones, zero at first, have moved
+    assert all('reg_branches' in name for name in before.keys() - moved)
+    predictions = model.eval().test_step(data)
+    assert all(len(p.pred_instances) == cfg.model.test_cfg.max_per_img for p in predictions)
+
+
+@pytest.mark.parametrize('name', COCO)
+def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
+    cfg = load(name)
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
+    backbone = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5)
+    for key, parameter in tagged_parameters(model):
+        if not parameter.requires_grad:
+            assert id(parameter) not in values
+            continue
+        rate, decay = values[id(parameter)]
+        assert rate == pytest.approx(backbone if key.startswith('backbone') else 1e-4), key
+        without_decay = '[norm]' in key or (key.endswith('bias') and not key.startswith('backbone'))
+        assert decay == (0 if without_decay else 1e-4), key
+    frozen = [key for key, parameter in tagged_parameters(model) if not parameter.requires_grad]
+    assert bool(frozen) == (name not in SMALL)
+
+
+@pytest.mark.parametrize('name', COCO)
+def test_the_rest_of_the_recipe(name):
+    cfg = load(name)
+    assert cfg.train_cfg.max_epochs == (70 if 'spartan' in name else 72)
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 16
+    assert cfg.optim_wrapper.clip_grad.max_norm == 0.1 and cfg.optim_wrapper.type == 'OptimWrapper'
+    assert cfg.sync_bn == 'torch'
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    (warmup,) = [PARAM_SCHEDULERS.build(dict(optimizer=optimizer, **s)) for s in cfg.param_scheduler]
+    rates = []
+    for _ in range(3000):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        warmup.step()
+    assert rates[0] == pytest.approx(1e-7) and rates[2000:] == pytest.approx([1e-4] * 1000)
+
+
+def test_ema_decay_grows_to_09999_and_covers_buffers():
+    (hook,) = load('rtdetr_spartan_t_coco').custom_hooks
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1))
+    options = {key: hook[key] for key in ('momentum', 'gamma', 'update_buffers')}
+    ema = MODELS.build(dict(type=hook.ema_type, model=network, **options))
+    for step in (0, 2000, 100000):
+        averaged = torch.zeros(1, dtype=torch.float64)
+        ema.avg_func(averaged, torch.ones(1, dtype=torch.float64), step)
+        decay = 0.9999 * (1 - math.exp(-(step + 1) / 2000))
+        assert averaged.item() == pytest.approx(1 - decay, rel=1e-9)
+    assert any('running_mean' in name for name in ema.avg_parameters)
+
+
+def test_sizes_of_batches_and_their_boxes():
+    cfg = load('rtdetr_spartan_t_coco')
+    (resize,) = [MODELS.build(augment) for augment in cfg.model.data_preprocessor.batch_augments]
+    hub, drawn = MessageHub.get_current_instance(), Counter()
+    for iteration in range(2600):
+        hub.update_info('iter', iteration)
+        drawn[resize._get_random_size(1.0, torch.device('cpu'))] += 1
+    assert sorted(drawn) == [(size, size) for size in range(480, 801, 32)]
+    assert drawn[640, 640] / 2600 == pytest.approx(3 / 13, abs=0.03)
+    assert all(n / 2600 == pytest.approx(1 / 13, abs=0.03) for size, n in drawn.items() if size != (640, 640))
+
+    data = batch(2, shapes=[(640, 640)])
+    sample, boxes = data['data_samples'][0], data['data_samples'][0].gt_instances.bboxes.clone()
+    sample.set_metainfo(dict(pad_shape=(640, 640), batch_input_shape=(640, 640)))
+    inputs = data['inputs'][0][None].float()
+    resize(inputs, [sample])  # the first batch keeps its size, and draws the next one's
+    scaled, _ = resize(inputs, [sample])
+    size = scaled.shape[-1]
+    assert size != 640 and sample.batch_input_shape == (size, size)
+    torch.testing.assert_close(sample.gt_instances.bboxes, boxes * size / 640)
+
+
+PUBLISHED = {  # SpaRTAN paper, Table III: parameters and FLOPs
+    'rtdetr_spartan_xt_coco': (20.0e6, 72.8e9),
+    'rtdetr_spartan_t_coco': (21.5e6, 75.9e9),
+    'rtdetr_r18vd_coco': (20.2e6, 61.2e9),
+    'rtdetr_r34vd_coco': (31.4e6, 93.3e9),
+}
+
+
+def test_parameters_and_flops_of_table_3():
+    command = [sys.executable, ROOT / 'tools' / 'analysis_tools' / 'get_flops.py', *map(config_path, PUBLISHED)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split() for line in result.stdout.splitlines() if line.startswith('rtdetr')]
+    assert [row[0] for row in rows] == list(PUBLISHED)
+    for name, _, parameters, *_, flops, _, published, _ in rows:
+        assert int(parameters.replace(',', '')) == pytest.approx(PUBLISHED[name][0], rel=0.02)
+        assert float(flops) * 1e9 == pytest.approx(PUBLISHED[name][1], rel=0.02)
+        assert float(published) * 1e9 == pytest.approx(PUBLISHED[name][1])
+
+
+def test_a_rule_that_matches_nothing_is_an_error():
+    cfg = load('rtdetr_spartan_xt_digits')
+    cfg.optim_wrapper.paramwise_cfg.rules = [dict(pattern='backbne', lr_mult=0.1)]
+    with pytest.raises(ValueError, match=r"no parameter matches \['backbne'\]"):
+        build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper)

@@ -1,0 +1,57 @@
+"""The digits, as classification and as detection data."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from mmpretrain.registry import DATASETS
+
+import mmspartan.datasets.digits  # noqa: F401
+from mmspartan.datasets.digits_split import load_digits_split
+
+
+def test_split_is_fixed_and_disjoint():
+    (train, train_labels), (test, test_labels) = load_digits_split('train'), load_digits_split('test')
+    assert (len(train), len(test)) == (1438, 359)
+    assert train.dtype == np.uint8 and train.shape[1:] == (8, 8, 3) and train.max() == 255
+    assert test_labels[:5].tolist() == [4, 9, 4, 9, 4] and set(train_labels) == set(range(10))
+
+
+def test_dataset_of_mmpretrain():
+    dataset = DATASETS.build(dict(type='SklearnDigits', split='test', pipeline=[]))
+    assert len(dataset) == 359 and dataset[0]['gt_label'] == 4 and dataset.metainfo['classes'][4] == '4'
+    with pytest.raises(ValueError, match="got 'val'"):
+        DATASETS.build(dict(type='SklearnDigits', split='val', pipeline=[]))
+
+
+@pytest.fixture
+def convert(run_tool, tmp_path):
+    def run(name: str, seed: int = 0):
+        args = ['--out', tmp_path / name, '--train', 3, '--val', 2, '--size', 96, '--seed', seed]
+        return run_tool('dataset_converters/digits_to_coco.py', *args)
+
+    return run
+
+
+def test_scenes_are_the_same_for_the_same_seed_and_boxes_hold_the_ink(convert, tmp_path):
+    for name, seed in dict(a=0, b=0, c=1).items():
+        assert convert(name, seed).returncode == 0
+    for path in ('train.json', 'val.json', 'train/00001.png', 'val/00000.png'):
+        assert (tmp_path / 'a' / path).read_bytes() == (tmp_path / 'b' / path).read_bytes()
+        assert (tmp_path / 'a' / path).read_bytes() != (tmp_path / 'c' / path).read_bytes()
+    coco = json.loads((tmp_path / 'a' / 'train.json').read_text())
+    assert [category['name'] for category in coco['categories']] == list('0123456789')
+    assert len(coco['images']) == 3 and coco['annotations']
+    for annotation in coco['annotations']:
+        x, y, w, h = annotation['bbox']
+        assert 0 <= x < x + w <= 96 and 0 <= y < y + h <= 96 and min(w, h) >= 3
+
+
+def test_what_is_there_is_kept(convert, tmp_path):
+    convert('a')
+    before = (tmp_path / 'a' / 'train.json').stat().st_mtime_ns
+    assert 'already there' in convert('a').stdout
+    assert (tmp_path / 'a' / 'train.json').stat().st_mtime_ns == before
+    other = convert('a', seed=1)
+    assert other.returncode == 1 and re.search(r'a exists and was not made with these arguments', other.stderr)

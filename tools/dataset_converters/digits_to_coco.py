@@ -1,0 +1,122 @@
+"""Scenes of real handwritten digits as a COCO-format detection dataset, made from what ships inside scikit-learn.
+
+Digits of varied size, slant, ink and overlap on varied backgrounds. Scenes of ``val`` hold only digits of the test
+split of ``SklearnDigits``, which no training scene holds. The same arguments give the same files.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+from mmspartan.datasets.digits_split import load_digits_split
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', type=Path, default=Path('data/digits_coco'), help='folder to write')
+    parser.add_argument('--train', type=int, default=1000, help='training scenes')
+    parser.add_argument('--val', type=int, default=200, help='held-out scenes')
+    parser.add_argument('--size', type=int, default=128, help='side of a scene in pixels')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def background(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A colour that changes across the scene, with coarse and fine noise; float32 ``(size, size, 3)``, 0..255."""
+    corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
+    corners = corners.mean() + (corners - corners.mean()) * rng.uniform(0.1, 0.6)
+    image = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)
+    coarse = rng.normal(0, rng.uniform(0, 20), (rng.integers(2, 16),) * 2 + (3,)).astype(np.float32)
+    image += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return image + rng.normal(0, rng.uniform(0, 8), (size, size, 1)).astype(np.float32)
+
+
+def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> list[float] | None:
+    """Draw a digit ``(8, 8)``, 0..1, somewhere into the scene; its box (x, y, w, h), or None if it does not fit."""
+    size = len(image)
+    side = int(size * np.exp(rng.uniform(np.log(0.14), np.log(0.5))))
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-12, 12), 1.0)
+    mask = cv2.resize(digit, (side, int(side * rng.uniform(0.9, 1.2))), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    mask = cv2.warpAffine(mask, turn, mask.shape[::-1])
+    rows, columns = np.where(mask > 0.3)
+    mask = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    height, width = mask.shape
+    if height >= size or width >= size:
+        return None
+    y, x = rng.integers(0, size - height), rng.integers(0, size - width)
+    patch = image[y : y + height, x : x + width]
+    ink = rng.uniform(0, 255, 3)
+    if abs(ink.mean() - patch.mean()) < 70:  # legible
+        ink = ink + 128 if patch.mean() < 128 else ink - 128
+    patch += (ink.astype(np.float32).clip(0, 255) - patch) * mask[..., None]
+    return [int(x), int(y), int(width), int(height)]
+
+
+def covers(box: list[float], others: list[list[float]], limit: float = 0.25) -> bool:
+    """Whether a box covers more than ``limit`` of another one, or is covered by it so far."""
+    x, y, w, h = box
+    for ox, oy, ow, oh in others:
+        inter = max(0, min(x + w, ox + ow) - max(x, ox)) * max(0, min(y + h, oy + oh) - max(y, oy))
+        if inter > limit * min(w * h, ow * oh):
+            return True
+    return False
+
+
+def write_split(folder: Path, split: str, count: int, size: int, rng: np.random.Generator) -> None:
+    images, labels = load_digits_split('train' if split == 'train' else 'test')
+    digits = images[..., 0].astype(np.float32) / 255
+    (folder / split).mkdir(parents=True)
+    coco = dict(images=[], annotations=[], categories=[dict(id=digit + 1, name=str(digit)) for digit in range(10)])
+    print(f'{split}: {count} scenes')
+    for i in track_iter_progress(range(count)):
+        scene = background(size, rng)
+        boxes = []
+        for _ in range(rng.integers(1, 9)):
+            chosen = rng.integers(len(digits))
+            before = scene.copy()
+            box = draw_digit(scene, digits[chosen], rng)
+            if box is None or covers(box, boxes):
+                scene = before
+                continue
+            boxes.append(box)
+            coco['annotations'].append(
+                dict(
+                    id=len(coco['annotations']) + 1,
+                    image_id=i + 1,
+                    category_id=int(labels[chosen]) + 1,
+                    bbox=box,
+                    area=box[2] * box[3],
+                    iscrowd=0,
+                )
+            )
+        name = f'{i:05d}.png'
+        cv2.imwrite(str(folder / split / name), scene.clip(0, 255).astype(np.uint8))
+        coco['images'].append(dict(id=i + 1, file_name=name, width=size, height=size))
+    (folder / f'{split}.json').write_text(json.dumps(coco))
+
+
+def main():
+    args = parse_args()
+    made = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed))
+    note = args.out / 'made_with.json'
+    if note.exists() and note.read_text() == made:
+        print(f'{args.out}: already there')
+        return
+    if args.out.exists():
+        raise SystemExit(f'{args.out} exists and was not made with these arguments; remove it or give another --out')
+    partial = args.out.with_name(args.out.name + '.part')
+    shutil.rmtree(partial, ignore_errors=True)
+    for i, split in enumerate(('train', 'val')):
+        write_split(partial, split, getattr(args, split), args.size, np.random.default_rng([args.seed, i]))
+    (partial / 'made_with.json').write_text(made)
+    partial.rename(args.out)
+    print(f'\nwritten to {args.out}')
+
+
+if __name__ == '__main__':
+    main()
