@@ -6,7 +6,7 @@ data_root = 'data/digits_coco/'
 metainfo = dict(classes=tuple('0123456789'))
 
 model = dict(
-    num_queries=60,
+    num_queries=40,
     data_preprocessor=dict(batch_augments=None),
     # LayerScale from 1e-5 is made for long training
     backbone=dict(type='SpaRTAN', arch='xt', out_indices=(1, 2, 3), layer_scale_init_value=0.1),
@@ -20,13 +20,13 @@ model = dict(
         ),
     ),
     bbox_head=dict(num_classes=10, embed_dims=128),
-    test_cfg=dict(max_per_img=60),
+    dn_cfg=dict(num_denoising=40),
+    test_cfg=dict(max_per_img=40),
 )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomApply', transforms=[dict(type='PhotoMetricDistortion')], prob=0.5),
     dict(type='Resize', scale=(128, 128), keep_ratio=False),
     dict(type='PackDetInputs'),
 ]
@@ -37,7 +37,7 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     drop_last=True,
@@ -70,16 +70,16 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'val.json', metric='bbox')
 test_evaluator = val_evaluator
 
-max_epochs = 9
+max_epochs = 6
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=8e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=1.0, norm_type=2),
     constructor='RegexOptimWrapperConstructor',
     paramwise_cfg=dict(rules=[dict(pattern=r'\[norm\]|bias$', decay_mult=0.0)]),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=5e-5, begin=0, end=max_epochs, convert_to_iter_based=True),
 ]
 custom_hooks = [
@@ -91,4 +91,4 @@ test_cfg = dict()
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(save_best='coco/bbox_mAP'))
 randomness = dict(seed=0)
-auto_scale_lr = dict(base_batch_size=16, enable=False)
+auto_scale_lr = dict(base_batch_size=8, enable=False)

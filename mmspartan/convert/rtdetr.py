@@ -45,14 +45,19 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         KeyError: If a name is none of RT-DETR's.
     """
     backbone = {key.removeprefix('backbone.'): weights[key] for key in weights if key.startswith('backbone.')}
-    renamed = spartan_from_authors(backbone)
-    num_layers = 1 + max(
-        int(found[1]) for key in weights if (found := re.match(r'decoder\.decoder\.layers\.(\d+)', key))
-    )
-    for key, value in weights.items():
-        if not key.startswith('backbone.'):
-            renamed[_rename(key).replace('{last}', str(num_layers))] = value
-    return renamed
+    others = {key: value for key, value in weights.items() if not key.startswith('backbone.')}
+    return {**spartan_from_authors(backbone), **encoder_and_decoder(others)}
+
+
+def encoder_and_decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename what is not the backbone.
+
+    Raises:
+        KeyError: If a name is none of RT-DETR's.
+    """
+    layers = (re.match(r'decoder\.decoder\.layers\.(\d+)', key) for key in weights)
+    num_layers = 1 + max(int(found[1]) for found in layers if found)
+    return {_rename(key).replace('{last}', str(num_layers)): value for key, value in weights.items()}
 
 
 def _rename(key: str) -> str:

@@ -17,7 +17,10 @@ class ResNetVD(ResNetV1d):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         if self.block is BasicBlock:
+            # as in the other stages, where an average pooling comes first
             self.layer1[0].downsample = nn.Sequential(
-                nn.Conv2d(self.stem_channels, 64, 1, bias=False), build_norm_layer(self.norm_cfg, 64)[1]
+                nn.Identity(),
+                nn.Conv2d(self.stem_channels, 64, 1, bias=False),
+                build_norm_layer(self.norm_cfg, 64)[1],
             )
             self._freeze_stages()
