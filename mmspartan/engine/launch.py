@@ -67,6 +67,9 @@ def _adapt_to_cpu(cfg: Config) -> None:
         optim_wrapper.type = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             optim_wrapper.pop(key, None)
+    if cfg.get('sync_bn') is not None:
+        warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)
+        cfg.sync_bn = None
     if cfg.launcher == 'pytorch':
         # mmengine would call torch.cuda.set_device, and hand a device to DistributedDataParallel; neither once these
         # are set

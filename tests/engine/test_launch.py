@@ -25,6 +25,13 @@ def test_without_a_gpu_amp_becomes_full_precision_and_says_so():
     assert cfg.optim_wrapper == dict(type='OptimWrapper', optimizer={})
 
 
+def test_without_a_gpu_batch_statistics_are_not_synchronized():
+    cfg = Config(dict(launcher='none', sync_bn='torch'))
+    with pytest.warns(UserWarning, match='sync_bn'):
+        launch._adapt_to_cpu(cfg)
+    assert cfg.sync_bn is None
+
+
 def test_without_a_gpu_slurm_is_refused():
     with pytest.raises(SystemExit, match='--launcher slurm needs GPUs'):
         launch._adapt_to_cpu(Config(dict(launcher='slurm')))
