@@ -84,8 +84,9 @@ param_scheduler = [
 ]
 custom_hooks = [
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.02, gamma=50, update_buffers=True, priority=49),
+    dict(type='NumClassCheckHook'),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=3)
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)
 val_cfg = dict()
 test_cfg = dict()
 

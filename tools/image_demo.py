@@ -48,8 +48,9 @@ def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_
 
 def main():
     args = parse_args()
-    if not Path(args.input).exists():
-        raise SystemExit(f'{args.input}: no such image, folder or video')
+    source = Path(args.input)
+    if not source.exists() or (source.is_dir() and not any(source.iterdir())):
+        raise SystemExit(f'{args.input}: no such image or video, or an empty folder')
     with explain_refused_checkpoint():
         inferencer = DetInferencer(args.config, args.checkpoint, device=args.device)
     if Path(args.input).suffix.lower() in VIDEO:

@@ -45,6 +45,12 @@ def main():
             print(f'{cfg.work_dir}: no checkpoint to resume from, training starts anew')
 
     runner = build_runner(cfg)
+    if len(runner.train_dataloader) == 0:
+        loader = cfg.train_dataloader
+        raise SystemExit(
+            f'{args.config}: {len(runner.train_dataloader.dataset)} training images do not fill one batch of '
+            f'{loader.batch_size} (train_dataloader.batch_size, drop_last)'
+        )
     with explain_refused_checkpoint():
         runner.train()
 

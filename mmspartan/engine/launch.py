@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pickle
 import re
 import sys
 import warnings
@@ -45,11 +44,12 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    if cfg.get('default_scope') == 'mmpretrain':
-        # mmpretrain's own scripts set this too: its data preprocessor takes stacked batches
-        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            if cfg.get(loader) is not None:
-                cfg[loader].setdefault('collate_fn', dict(type='default_collate'))
+    for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in ('train', 'val', 'test'))):
+        if cfg.get('default_scope') == 'mmpretrain':
+            # mmpretrain's own scripts set this too: its data preprocessor takes stacked batches
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+        if loader.get('num_workers') == 0:
+            loader.persistent_workers = False
     return cfg
 
 
@@ -111,7 +111,7 @@ def explain_refused_checkpoint() -> Iterator[None]:
     torch.load = remember  # mmengine's error does not name the file, which may come from deep inside a config
     try:
         yield
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+    except Exception as error:  # what is not a pickle makes the unpickler fail in any way
         if path is None or not _is_about_loading(error):
             raise
         asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
@@ -126,10 +126,8 @@ def explain_refused_checkpoint() -> Iterator[None]:
 
 
 def _is_about_loading(error: Exception) -> bool:
-    if isinstance(error, pickle.UnpicklingError | EOFError):
-        return True
     frames, traceback = [], error.__traceback__
     while traceback:
         frames.append(traceback.tb_frame.f_globals.get('__name__', ''))
         traceback = traceback.tb_next
-    return 'torch.serialization' in frames and not isinstance(error, FileNotFoundError)
+    return any(frame.startswith('torch.serialization') for frame in frames) and not isinstance(error, FileNotFoundError)

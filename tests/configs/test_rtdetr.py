@@ -84,7 +84,7 @@ def test_the_rest_of_the_recipe(name):
 
 
 def test_ema_decay_grows_to_09999_and_covers_buffers():
-    (hook,) = load('rtdetr_spartan_t_coco').custom_hooks
+    hook = next(hook for hook in load('rtdetr_spartan_t_coco').custom_hooks if hook.type == 'EMAHook')
     network = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1))
     options = {key: hook[key] for key in ('momentum', 'gamma', 'update_buffers')}
     ema = MODELS.build(dict(type=hook.ema_type, model=network, **options))

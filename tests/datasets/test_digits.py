@@ -19,10 +19,10 @@ def test_split_is_fixed_and_disjoint():
 
 
 def test_dataset_of_mmpretrain():
-    dataset = DATASETS.build(dict(type='SklearnDigits', split='test', pipeline=[]))
+    dataset = DATASETS.build(dict(type='mmpretrain.SklearnDigits', split='test', pipeline=[]))
     assert len(dataset) == 359 and dataset[0]['gt_label'] == 4 and dataset.metainfo['classes'][4] == '4'
     with pytest.raises(ValueError, match="got 'val'"):
-        DATASETS.build(dict(type='SklearnDigits', split='val', pipeline=[]))
+        DATASETS.build(dict(type='mmpretrain.SklearnDigits', split='val', pipeline=[]))
 
 
 @pytest.fixture

@@ -104,10 +104,17 @@ def test_damaged_checkpoint_is_called_damaged(trained, run_tool, tmp_path):
     whole = (trained[0] / 'epoch_1.pth').read_bytes()
     (tmp_path / 'half.pth').write_bytes(whole[: len(whole) // 2])
     (tmp_path / 'text.pth').write_text('version https://git-lfs.github.com/spec/v1')
-    for name in ('half.pth', 'text.pth'):
+    (tmp_path / 'hello.pth').write_text('hello')
+    for name in ('half.pth', 'text.pth', 'hello.pth'):
         result = run_tool('test.py', QUICK, name)
         assert result.returncode == 1
         assert re.search(rf'{name}: damaged, or not a checkpoint', result.stderr.strip().splitlines()[-1])
+
+
+def test_too_few_images_for_a_batch_are_an_error(run_tool):
+    result = run_tool('train.py', QUICK, '--cfg-options', 'train_dataloader.batch_size=2000')
+    assert result.returncode == 1
+    assert '1438 training images do not fill one batch of 2000' in result.stderr.strip().splitlines()[-1]
 
 
 def test_slurm_script_hands_its_arguments_on(run_tool, tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> list[float] | None:
     """Draw a digit ``(8, 8)``, 0..1, somewhere into the scene; its box (x, y, w, h), or None if it does not fit."""
     size = len(image)
-    side = int(size * np.exp(rng.uniform(np.log(0.2), np.log(0.5))))
+    side = int(size * np.exp(rng.uniform(np.log(0.25), np.log(0.55))))
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-12, 12), 1.0)
     mask = cv2.resize(digit, (side, int(side * rng.uniform(0.9, 1.2))), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     mask = cv2.warpAffine(mask, turn, mask.shape[::-1])
@@ -76,7 +76,7 @@ def write_split(folder: Path, split: str, count: int, size: int, rng: np.random.
     for i in track_iter_progress(range(count)):
         scene = background(size, rng)
         boxes = []
-        for _ in range(rng.integers(1, 8)):
+        for _ in range(rng.integers(1, 7)):
             chosen = rng.integers(len(digits))
             before = scene.copy()
             box = draw_digit(scene, digits[chosen], rng)

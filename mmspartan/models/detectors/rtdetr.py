@@ -134,6 +134,11 @@ class RTDETR(DetectionTransformer):
         scores = self.bbox_head.cls_branches[-1](output_memory)
         coords = self.bbox_head.reg_branches[-1](output_memory) + anchors  # before the sigmoid
 
+        if scores.shape[1] < self.num_queries:
+            raise ValueError(
+                f'RTDETR: the input is too small: its features have {scores.shape[1]} positions, fewer than '
+                f'num_queries={self.num_queries}'
+            )
         indices = scores.amax(-1).topk(self.num_queries, dim=1).indices[..., None]
         query = output_memory.gather(1, indices.expand(-1, -1, output_memory.shape[-1])).detach()
         coords = coords.gather(1, indices.expand(-1, -1, 4))

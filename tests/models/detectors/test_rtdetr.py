@@ -186,6 +186,11 @@ def test_any_size_that_is_a_multiple_of_32(shape):
     assert boxes.shape == (14, 4) and boxes[:, 0::2].max() <= shape[1] and boxes[:, 1::2].max() <= shape[0]
 
 
+def test_input_with_fewer_positions_than_queries_is_an_error():
+    with pytest.raises(ValueError, match='5 positions, fewer than num_queries=30'):
+        build().eval()(torch.rand(1, 3, 32, 32), mode='tensor')
+
+
 def test_positions_follow_rows_and_columns_of_what_is_not_square():
     like = torch.zeros(1)
     square = sine_positions(5, 5, 16, 10000.0, like).view(5, 5, 16)
