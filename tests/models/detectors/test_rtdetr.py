@@ -187,7 +187,7 @@ def test_any_size_that_is_a_multiple_of_32(shape):
 
 
 def test_input_with_fewer_positions_than_queries_is_an_error():
-    with pytest.raises(ValueError, match='5 positions, fewer than num_queries=30'):
+    with pytest.raises(ValueError, match='21 positions, fewer than num_queries=30'):
         build().eval()(torch.rand(1, 3, 32, 32), mode='tensor')
 
 
