@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,12 +106,10 @@ def make_mmcv(requirement: str) -> None:
     if is_usable(bool(nvcc)):
         return
     flags = ['--no-deps', '--force-reinstall']
-    try:
+    with suppress(StepError):  # where there is no wheel
         pip('mmcv-wheel', *flags, '--only-binary', 'mmcv', requirement, quiet=True)
         if is_usable(bool(nvcc)):
             return
-    except StepError:
-        pass  # no wheel
 
     flags += ['--no-build-isolation', '--no-binary', 'mmcv', '-v']
     print('  mmcv: no wheel fits, compiling (about 6 minutes on 2 cores, CUDA ops take longer)', flush=True)

@@ -32,8 +32,7 @@ def enable_visualization(cfg: Config, args) -> None:
         hook.update(draw=True, test_out_dir=args.show_dir and str(Path(args.show_dir).resolve()))
     else:
         hook.update(enable=True, out_dir=args.show_dir)
-        if 'interval' not in hook:
-            hook.interval = 1
+        hook.setdefault('interval', 1)
 
 
 def enable_tta(cfg: Config, args) -> None:
