@@ -71,3 +71,21 @@ def run_tool(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def two_processes(tmp_path):
+    """Run a script in two processes under torchrun; both must come to its end."""
+
+    def run(script: str) -> None:
+        done = f"import os, pathlib\npathlib.Path(r'{tmp_path}', 'done' + os.environ['RANK']).touch()\n"
+        (tmp_path / 'script.py').write_text(script + done)
+        launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', tmp_path / 'script.py']
+        env = {**os.environ, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': ''}
+        result = subprocess.run(
+            [sys.executable, *launch], env=env, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert result.returncode == 0, result.stderr[-2000:]
+        assert sorted(path.name for path in tmp_path.glob('done*')) == ['done0', 'done1']
+
+    return run
