@@ -58,6 +58,7 @@ setup(
     extras_require={
         'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn'],
         'detection': ['mmdet>=3.0,<4.0', 'pycocotools'],
+        'faster-coco-eval': ['faster-coco-eval>=1.6'],
     },
     zip_safe=False,
 )

@@ -37,7 +37,7 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=16,
     num_workers=1,
     persistent_workers=True,
     drop_last=True,
@@ -73,23 +73,23 @@ test_evaluator = val_evaluator
 max_epochs = 6
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=8e-4, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=8e-4, weight_decay=1e-4, fused=True),  # on a CPU from torch 2.4 on
     clip_grad=dict(max_norm=1.0, norm_type=2),
     constructor='RegexOptimWrapperConstructor',
     paramwise_cfg=dict(rules=[dict(pattern=r'\[norm\]|bias$', decay_mult=0.0)]),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', eta_min=5e-5, begin=0, end=max_epochs, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=60),
+    dict(type='CosineAnnealingLR', eta_min=2e-5, begin=0, end=max_epochs, convert_to_iter_based=True),
 ]
 custom_hooks = [
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.02, gamma=50, update_buffers=True, priority=49),
     dict(type='NumClassCheckHook'),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=3)
 val_cfg = dict()
 test_cfg = dict()
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(save_best='coco/bbox_mAP'))
 randomness = dict(seed=0)
-auto_scale_lr = dict(base_batch_size=8, enable=False)
+auto_scale_lr = dict(base_batch_size=16, enable=False)

@@ -25,7 +25,7 @@ demo() {
     done
 }
 
-echo "[1/3] 1000 scenes of digits to train on, 200 with other digits to evaluate: some seconds."
+echo "[1/3] 1500 scenes of digits to train on, 200 with other digits to evaluate: some seconds."
 python tools/dataset_converters/digits_to_coco.py --out data/digits_coco
 
 echo "[2/3] The detector: RT-DETR with SpaRTAN-XT, 6 epochs. About 10 minutes on 2 cores."

@@ -11,9 +11,20 @@ from pathlib import Path
 import cv2
 import mmcv
 from mmdet.apis import DetInferencer
+from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
+from mmspartan.engine.checkpoint import check_weights_fit
 from mmspartan.engine.launch import explain_refused_checkpoint
+
+
+class CheckedDetInferencer(DetInferencer):
+    """Refuses weights of another network, which mmdet loads as far as names agree."""
+
+    def _load_weights_to_model(self, model, checkpoint, cfg):
+        check_weights_fit(model, checkpoint, 'the checkpoint')
+        super()._load_weights_to_model(model, checkpoint, cfg)
+
 
 VIDEO = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 
@@ -51,11 +62,21 @@ def main():
     source = Path(args.input)
     if not source.exists() or (source.is_dir() and not any(source.iterdir())):
         raise SystemExit(f'{args.input}: no such image or video, or an empty folder')
-    with explain_refused_checkpoint():
-        inferencer = DetInferencer(args.config, args.checkpoint, device=args.device)
-    if Path(args.input).suffix.lower() in VIDEO:
+    is_video = source.suffix.lower() in VIDEO
+    if source.is_file() and not is_video and mmcv.imread(source) is None:
+        raise SystemExit(f'{args.input}: neither an image nor one of {", ".join(VIDEO)}')
+    if not Path(args.config).is_file():
+        raise SystemExit(f'{args.config}: no such config file')
+    if 'bbox_head' not in Config.fromfile(args.config).get('model', {}):
+        raise SystemExit(f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer')
+    try:
+        with explain_refused_checkpoint():
+            inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
+    except ValueError as error:
+        raise SystemExit(f'{args.checkpoint}: {error}') from None
+    if is_video:
         inferencer.show_progress = False
-        detect_in_video(inferencer, Path(args.input), args.out_dir, args.score_thr)
+        detect_in_video(inferencer, source, args.out_dir, args.score_thr)
     else:
         inferencer(
             args.input,

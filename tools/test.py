@@ -6,7 +6,9 @@ import mmengine
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import METRICS
+from mmengine.runner.checkpoint import _load_checkpoint
 
+from mmspartan.engine.checkpoint import check_weights_fit
 from mmspartan.engine.launch import build_parser, build_runner, explain_refused_checkpoint, load_config
 
 
@@ -63,7 +65,12 @@ def main():
         dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
         runner.test_evaluator.metrics.append(METRICS.build(dict(type=dump, out_file_path=args.out)))
     with explain_refused_checkpoint():
-        metrics = runner.test()
+        weights = _load_checkpoint(args.checkpoint, map_location='cpu')
+    try:
+        check_weights_fit(runner.model, weights, args.checkpoint)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    metrics = runner.test()
     if args.out and args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)
 

@@ -1,9 +1,9 @@
-"""Checkpoints: written whole or not at all, and read by torch >= 2.6 with weights-only unpickling left on."""
+"""Checkpoints: written whole or not at all, read by torch >= 2.6 with weights-only unpickling on, of the right model."""
 
 import inspect
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.utils import digit_version
+from torch import Tensor, nn
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -30,6 +31,36 @@ class AtomicLocalBackend(LocalBackend):
 
 
 register_backend('atomic_local', AtomicLocalBackend, force=True)
+
+
+def check_weights_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights of another network, which mmengine loads as far as names agree.
+
+    Args:
+        model: The network to load into; a wrapper's ``module`` is taken.
+        weights: State dict, or a checkpoint that holds one under ``state_dict``.
+        source: What to call it in the error.
+
+    Raises:
+        ValueError: If a weight of the model is missing or has another shape; says how many and which come first.
+    """
+    while hasattr(model, 'module'):
+        model = model.module
+    weights = weights.get('state_dict', weights)
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    expected = {key: value for key, value in model.state_dict().items() if not key.endswith('num_batches_tracked')}
+    problems = [f'{key} is missing' for key in expected if key not in weights]
+    problems += [
+        f'{key} is {tuple(weights[key].shape)} there and {tuple(value.shape)} in the model'
+        for key, value in expected.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    if problems:
+        first = '; '.join(problems[:3]) + ('; ...' if len(problems) > 3 else '')
+        raise ValueError(
+            f'{source} does not fit the model: {len(problems)} of its {len(expected)} weights are missing or of '
+            f'another shape: {first}'
+        )
 
 
 def allow_mmengine_checkpoints() -> None:

@@ -10,6 +10,7 @@ __all__ = ['SpaRTAN']
 if find_spec('mmdet') is not None:
     try:
         from ..datasets.coco import CheckedCocoDataset
+        from ..evaluation import FasterCocoMetric
         from .backbones.resnet_vd import ResNetVD
         from .data_preprocessors import BatchRandomChoiceResize
         from .dense_heads import RTDETRHead
@@ -21,6 +22,7 @@ if find_spec('mmdet') is not None:
             'RTDETR',
             'BatchRandomChoiceResize',
             'CheckedCocoDataset',
+            'FasterCocoMetric',
             'HybridEncoder',
             'IoUVarifocalLoss',
             'RTDETRHead',

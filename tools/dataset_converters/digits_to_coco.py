@@ -19,7 +19,7 @@ from mmspartan.datasets.digits_split import load_digits_split
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=Path('data/digits_coco'), help='folder to write')
-    parser.add_argument('--train', type=int, default=1000, help='training scenes')
+    parser.add_argument('--train', type=int, default=1500, help='training scenes')
     parser.add_argument('--val', type=int, default=200, help='held-out scenes')
     parser.add_argument('--size', type=int, default=128, help='side of a scene in pixels')
     parser.add_argument('--seed', type=int, default=0)

@@ -1,0 +1,54 @@
+"""Evaluate the same detections by pycocotools and by faster-coco-eval; print the twelve numbers and times of both.
+
+RESULTS is COCO's result format, which ``tools/test.py CONFIG CKPT --cfg-options test_evaluator.outfile_prefix=PREFIX``
+writes to ``PREFIX.bbox.json``.
+"""
+
+import argparse
+import contextlib
+import io
+import time
+
+import numpy as np
+from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100', 'AR@300', 'AR@1000', 'ARs', 'ARm', 'ARl')
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('annotations', help='COCO annotation file')
+    parser.add_argument('results', help='detections, <prefix>.bbox.json')
+    return parser.parse_args()
+
+
+def evaluate(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarray, float]:
+    """The twelve numbers, with as many detections an image as mmdet's CocoMetric counts, and seconds."""
+    start = time.perf_counter()
+    run = evaluator(objects, detections, 'bbox')
+    run.params.maxDets = [100, 300, 1000]
+    run.evaluate()
+    run.accumulate()
+    run.summarize()
+    return np.array(run.stats[:12]), time.perf_counter() - start
+
+
+def main():
+    args = parse_args()
+    with contextlib.redirect_stdout(io.StringIO()):
+        objects = COCO(args.annotations)
+        detections = objects.loadRes(args.results)
+        expected, seconds = evaluate(COCOeval, objects, detections)
+        faster, faster_seconds = evaluate(COCOeval_faster, objects, detections)
+    print(f'{"":8s} {"pycocotools":>12s} {"faster-coco-eval":>17s}')
+    for name, *values in zip(NAMES, expected, faster):
+        print(f'{name:8s} {values[0]:12.6f} {values[1]:17.6f}')
+    print(f'{"seconds":8s} {seconds:12.3f} {faster_seconds:17.3f}   ({seconds / faster_seconds:.1f} times as fast)')
+    if np.abs(expected - faster).max() > 1e-9:
+        raise SystemExit('the numbers differ')
+
+
+if __name__ == '__main__':
+    main()
