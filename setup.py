@@ -1,4 +1,4 @@
-"""Package with its configs and tools inside as ``mmspartan/.mim``, the OpenMMLab way.
+"""Package with its configs, tools and model index inside as ``mmspartan/.mim``, the OpenMMLab way.
 
 An editable installation gets links there instead of copies.
 """
@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-MIM = ('configs', 'tools')
+MIM = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithMim(build_py):
@@ -20,12 +20,14 @@ class BuildWithMim(build_py):
         mim.mkdir(parents=True, exist_ok=True)
         for name in MIM:
             target = mim / name
-            if target.is_symlink():
-                target.unlink()
-            elif target.is_dir():
+            if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
             if self.editable_mode:
                 target.symlink_to(Path('..', '..', name))
+            elif (ROOT / name).is_file():
+                shutil.copy(ROOT / name, target)
             else:
                 shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
 

@@ -1,5 +1,17 @@
-from .rtdetr import rtdetr_from_authors
+from .files import fit_exactly, read_weights, write_checkpoint, write_whole
+from .rtdetr import rtdetr_from_authors, rtdetr_options
 from .rtdetr_hf import rtdetr_from_hugging_face
-from .spartan import spartan_from_authors
+from .spartan import spartan_from_authors, spartan_options, spartan_to_authors
 
-__all__ = ['rtdetr_from_authors', 'rtdetr_from_hugging_face', 'spartan_from_authors']
+__all__ = [
+    'fit_exactly',
+    'read_weights',
+    'rtdetr_from_authors',
+    'rtdetr_from_hugging_face',
+    'rtdetr_options',
+    'spartan_from_authors',
+    'spartan_options',
+    'spartan_to_authors',
+    'write_checkpoint',
+    'write_whole',
+]

@@ -1,11 +1,16 @@
-"""Weights in the names of RT-DETR's PyTorch implementation (rtdetr_pytorch) to those of this package."""
+"""Weights in the names of RT-DETR's PyTorch implementation (rtdetr_pytorch) to those of this package.
+
+The backbone is PResNet, variant d, or SpaRTAN in its authors' names.
+"""
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from .spartan import spartan_from_authors
+from .spartan import spartan_from_authors, spartan_options
 
 NAMES = {
     r'encoder\.input_proj\.(\d+)\.0\.(.+)': r'neck.input_convs.\1.conv.\2',
@@ -38,33 +43,143 @@ PARTS = [
 ]
 
 
-def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state dict of rtdetr_pytorch with a SpaRTAN backbone in its authors' names.
+# PResNet's, variant d. In a shortcut a pooling or nothing comes first.
+RESNET_NAMES = [
+    (r'conv1\.conv1_([123])\.(conv|norm)\.(\w+)', lambda found: f'stem.{_stem_index(found)}.{found[3]}'),
+    (
+        r'res_layers\.(\d)\.blocks\.(\d+)\.branch2([abc])\.(conv|norm)\.(\w+)',
+        lambda found: _block(found) + f'{dict(conv="conv", norm="bn")[found[4]]}{"abc".index(found[3]) + 1}.{found[5]}',
+    ),
+    (
+        r'res_layers\.(\d)\.blocks\.(\d+)\.short\.(?:conv\.)?(conv|norm)\.(\w+)',
+        lambda found: _block(found) + f'downsample.{dict(conv=1, norm=2)[found[3]]}.{found[4]}',
+    ),
+]
+
+# Not weights: what the second version of rtdetr_pytorch computes once from the size of its input.
+COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'anchors are computed'}
+
+
+def _stem_index(found: re.Match) -> int:
+    return 3 * (int(found[1]) - 1) + dict(conv=0, norm=1)[found[2]]
+
+
+def _block(found: re.Match) -> str:
+    return f'layer{int(found[1]) + 1}.{found[2]}.'
+
+
+def resnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of PResNet, variant d.
 
     Raises:
-        KeyError: If a name is none of RT-DETR's.
+        ValueError: If a name is none of PResNet's.
     """
-    backbone = {key.removeprefix('backbone.'): weights[key] for key in weights if key.startswith('backbone.')}
-    others = {key: value for key, value in weights.items() if not key.startswith('backbone.')}
-    return {**spartan_from_authors(backbone), **encoder_and_decoder(others)}
+    renamed = {}
+    for key, value in weights.items():
+        for pattern, name in RESNET_NAMES:
+            if found := re.fullmatch(pattern, key):
+                renamed['backbone.' + name(found)] = value
+                break
+        else:
+            raise ValueError(f'{key!r} is neither a weight of PResNet, variant d, nor of SpaRTAN')
+    return renamed
 
 
-def encoder_and_decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename what is not the backbone.
+def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Rename a state dict of rtdetr_pytorch.
+
+    Returns:
+        tuple[dict[str, Tensor], dict[str, str]]: Weights in our names; the names that are left out, and why.
 
     Raises:
-        KeyError: If a name is none of RT-DETR's.
+        ValueError: If a name is none of RT-DETR's.
+    """
+    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights}
+    backbone, others = {}, {}
+    for key, value in weights.items():
+        if key.startswith('backbone.'):
+            backbone[key.removeprefix('backbone.')] = value
+        elif key not in left_out:
+            others[key] = value
+    convert = resnet_from_authors if any(key.startswith('res_layers.') for key in backbone) else spartan_from_authors
+    return {**convert(backbone), **encoder_and_decoder(others)}, left_out
+
+
+def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str] = {}) -> dict[str, Tensor]:
+    """Rename what is not the backbone; errors call a weight as ``sources`` does, if it is there.
+
+    Raises:
+        ValueError: If a name is none of RT-DETR's.
     """
     layers = (re.match(r'decoder\.decoder\.layers\.(\d+)', key) for key in weights)
-    num_layers = 1 + max(int(found[1]) for found in layers if found)
-    return {_rename(key).replace('{last}', str(num_layers)): value for key, value in weights.items()}
+    num_layers = 1 + max((int(found[1]) for found in layers if found), default=-1)
+    return {_rename(key, sources.get(key, key)).replace('{last}', str(num_layers)): weights[key] for key in weights}
 
 
-def _rename(key: str) -> str:
+def _rename(key: str, source: str) -> str:
     for pattern, replacement in NAMES.items():
         if match := re.fullmatch(pattern, key):
             name = match.expand(replacement).replace('{last}', '99')
             for part, new in PARTS:
                 name = re.sub(part, new, name)
             return name.replace('branches.99', 'branches.{last}')
-    raise KeyError(f'{key!r} is not a weight of RT-DETR')
+    raise ValueError(f'{source!r} is not a weight of RT-DETR')
+
+
+def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What ``configs/_base_/models/rtdetr.py`` needs to become the model whose weights, in our names, these are.
+
+    Heads of attention and queries leave no trace in the weights; released models have 8 and 300.
+
+    Raises:
+        ValueError: If the backbone is neither SpaRTAN nor ResNet-vd of depth 18, 34, 50 or 101, or a weight is missing.
+    """
+
+    def shape(name: str) -> torch.Size:
+        if name not in weights:
+            raise ValueError(f'not a whole RT-DETR: there is no {name}')
+        return weights[name].shape
+
+    if any(key.startswith('backbone.patch_embeds.') for key in weights):
+        backbone = dict(type='SpaRTAN', **spartan_options(weights), out_indices=(1, 2, 3))
+    else:
+        backbone = dict(type='ResNetVD', depth=_resnet_depth(weights), out_indices=(1, 2, 3))
+    inputs = [shape(f'neck.input_convs.{i}.conv.weight') for i in range(3)]
+    hidden = inputs[0][0]
+    layers = {re.match(r'decoder\.layers\.(\d+)', key) for key in weights} - {None}
+    embed_dims = shape('memory_trans_fc.weight')[0]
+    options = dict(
+        backbone=backbone,
+        neck=dict(
+            in_channels=[channels for _, channels, *_ in inputs],
+            hidden_channels=hidden,
+            feedforward_channels=shape('neck.aifi.layers.0.ffn.layers.0.0.weight')[0],
+            expansion=shape('neck.top_down_blocks.0.conv1.conv.weight')[0] / hidden,
+        ),
+        decoder=dict(
+            num_layers=len({found[1] for found in layers}),
+            layer_cfg=dict(
+                self_attn_cfg=dict(embed_dims=embed_dims),
+                cross_attn_cfg=dict(embed_dims=embed_dims),
+                ffn_cfg=dict(
+                    embed_dims=embed_dims,
+                    feedforward_channels=shape('decoder.layers.0.ffn.layers.0.0.weight')[0],
+                ),
+            ),
+        ),
+        bbox_head=dict(num_classes=shape('bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims),
+    )
+    if hidden != embed_dims:
+        options['in_channels'] = hidden
+    return options
+
+
+def _resnet_depth(weights: Mapping[str, Tensor]) -> int:
+    found = [re.match(r'backbone\.layer(\d)\.(\d+)\.conv1\.weight', key) for key in weights]
+    stages = [int(match[1]) for match in found if match]
+    blocks, bottleneck = [stages.count(i) for i in (1, 2, 3, 4)], 'backbone.layer1.0.conv3.weight' in weights
+    known = {18: ([2, 2, 2, 2], False), 34: ([3, 4, 6, 3], False), 50: ([3, 4, 6, 3], True), 101: ([3, 4, 23, 3], True)}
+    for depth, kind in known.items():
+        if kind == (blocks, bottleneck):
+            return depth
+    raise ValueError(f'a ResNet-vd with {blocks} blocks is none of depth {", ".join(map(str, known))}')

@@ -28,24 +28,41 @@ NAMES = [
 ]
 
 
-def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state dict; query, key and value projections become one, the copies of the heads are left out.
+def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Rename a state dict; query, key and value projections become one.
+
+    The heads are there twice, below ``model.decoder`` and outside, or under one of both names.
+
+    Returns:
+        tuple[dict[str, Tensor], dict[str, str]]: Weights in our names; the names that are left out, and why.
 
     Raises:
-        KeyError: If a name is none of RT-DETR's.
+        ValueError: If a name is none of RT-DETR's, or the two copies of a head differ.
     """
-    renamed, others = {}, {}
-    for key, value in weights.items():
+    backbone, others, left_out, sources = {}, {}, {}, {}
+    for source, value in weights.items():
+        key = source
         if key.startswith('model.backbone.model.'):
-            renamed['backbone.' + _resnet_name(key.removeprefix('model.backbone.model.'))] = value
-        elif not key.startswith(('class_embed.', 'bbox_embed.')):  # the same tensors as below model.decoder
-            for pattern, replacement in NAMES:
-                key = re.sub(pattern, replacement, key)
-            others[key] = value
+            backbone['backbone.' + _resnet_name(key.removeprefix('model.backbone.model.'))] = value
+            continue
+        if key.startswith(('class_embed.', 'bbox_embed.')):
+            twin = f'model.decoder.{key}'
+            if twin in weights:
+                if not torch.equal(value, weights[twin]):
+                    raise ValueError(f'{key!r} and {twin!r} differ; they are one head')
+                left_out[key] = f'a copy of {twin}'
+                continue
+            key = twin
+        for pattern, replacement in NAMES:
+            key = re.sub(pattern, replacement, key)
+        others[key], sources[key] = value, source
     for key in [key for key in others if '.self_attn.q_proj.' in key]:
-        parts = [others.pop(key.replace('.q_proj.', f'.{part}_proj.')) for part in 'qkv']
-        others[key.replace('.q_proj.', '.in_proj_')] = torch.cat(parts)
-    return {**renamed, **encoder_and_decoder(others)}
+        names = [key.replace('.q_proj.', f'.{part}_proj.') for part in 'qkv']
+        missing = [name for name in names if name not in others]
+        if missing:
+            raise ValueError(f'{missing[0]!r} is missing')
+        others[key.replace('.q_proj.', '.in_proj_')] = torch.cat([others.pop(name) for name in names])
+    return {**backbone, **encoder_and_decoder(others, sources)}, left_out
 
 
 def _resnet_name(key: str) -> str:
@@ -59,4 +76,4 @@ def _resnet_name(key: str) -> str:
     if match := re.fullmatch(r'encoder\.stages\.(\d)\.layers\.(\d+)\.shortcut\.(?:1\.)?(\w+)\.(\w+)', key):
         stage, block, part, name = match.groups()
         return f'layer{int(stage) + 1}.{block}.downsample.{1 + kind[part]}.{name}'
-    raise KeyError(f'{key!r} is not a weight of a ResNet-vd of Hugging Face')
+    raise ValueError(f'{key!r} is not a weight of a ResNet-vd of Hugging Face')

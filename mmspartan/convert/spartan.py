@@ -1,32 +1,42 @@
-"""Weights in the names of the authors' implementation (github.com/henry-pay/SpaRTAN) to those of this package."""
+"""Weights in the names of the SpaRTAN authors' implementation (github.com/henry-pay/SpaRTAN) to ours, and back.
+
+There blocks and downsamplings are one list, ``layers.<n>``; here each stage has its own, ``stages.<i>.<j>``.
+"""
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-# Names inside a block, which has them under layers.<n>. there and under stages.<i>.<j>. here.
-BLOCK_NAMES = {
-    r'scale_([12])': r'scale\1',
-    r'norm_([12])\.(\w+)': r'norm\1.\2',
-    r'smixer\.gamma': r'smixer.gamma',
-    r'smixer\.(proj_in|proj_out)\.(\w+)': r'smixer.\1.\2',
-    r'smixer\.h_conv\.(.+)': r'smixer.high_conv.\1',
-    r'smixer\.l_conv\.0\.conv\.weight': r'smixer.low_conv.0.weight',
-    r'smixer\.l_conv\.1\.(.+)': r'smixer.low_conv.1.\1',
-    r'smixer\.h_attn\.squeeze\.(\w+)': r'smixer.high_se.fc1.\1',
-    r'smixer\.h_attn\.expand\.(\w+)': r'smixer.high_se.fc2.\1',
-    r'smixer\.l_attn\.squeeze\.(\w+)': r'smixer.low_se.fc1.\1',
-    r'smixer\.l_attn\.expand\.(\w+)': r'smixer.low_se.fc2.\1',
-    r'cmixer\.complex': r'cmixer.conv.conv.complex_weight',
-    r'cmixer\.proj\.(\w+)': r'cmixer.wave.\1.amplitude',
-    r'cmixer\.theta\.(\w+)': r'cmixer.wave.\1.phase',
-    r'cmixer\.conv\.(.+)': r'cmixer.conv.\1',
-    r'cmixer\.attn\.squeeze\.(\w+)': r'cmixer.se.fc1.\1',
-    r'cmixer\.attn\.expand\.(\w+)': r'cmixer.se.fc2.\1',
-    r'cmixer\.proj_out\.(\w+)': r'cmixer.proj_out.\1',
-}
+from ..models.backbones.spartan import ARCHS, CONV_TYPES
+
+# Beginnings of the names inside a block, there and here. The first that fits counts.
+BLOCK_NAMES = [
+    ('scale_1', 'scale1'),
+    ('scale_2', 'scale2'),
+    ('norm_1.', 'norm1.'),
+    ('norm_2.', 'norm2.'),
+    ('smixer.gamma', 'smixer.gamma'),
+    ('smixer.proj_in.', 'smixer.proj_in.'),
+    ('smixer.proj_out.', 'smixer.proj_out.'),
+    ('smixer.h_conv.', 'smixer.high_conv.'),
+    ('smixer.l_conv.0.conv.', 'smixer.low_conv.0.'),
+    ('smixer.l_conv.1.', 'smixer.low_conv.1.'),
+    ('smixer.h_attn.squeeze.', 'smixer.high_se.fc1.'),
+    ('smixer.h_attn.expand.', 'smixer.high_se.fc2.'),
+    ('smixer.l_attn.squeeze.', 'smixer.low_se.fc1.'),
+    ('smixer.l_attn.expand.', 'smixer.low_se.fc2.'),
+    ('cmixer.complex', 'cmixer.conv.conv.complex_weight'),
+    ('cmixer.conv.', 'cmixer.conv.'),
+    ('cmixer.attn.squeeze.', 'cmixer.se.fc1.'),
+    ('cmixer.attn.expand.', 'cmixer.se.fc2.'),
+    ('cmixer.proj_out.', 'cmixer.proj_out.'),
+    # one convolution here, amplitudes before phases
+    ('cmixer.proj.', 'cmixer.wave.amplitude.'),
+    ('cmixer.theta.', 'cmixer.wave.phase.'),
+]
 
 
 def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -40,18 +50,15 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         dict[str, Tensor]: ``backbone.*`` and ``head.fc.*``.
 
     Raises:
-        KeyError: If a name is none of the authors'.
+        ValueError: If a name is none of the authors'.
     """
-    is_block = {int(key.split('.')[1]): False for key in weights if key.startswith('layers.')}
-    for n in is_block:
-        is_block[n] = f'layers.{n}.scale_1' in weights
-    places, stage, index = {}, 0, 0
-    for n in sorted(is_block):
-        if is_block[n]:
-            places[n] = f'backbone.stages.{stage}.{index}.'
-            index += 1
+    places, stage, block = {}, 0, 0
+    for n in sorted({int(found[1]) for found in map(re.compile(r'layers\.(\d+)\.').match, weights) if found}):
+        if f'layers.{n}.scale_1' in weights:
+            places[n] = f'backbone.stages.{stage}.{block}.'
+            block += 1
         else:
-            stage, index = stage + 1, 0
+            stage, block = stage + 1, 0
             places[n] = f'backbone.patch_embeds.{stage}.'
 
     renamed = {}
@@ -61,29 +68,112 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             renamed[f'backbone.patch_embeds.0.{tail}'] = value
         elif head == 'linear':
             renamed[f'head.fc.{tail}'] = value
-        elif head == 'layers':
-            n, _, tail = tail.partition('.')
-            name = _block_name(tail) if is_block[int(n)] else tail
-            renamed[places[int(n)] + name] = _reshape(name, value)
+        elif found := re.fullmatch(r'layers\.(\d+)\.(.+)', key):
+            place, name = places[int(found[1])], found[2]
+            if '.stages.' in place:
+                name = _translate(name, BLOCK_NAMES, key)
+            renamed[place + name] = _to_our_shape(name, value)
         else:
-            raise KeyError(f"{key!r} is not a weight of the authors' SpaRTAN")
+            raise ValueError(f"{key!r} is not a weight of the authors' SpaRTAN")
 
-    for key in [key for key in renamed if key.endswith('.amplitude')]:  # one convolution for both
-        key = key.removesuffix('.amplitude')
-        renamed[key] = torch.cat([renamed.pop(f'{key}.amplitude'), renamed.pop(f'{key}.phase')])
+    for key in [key for key in renamed if '.wave.amplitude.' in key]:
+        phase = key.replace('.amplitude.', '.phase.')
+        if phase not in renamed:
+            raise ValueError(f'{key!r} has no counterpart: cmixer.theta is missing')
+        renamed[key.replace('.amplitude.', '.')] = torch.cat([renamed.pop(key), renamed.pop(phase)])
     return renamed
 
 
-def _block_name(name: str) -> str:
-    for pattern, replacement in BLOCK_NAMES.items():
-        if match := re.fullmatch(pattern, name):
-            return match.expand(replacement)
-    raise KeyError(f"{name!r} is not a weight of a block of the authors' SpaRTAN")
+def spartan_to_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of :func:`spartan_from_authors`.
+
+    Raises:
+        ValueError: If a name is none of SpaRTAN's with a linear classifier.
+    """
+    halves = {}
+    for key, value in weights.items():
+        if found := re.fullmatch(r'(.+\.cmixer\.wave)\.(\w+)', key):
+            for part, half in zip(('amplitude', 'phase'), value.chunk(2)):
+                halves[f'{found[1]}.{part}.{found[2]}'] = half.clone()
+        else:
+            halves[key] = value
+    depths = stage_depths(weights)
+    starts = [sum(depths[:i]) + i for i in range(len(depths))]  # one downsampling before each later stage
+
+    renamed = {}
+    for key, value in halves.items():
+        if found := re.fullmatch(r'backbone\.stages\.(\d+)\.(\d+)\.(.+)', key):
+            n = starts[int(found[1])] + int(found[2])
+            name = _translate(found[3], [(ours, theirs) for theirs, ours in BLOCK_NAMES], key)
+            renamed[f'layers.{n}.{name}'] = _to_their_shape(name, value)
+        elif found := re.fullmatch(r'backbone\.patch_embeds\.(\d+)\.(.+)', key):
+            stage = int(found[1])
+            renamed[f'layers.{starts[stage] - 1}.{found[2]}' if stage else f'conv.{found[2]}'] = value
+        elif found := re.fullmatch(r'head\.fc\.(.+)', key):
+            renamed[f'linear.{found[1]}'] = value
+        else:
+            raise ValueError(f'{key!r} is not a weight of SpaRTAN with a linear classifier')
+    return renamed
 
 
-def _reshape(name: str, value: Tensor) -> Tensor:
+def stage_depths(weights: Mapping[str, Tensor]) -> list[int]:
+    """Blocks of each stage, counted in ``backbone.stages.<i>.<j>.*``."""
+    found = {match.groups() for match in map(re.compile(r'backbone\.stages\.(\d)\.(\d+)\.').match, weights) if match}
+    stages = [int(stage) for stage, _ in found]
+    return [stages.count(i) for i in range(max(stages, default=-1) + 1)]
+
+
+def spartan_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments that build the SpaRTAN whose weights, ``backbone.*``, these are; those that are not default alone.
+
+    Raises:
+        ValueError: If they are not those of four stages with SMixer and CMixer.
+    """
+
+    def shape(name: str) -> torch.Size:
+        if f'backbone.{name}' not in weights:
+            raise ValueError(f'not a whole SpaRTAN: there is no {name}')
+        return weights[f'backbone.{name}'].shape
+
+    embeds = ['patch_embeds.0.1', *(f'patch_embeds.{i}' for i in (1, 2, 3))]
+    channels = tuple(shape(f'{embed}.conv.weight')[0] for embed in embeds)
+    waves = [shape(f'stages.{i}.0.cmixer.wave.weight')[0] for i in range(4)]
+    arch = dict(
+        channels=channels,
+        depths=tuple(stage_depths(weights)),
+        expand_ratios=tuple(wave // (2 * width) for wave, width in zip(waves, channels)),
+    )
+    depthwise = tuple(shape(f'stages.{i}.0.smixer.high_conv.conv.weight')[1] == 1 for i in range(4))
+    conv_types = [name for name, stages in CONV_TYPES.items() if stages == depthwise]
+    if not conv_types:
+        raise ValueError(f'stages with depthwise convolutions {depthwise} are none of {CONV_TYPES}')
+    options = dict(arch=next((name for name, known in ARCHS.items() if known == arch), arch))
+    if conv_types[0] != 'hybrid':
+        options['conv_type'] = conv_types[0]
+    in_channels = shape('patch_embeds.0.0.conv.weight')[1]
+    if in_channels != 3:
+        options['in_channels'] = in_channels
+    return options
+
+
+def _translate(name: str, table: list[tuple[str, str]], key: str) -> str:
+    for source, target in table:
+        if name == source or (source.endswith('.') and name.startswith(source)):
+            return target + name[len(source) :]
+    raise ValueError(f"{key!r} is not a weight of a block of the authors' SpaRTAN")
+
+
+def _to_our_shape(name: str, value: Tensor) -> Tensor:
     if name.endswith('complex_weight'):
         return value.reshape(-1, 2)
     if name in ('scale1', 'scale2', 'smixer.gamma'):
         return value.reshape(-1, 1, 1)
+    return value
+
+
+def _to_their_shape(name: str, value: Tensor) -> Tensor:
+    if name == 'cmixer.complex':
+        return value.reshape(1, 1, 1, -1, 2)
+    if name in ('scale_1', 'scale_2', 'smixer.gamma'):
+        return value.reshape(1, -1, 1, 1)
     return value

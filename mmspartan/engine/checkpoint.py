@@ -1,8 +1,9 @@
-"""Checkpoints: written whole or not at all, read by torch >= 2.6 with weights-only unpickling on, of the right model."""
+"""Checkpoints: written whole or not at all, read by torch >= 2.6 with weights-only loading on, of the right model."""
 
 import inspect
 import os
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,17 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Tensor], source: s
             f'{source} does not fit the model: {len(problems)} of its {len(expected)} weights are missing or of '
             f'another shape: {first}'
         )
+
+
+def why_unreadable(path: str | Path, error: Exception) -> str:
+    """One line on a file that ``torch.load`` refused with ``error``."""
+    asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
+    if asked is None:
+        return f'{path}: damaged, or not a checkpoint at all'
+    return (
+        f'{path}: refused. Reading it would use {asked[1] or asked[2]}, which weights need not. If you trust its '
+        'source, save its state dict alone and load that.'
+    )
 
 
 def allow_mmengine_checkpoints() -> None:

@@ -15,6 +15,8 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from .checkpoint import why_unreadable
+
 
 def build_parser(description: str) -> argparse.ArgumentParser:
     """The arguments that OpenMMLab's training and test scripts have in common."""
@@ -116,13 +118,7 @@ def explain_refused_checkpoint() -> Iterator[None]:
     except Exception as error:  # what is not a pickle makes the unpickler fail in any way
         if path is None or not _is_about_loading(error):
             raise
-        asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
-        sys.exit(
-            f'{path}: refused. Reading it would use {asked[1] or asked[2]}, which weights need not. If you trust its '
-            'source, save its state dict alone and load that.'
-            if asked
-            else f'{path}: damaged, or not a checkpoint at all'
-        )
+        sys.exit(why_unreadable(path, error))
     finally:
         torch.load = load
 

@@ -37,9 +37,9 @@ def test_size(cfg: Config) -> tuple[int, int]:
 
 
 def published() -> dict[str, dict]:
-    """What the metafile says of each config, by the config's name."""
-    metafile = Path(config_path('spartan_t_in1k')).with_name('metafile.yml')
-    models = yaml.safe_load(metafile.read_text())['Models']
+    """What the metafiles say of each config, by the config's name."""
+    metafiles = Path(config_path('spartan_t_in1k')).parent.glob('metafile_*.yml')
+    models = [model for metafile in metafiles for model in yaml.safe_load(metafile.read_text())['Models']]
     return {model['Name']: model['Metadata'] for model in models}
 
 

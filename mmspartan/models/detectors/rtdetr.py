@@ -86,6 +86,18 @@ class RTDETR(DetectionTransformer):
             nn.init.xavier_uniform_(layer.weight)
         super().init_weights()
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        """Say what weights of another number of classes mean; mmengine leaves out what has another shape."""
+        scores = state_dict.get(f'{prefix}bbox_head.cls_branches.0.bias')
+        if scores is not None and len(scores) != self.bbox_head.num_classes:
+            print_log(
+                f'The weights are of a detector of {len(scores)} classes, this one has {self.bbox_head.num_classes}: '
+                'class branches and label embedding start anew, all else is taken over.',
+                'current',
+                logging.WARNING,
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def forward_transformer(self, img_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None) -> dict:
         encoder_inputs_dict, decoder_inputs_dict = self.pre_transformer(img_feats, batch_data_samples)
         encoder_outputs_dict = self.forward_encoder(**encoder_inputs_dict)

@@ -64,7 +64,7 @@ def golden() -> Golden:
 def model(golden):
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(CONFIG).double()
-    model.load_state_dict(rtdetr_from_authors(golden.group('sd')))
+    model.load_state_dict(rtdetr_from_authors(golden.group('sd'))[0])
     return model.eval()
 
 
@@ -128,8 +128,10 @@ def test_each_loss_and_the_gradients(model, golden, samples):
     parameters = dict(model.named_parameters())
     names = golden.group('grad')
     # the mapping needs a decoder to count its layers
-    renamed = rtdetr_from_authors({**golden.group('sd'), **names})
-    ours = rtdetr_from_authors({key: torch.tensor(key in names) for key in golden.group('sd') if 'backbone' not in key})
+    renamed, _ = rtdetr_from_authors({**golden.group('sd'), **names})
+    ours, _ = rtdetr_from_authors(
+        {key: torch.tensor(key in names) for key in golden.group('sd') if 'backbone' not in key}
+    )
     checked = [name for name, stored in ours.items() if stored]
     assert len(checked) == len([name for name in names if 'backbone' not in name]) > 20
     for name in checked:

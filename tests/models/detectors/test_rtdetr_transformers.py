@@ -15,9 +15,8 @@ transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 i
 KINDS = {18: ('basic', [2, 2, 2, 2], [64, 128, 256, 512]), 50: ('bottleneck', [3, 4, 6, 3], [256, 512, 1024, 2048])}
 
 
-@pytest.mark.parametrize('depth', KINDS)
-@torch.no_grad()
-def test_outputs_are_equal(depth):
+def build_theirs(depth: int, num_labels: int = 10):
+    """A small RTDetrForObjectDetection with random weights, none of them zero."""
     layer_type, depths, channels = KINDS[depth]
     backbone = transformers.RTDetrResNetConfig(
         depths=depths,
@@ -40,22 +39,28 @@ def test_outputs_are_equal(depth):
         decoder_ffn_dim=128,
         decoder_layers=2,
         num_queries=30,
-        num_labels=10,
+        num_labels=num_labels,
     )
     torch.manual_seed(0)
-    theirs = transformers.RTDetrForObjectDetection(config).double().eval()
+    theirs = transformers.RTDetrForObjectDetection(config).double().eval().requires_grad_(False)
     for name, buffer in theirs.named_buffers():
         if name.endswith(('running_mean', 'running_var')):
             buffer.uniform_(0.5, 1.5)
     for parameter in theirs.parameters():  # zeros at the start would hide what they multiply
         parameter.add_(0.02 * torch.randn_like(parameter))
+    return theirs
 
+
+@pytest.mark.parametrize('depth', KINDS)
+@torch.no_grad()
+def test_outputs_are_equal(depth):
+    theirs = build_theirs(depth)
     cfg = copy.deepcopy(CONFIG)
     cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
-    cfg['neck']['in_channels'] = channels[1:]
+    cfg['neck']['in_channels'] = KINDS[depth][2][1:]
     with DefaultScope.overwrite_default_scope('mmdet'):
         ours = MODELS.build(cfg).double().eval()
-    ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict()))
+    ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
 
     x = torch.rand(2, 3, 128, 128, dtype=torch.float64)
     logits, boxes = ours(x, mode='tensor')

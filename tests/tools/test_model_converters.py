@@ -1,0 +1,263 @@
+"""Converters by their command lines: exact, complete, and nothing written where something is wrong."""
+
+import runpy
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import load_checkpoint
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from mmspartan import config_path
+from mmspartan.convert import rtdetr_from_hugging_face, spartan_from_authors, spartan_to_authors
+from tests.conftest import ROOT, TINY, Golden
+from tests.models.backbones.test_spartan_golden import Classifier
+from tests.models.detectors.test_rtdetr_golden import CONFIG, SIZE
+
+SPARTAN, RTDETR = 'model_converters/spartan_to_mmpretrain.py', 'model_converters/rtdetr_to_mmdet.py'
+
+
+@pytest.fixture(scope='module')
+def golden_rtdetr() -> Golden:
+    return Golden('rtdetr_tiny.npz')
+
+
+@pytest.fixture
+def convert(tmp_path, monkeypatch, capsys):
+    """Runs a converter in this process, in ``tmp_path``; returns what it printed."""
+
+    def run(script: str, *args: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [script, *args])
+        runpy.run_path(str(ROOT / 'tools' / script), run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+WRAPPERS = {
+    'bare': lambda weights: weights,
+    'model': lambda weights: dict(epoch=3, model=weights, optim={}),
+    'ddp': lambda weights: dict(model={f'module.{key}': value for key, value in weights.items()}),
+    'ema': lambda weights: dict(
+        model={key: torch.zeros_like(value) for key, value in weights.items()},
+        model_ema={f'module.{key}': value for key, value in weights.items()},
+    ),
+}
+
+
+@pytest.mark.parametrize('wrapper', WRAPPERS)
+def test_classifier_gives_the_golden_logits(wrapper, convert, golden_spartan, tmp_path):
+    torch.save(WRAPPERS[wrapper](golden_spartan.group('sd')), tmp_path / 'src.pth')
+    printed = convert(SPARTAN, 'src.pth', 'out/dst.pth')
+    assert str(TINY['channels']) in printed and '10 classes' in printed
+    model = Classifier().double().eval()
+    load_checkpoint(model, str(tmp_path / 'out' / 'dst.pth'), strict=True)
+    with torch.no_grad():
+        assert_close(model(golden_spartan['x']), golden_spartan['eval/logits'], rtol=0, atol=1e-9)
+
+
+def test_there_and_back_gives_the_same_tensors(run_tool, golden_spartan, tmp_path):
+    weights = golden_spartan.group('sd')
+    save_file(weights, tmp_path / 'src.safetensors')
+    for args in (['src.safetensors', 'ours.pth'], ['ours.pth', 'theirs.pth', '--reverse']):
+        result = run_tool(SPARTAN, *args)
+        assert result.returncode == 0, result.stderr[-2000:]
+    back = torch.load(tmp_path / 'theirs.pth', weights_only=True)['model']
+    assert back.keys() == weights.keys()
+    assert all(torch.equal(back[key], value) and back[key].dtype == value.dtype for key, value in weights.items())
+
+
+def test_backbone_alone_loads_by_init_cfg(convert, golden_spartan, tmp_path):
+    torch.save(golden_spartan.group('sd'), tmp_path / 'src.pth')
+    assert 'left out: head.fc.weight' in convert(SPARTAN, 'src.pth', 'dst.pth', '--task', 'backbone')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'dst.pth'))
+    model = MODELS.build(dict(type='SpaRTAN', arch=TINY, init_cfg=init_cfg)).double().eval()
+    model.init_weights()
+    with torch.no_grad():
+        stage = model(golden_spartan['x'])[-1]
+    assert_close(stage, golden_spartan['eval/stage4'].float().double(), rtol=1e-4, atol=1e-5)  # init_weights is float32
+
+
+@pytest.mark.parametrize('name', ['xt', 't'])
+def test_full_size_classifier_loads_without_a_gap(name, convert, tmp_path):
+    cfg = Config.fromfile(config_path(f'spartan_{name}_in1k'))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model)
+    theirs = spartan_to_authors(model.state_dict())
+    assert spartan_from_authors(theirs).keys() == model.state_dict().keys()
+    torch.save(dict(model=theirs), tmp_path / 'src.pth')
+    printed = convert(SPARTAN, 'src.pth', 'dst.pth')
+    assert f'spartan_{name}_in1k.py' in printed and '--cfg-options' not in printed
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+
+
+def test_detector_gives_the_golden_boxes(convert, golden_rtdetr, tmp_path):
+    weights = golden_rtdetr.group('sd')
+    computed = {'decoder.anchors': torch.full((1, 5, 4), torch.inf), 'decoder.valid_mask': torch.zeros(1, 5, 1).bool()}
+    torch.save(dict(ema=dict(module={**weights, **computed}), model={}, last_epoch=3), tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth')
+    assert 'ema.module' in printed and f'{len(weights)} of {len(weights) + 2} tensors used' in printed
+    assert 'left out: decoder.anchors' in printed and '10 classes' in printed
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(CONFIG).double().eval()
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    with torch.no_grad():
+        logits, boxes = model(golden_rtdetr['x'], mode='tensor')
+    assert_close(logits[-1], golden_rtdetr['eval/pred_logits'], rtol=0, atol=1e-6)
+    assert_close(boxes[-1], golden_rtdetr['eval/pred_boxes'], rtol=0, atol=1e-6)
+    assert golden_rtdetr['x'].shape[-1] == SIZE
+
+
+def presnet_names(weights: dict) -> dict:
+    """Our names of a detector with ResNet-vd to rtdetr_pytorch's, written down independently of the converter."""
+    renamed = {}
+    for key, value in weights.items():
+        parts = key.split('.')
+        if parts[1] == 'stem':
+            index = int(parts[2])
+            key = f'backbone.conv1.conv1_{index // 3 + 1}.{("conv", "norm")[index % 3]}.{parts[-1]}'
+        elif parts[0] == 'backbone':
+            stage, block = int(parts[1][-1]) - 1, int(parts[2])
+            key = f'backbone.res_layers.{stage}.blocks.{block}'
+            if parts[3] == 'downsample':
+                pooled = 'conv.' if stage else ''
+                key += f'.short.{pooled}{("", "conv", "norm")[int(parts[4])]}.{parts[-1]}'
+            else:
+                kind = 'norm' if parts[3].startswith('bn') else 'conv'
+                key += f'.branch2{"abc"[int(parts[3][-1]) - 1]}.{kind}.{parts[-1]}'
+        renamed[key] = value
+    return renamed
+
+
+@pytest.mark.parametrize('name', ['spartan_t', 'r18vd', 'r50vd'])
+def test_full_size_detector_loads_without_a_gap(name, convert, golden_rtdetr, tmp_path):
+    cfg = Config.fromfile(config_path(f'rtdetr_{name}_coco'))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    theirs = detector_to_authors(model.state_dict(), cfg.model.decoder.num_layers)
+    if name == 'r50vd':  # its batch norms are frozen, without counters
+        theirs = {key: v for key, v in theirs.items() if 'backbone' not in key or 'num_batches' not in key}
+    torch.save(dict(ema=dict(module=theirs)), tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth')
+    assert f'rtdetr_{name}_coco.py' in printed and f'{len(theirs)} of {len(theirs)} tensors used' in printed
+    expected = {key: value.clone() for key, value in model.state_dict().items()}
+    for value in model.state_dict().values():
+        value.zero_()
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+    assert len(torch.load(tmp_path / 'dst.pth', weights_only=True)['meta']['dataset_meta']['classes']) == 80
+
+
+def detector_to_authors(weights: dict, num_layers: int) -> dict:
+    """Our names to rtdetr_pytorch's."""
+    backbone = {key: value for key, value in weights.items() if key.startswith('backbone.')}
+    if 'backbone.stem.0.weight' in backbone:
+        renamed = presnet_names(backbone)
+    else:
+        renamed = {f'backbone.{key}': value for key, value in spartan_to_authors(backbone).items()}
+    last = f'branches.{num_layers}.'
+    replacements = [
+        ('bbox_head.cls_' + last, 'decoder.enc_score_head.'),
+        ('bbox_head.reg_' + last, 'decoder.enc_bbox_head.layers.'),
+        ('bbox_head.cls_branches.', 'decoder.dec_score_head.'),
+        ('bbox_head.reg_branches.', 'decoder.dec_bbox_head.'),
+        ('memory_trans_fc', 'decoder.enc_output.0'),
+        ('memory_trans_norm', 'decoder.enc_output.1'),
+        ('denoising.label_embedding', 'decoder.denoising_class_embed'),
+        ('decoder.layers.', 'decoder.decoder.layers.'),
+        ('neck.aifi.', 'encoder.encoder.0.'),
+        ('neck.top_down_blocks.', 'encoder.fpn_blocks.'),
+        ('neck.bottom_up_blocks.', 'encoder.pan_blocks.'),
+        ('neck.input_convs.', 'encoder.input_proj.'),
+        ('neck.', 'encoder.'),
+        ('input_convs.', 'decoder.input_proj.'),
+        ('decoder.query_pos_head.', 'decoder.query_pos_head.'),
+    ]
+    for key, value in weights.items():
+        if key in backbone:
+            continue
+        source, target = next(pair for pair in replacements if key.startswith(pair[0]))
+        name = target + key.removeprefix(source)
+        parts = name.split('.')
+        if target == 'decoder.dec_bbox_head.':
+            parts[3:4] = ['layers', str(int(parts[3]) // 2)]
+        elif target == 'decoder.enc_bbox_head.layers.':
+            parts[3] = str(int(parts[3]) // 2)
+        elif target == 'encoder.input_proj.':
+            parts[3] = str(['conv', 'norm'].index(parts[3]))
+        name = '.'.join(parts)
+        for ours, theirs in [
+            ('self_attn.attn.', 'self_attn.'),
+            ('ffn.layers.0.0.', 'linear1.'),
+            ('ffn.layers.1.', 'linear2.'),
+        ]:
+            name = name.replace(ours, theirs)
+        for i in range(3):
+            name = name.replace(f'.norms.{i}.', f'.norm{i + 1}.')
+        if '.blocks.' in name:
+            for ours, theirs in [('conv3', 'conv1'), ('conv1', 'conv2')]:
+                before, _, after = name.partition('.blocks.')
+                if f'.{ours}.' in after:
+                    name = f'{before}.bottlenecks.{after.replace(ours, theirs)}'
+                    break
+        renamed[name] = value
+    return renamed
+
+
+def test_folder_of_hugging_face_with_its_class_names(convert, tmp_path):
+    pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
+    from tests.models.detectors.test_rtdetr_transformers import build_theirs
+
+    theirs = build_theirs(50, num_labels=3)
+    theirs.config.id2label = {0: 'bolt', 1: 'nut', 2: 'washer'}
+    theirs.save_pretrained(tmp_path / 'theirs')
+    assert '3 classes' in convert(RTDETR, 'theirs', 'dst.pth')
+    checkpoint = torch.load(tmp_path / 'dst.pth', weights_only=True)
+    assert checkpoint['meta']['dataset_meta']['classes'] == ('bolt', 'nut', 'washer')
+    expected, _ = rtdetr_from_hugging_face(theirs.state_dict())
+    assert checkpoint['state_dict'].keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in checkpoint['state_dict'].items())
+
+
+BROKEN = {
+    'unknown': (lambda w: {**w, 'layers.0.smixer.extra.weight': torch.zeros(3)}, 'layers.0.smixer.extra.weight'),
+    'shape': (lambda w: {**w, 'layers.0.smixer.proj_in.weight': torch.zeros(8, 9, 1, 1)}, 'smixer.proj_in.weight is'),
+    'missing': (lambda w: {k: v for k, v in w.items() if k != 'layers.0.smixer.gamma'}, 'smixer.gamma is missing'),
+    'dtype': (lambda w: {**w, 'linear.bias': torch.zeros(10).int()}, "'linear.bias' is of torch.int32"),
+    'nan': (lambda w: {**w, 'linear.bias': torch.full((10,), torch.nan)}, "'linear.bias' holds values that are not"),
+    'no tensor': (lambda w: {**w, 'linear.bias': 3}, "'linear.bias' among the weights is no tensor but int"),
+    'nothing': (lambda w: dict(epoch=3), 'no weights in it'),
+}
+
+
+@pytest.mark.parametrize('kind', [*BROKEN, 'truncated', 'truncated safetensors', 'absent', 'other network'])
+def test_what_is_wrong_is_said_and_nothing_is_written(kind, convert, golden_spartan, tmp_path, capsys):
+    weights, src, tool = golden_spartan.group('sd'), tmp_path / 'src.pth', SPARTAN
+    if kind in BROKEN:
+        change, message = BROKEN[kind]
+        torch.save(dict(model=change(weights)), src)
+    elif kind == 'truncated':
+        torch.save(weights, src)
+        src.write_bytes(src.read_bytes()[:-5000])
+        message = 'src.pth: damaged'
+    elif kind == 'truncated safetensors':
+        src = tmp_path / 'src.safetensors'
+        save_file(weights, src)
+        src.write_bytes(src.read_bytes()[:-5000])
+        message = 'src.safetensors: damaged'
+    elif kind == 'absent':
+        message = 'src.pth: no such file'
+    else:
+        torch.save(weights, src)
+        tool, message = RTDETR, "'conv.0.conv.weight' is not a weight of RT-DETR"
+    (tmp_path / 'dst.pth').write_bytes(b'what was there')
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as stopped:
+        convert(tool, str(src), 'dst.pth')
+    assert message in str(stopped.value) and '\n' not in str(stopped.value)
+    assert (tmp_path / 'dst.pth').read_bytes() == b'what was there' and sorted(tmp_path.iterdir()) == before
+    assert 'written' not in capsys.readouterr().out
