@@ -1,7 +1,7 @@
 """Make a checkpoint ready to be published, by mmdet's or mmpretrain's own ``publish_model.py``.
 
-Those scripts read checkpoints as torch >= 2.6 refuses to, unless mmspartan is imported before. Kept are the weights that
-were evaluated (averaged ones, if there are) and their meta information; a hash becomes part of the name.
+Those scripts read checkpoints as torch >= 2.6 refuses to, unless mmspartan is imported before. Kept are the weights
+that were evaluated (averaged ones, if there are) and their meta information; a hash becomes part of the name.
 """
 
 import argparse
