@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import mmspartan  # noqa: F401 - registers
@@ -29,6 +29,15 @@ class Golden(dict):
     def group(self, prefix: str) -> dict[str, Tensor]:
         """The entries under ``prefix/``, without it."""
         return {key.removeprefix(f'{prefix}/'): value for key, value in self.items() if key.startswith(f'{prefix}/')}
+
+
+@pytest.fixture(autouse=True)
+def default_scope_is_left_as_it_was():
+    """Runners and inferencers leave theirs behind, in which the next test would look modules up."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='session')
