@@ -58,8 +58,8 @@ setup(
         'setuptools<81',  # mmengine looks packages up by pkg_resources
     ],
     extras_require={
-        'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn'],
-        'detection': ['mmdet>=3.0,<4.0', 'pycocotools'],
+        'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn', 'safetensors'],
+        'detection': ['mmdet>=3.0,<4.0', 'pycocotools', 'safetensors'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
     },
     zip_safe=False,

@@ -6,7 +6,9 @@ _base_ = [
 ]
 
 # Weights trained on ImageNet go into backbone.init_cfg:
-# --cfg-options model.backbone.init_cfg="dict(type='Pretrained', checkpoint='CKPT', prefix='backbone.')"
+# backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='CKPT', prefix='backbone.')), or on the command line
+# --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=CKPT \
+#     model.backbone.init_cfg.prefix=backbone.
 model = dict(
     backbone=dict(type='SpaRTAN', arch='t', out_indices=(1, 2, 3)),
     neck=dict(in_channels=[64, 128, 256]),

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
 from mmspartan.engine.checkpoint import check_weights_fit
-from mmspartan.engine.launch import explain_refused_checkpoint
+from mmspartan.engine.launch import explain_refused_checkpoint, require_file
 
 
 class CheckedDetInferencer(DetInferencer):
@@ -69,6 +69,7 @@ def main():
         raise SystemExit(f'{args.config}: no such config file')
     if 'bbox_head' not in Config.fromfile(args.config).get('model', {}):
         raise SystemExit(f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer')
+    require_file(args.checkpoint)
     try:
         with explain_refused_checkpoint():
             inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)

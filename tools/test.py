@@ -9,7 +9,7 @@ from mmengine.registry import METRICS
 from mmengine.runner.checkpoint import _load_checkpoint
 
 from mmspartan.engine.checkpoint import check_weights_fit
-from mmspartan.engine.launch import build_parser, build_runner, explain_refused_checkpoint, load_config
+from mmspartan.engine.launch import build_parser, build_runner, explain_refused_checkpoint, load_config, require_file
 
 
 def parse_args():
@@ -52,6 +52,7 @@ def main():
             f'--out {args.out}: {args.out_item} is written as {" or ".join(suffixes)}; see also --out-item'
         )
     cfg = load_config(args)
+    require_file(args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

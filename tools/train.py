@@ -6,6 +6,7 @@ from mmspartan.engine.launch import (
     explain_refused_checkpoint,
     latest_checkpoint,
     load_config,
+    require_file,
 )
 
 
@@ -44,6 +45,8 @@ def main():
         if not cfg.resume:
             print(f'{cfg.work_dir}: no checkpoint to resume from, training starts anew')
 
+    if cfg.get('load_from'):
+        require_file(cfg.load_from)
     runner = build_runner(cfg)
     if len(runner.train_dataloader) == 0:
         loader = cfg.train_dataloader

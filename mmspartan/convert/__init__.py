@@ -1,10 +1,12 @@
-from .files import fit_exactly, read_weights, write_checkpoint, write_whole
+from .files import check_target, fit_exactly, one_line_errors, read_weights, write_checkpoint, write_whole
 from .rtdetr import rtdetr_from_authors, rtdetr_options
 from .rtdetr_hf import rtdetr_from_hugging_face
 from .spartan import spartan_from_authors, spartan_options, spartan_to_authors
 
 __all__ = [
+    'check_target',
     'fit_exactly',
+    'one_line_errors',
     'read_weights',
     'rtdetr_from_authors',
     'rtdetr_from_hugging_face',

@@ -1,6 +1,8 @@
 """Weights out of files of any source, read safely; checkpoints, written whole or not at all."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,12 @@ from ..version import __version__
 
 # Where training scripts put the weights; averaged ones first, which is what their authors evaluate.
 PLACES = ('ema.module', 'ema', 'model_ema', 'state_dict_ema', 'model', 'state_dict')
+
+# What wrappers put before each name: DistributedDataParallel and averaged models, torch.compile.
+PREFIXES = ('module.', '_orig_mod.', 'module.')
+
+# What averaged models keep beside the weights.
+COUNTERS = ('n_averaged', 'steps')
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -31,30 +39,52 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
             finite or not floating point; names the file and the tensor.
     """
     content = _read(Path(path))
-    place, weights = next(
-        ((place, found) for place in PLACES if (found := _entry(content, place)) is not None), ('', content)
-    )
-    if not isinstance(weights, Mapping) or not any(isinstance(value, Tensor) for value in weights.values()):
+    found = ((place, _unwrapped(_entry(content, place))) for place in PLACES)
+    place, weights = next((pair for pair in found if pair[1]), ('', _unwrapped(content)))
+    if not weights:
         raise ValueError(f'{path}: no weights in it; looked into {", ".join(PLACES)} and the file itself')
-    weights = dict(weights)
+    weights = {key: value for key, value in weights.items() if key not in COUNTERS}
     for key, value in weights.items():
-        if not isinstance(value, Tensor):
-            raise ValueError(f'{path}: {key!r} among the weights is no tensor but {type(value).__name__}')
-        if key.endswith('num_batches_tracked'):
-            continue
-        if value.dtype not in FLOATS and value.dtype != torch.bool:
-            raise ValueError(f'{path}: {key!r} is of {value.dtype}; weights are of a floating-point type')
-        if not value.isfinite().all() and not key.endswith('anchors'):  # RT-DETR's, where there is none
-            raise ValueError(f'{path}: {key!r} holds values that are not finite')
-    while all(key.startswith('module.') for key in weights):
-        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+        problem = _problem(key, value)
+        if problem:
+            raise ValueError(f'{path}: {key!r} among the weights {problem}')
+    for prefix in PREFIXES:
+        while all(key.startswith(prefix) for key in weights):
+            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights, place
 
 
-def _entry(content: Any, place: str) -> Mapping | None:
+def _entry(content: Any, place: str) -> Any:
     for name in place.split('.'):
         content = content.get(name) if isinstance(content, Mapping) else None
-    return content if isinstance(content, Mapping) else None
+    return content
+
+
+def _unwrapped(content: Any) -> dict | None:
+    """The first mapping with a tensor among content and what it holds as ``module`` or ``state_dict``."""
+    while isinstance(content, Mapping):
+        if any(isinstance(value, Tensor) for key, value in content.items() if key not in COUNTERS):
+            return dict(content)
+        content = content.get('module', content.get('state_dict'))
+    return None
+
+
+def _problem(key: Any, value: Any) -> str | None:
+    if not isinstance(key, str):
+        return 'is no name'
+    if not isinstance(value, Tensor):
+        return f'is no tensor but {type(value).__name__}'
+    if value.layout != torch.strided or value.device.type != 'cpu':
+        return f'is a {value.layout} tensor on {value.device}; it should be a dense one'
+    if key.endswith('num_batches_tracked'):
+        return None if value.shape == () and value.dtype == torch.int64 else 'is no count'
+    if key.endswith('valid_mask') and value.dtype == torch.bool:  # RT-DETR's
+        return None
+    if value.dtype not in FLOATS:
+        return f'is of {value.dtype}; weights are of a floating-point type'
+    if not value.isfinite().all() and not key.endswith('anchors'):  # RT-DETR's, infinite where there is none
+        return 'holds values that are not finite'
+    return None
 
 
 def _read(path: Path) -> Any:
@@ -101,5 +131,45 @@ def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], classes: l
 
 
 def write_whole(path: str | Path, content: dict) -> None:
-    """Write a file that is there as a whole or not at all."""
-    save_checkpoint(content, str(path), backend_args=dict(backend='atomic_local'))
+    """Write a file that is there as a whole or not at all.
+
+    Raises:
+        ValueError: If it cannot be written there.
+    """
+    check_target(path)
+    try:
+        save_checkpoint(content, str(Path(path).resolve()), backend_args=dict(backend='atomic_local'))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f'{path}: cannot be written: {error}') from error
+
+
+def check_target(path: str | Path) -> None:
+    """Refuse what is no place for a local file.
+
+    Raises:
+        ValueError: If it is a folder, a device or a URL, or below something that is no folder.
+    """
+    target = Path(path)
+    if not str(path) or '://' in str(path):
+        raise ValueError(f'{str(path)!r}: not a local file to write')
+    try:
+        if target.exists() and not target.is_file():
+            raise ValueError(f'{path}: there is something that is no file')
+        parent = next(folder for folder in target.absolute().parents if folder.exists())
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be written: {error}') from error
+    if not parent.is_dir():
+        raise ValueError(f'{path}: {parent} is no folder')
+
+
+@contextmanager
+def one_line_errors(source: str, target: str) -> Iterator[None]:
+    """End with one line that names the file, whatever is wrong with the weights in ``source`` or with ``target``."""
+    try:
+        yield
+    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        message = ' '.join(str(error).split())
+        if not isinstance(error, ValueError):  # tensors of odd shapes
+            message = f'its tensors do not make up a model: {type(error).__name__}: {message}'
+        names_file = any(message.startswith(start) for path in (source, target) for start in (path, repr(path)) if path)
+        sys.exit(message if names_file else f'{source}: {message}')

@@ -113,7 +113,15 @@ def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str
     """
     layers = (re.match(r'decoder\.decoder\.layers\.(\d+)', key) for key in weights)
     num_layers = 1 + max((int(found[1]) for found in layers if found), default=-1)
-    return {_rename(key, sources.get(key, key)).replace('{last}', str(num_layers)): weights[key] for key in weights}
+    renamed = {}
+    for key, value in weights.items():
+        name = _rename(key, sources.get(key, key)).replace('{last}', str(num_layers))
+        if name in renamed:  # the last layer's head and that of the query selection
+            raise ValueError(
+                f'{sources.get(key, key)!r} belongs to a decoder layer that is missing; found {num_layers}'
+            )
+        renamed[name] = value
+    return renamed
 
 
 def _rename(key: str, source: str) -> str:
@@ -138,6 +146,9 @@ def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     def shape(name: str) -> torch.Size:
         if name not in weights:
             raise ValueError(f'not a whole RT-DETR: there is no {name}')
+        dims = 4 if '.conv.' in name else 2
+        if weights[name].dim() != dims or not weights[name].numel():
+            raise ValueError(f'{name} is {tuple(weights[name].shape)}; it should have {dims} dimensions, none 0')
         return weights[name].shape
 
     if any(key.startswith('backbone.patch_embeds.') for key in weights):

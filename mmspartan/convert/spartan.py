@@ -53,7 +53,10 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: If a name is none of the authors'.
     """
     places, stage, block = {}, 0, 0
-    for n in sorted({int(found[1]) for found in map(re.compile(r'layers\.(\d+)\.').match, weights) if found}):
+    indices = {int(found[1]) for found in map(re.compile(r'layers\.(\d+)\.').match, weights) if found}
+    for n in range(max(indices, default=-1) + 1):
+        if n not in indices:
+            raise ValueError(f"not a whole SpaRTAN: there is no 'layers.{n}'")
         if f'layers.{n}.scale_1' in weights:
             places[n] = f'backbone.stages.{stage}.{block}.'
             block += 1
@@ -78,8 +81,8 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     for key in [key for key in renamed if '.wave.amplitude.' in key]:
         phase = key.replace('.amplitude.', '.phase.')
-        if phase not in renamed:
-            raise ValueError(f'{key!r} has no counterpart: cmixer.theta is missing')
+        if phase not in renamed or renamed[phase].shape != renamed[key].shape or not renamed[key].dim():
+            raise ValueError(f'{key!r} has no counterpart of its shape: cmixer.theta is missing or another')
         renamed[key.replace('.amplitude.', '.')] = torch.cat([renamed.pop(key), renamed.pop(phase)])
     return renamed
 
@@ -133,7 +136,10 @@ def spartan_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     def shape(name: str) -> torch.Size:
         if f'backbone.{name}' not in weights:
             raise ValueError(f'not a whole SpaRTAN: there is no {name}')
-        return weights[f'backbone.{name}'].shape
+        weight = weights[f'backbone.{name}']
+        if weight.dim() != 4 or not weight.numel():
+            raise ValueError(f'{name} is {tuple(weight.shape)}; it should have 4 dimensions, none of them 0')
+        return weight.shape
 
     embeds = ['patch_embeds.0.1', *(f'patch_embeds.{i}' for i in (1, 2, 3))]
     channels = tuple(shape(f'{embed}.conv.weight')[0] for embed in embeds)
@@ -164,7 +170,7 @@ def _translate(name: str, table: list[tuple[str, str]], key: str) -> str:
 
 
 def _to_our_shape(name: str, value: Tensor) -> Tensor:
-    if name.endswith('complex_weight'):
+    if name.endswith('complex_weight') and value.shape[-1:] == (2,):
         return value.reshape(-1, 2)
     if name in ('scale1', 'scale2', 'smixer.gamma'):
         return value.reshape(-1, 1, 1)

@@ -24,11 +24,14 @@ class AtomicLocalBackend(LocalBackend):
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        partial = f'{filepath}.part'
-        super().put(obj, partial)
-        with open(partial, 'rb') as file:
-            os.fsync(file.fileno())
-        os.replace(partial, filepath)
+        partial = f'{filepath}.{os.getpid()}.part'
+        try:
+            super().put(obj, partial)
+            with open(partial, 'rb') as file:
+                os.fsync(file.fileno())
+            os.replace(partial, filepath)
+        finally:
+            Path(partial).unlink(missing_ok=True)
 
 
 register_backend('atomic_local', AtomicLocalBackend, force=True)
@@ -47,14 +50,17 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Tensor], source: s
     """
     while hasattr(model, 'module'):
         model = model.module
+    if not isinstance(weights, Mapping) or not isinstance(weights.get('state_dict', weights), Mapping):
+        raise ValueError(f'{source}: no weights in it')
     weights = weights.get('state_dict', weights)
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    expected = {key: value for key, value in model.state_dict().items() if not key.endswith('num_batches_tracked')}
-    problems = [f'{key} is missing' for key in expected if key not in weights]
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in weights and not key.endswith('num_batches_tracked')]
+    problems = [f'{key} is missing' for key in missing]
     problems += [
-        f'{key} is {tuple(weights[key].shape)} there and {tuple(value.shape)} in the model'
+        f'{key} is {tuple(getattr(weights[key], "shape", ()))} there and {tuple(value.shape)} in the model'
         for key, value in expected.items()
-        if key in weights and weights[key].shape != value.shape
+        if key in weights and getattr(weights[key], 'shape', None) != value.shape
     ]
     if problems:
         first = '; '.join(problems[:3]) + ('; ...' if len(problems) > 3 else '')

@@ -101,6 +101,12 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
     return str(max(found, key=lambda path: int(path.stem.split('_')[1]))) if found else None
 
 
+def require_file(path: str) -> None:
+    """End with one line if a local file is not there; addresses are mmengine's to read."""
+    if '://' not in path and not Path(path).is_file():
+        raise SystemExit(f'{path}: no such file')
+
+
 @contextmanager
 def explain_refused_checkpoint() -> Iterator[None]:
     """End with one clear line where ``torch.load`` refuses a file, saying which and for what."""

@@ -1,14 +1,16 @@
 """The detector configs build, train by the recipe of RT-DETR and cost what was published."""
 
+import argparse
 import copy
 import math
+import shlex
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
@@ -142,3 +144,13 @@ def test_a_rule_that_matches_nothing_is_an_error():
     cfg.optim_wrapper.paramwise_cfg.rules = [dict(pattern='backbne', lr_mult=0.1)]
     with pytest.raises(ValueError, match=r"no parameter matches \['backbne'\]"):
         build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper)
+
+
+def test_weights_of_the_backbone_as_the_readme_gives_them():
+    command = (ROOT / 'README.md').read_text().split('tools/dist_train.sh configs/rtdetr_spartan_t_coco.py 8 ')[1]
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    options = parser.parse_args(shlex.split(command.split('\ntools/')[0].replace('\\\n', ''))).cfg_options
+    cfg = load('rtdetr_spartan_t_coco')
+    cfg.merge_from_dict(options)
+    assert cfg.model.backbone.init_cfg == dict(type='Pretrained', checkpoint='IMAGENET_CKPT', prefix='backbone.')

@@ -1,18 +1,21 @@
 """Converters by their command lines: exact, complete, and nothing written where something is wrong."""
 
+import argparse
+import json
 import runpy
+import shlex
 import sys
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from mmspartan import config_path
-from mmspartan.convert import rtdetr_from_hugging_face, spartan_from_authors, spartan_to_authors
+from mmspartan.convert import spartan_from_authors, spartan_to_authors
 from tests.conftest import ROOT, TINY, Golden
 from tests.models.backbones.test_spartan_golden import Classifier
 from tests.models.detectors.test_rtdetr_golden import CONFIG, SIZE
@@ -42,6 +45,10 @@ WRAPPERS = {
     'bare': lambda weights: weights,
     'model': lambda weights: dict(epoch=3, model=weights, optim={}),
     'ddp': lambda weights: dict(model={f'module.{key}': value for key, value in weights.items()}),
+    'nested': lambda weights: dict(
+        ema=dict(decay=0.9),
+        model=dict(module={f'_orig_mod.{key}': value for key, value in weights.items()}, n_averaged=torch.tensor(3)),
+    ),
     'ema': lambda weights: dict(
         model={key: torch.zeros_like(value) for key, value in weights.items()},
         model_ema={f'module.{key}': value for key, value in weights.items()},
@@ -49,11 +56,24 @@ WRAPPERS = {
 }
 
 
+def printed_config(printed: str) -> Config:
+    """What the printed lines say to train with, read as a shell and tools/train.py read it."""
+    lines = dict(line.split(':', 1) for line in printed.splitlines() if line.startswith(('config:', 'with:')))
+    cfg = Config.fromfile(lines['config'].strip())
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    cfg.merge_from_dict(parser.parse_args(shlex.split(lines['with'])).cfg_options)
+    return cfg
+
+
 @pytest.mark.parametrize('wrapper', WRAPPERS)
 def test_classifier_gives_the_golden_logits(wrapper, convert, golden_spartan, tmp_path):
     torch.save(WRAPPERS[wrapper](golden_spartan.group('sd')), tmp_path / 'src.pth')
     printed = convert(SPARTAN, 'src.pth', 'out/dst.pth')
     assert str(TINY['channels']) in printed and '10 classes' in printed
+    cfg = printed_config(printed)
+    assert {key: tuple(value) for key, value in cfg.model.backbone.arch.items()} == TINY
+    assert cfg.model.head.num_classes == 10 and cfg.model.head.in_channels == TINY['channels'][-1]
     model = Classifier().double().eval()
     load_checkpoint(model, str(tmp_path / 'out' / 'dst.pth'), strict=True)
     with torch.no_grad():
@@ -210,26 +230,42 @@ def detector_to_authors(weights: dict, num_layers: int) -> dict:
 
 def test_folder_of_hugging_face_with_its_class_names(convert, tmp_path):
     pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
-    from tests.models.detectors.test_rtdetr_transformers import build_theirs
+    from tests.models.detectors.test_rtdetr_transformers import build_ours, build_theirs, compare
 
     theirs = build_theirs(50, num_labels=3)
     theirs.config.id2label = {0: 'bolt', 1: 'nut', 2: 'washer'}
     theirs.save_pretrained(tmp_path / 'theirs')
-    assert '3 classes' in convert(RTDETR, 'theirs', 'dst.pth')
+    printed = convert(RTDETR, 'theirs', 'dst.pth')
+    assert '3 classes' in printed and "'num_queries': 30" in printed
     checkpoint = torch.load(tmp_path / 'dst.pth', weights_only=True)
     assert checkpoint['meta']['dataset_meta']['classes'] == ('bolt', 'nut', 'washer')
-    expected, _ = rtdetr_from_hugging_face(theirs.state_dict())
-    assert checkpoint['state_dict'].keys() == expected.keys()
-    assert all(torch.equal(value, expected[key]) for key, value in checkpoint['state_dict'].items())
+    ours = build_ours(50, num_classes=3)
+    ours.load_state_dict(checkpoint['state_dict'])
+    compare(ours, theirs)
+
+    config = json.loads((tmp_path / 'theirs' / 'config.json').read_text())
+    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(dict(config, decoder_attention_heads=4)))
+    with pytest.raises(SystemExit, match=r'config\.json: decoder_attention_heads is 4'):
+        convert(RTDETR, 'theirs', 'other.pth')
 
 
 BROKEN = {
     'unknown': (lambda w: {**w, 'layers.0.smixer.extra.weight': torch.zeros(3)}, 'layers.0.smixer.extra.weight'),
     'shape': (lambda w: {**w, 'layers.0.smixer.proj_in.weight': torch.zeros(8, 9, 1, 1)}, 'smixer.proj_in.weight is'),
     'missing': (lambda w: {k: v for k, v in w.items() if k != 'layers.0.smixer.gamma'}, 'smixer.gamma is missing'),
-    'dtype': (lambda w: {**w, 'linear.bias': torch.zeros(10).int()}, "'linear.bias' is of torch.int32"),
-    'nan': (lambda w: {**w, 'linear.bias': torch.full((10,), torch.nan)}, "'linear.bias' holds values that are not"),
+    'dtype': (
+        lambda w: {**w, 'linear.bias': torch.zeros(10).int()},
+        'among the weights is of torch.int32',
+    ),
+    'nan': (
+        lambda w: {**w, 'linear.bias': torch.full((10,), torch.nan)},
+        "'linear.bias' among the weights holds",
+    ),
     'no tensor': (lambda w: {**w, 'linear.bias': 3}, "'linear.bias' among the weights is no tensor but int"),
+    'layer': (lambda w: {k: v for k, v in w.items() if 'layers.5.' not in k}, "there is no 'layers.5'"),
+    'sparse': (lambda w: {**w, 'linear.bias': torch.ones(10).to_sparse()}, "'linear.bias' among the weights is a"),
+    'scalar': (lambda w: {**w, 'layers.0.cmixer.proj.weight': torch.tensor(1.0)}, 'cmixer.wave.amplitude.weight'),
+    'no classes': (lambda w: {**w, 'linear.weight': torch.ones(0, 48), 'linear.bias': torch.ones(0)}, 'head.fc.weight'),
     'nothing': (lambda w: dict(epoch=3), 'no weights in it'),
 }
 
@@ -261,3 +297,22 @@ def test_what_is_wrong_is_said_and_nothing_is_written(kind, convert, golden_spar
     assert message in str(stopped.value) and '\n' not in str(stopped.value)
     assert (tmp_path / 'dst.pth').read_bytes() == b'what was there' and sorted(tmp_path.iterdir()) == before
     assert 'written' not in capsys.readouterr().out
+
+
+def test_detector_without_one_of_its_layers(convert, golden_rtdetr, tmp_path):
+    weights = {key: v for key, v in golden_rtdetr.group('sd').items() if 'decoder.decoder.layers.1.' not in key}
+    torch.save(weights, tmp_path / 'src.pth')
+    with pytest.raises(SystemExit, match='is of a decoder layer that is missing; found 1'):
+        convert(RTDETR, 'src.pth', 'dst.pth')
+    assert not (tmp_path / 'dst.pth').exists()
+
+
+@pytest.mark.parametrize('target', ['folder', 'src.pth/below.pth', 's3://bucket/dst.pth', '/dev/null', 'x' * 300])
+def test_place_that_cannot_be_written(target, convert, golden_spartan, tmp_path):
+    torch.save(golden_spartan.group('sd'), tmp_path / 'src.pth')
+    (tmp_path / 'folder').mkdir()
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(SystemExit) as stopped:
+        convert(SPARTAN, 'src.pth', target)
+    assert str(stopped.value).startswith((target, repr(target))) and '\n' not in str(stopped.value)
+    assert sorted(tmp_path.rglob('*')) == before

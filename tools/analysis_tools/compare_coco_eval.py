@@ -14,6 +14,8 @@ from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmspartan.engine.launch import require_file
+
 NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100', 'AR@300', 'AR@1000', 'ARs', 'ARm', 'ARl')
 
 
@@ -37,6 +39,8 @@ def evaluate(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarr
 
 def main():
     args = parse_args()
+    for path in (args.annotations, args.results):
+        require_file(path)
     with contextlib.redirect_stdout(io.StringIO()):
         objects = COCO(args.annotations)
         detections = objects.loadRes(args.results)

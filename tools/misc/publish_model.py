@@ -10,7 +10,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import mmspartan  # noqa: F401 - makes mmengine's checkpoints loadable
+# importing mmspartan makes mmengine's checkpoints loadable
+from mmspartan.convert import check_target, one_line_errors, read_weights
 
 
 def main():
@@ -22,8 +23,14 @@ def main():
     package = find_spec(args.toolbox)
     if package is None:
         raise SystemExit(f'{args.toolbox} is not installed; see --toolbox')
-    if not Path(args.in_file).is_file():
-        raise SystemExit(f'{args.in_file}: no such file')
+    with one_line_errors(args.in_file, args.out_file):
+        check_target(args.out_file)
+        _, place = read_weights(args.in_file)
+        if place != 'state_dict':
+            raise ValueError(f'{args.in_file}: not a checkpoint of mmengine: it has no state_dict')
+        if Path(args.out_file).exists():
+            raise ValueError(f'{args.out_file}: is there already')
+    Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
     sys.argv = [str(script), args.in_file, args.out_file]
     runpy.run_path(str(script), run_name='__main__')

@@ -14,7 +14,9 @@ from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan import config_path
 from mmspartan.convert import (
+    check_target,
     fit_exactly,
+    one_line_errors,
     read_weights,
     rtdetr_from_authors,
     rtdetr_from_hugging_face,
@@ -55,20 +57,59 @@ def describe(options: dict) -> str:
     return f'{head}\nno config of this package fits; on configs/_base_/models/rtdetr.py set\nmodel = {options}'
 
 
-def class_names(src: Path, num_classes: int) -> list[str] | None:
-    """From Hugging Face's config.json; COCO's for 80 classes."""
-    if (src / 'config.json').is_file():
-        names = json.loads((src / 'config.json').read_text()).get('id2label', {})
-        if len(names) == num_classes:
-            return [names[str(i)] for i in range(num_classes)]
-    return list(coco_classes()) if num_classes == 80 else None
+# Settings that leave no trace in the weights, as ours are fixed.
+EXPECTED = dict(
+    encoder_attention_heads=8,
+    decoder_attention_heads=8,
+    decoder_n_points=4,
+    num_feature_levels=3,
+    activation_function='silu',
+    encoder_activation_function='gelu',
+    decoder_activation_function='relu',
+    positional_encoding_temperature=10000,
+    normalize_before=False,
+    learn_initial_query=False,
+)
+
+
+def hugging_face_config(src: Path) -> dict:
+    """``config.json`` beside the weights; {} if there is none.
+
+    Raises:
+        ValueError: If it cannot be read, or describes a model that differs from ours where weights do not show it.
+    """
+    path = (src if src.is_dir() else src.parent) / 'config.json'
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path}: not JSON: {error}') from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: not a model's config")
+    for key, value in EXPECTED.items():
+        if config.get(key, value) != value:
+            raise ValueError(f'{path}: {key} is {config[key]!r}; models of this package have {value!r}')
+    return config
+
+
+def class_names(config: dict, num_classes: int) -> list[str]:
+    """From Hugging Face's config; else COCO's for 80 classes, and numbers for others."""
+    names = config.get('id2label') or {}
+    if isinstance(names, dict) and set(names) == {str(i) for i in range(num_classes)}:
+        return [str(names[str(i)]) for i in range(num_classes)]
+    return list(coco_classes()) if num_classes == 80 else [f'class {i}' for i in range(num_classes)]
 
 
 def convert(args) -> None:
+    check_target(args.dst)
     source, place = read_weights(args.src)
     is_hugging_face = any(key.startswith('model.backbone.') for key in source)
     weights, left_out = (rtdetr_from_hugging_face if is_hugging_face else rtdetr_from_authors)(source)
     options = rtdetr_options(weights)
+    config = hugging_face_config(Path(args.src)) if is_hugging_face else {}
+    if config.get('num_queries', 300) != 300:
+        options.update(num_queries=config['num_queries'], test_cfg=dict(max_per_img=config['num_queries']))
     cfg = Config.fromfile(config_path('_base_/models/rtdetr'))
     cfg.merge_from_dict(dict(model=options))
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -78,15 +119,16 @@ def convert(args) -> None:
     print(f'{len(source) - len(left_out)} of {len(source)} tensors used')
     for key, reason in left_out.items():
         print(f'left out: {key}: {reason}')
-    write_checkpoint(args.dst, weights, class_names(Path(args.src), options['bbox_head']['num_classes']))
+    classes = class_names(config, options['bbox_head']['num_classes'])
+    print(f'classes: {", ".join(classes[:3])}{", ..." if len(classes) > 3 else ""}')
+    write_checkpoint(args.dst, weights, classes)
     print(f'written: {args.dst}')
 
 
 def main():
-    try:
-        convert(parse_args())
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    args = parse_args()
+    with one_line_errors(args.src, args.dst):
+        convert(args)
 
 
 if __name__ == '__main__':

@@ -4,12 +4,15 @@ The variant is read off the tensors. Nothing of SRC is run; DST is written whole
 """
 
 import argparse
+import shlex
 
 from mmengine.registry import MODELS
 
 from mmspartan import config_path
 from mmspartan.convert import (
+    check_target,
     fit_exactly,
+    one_line_errors,
     read_weights,
     spartan_from_authors,
     spartan_options,
@@ -32,24 +35,30 @@ def parse_args():
 
 def describe(options: dict, num_classes: int | None) -> str:
     """The variant, and how to build it."""
-    overrides = {f'model.backbone.{key}': value for key, value in options.items() if key != 'arch'}
-    if isinstance(options['arch'], str):
-        config = config_path(f'spartan_{options["arch"]}_in1k')
-    else:
-        config = config_path('spartan_t_in1k')
-        overrides['model.backbone.arch'] = dict(options['arch'], _delete_=True)
-        overrides['model.head.in_channels'] = options['arch']['channels'][-1]
+    arch, others = options['arch'], {f'backbone.{key}': value for key, value in options.items() if key != 'arch'}
+    name = arch if isinstance(arch, str) else 't'
+    overrides = dict(others)
+    if not isinstance(arch, str):
+        overrides['backbone.arch._delete_'] = True
+        overrides.update({f'backbone.arch.{key}': value for key, value in arch.items()})
+        overrides['head.in_channels'] = arch['channels'][-1]
     if num_classes not in (None, 1000):
-        overrides['model.head.num_classes'] = num_classes
-    lines = [f'SpaRTAN {options["arch"]}, ' + (f'{num_classes} classes' if num_classes else 'no classifier')]
-    lines.append(f'config: {config}')
+        overrides['head.num_classes'] = num_classes
+    lines = [f'SpaRTAN {arch}, ' + (f'{num_classes} classes' if num_classes else 'no classifier')]
+    lines.append(f'config: {config_path(f"spartan_{name}_in1k")}')
     if overrides:
-        lines.append('with:   --cfg-options ' + ' '.join(f'{key}="{value}"' for key, value in overrides.items()))
+        settings = (f'model.{key}={value}'.replace(' ', '') for key, value in overrides.items())
+        lines.append('with:   --cfg-options ' + ' '.join(map(shlex.quote, settings)))
     return '\n'.join(lines)
 
 
 def convert(args) -> None:
+    check_target(args.dst)
     weights, place = read_weights(args.src)
+    if any(key.startswith(('encoder.', 'decoder.', 'neck.')) for key in weights):
+        raise ValueError('a detector; see rtdetr_to_mmdet.py')
+    if any(key.startswith(('backbone.stages.', 'stages.')) for key in weights) != args.reverse:
+        raise ValueError('not in our names' if args.reverse else 'in our names already; see --reverse')
     ours = weights if args.reverse else spartan_from_authors(weights)
     if not any(key.startswith('backbone.') for key in ours):
         ours = {f'backbone.{key}': value for key, value in ours.items()}
@@ -62,6 +71,8 @@ def convert(args) -> None:
     print(f'{args.src}{place and f" ({place})"}: {describe(options, num_classes)}')
     ours = {**{f'backbone.{key}': value for key, value in backbone.items()}, **head}
     if args.reverse:
+        if args.task == 'backbone':
+            ours = {key: value for key, value in ours.items() if key not in head}
         write_whole(args.dst, dict(model=spartan_to_authors(ours)))
     elif args.task == 'backbone':
         for key in head:
@@ -78,17 +89,17 @@ def check_head(head: dict, channels: int, source: str) -> int | None:
     if not head:
         return None
     shapes = {key: tuple(value.shape) for key, value in head.items()}
-    classes = shapes.get('head.fc.bias', (0,))[0]
-    if shapes != {'head.fc.weight': (classes, channels), 'head.fc.bias': (classes,)}:
-        raise ValueError(f'{source}: {shapes} is not a linear classifier over {channels} channels')
+    classes = (*shapes.get('head.fc.bias', ()), 0)[0]
+    if not classes or shapes != {'head.fc.weight': (classes, channels), 'head.fc.bias': (classes,)}:
+        first = ', '.join(list(shapes)[:3])
+        raise ValueError(f'{source}: {first} are not a linear classifier over {channels} channels')
     return classes
 
 
 def main():
-    try:
-        convert(parse_args())
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    args = parse_args()
+    with one_line_errors(args.src, args.dst):
+        convert(args)
 
 
 if __name__ == '__main__':

@@ -55,13 +55,22 @@ def build_theirs(depth: int, num_labels: int = 10):
 @torch.no_grad()
 def test_outputs_are_equal(depth):
     theirs = build_theirs(depth)
+    ours = build_ours(depth)
+    ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
+    compare(ours, theirs)
+
+
+def build_ours(depth: int, num_classes: int = 10):
     cfg = copy.deepcopy(CONFIG)
+    cfg['bbox_head']['num_classes'] = num_classes
     cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
     cfg['neck']['in_channels'] = KINDS[depth][2][1:]
     with DefaultScope.overwrite_default_scope('mmdet'):
-        ours = MODELS.build(cfg).double().eval()
-    ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
+        return MODELS.build(cfg).double().eval()
 
+
+@torch.no_grad()
+def compare(ours, theirs):
     x = torch.rand(2, 3, 128, 128, dtype=torch.float64)
     logits, boxes = ours(x, mode='tensor')
     expected = theirs(x)
