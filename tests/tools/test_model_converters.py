@@ -302,7 +302,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(kind, convert, golden_spar
 def test_detector_without_one_of_its_layers(convert, golden_rtdetr, tmp_path):
     weights = {key: v for key, v in golden_rtdetr.group('sd').items() if 'decoder.decoder.layers.1.' not in key}
     torch.save(weights, tmp_path / 'src.pth')
-    with pytest.raises(SystemExit, match='is of a decoder layer that is missing; found 1'):
+    with pytest.raises(SystemExit, match='belongs to a decoder layer that is missing; found 1'):
         convert(RTDETR, 'src.pth', 'dst.pth')
     assert not (tmp_path / 'dst.pth').exists()
 
