@@ -1,5 +1,8 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
+from mmengine.runner.checkpoint import _load_checkpoint
+from torch import nn
+
 from mmspartan.engine.launch import (
     build_parser,
     build_runner,
@@ -25,6 +28,14 @@ def parse_args():
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     return parser.parse_args()
+
+
+def require_common_weights(model: nn.Module, path: str) -> None:
+    """Refuse a ``load_from`` of which mmengine would load nothing, or which only a converter can read."""
+    checkpoint = _load_checkpoint(path, map_location='cpu')
+    weights = checkpoint.get('state_dict') if isinstance(checkpoint, dict) else None
+    if not weights or not set(weights) & {key.removeprefix('module.') for key in model.state_dict()}:
+        raise SystemExit(f"{path}: load_from has no weight of the model; others' files: tools/model_converters/")
 
 
 def main():
@@ -55,6 +66,8 @@ def main():
             f'{loader.batch_size} (train_dataloader.batch_size, drop_last)'
         )
     with explain_refused_checkpoint():
+        if cfg.get('load_from') and not cfg.get('resume'):
+            require_common_weights(runner.model, cfg.load_from)
         runner.train()
 
 

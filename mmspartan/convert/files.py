@@ -1,5 +1,6 @@
 """Weights out of files of any source, read safely; checkpoints, written whole or not at all."""
 
+import io
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
-from ..engine.checkpoint import check_weights_fit, why_unreadable
+from ..engine.checkpoint import AtomicLocalBackend, check_weights_fit, why_unreadable
 from ..version import __version__
 
 # Where training scripts put the weights; averaged ones first, which is what their authors evaluate.
@@ -137,9 +137,11 @@ def write_whole(path: str | Path, content: dict) -> None:
         ValueError: If it cannot be written there.
     """
     check_target(path)
+    written = io.BytesIO()
+    torch.save(content, written)
     try:
-        save_checkpoint(content, str(Path(path).resolve()), backend_args=dict(backend='atomic_local'))
-    except (OSError, RuntimeError) as error:
+        AtomicLocalBackend().put(written.getvalue(), Path(path).resolve())
+    except OSError as error:
         raise ValueError(f'{path}: cannot be written: {error}') from error
 
 

@@ -153,7 +153,7 @@ def presnet_names(weights: dict) -> dict:
     return renamed
 
 
-@pytest.mark.parametrize('name', ['spartan_t', 'r18vd', 'r50vd'])
+@pytest.mark.parametrize('name', ['spartan_xt', 'spartan_t', 'r18vd', 'r50vd'])
 def test_full_size_detector_loads_without_a_gap(name, convert, golden_rtdetr, tmp_path):
     cfg = Config.fromfile(config_path(f'rtdetr_{name}_coco'))
     with DefaultScope.overwrite_default_scope('mmdet'):

@@ -121,6 +121,12 @@ def test_fine_tuning_a_converted_detector(write, toolbox, tmp_path):
     torch.save(dict(model=Golden('rtdetr_tiny.npz').group('sd')), tmp_path / 'source.pth')
     run(ROOT / 'tools' / 'model_converters' / 'rtdetr_to_mmdet.py', 'source.pth', 'converted.pth', cwd=tmp_path)
 
+    unconverted = [sys.executable, ROOT / 'tools' / 'train.py', 'mine.py', '--cfg-options', 'load_from=source.pth']
+    refused = subprocess.run(unconverted, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith(
+        "source.pth: load_from has no weight of the model; others' files: tools/model_converters/"
+    )
     log = run(ROOT / 'tools' / 'train.py', 'mine.py', '--cfg-options', 'randomness.seed=1', cwd=tmp_path)
     assert 'of 10 classes, this one has 3: class branches and label embedding start anew' in log
     checkpoint = tmp_path / 'work_dirs' / 'mine' / 'epoch_1.pth'
