@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan import config_path
+from mmspartan.models.layers.csp_rep import RepVGGBlock
 
 
 def parse_args():
@@ -50,7 +51,7 @@ def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model).eval()
     for module in model.modules():
-        if hasattr(module, 'switch_to_deploy'):
+        if isinstance(module, RepVGGBlock):  # the published figures are counted so
             module.switch_to_deploy()
     analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
     if cfg.get('default_scope') == 'mmdet':

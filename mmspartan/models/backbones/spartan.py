@@ -23,6 +23,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..layers import ConvNormAct, recompute
+from ..layers.conv import refuse_training
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {
@@ -71,8 +72,23 @@ class SpaRTANBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.scale1 is None:  # deployed
+            x = x + self.smixer(self.norm1(x))
+            return x + self.cmixer(self.norm2(x))
         x = x + self.drop_path(self.scale1 * self.smixer(self.norm1(x)))
         return x + self.drop_path(self.scale2 * self.cmixer(self.norm2(x)))
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold LayerScale into the mixers' last convolutions, if both end with one."""
+        refuse_training(self)
+        mixers = (self.smixer, self.cmixer)
+        if self.scale1 is None or not all(hasattr(mixer, 'proj_out') for mixer in mixers):
+            return
+        for mixer, scale in zip(mixers, (self.scale1, self.scale2)):
+            mixer.proj_out.weight.mul_(scale[:, None])
+            mixer.proj_out.bias.mul_(scale.flatten())
+        self.scale1 = self.scale2 = None
 
 
 @MODELS.register_module()
@@ -206,6 +222,19 @@ class SpaRTAN(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    def switch_to_deploy(self) -> None:
+        """Fold what is constant at inference: batch normalization, LayerScale, complex weights, feature decomposition.
+
+        Outputs stay the same up to rounding. There is no way back but to build the model anew and load its weights.
+
+        Raises:
+            RuntimeError: In training mode.
+        """
+        refuse_training(self)
+        for module in [module for module in self.modules() if module is not self]:
+            if hasattr(module, 'switch_to_deploy'):
+                module.switch_to_deploy()
 
     def _freeze_stages(self) -> None:
         for i in range(min(self.frozen_stages, len(self.stages))):

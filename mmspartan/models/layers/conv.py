@@ -3,7 +3,9 @@
 import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.registry import MODELS
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.convnext import LayerNorm2d
 
 # LayerNorm over the channels of each position, which Table VII compares with BatchNorm. mmpretrain has one too (LN2d),
@@ -28,6 +30,28 @@ class ConvNormAct(nn.Sequential):
         if act_cfg is not None:
             self.act = build_activation_layer(act_cfg)
 
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold batch normalization into the convolution; other kinds of normalization stay."""
+        refuse_training(self)
+        if isinstance(getattr(self, 'norm', None), _BatchNorm):
+            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
+            del self.norm
+        if isinstance(self.conv, ModulatedConv2d):
+            self.conv = self.conv.plain()
+
+
+def refuse_training(module: nn.Module) -> None:
+    """
+    Raises:
+        RuntimeError: In training mode, where outputs depend on the batch and weights have yet to change.
+    """
+    if module.training:
+        raise RuntimeError(
+            f'{type(module).__name__}.switch_to_deploy: call eval() first. The way back is to build the model anew and '
+            'load the checkpoint that was trained.'
+        )
+
 
 class ModulatedConv2d(nn.Conv2d):
     """Bias-free convolution of channel pairs that a learnt complex weight has turned and scaled (paper Eq. 9).
@@ -50,8 +74,28 @@ class ModulatedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weight.shape[1] % 2 == 0:
-            return self._conv_forward(x, self.modulated_weight(), None)
+            return self._conv_forward(x, self.modulated_weight(), self.bias)
         return super().forward(self.modulate(x))
+
+    @torch.no_grad()
+    def plain(self) -> nn.Conv2d:
+        """The same as an ordinary convolution; itself where a group holds less than a pair."""
+        if self.weight.shape[1] % 2:
+            return self
+        conv = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,
+            padding=self.padding,
+            groups=self.groups,
+            bias=self.bias is not None,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        conv.weight.copy_(self.modulated_weight())
+        if self.bias is not None:
+            conv.bias.copy_(self.bias)
+        return conv.train(self.training)
 
     def modulate(self, x: Tensor) -> Tensor:
         """Multiply each pair of channels of ``x`` ``(B, C, H, W)`` by its complex weight."""

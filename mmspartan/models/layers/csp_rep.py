@@ -5,7 +5,7 @@ from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from .conv import ConvNormAct
+from .conv import ConvNormAct, refuse_training
 
 
 class RepVGGBlock(nn.Module):
@@ -30,8 +30,7 @@ class RepVGGBlock(nn.Module):
         Raises:
             RuntimeError: In training mode, where batch statistics are used.
         """
-        if self.training:
-            raise RuntimeError('switch_to_deploy: call eval() first; in training mode outputs depend on the batch')
+        refuse_training(self)
         if not hasattr(self, 'conv1'):
             return
         (weight3, bias3), (weight1, bias1) = (

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
-from .conv import ConvNormAct
+from .conv import ConvNormAct, refuse_training
 
 
 @MODELS.register_module()
@@ -57,9 +57,27 @@ class SMixer(BaseModule):
         self.low_se = SqueezeExcitation(width, width // 4)
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
+    @property
+    def deployed(self) -> bool:
+        return hasattr(self, 'folded_gamma')
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold the scale of the feature decomposition into ``proj_in``; only the mean is left to subtract."""
+        refuse_training(self)
+        if self.deployed or (self.gamma == -1).any():  # where all of a channel but its mean is removed
+            return
+        gamma = self.gamma[:, None]
+        self.proj_in.weight.mul_(1 + gamma)
+        self.proj_in.bias.mul_(1 + gamma.flatten())
+        self.register_buffer('folded_gamma', self.gamma / (1 + self.gamma))
+        del self.gamma
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.proj_in(x)
-        x = x + self.gamma * (x - x.mean((2, 3), keepdim=True))  # feature decomposition, Eq. 3
+        mean = x.mean((2, 3), keepdim=True)
+        # feature decomposition, Eq. 3; once deployed, 1 + gamma is part of proj_in
+        x = torch.addcmul(x, self.folded_gamma, mean, value=-1) if self.deployed else x + self.gamma * (x - mean)
         high, low = self.high_conv(x), self.low_conv(x)
         return self.proj_out(torch.cat([self.high_se(high), self.low_se(low)], dim=1))  # Eq. 6
 

@@ -253,3 +253,41 @@ def test_pretrained_weights_win_over_the_initialization(tmp_path, build_spartan)
     model = build_spartan(init_cfg=init_cfg)
     for (name, value), loaded in zip(source.state_dict().items(), model.state_dict().values()):
         assert_close(loaded, value + 1, msg=name)
+
+
+VARIANTS = {
+    'default': {},
+    'full': dict(conv_type='full'),
+    'depthwise': dict(conv_type='depthwise'),
+    'one 5x5': dict(smixer=dict(type='SMixer', kernel_size=5)),
+    'baselines': dict(smixer=dict(type='ConvSMixer'), cmixer=dict(type='MLPCMixer', se=True)),
+    'layer norm': dict(conv_norm_cfg=dict(type='ChannelLN')),
+}
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@torch.no_grad()
+def test_deployed_gives_the_same(variant, build_spartan):
+    model = build_spartan(out_indices=(0, 1, 2, 3), layer_scale_init_value=0.3, **VARIANTS[variant]).double()
+    for name, tensor in model.state_dict().items():  # nothing at its start, where folding would be easy
+        if name.endswith('running_var'):
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.is_floating_point():
+            tensor.add_(0.1 * torch.randn_like(tensor))
+    with pytest.raises(RuntimeError, match=r'SpaRTAN\.switch_to_deploy: call eval\(\) first'):
+        model.train().switch_to_deploy()
+    model.eval()
+    x = torch.randn(2, 3, 64, 96, dtype=torch.float64)
+    expected = model(x)
+    model.switch_to_deploy()
+    for stage, wanted in zip(model(x), expected):
+        assert_close(stage, wanted, rtol=1e-9, atol=1e-9)
+    after = set(model.state_dict())
+    assert not any(name.endswith(('running_mean', 'smixer.gamma')) for name in after)
+    assert variant == 'baselines' or not any('scale' in name for name in after)
+    pairs_left = [name for name in after if name.endswith('complex_weight')]
+    assert all(model.get_submodule(name.rpartition('.')[0]).weight.shape[1] == 1 for name in pairs_left)
+    model.switch_to_deploy()  # nothing is left to do
+    assert set(model.state_dict()) == after
+    for stage, wanted in zip(model(x), expected):
+        assert_close(stage, wanted, rtol=1e-9, atol=1e-9)
