@@ -52,7 +52,6 @@ def main():
             f'--out {args.out}: {args.out_item} is written as {" or ".join(suffixes)}; see also --out-item'
         )
     cfg = load_config(args)
-    require_file(args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -61,6 +60,7 @@ def main():
     if args.tta:
         enable_tta(cfg, args)
 
+    require_file(args.checkpoint)
     runner = build_runner(cfg)
     if args.out and args.out_item == 'pred':
         dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'

@@ -132,7 +132,7 @@ def test_slurm_script_hands_its_arguments_on(run_tool, tmp_path, monkeypatch):
     ('script', 'args', 'message'),
     [
         ('train.py', ['absent.py'], r'absent\.py'),
-        ('test.py', [DIGITS, 'absent.pth'], r'absent\.pth can not be found'),
+        ('test.py', [DIGITS, 'absent.pth'], r'absent\.pth: no such file'),
         ('test.py', [DIGITS, 'a.pth', '--tta'], r'--tta needs tta_model and tta_pipeline'),
         ('test.py', [DIGITS, 'a.pth', '--out', 'a.json'], r'a\.json: pred is written as \.pkl'),
         ('dist_train.sh', [DIGITS], r'dist_train\.sh CONFIG PROCESSES'),
