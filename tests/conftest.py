@@ -31,6 +31,15 @@ class Golden(dict):
         return {key.removeprefix(f'{prefix}/'): value for key, value in self.items() if key.startswith(f'{prefix}/')}
 
 
+def run_script(*command, cwd: Path) -> str:
+    """Run a Python script without a GPU, which has to succeed; returns all that it printed."""
+    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}
+    command = [sys.executable, *map(str, command)]
+    result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
 @pytest.fixture(autouse=True)
 def default_scope_is_left_as_it_was():
     """Runners and inferencers leave theirs behind, in which the next test would look modules up."""

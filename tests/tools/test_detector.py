@@ -1,7 +1,6 @@
 """The detector through command lines: ours, and mmdet's own from its wheel, outside the repository."""
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -13,18 +12,10 @@ import cv2
 import mmdet
 import pytest
 
-from tests.conftest import DATA, ROOT
+from tests.conftest import DATA, ROOT, run_script
 
 OWN = ROOT / 'tools'
 MMDET = Path(mmdet.__path__[0]) / '.mim' / 'tools'
-
-
-def run(*command, cwd: Path) -> str:
-    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}
-    command = [sys.executable, *map(str, command)]
-    result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout + result.stderr
 
 
 def average_precision(output: str) -> list[str]:
@@ -37,8 +28,8 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('project')
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
     size = ['--train', 8, '--val', 6, '--size', 64]
-    run(OWN / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
-    run(MMDET / 'train.py', 'mine.py', cwd=folder)
+    run_script(OWN / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    run_script(MMDET / 'train.py', 'mine.py', cwd=folder)
     return folder
 
 
@@ -48,8 +39,8 @@ def checkpoint(project) -> Path:
 
 
 def test_mmdets_own_scripts_and_ours_agree(project, checkpoint):
-    theirs = run(MMDET / 'test.py', 'mine.py', checkpoint, cwd=project)
-    ours = run(
+    theirs = run_script(MMDET / 'test.py', 'mine.py', checkpoint, cwd=project)
+    ours = run_script(
         *(OWN / 'test.py', 'mine.py', checkpoint, '--out', 'out.pkl', '--show-dir', 'shown'),
         *('--cfg-options', 'test_evaluator.classwise=False'),
         cwd=project,
@@ -60,7 +51,7 @@ def test_mmdets_own_scripts_and_ours_agree(project, checkpoint):
 
 
 def test_images_and_videos_are_drawn_and_written(project, checkpoint):
-    run(OWN / 'image_demo.py', 'digits/val', 'mine.py', checkpoint, cwd=project)
+    run_script(OWN / 'image_demo.py', 'digits/val', 'mine.py', checkpoint, cwd=project)
     assert len(list((project / 'outputs' / 'vis').iterdir())) == 6
     prediction = json.loads((project / 'outputs' / 'preds' / '00000.json').read_text())
     assert len(prediction['bboxes']) == len(prediction['scores']) == 10
@@ -69,7 +60,7 @@ def test_images_and_videos_are_drawn_and_written(project, checkpoint):
     for path in sorted((project / 'digits' / 'val').iterdir())[:3]:
         writer.write(cv2.imread(str(path)))
     writer.release()
-    run(OWN / 'image_demo.py', 'film.mp4', 'mine.py', checkpoint, '--out-dir', 'filmed', cwd=project)
+    run_script(OWN / 'image_demo.py', 'film.mp4', 'mine.py', checkpoint, '--out-dir', 'filmed', cwd=project)
     assert len(json.loads((project / 'filmed' / 'preds' / 'film.json').read_text())) == 3
     assert cv2.VideoCapture(str(project / 'filmed' / 'vis' / 'film.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
@@ -81,14 +72,14 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
     for metric in ('CocoMetric', 'FasterCocoMetric'):
         options = [f'test_evaluator.type={metric}', 'test_evaluator.metric_items=' + ','.join(items)]
         command = [OWN / 'test.py', 'mine.py', checkpoint, '--out', f'{metric}.json', '--out-item', 'metrics']
-        run(*command, '--cfg-options', *options, 'test_evaluator.outfile_prefix=found', cwd=project)
+        run_script(*command, '--cfg-options', *options, 'test_evaluator.outfile_prefix=found', cwd=project)
         tables.append(json.loads((project / f'{metric}.json').read_text()))
     assert len(tables[0]) == 12 and tables[0] == tables[1]
 
     truth = json.loads((project / 'digits' / 'val.json').read_text())['annotations']  # detections worth counting
     found = [dict(a, score=0.9 - 0.01 * i, bbox=[x + i % 9 for x in a['bbox']]) for i, a in enumerate(truth)]
     (project / 'better.json').write_text(json.dumps(found))
-    printed = run(OWN / 'analysis_tools' / 'compare_coco_eval.py', 'digits/val.json', 'better.json', cwd=project)
+    printed = run_script(OWN / 'analysis_tools' / 'compare_coco_eval.py', 'digits/val.json', 'better.json', cwd=project)
     rows = [line.split() for line in printed.splitlines()]
     numbers = {row[0]: row[1:3] for row in rows if len(row) >= 3}
     assert 0 < float(numbers['AP'][0]) < 1 and float(numbers['AP50'][0]) > float(numbers['AP'][0])

@@ -1,7 +1,6 @@
 """Own data from end to end: convert, fine-tune a converted detector for other classes, evaluate, draw, publish."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT, TINY, Golden
+from tests.conftest import ROOT, TINY, Golden, run_script
 
 VOC_TO_COCO = Path(mmdet.__path__[0]) / '.mim' / 'tools' / 'dataset_converters' / 'pascal_voc.py'
 
@@ -100,16 +99,8 @@ def write_voc(folder: Path) -> dict[str, str]:
         (root / 'Annotations' / f'{i}.xml').write_text(f'<annotation>{size}{boxes}</annotation>')
     for split, numbers in (('train', range(4)), ('val', range(4, 8)), ('trainval', range(8)), ('test', range(4, 8))):
         (root / 'ImageSets' / 'Main' / f'{split}.txt').write_text('\n'.join(map(str, numbers)))
-    run(VOC_TO_COCO, 'VOCdevkit', '--out-dir', 'voc', '--out-format', 'coco', cwd=folder)
+    run_script(VOC_TO_COCO, 'VOCdevkit', '--out-dir', 'voc', '--out-format', 'coco', cwd=folder)
     return dict(CLASSES=repr(classes), TRAIN='voc/voc07_train.json', VAL='voc/voc07_val.json', IMAGES='VOCdevkit')
-
-
-def run(*command, cwd: Path) -> str:
-    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}
-    command = [sys.executable, *map(str, command)]
-    result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(('write', 'toolbox'), [(write_coco, 'mmdet'), (write_voc, 'mmpretrain')], ids=['coco', 'voc'])
@@ -119,7 +110,7 @@ def test_fine_tuning_a_converted_detector(write, toolbox, tmp_path):
         config = config.replace(name, value)
     (tmp_path / 'mine.py').write_text(config)
     torch.save(dict(model=Golden('rtdetr_tiny.npz').group('sd')), tmp_path / 'source.pth')
-    run(ROOT / 'tools' / 'model_converters' / 'rtdetr_to_mmdet.py', 'source.pth', 'converted.pth', cwd=tmp_path)
+    run_script(ROOT / 'tools' / 'model_converters' / 'rtdetr_to_mmdet.py', 'source.pth', 'converted.pth', cwd=tmp_path)
 
     unconverted = [sys.executable, ROOT / 'tools' / 'train.py', 'mine.py', '--cfg-options', 'load_from=source.pth']
     refused = subprocess.run(unconverted, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -127,7 +118,7 @@ def test_fine_tuning_a_converted_detector(write, toolbox, tmp_path):
     assert refused.stderr.strip().endswith(
         "source.pth: load_from has no weight of the model; others' files: tools/model_converters/"
     )
-    log = run(ROOT / 'tools' / 'train.py', 'mine.py', '--cfg-options', 'randomness.seed=1', cwd=tmp_path)
+    log = run_script(ROOT / 'tools' / 'train.py', 'mine.py', '--cfg-options', 'randomness.seed=1', cwd=tmp_path)
     assert 'of 10 classes, this one has 3: class branches and label embedding start anew' in log
     checkpoint = tmp_path / 'work_dirs' / 'mine' / 'epoch_1.pth'
     before = torch.load(tmp_path / 'converted.pth', weights_only=True)['state_dict']
@@ -139,11 +130,11 @@ def test_fine_tuning_a_converted_detector(write, toolbox, tmp_path):
     kept = [key for key in before if key not in anew and not key.endswith(statistics)]
     assert len(kept) > 300 and all(torch.allclose(after[key].double(), before[key].double()) for key in kept)
 
-    log = run(ROOT / 'tools' / 'test.py', 'mine.py', checkpoint, '--show-dir', 'drawn', cwd=tmp_path)
+    log = run_script(ROOT / 'tools' / 'test.py', 'mine.py', checkpoint, '--show-dir', 'drawn', cwd=tmp_path)
     assert re.search(r'bbox_mAP_copypaste: 0\.\d+', log)
     assert len(list(tmp_path.glob('drawn/*'))) == 4
     publish = ROOT / 'tools' / 'misc' / 'publish_model.py'
-    run(publish, checkpoint, 'published.pth', '--toolbox', toolbox, cwd=tmp_path)
+    run_script(publish, checkpoint, 'published.pth', '--toolbox', toolbox, cwd=tmp_path)
     (published,) = tmp_path.glob('published*-????????.pth')
     weights = torch.load(published, weights_only=True)
     assert set(weights) == {'meta', 'state_dict'}
