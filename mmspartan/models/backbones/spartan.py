@@ -23,7 +23,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..layers import ConvNormAct, recompute
-from ..layers.conv import refuse_training
+from ..layers.deploy import refuse_training
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {
@@ -72,11 +72,8 @@ class SpaRTANBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.scale1 is None:  # deployed
-            x = x + self.smixer(self.norm1(x))
-            return x + self.cmixer(self.norm2(x))
-        x = x + self.drop_path(self.scale1 * self.smixer(self.norm1(x)))
-        return x + self.drop_path(self.scale2 * self.cmixer(self.norm2(x)))
+        x = x + self.drop_path(self.smixer(self.norm1(x), self.scale1))
+        return x + self.drop_path(self.cmixer(self.norm2(x), self.scale2))
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:

@@ -5,8 +5,12 @@ from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.registry import MODELS
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.convnext import LayerNorm2d
+
+from .deploy import inplace, refuse_training
+from .lean import norm_act
 
 # LayerNorm over the channels of each position, which Table VII compares with BatchNorm. mmpretrain has one too (LN2d),
 # but a detection project may not have mmpretrain.
@@ -30,6 +34,12 @@ class ConvNormAct(nn.Sequential):
         if act_cfg is not None:
             self.act = build_activation_layer(act_cfg)
 
+    def forward(self, x: Tensor) -> Tensor:
+        conv, *rest = self
+        if len(rest) == 2:
+            return norm_act(conv(x), *rest)
+        return rest[0](conv(x)) if rest else conv(x)
+
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
         """Fold batch normalization into the convolution; other kinds of normalization stay."""
@@ -39,18 +49,8 @@ class ConvNormAct(nn.Sequential):
             del self.norm
         if isinstance(self.conv, ModulatedConv2d):
             self.conv = self.conv.plain()
-
-
-def refuse_training(module: nn.Module) -> None:
-    """
-    Raises:
-        RuntimeError: In training mode, where outputs depend on the batch and weights have yet to change.
-    """
-    if module.training:
-        raise RuntimeError(
-            f'{type(module).__name__}.switch_to_deploy: call eval() first. The way back is to build the model anew and '
-            'load the checkpoint that was trained.'
-        )
+        if hasattr(self, 'act'):
+            self.act = inplace(self.act)
 
 
 class ModulatedConv2d(nn.Conv2d):
@@ -58,8 +58,9 @@ class ModulatedConv2d(nn.Conv2d):
 
     Channels ``(2k, 2k + 1)`` are the real and the imaginary part of one wave; they are multiplied by ``a_k + i b_k``
     and then convolved. The authors build a complex64 tensor of the size of the activations. Both steps are linear, so
-    here none is needed: where a group of the convolution holds whole pairs, the complex weights go into the
-    convolution's weights; elsewhere (depthwise kernels) the pairs are combined by two real multiply-adds.
+    here none is needed: the complex weights go into the convolution's weights, of which a group then holds whole pairs.
+    Where it does not by itself (depthwise kernels), that doubles the multiply-adds of this convolution; while training
+    it still costs less than the passes over memory of combining the pairs before, which evaluation does.
 
     Args:
         channels (int): Input and output channels; even.
@@ -73,29 +74,19 @@ class ModulatedConv2d(nn.Conv2d):
         self.complex_weight = nn.Parameter(torch.randn(channels // 2, 2))  # (a_k, b_k)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.shape[1] % 2 == 0:
-            return self._conv_forward(x, self.modulated_weight(), self.bias)
+        inputs = self.weight.shape[1]
+        if inputs % 2 == 0 or (inputs == 1 and self.training):
+            weight = self.modulated_weight()
+            return conv2d(x, weight, self.bias, padding=self.padding, groups=self.in_channels // weight.shape[1])
         return super().forward(self.modulate(x))
 
     @torch.no_grad()
     def plain(self) -> nn.Conv2d:
-        """The same as an ordinary convolution; itself where a group holds less than a pair."""
-        if self.weight.shape[1] % 2:
+        """The same as an ordinary convolution; itself where a group holds an odd number of channels above one."""
+        if self.weight.shape[1] % 2 and self.weight.shape[1] > 1:
             return self
-        conv = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            padding=self.padding,
-            groups=self.groups,
-            bias=self.bias is not None,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-        )
-        conv.weight.copy_(self.modulated_weight())
-        if self.bias is not None:
-            conv.bias.copy_(self.bias)
-        return conv.train(self.training)
+        weight = self.modulated_weight()
+        return grouped_conv(weight, self.bias, self.in_channels // weight.shape[1]).train(self.training)
 
     def modulate(self, x: Tensor) -> Tensor:
         """Multiply each pair of channels of ``x`` ``(B, C, H, W)`` by its complex weight."""
@@ -107,9 +98,27 @@ class ModulatedConv2d(nn.Conv2d):
         return torch.addcmul(x * a, swapped, b)
 
     def modulated_weight(self) -> Tensor:
-        """The kernel ``(C, C / groups, k, k)`` that applies complex weights and convolution at once."""
-        groups, pairs = self.groups, self.weight.shape[1] // 2
-        weight = self.weight.unflatten(0, (groups, -1)).unflatten(2, (pairs, 2))  # (groups, out, pairs, 2, k, k)
+        """The kernel ``(C, C / groups, k, k)`` that applies complex weights and convolution at once.
+
+        Of a depthwise convolution ``(C, 2, k, k)``, with half as many groups.
+        """
+        weight, groups = self.weight, self.groups
+        if weight.shape[1] == 1:
+            groups //= 2
+            own = torch.eye(2, dtype=weight.dtype, device=weight.device)[..., None, None]  # each its own channel alone
+            weight = (weight.unflatten(0, (groups, 2)) * own).flatten(0, 1)
+        pairs = weight.shape[1] // 2
+        weight = weight.unflatten(0, (groups, -1)).unflatten(2, (pairs, 2))  # (groups, out, pairs, 2, k, k)
         a, b = self.complex_weight.view(groups, 1, pairs, 2, 1, 1).unbind(3)
         real, imag = weight.unbind(3)
         return torch.stack([a * real + b * imag, a * imag - b * real], 3).flatten(2, 3).flatten(0, 1)
+
+
+def grouped_conv(weight: Tensor, bias: Tensor | None, groups: int) -> nn.Conv2d:
+    """The convolution of this kernel ``(out, in / groups, k, k)`` that keeps the size."""
+    channels, inputs, size, _ = weight.shape
+    conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
+    conv.weight = nn.Parameter(weight)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias)
+    return conv

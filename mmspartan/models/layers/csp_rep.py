@@ -5,7 +5,8 @@ from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from .conv import ConvNormAct, refuse_training
+from .conv import ConvNormAct
+from .deploy import inplace, refuse_training
 
 
 class RepVGGBlock(nn.Module):
@@ -50,6 +51,7 @@ class RepVGGBlock(nn.Module):
         fused.weight.copy_(weight3 + nn.functional.pad(weight1, [1, 1, 1, 1]))
         fused.bias.copy_(bias3 + bias1)
         self.conv3 = fused
+        self.act = inplace(self.act)
         del self.conv1
 
 

@@ -8,9 +8,10 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
-from .conv import ConvNormAct, refuse_training
+from .conv import ConvNormAct
+from .deploy import refuse_training
+from .gated_projection import ChannelGate, gated_projection
 
 
 @MODELS.register_module()
@@ -24,7 +25,7 @@ class SMixer(BaseModule):
             both with dilation 2 and the same receptive field. Defaults to 3.
         norm_cfg, act_cfg (dict): Normalization and activation after the convolutions.
 
-    Shape: ``(B, C, H, W)`` to the same.
+    Shape: ``(B, C, H, W)``, and LayerScale ``(C, 1, 1)`` if it is not yet part of ``proj_out``, to ``(B, C, H, W)``.
 
     Raises:
         ValueError: If ``kernel_size`` is neither 3 nor 5.
@@ -53,8 +54,8 @@ class SMixer(BaseModule):
         self.low_conv = ConvNormAct(conv(kernel_size, 2), norm_cfg, act_cfg)
         if kernel_size == 3:
             self.low_conv = nn.Sequential(conv(3, 2), self.low_conv)
-        self.high_se = SqueezeExcitation(width, width // 4)
-        self.low_se = SqueezeExcitation(width, width // 4)
+        self.high_se = ChannelGate(width, width // 4)
+        self.low_se = ChannelGate(width, width // 4)
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     @property
@@ -73,13 +74,14 @@ class SMixer(BaseModule):
         self.register_buffer('folded_gamma', self.gamma / (1 + self.gamma))
         del self.gamma
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         x = self.proj_in(x)
         mean = x.mean((2, 3), keepdim=True)
         # feature decomposition, Eq. 3; once deployed, 1 + gamma is part of proj_in
-        x = torch.addcmul(x, self.folded_gamma, mean, value=-1) if self.deployed else x + self.gamma * (x - mean)
+        x = x.sub_(self.folded_gamma * mean) if self.deployed else x + self.gamma * (x - mean)
         high, low = self.high_conv(x), self.low_conv(x)
-        return self.proj_out(torch.cat([self.high_se(high), self.low_se(low)], dim=1))  # Eq. 6
+        gate = torch.cat([self.high_se(high), self.low_se(low)], dim=1)
+        return gated_projection(torch.cat([high, low], dim=1), gate, self.proj_out, scale)  # Eq. 6
 
 
 @MODELS.register_module()
@@ -92,3 +94,7 @@ class ConvSMixer(ConvNormAct):
     def __init__(self, channels: int, depthwise: bool, norm_cfg: dict, act_cfg: dict):
         groups = channels if depthwise else 1
         super().__init__(nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False), norm_cfg, act_cfg)
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        x = super().forward(x)
+        return x if scale is None else scale * x

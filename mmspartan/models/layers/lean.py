@@ -1,0 +1,104 @@
+"""Training on less memory: what is cheap to compute again is not kept for the backward pass.
+
+Autograd keeps the input of each operation. Of the chains here only the first input is kept, and the backward pass
+computes the rest from it, in as few passes over memory as it takes. Values are the same. Where gradients are not asked
+for, where a compiler decides itself what to keep, and for modules not known here, the plain operations run.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+aten = torch.ops.aten
+
+# Activation and its derivative times a gradient, both into a given tensor.
+ACTIVATIONS = {
+    nn.GELU: (aten.gelu.out, aten.gelu_backward.grad_input),
+    nn.SiLU: (aten.silu.out, aten.silu_backward.grad_input),
+}
+
+
+def superpose(waves: Tensor, strongest: Tensor, act: nn.Module) -> Tensor:
+    """``wave + wave[strongest]`` with ``wave = amplitude * act(phase)`` (paper Eq. 8).
+
+    Args:
+        waves (Tensor): Amplitudes, then phases: ``(B, 2N, H, W)``. Kept for the backward pass.
+        strongest (Tensor): Channel in ``[0, N)`` of each position, ``(B, 1, H, W)``.
+        act (nn.Module): Activation of the phase.
+
+    Returns:
+        Tensor: ``(B, N, H, W)``.
+    """
+    if _is_lean(waves, act):
+        return _Superpose.apply(waves, strongest, *ACTIVATIONS[type(act)])
+    amplitude, phase = waves.chunk(2, 1)
+    wave = amplitude * act(phase)
+    return wave + wave.gather(1, strongest)
+
+
+def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
+    """``act(norm(x))``, of which only ``x`` is kept where ``norm`` is a BatchNorm of one process."""
+    if (
+        _is_lean(x, act)
+        and type(norm) is nn.BatchNorm2d
+        and norm.training
+        and norm.affine
+        and norm.track_running_stats
+        and norm.momentum is not None
+    ):
+        norm.num_batches_tracked.add_(1)
+        buffers = (norm.running_mean, norm.running_var)
+        return _BatchNormAct.apply(
+            x, norm.weight, norm.bias, *buffers, norm.momentum, norm.eps, *ACTIVATIONS[type(act)]
+        )
+    return act(norm(x))
+
+
+def _is_lean(x: Tensor, act: nn.Module) -> bool:
+    known = type(act) in ACTIVATIONS and getattr(act, 'approximate', 'none') == 'none'
+    return known and torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling()
+
+
+class _Superpose(Function):
+    @staticmethod
+    def forward(ctx, waves, strongest, act, act_backward):
+        ctx.save_for_backward(waves, strongest)
+        ctx.act, ctx.act_backward = act, act_backward
+        amplitude, phase = waves.chunk(2, 1)
+        wave = act(phase, out=torch.empty_like(phase)).mul_(amplitude)
+        return wave.add_(wave.gather(1, strongest))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        waves, strongest = ctx.saved_tensors
+        amplitude, phase = waves.chunk(2, 1)
+        # each position's strongest wave has reached all of its channels
+        grad_wave = grad.clone().scatter_add_(1, strongest, grad.sum(1, keepdim=True))
+        grad_waves = torch.empty_like(waves)
+        grad_amplitude, grad_phase = grad_waves.chunk(2, 1)
+        ctx.act(phase, out=grad_amplitude).mul_(grad_wave)
+        ctx.act_backward(grad_wave.mul_(amplitude), phase, grad_input=grad_phase)
+        return grad_waves, None, None, None
+
+
+class _BatchNormAct(Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, act, act_backward):
+        y, mean, inverse_std = aten.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
+        ctx.save_for_backward(x, weight, bias, mean, inverse_std)
+        ctx.eps, ctx.act_backward = eps, act_backward
+        return act(y, out=y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight, bias, mean, inverse_std = ctx.saved_tensors
+        scale = (weight * inverse_std)[:, None, None]
+        y = torch.addcmul((bias - mean * scale.flatten())[:, None, None], x, scale).to(x.dtype)
+        grad = ctx.act_backward(grad, y, grad_input=y)
+        grads = aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, inverse_std, True, ctx.eps, [True, True, True]
+        )
+        return (*grads, None, None, None, None, None, None)
