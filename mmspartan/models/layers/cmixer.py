@@ -7,15 +7,14 @@ SMixer's are full, and has ``expand_ratio`` channels a group (groups = C) where 
 
 import math
 
-import torch
 from mmcv.cnn import build_activation_layer
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
-from .conv import ConvNormAct, ModulatedConv2d, grouped_conv
-from .deploy import SwappedDepthwise, inplace, refuse_training
+from .conv import ConvNormAct, ModulatedConv2d
+from .deployed_cmixer import DeployedCMixer
 from .gated_projection import ChannelGate, gated_projection
 from .lean import superpose
 
@@ -36,6 +35,7 @@ class CMixer(BaseModule):
     def __init__(self, channels: int, expand_ratio: int, depthwise: bool, norm_cfg: dict, act_cfg: dict):
         super().__init__()
         hidden = channels * expand_ratio
+        self.depthwise = depthwise
         # amplitude and phase read the same input: one convolution instead of two
         self.wave = nn.Conv2d(channels, 2 * hidden, 1)
         self.phase_act = build_activation_layer(act_cfg)
@@ -48,44 +48,18 @@ class CMixer(BaseModule):
         nn.init.normal_(self.wave.weight, 0, math.sqrt(2 / (self.wave.out_channels // 2)))
         nn.init.normal_(self.conv.conv.complex_weight)
 
-    @torch.no_grad()
-    def switch_to_deploy(self) -> None:
-        """Fold into plain convolutions, depthwise ones where pairs are convolved, and work in place."""
-        refuse_training(self)
-        if not hasattr(self, 'wave'):
-            return
-        self.conv.switch_to_deploy()
-        hidden = self.proj_out.in_channels
-        order = torch.arange(hidden, device=self.wave.weight.device)
-        if self.conv.conv.groups == hidden // 2 and not hasattr(self.conv, 'norm'):
-            order = SwappedDepthwise.halves(hidden, order.device)
-            self.conv.conv = SwappedDepthwise(self.conv.conv)
-            self.se.fc1.weight.copy_(self.se.fc1.weight[:, order])
-            self.se.fc2.weight.copy_(self.se.fc2.weight[order])
-            self.se.fc2.bias.copy_(self.se.fc2.bias[order])
-            self.proj_out.weight.copy_(self.proj_out.weight[:, order])
-        self.amplitude, self.phase = (
-            grouped_conv(weight[order], bias[order], 1).eval()
-            for weight, bias in zip(self.wave.weight.chunk(2), self.wave.bias.chunk(2))
-        )
-        self.register_buffer('position', order.argsort())  # where each hidden channel is now
-        self.phase_act = inplace(self.phase_act)
-        del self.wave
-
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        if not hasattr(self, 'wave'):
-            return self._forward_deployed(x, scale)
         strongest = x.argmax(1, keepdim=True)
         # the sinusoid approximated by the activation, Eq. 8, and superposition with F_max
         wave = superpose(self.wave(x), strongest, self.phase_act)
         wave = self.conv(wave)  # modulation, Eq. 9
         return gated_projection(wave, self.se(wave), self.proj_out, scale)  # refinement, Eq. 10
 
-    def _forward_deployed(self, x: Tensor, scale: Tensor | None) -> Tensor:
-        strongest = self.position[x.argmax(1, keepdim=True)]
-        wave = self.phase_act(self.phase(x)).mul_(self.amplitude(x))
-        wave = self.conv(wave.add_(wave.gather(1, strongest)))
-        return gated_projection(wave, self.se(wave), self.proj_out, scale)
+    def deployed(self) -> nn.Module:
+        """What replaces this module for inference: itself, folded, where it is not made of pairs of channels."""
+        self.conv.switch_to_deploy()
+        is_of_pairs = self.conv.conv.groups == self.conv.conv.in_channels // 2 and not hasattr(self.conv, 'norm')
+        return DeployedCMixer(self) if is_of_pairs else self
 
 
 @MODELS.register_module()

@@ -30,37 +30,3 @@ def inplace(act: nn.Module) -> nn.Module:
     if hasattr(act, 'inplace'):
         act.inplace = True
     return act
-
-
-class SwappedDepthwise(nn.Module):
-    """A convolution over pairs of channels as two depthwise ones, which are the faster by far on CPUs.
-
-    Its channels are the first of each pair, then the second of each: ``halves`` reorders to that.
-
-    Args:
-        conv (nn.Conv2d): Two channels a group, in and out.
-
-    Shape: ``(B, channels, H, W)`` to the same.
-    """
-
-    def __init__(self, conv: nn.Conv2d):
-        super().__init__()
-        channels = conv.out_channels
-        order = self.halves(channels, conv.weight.device)
-        own = order % 2  # which of a pair it is
-        options = dict(padding=conv.padding, groups=channels, device=conv.weight.device, dtype=conv.weight.dtype)
-        self.own = nn.Conv2d(channels, channels, conv.kernel_size, bias=conv.bias is not None, **options)
-        self.partner = nn.Conv2d(channels, channels, conv.kernel_size, bias=False, **options)
-        self.own.weight.copy_(conv.weight[order, own][:, None])
-        self.partner.weight.copy_(conv.weight[order, 1 - own][:, None])
-        if conv.bias is not None:
-            self.own.bias.copy_(conv.bias[order])
-
-    @staticmethod
-    def halves(channels: int, device: torch.device) -> Tensor:
-        """Old indices of the channels in their new order."""
-        return torch.arange(channels, device=device).view(-1, 2).t().flatten()
-
-    def forward(self, x: Tensor) -> Tensor:
-        first, second = x.chunk(2, 1)
-        return self.own(x).add_(self.partner(torch.cat([second, first], 1)))

@@ -1,0 +1,75 @@
+"""The CMixer (paper Sec. III-C) for inference: real channels first, imaginary ones after them.
+
+A convolution of (real, imaginary) pairs is four depthwise ones, which runtimes compute several times faster than
+groups of two channels; and with all real channels before all imaginary ones, nothing is interleaved.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .deploy import inplace
+
+
+class DeployedCMixer(nn.Module):
+    """What a :class:`CMixer` computes in evaluation, from its weights.
+
+    Args:
+        mixer (CMixer): With its normalization folded, and pairs of channels as the groups of its convolution.
+
+    Shape: ``(B, C, H, W)`` to the same.
+    """
+
+    @torch.no_grad()
+    def __init__(self, mixer: nn.Module):
+        super().__init__()
+        channels, hidden = mixer.proj_out.out_channels, mixer.proj_out.in_channels
+        conv = mixer.conv.conv
+        index = torch.arange(hidden, device=conv.weight.device)
+        real, imag = index[0::2], index[1::2]
+        # each convolution more has its price, which small maps do not pay back
+        parts = [torch.cat([real, imag])] if mixer.depthwise else [real, imag]
+        amplitude, phase = zip(mixer.wave.weight.chunk(2), mixer.wave.bias.chunk(2))
+        self.amplitude = nn.ModuleList(as_conv(amplitude[0][part], amplitude[1][part]) for part in parts)
+        self.phase = nn.ModuleList(as_conv(phase[0][part], phase[1][part]) for part in parts)
+        self.phase_act = inplace(mixer.phase_act)
+        index = index[:channels]
+        self.register_buffer('position', index // 2 + index % 2 * (channels // 2))  # of an input channel's wave
+        self.own = nn.ModuleList(as_conv(conv.weight[part, part % 2, None], conv.bias[part]) for part in parts)
+        self.other = nn.ModuleList(as_conv(conv.weight[part, 1 - part % 2, None]) for part in parts)
+        self.act = inplace(mixer.conv.act)
+        order = torch.cat([real, imag])
+        self.se = mixer.se
+        self.se.fc1.weight.copy_(self.se.fc1.weight[:, order])
+        for parameter in (self.se.fc2.weight, self.se.fc2.bias):
+            parameter.copy_(parameter[order])
+        weight, bias = mixer.proj_out.weight, mixer.proj_out.bias
+        self.proj_out = nn.ModuleList(as_conv(weight[:, part], None if i else bias) for i, part in enumerate(parts))
+
+    def forward(self, x: Tensor, scale: None = None) -> Tensor:
+        waves = [self.phase_act(phase(x)).mul_(amplitude(x)) for phase, amplitude in zip(self.phase, self.amplitude)]
+        apart = len(waves) == 2
+        real, imag = waves if apart else waves[0].chunk(2, 1)
+        half = x.shape[1] // 2
+        strongest = self.position[x.argmax(1, keepdim=True)]
+        strongest = torch.cat([real[:, :half], imag[:, :half]], 1).gather(1, strongest)
+        waves = [wave.add_(strongest) for wave in waves]
+        real, imag = waves if apart else waves[0].chunk(2, 1)
+        swapped = (imag, real) if apart else (torch.cat([imag, real], 1),)
+        waves = [
+            self.act(own(wave).add_(other(partner)))
+            for own, other, wave, partner in zip(self.own, self.other, waves, swapped)
+        ]
+        gates = self.se(torch.cat([wave.mean((2, 3), keepdim=True) for wave in waves], 1)).chunk(len(waves), 1)
+        outs = [proj_out(wave.mul_(gate)) for proj_out, wave, gate in zip(self.proj_out, waves, gates)]
+        return outs[0].add_(outs[1]) if apart else outs[0]
+
+
+def as_conv(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+    """A convolution of this kernel that keeps the size; a kernel of one input, if larger than 1x1, is depthwise."""
+    channels, inputs, size, _ = weight.shape
+    groups = channels if inputs == 1 and size > 1 else 1
+    conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
+    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
+    return conv.eval()
