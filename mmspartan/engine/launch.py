@@ -57,6 +57,17 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def test_size(cfg: Config) -> tuple[int, int]:
+    """Height and width ``(h, w)`` of the images that the test pipeline makes."""
+    for transform in reversed(cfg.test_dataloader.dataset.pipeline):
+        if transform.type == 'CenterCrop':
+            return transform.crop_size, transform.crop_size
+        if transform.type == 'Resize':
+            width, height = transform.scale
+            return height, width
+    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give --shape')
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner; without a GPU, for processes that talk by gloo and in full precision."""
     if get_device() == 'cpu':

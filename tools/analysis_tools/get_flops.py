@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan import config_path
+from mmspartan.engine.launch import test_size
 from mmspartan.models.layers.csp_rep import RepVGGBlock
 
 
@@ -24,17 +25,6 @@ def parse_args():
     parser.add_argument('config', nargs='+', help='config files')
     parser.add_argument('--shape', type=int, nargs='+', help='side, or height and width; the test size by default')
     return parser.parse_args()
-
-
-def test_size(cfg: Config) -> tuple[int, int]:
-    """Height and width ``(h, w)`` of the images that the test pipeline makes."""
-    for transform in reversed(cfg.test_dataloader.dataset.pipeline):
-        if transform.type == 'CenterCrop':
-            return transform.crop_size, transform.crop_size
-        if transform.type == 'Resize':
-            width, height = transform.scale
-            return height, width
-    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give --shape')
 
 
 def published() -> dict[str, dict]:

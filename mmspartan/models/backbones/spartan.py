@@ -23,7 +23,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..layers import CMixer, ConvNormAct, recompute
-from ..layers.deploy import refuse_training
+from ..layers.deploy import fold_submodules, refuse_training
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {
@@ -115,6 +115,7 @@ class SpaRTAN(BaseModule):
         conv_norm_cfg (dict): Normalization after convolutions (Table VII). Defaults to BatchNorm; ``ChannelLN`` is
             the LayerNorm over channels to compare with, ``SyncBN`` serves small batches on many GPUs.
         with_cp (bool): Recompute each block in the backward pass, to save memory. Defaults to False.
+        deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
         init_cfg (dict | Sequence[dict]): Initialization. Defaults to ``GroupedFanOut``, the authors'; for weights from
             a file ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
 
@@ -143,6 +144,7 @@ class SpaRTAN(BaseModule):
         norm_cfg: dict = dict(type='GN', num_groups=1, eps=1e-6),
         conv_norm_cfg: dict = dict(type='BN', eps=1e-6),
         with_cp: bool = False,
+        deploy: bool = False,
         init_cfg: dict | Sequence[dict] = dict(type='GroupedFanOut'),
     ):
         super().__init__(init_cfg)
@@ -198,6 +200,8 @@ class SpaRTAN(BaseModule):
             )[:used]
         )
         self._freeze_stages()
+        if deploy:
+            self.eval().switch_to_deploy()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if min(x.shape[-2:]) < 29:  # 29 -> 15 -> 8 -> 4 -> 2 -> 1
@@ -231,9 +235,7 @@ class SpaRTAN(BaseModule):
             RuntimeError: In training mode.
         """
         refuse_training(self)
-        for module in [module for module in self.modules() if module is not self]:
-            if hasattr(module, 'switch_to_deploy'):
-                module.switch_to_deploy()
+        fold_submodules(self)
 
     def _freeze_stages(self) -> None:
         for i in range(min(self.frozen_stages, len(self.stages))):

@@ -9,6 +9,7 @@ the whole input, padding included, since nothing masks padding.
 import logging
 
 import torch
+from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors import DetectionTransformer
 from mmdet.models.layers import inverse_sigmoid
 from mmdet.structures import OptSampleList
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from ..dense_heads.rtdetr_head import ground_truth
 from ..layers.conv import ConvNormAct
 from ..layers.denoising import ContrastiveDenoising
+from ..layers.deploy import fold_submodules, refuse_training
 from ..layers.rtdetr_decoder import RTDETRTransformerDecoder
 
 
@@ -35,6 +37,7 @@ class RTDETR(DetectionTransformer):
         num_queries (int): Queries, and detections an image at most. Defaults to 300.
         num_levels (int): Feature maps of the neck. Defaults to 3.
         in_channels (int): Their channels, if other than the decoder's.
+        deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
         **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet.
     """
 
@@ -47,6 +50,7 @@ class RTDETR(DetectionTransformer):
         num_queries: int = 300,
         num_levels: int = 3,
         in_channels: int | None = None,
+        deploy: bool = False,
         **kwargs,
     ):
         self.num_levels = num_levels
@@ -59,6 +63,22 @@ class RTDETR(DetectionTransformer):
             if dn_cfg is None
             else ContrastiveDenoising(self.bbox_head.num_classes, self.embed_dims, num_queries, **dn_cfg)
         )
+        if deploy:
+            self.eval().switch_to_deploy()
+
+    def switch_to_deploy(self) -> None:
+        """Fold normalization, RepVGG branches and all that SpaRTAN folds; what only training uses is removed.
+
+        Outputs stay the same up to rounding. There is no way back but to build the model anew and load its weights.
+
+        Raises:
+            RuntimeError: In training mode.
+        """
+        refuse_training(self)
+        fold_submodules(self)
+        if not hasattr(self.backbone, 'switch_to_deploy'):
+            fuse_conv_bn(self.backbone)
+        self.denoising = None
 
     def _init_layers(self) -> None:
         self.decoder = RTDETRTransformerDecoder(post_norm_cfg=None, **self.decoder)
@@ -114,7 +134,7 @@ class RTDETR(DetectionTransformer):
 
         Returns:
             tuple[dict, dict]: For :meth:`forward_encoder` ``feat`` ``(B, N, C)`` and ``shapes``, (height, width) of
-            each level; for :meth:`forward_decoder` the same shapes as tensors.
+            each level; for :meth:`forward_decoder` the same shapes, also as tensors.
         """
         feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats, strict=True)]
         shapes = [tuple(feat.shape[-2:]) for feat in feats]
@@ -124,6 +144,7 @@ class RTDETR(DetectionTransformer):
         decoder_inputs_dict = dict(
             spatial_shapes=torch.tensor(shapes, device=feat.device),
             level_start_index=torch.tensor(starts, device=feat.device),
+            shapes=shapes,
         )
         return dict(feat=feat, shapes=shapes), decoder_inputs_dict
 
@@ -180,6 +201,7 @@ class RTDETR(DetectionTransformer):
         reference_points: Tensor,
         spatial_shapes: Tensor,
         level_start_index: Tensor,
+        shapes: list[tuple[int, int]],
         dn_mask: Tensor | None = None,
     ) -> dict:
         hidden_states, references = self.decoder(
@@ -188,6 +210,7 @@ class RTDETR(DetectionTransformer):
             reference_points=reference_points,
             spatial_shapes=spatial_shapes,
             level_start_index=level_start_index,
+            shapes=shapes,
             self_attn_mask=dn_mask,
             reg_branches=self.bbox_head.reg_branches,
         )

@@ -16,6 +16,13 @@ def refuse_training(module: nn.Module) -> None:
         )
 
 
+def fold_submodules(module: nn.Module) -> None:
+    """Call ``switch_to_deploy`` of all modules within this one that have it."""
+    for child in [child for child in module.modules() if child is not module]:
+        if hasattr(child, 'switch_to_deploy'):
+            child.switch_to_deploy()
+
+
 class InplaceGELU(nn.GELU):
     """GELU that overwrites its input, for which ``nn.GELU`` has no option."""
 

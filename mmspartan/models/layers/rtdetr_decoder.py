@@ -2,7 +2,10 @@
 
 import torch
 from mmdet.models.layers import MLP, DeformableDetrTransformerDecoder, inverse_sigmoid
+from mmengine.model import ModuleList
 from torch import Tensor, nn
+
+from .deformable_attention import RTDETRTransformerDecoderLayer
 
 
 class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
@@ -13,7 +16,8 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
     """
 
     def _init_layers(self) -> None:
-        super()._init_layers()
+        self.layers = ModuleList(RTDETRTransformerDecoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
+        self.embed_dims = self.layers[0].embed_dims
         self.query_pos_head = MLP(4, 2 * self.embed_dims, self.embed_dims, 2)
 
     def forward(
@@ -23,6 +27,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         reference_points: Tensor,
         spatial_shapes: Tensor,
         level_start_index: Tensor,
+        shapes: list[tuple[int, int]],
         self_attn_mask: Tensor | None,
         reg_branches: nn.ModuleList,
     ) -> tuple[Tensor, list[Tensor]]:
@@ -33,6 +38,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
             reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient.
             spatial_shapes (Tensor): Height and width of the levels, ``(L, 2)``.
             level_start_index (Tensor): First feature of each level, ``(L,)``.
+            shapes (list[tuple[int, int]]): ``spatial_shapes`` as numbers.
             self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not look.
             reg_branches (nn.ModuleList): Box branch of each layer.
 
@@ -52,6 +58,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
                 reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),
                 spatial_shapes=spatial_shapes,
                 level_start_index=level_start_index,
+                shapes=shapes,
             )
             hidden_states.append(query)
             references.append(reference)

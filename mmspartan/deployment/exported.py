@@ -1,0 +1,106 @@
+"""An ONNX file as a model of mmengine: the Runner evaluates it with the config's own data and metric."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+BACKENDS = ('onnxruntime', 'openvino')
+
+
+class Session:
+    """An ONNX file in one of the runtimes.
+
+    Args:
+        path: The file.
+        backend: ``'onnxruntime'`` or ``'openvino'``, both on the CPU and in the file's own precision.
+        threads: How many; the runtime's choice by default.
+
+    Raises:
+        ValueError: If the file is not there or the runtime cannot read it.
+    """
+
+    def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None):
+        if not Path(path).is_file():
+            raise ValueError(f'{path}: no such file')
+        try:
+            if backend == 'openvino':
+                import openvino
+
+                options = {'INFERENCE_PRECISION_HINT': 'f32', 'PERFORMANCE_HINT': 'LATENCY'}
+                if threads:
+                    options['INFERENCE_NUM_THREADS'] = threads
+                model = openvino.Core().compile_model(str(path), 'CPU', options)
+                request = model.create_infer_request()
+                self.inputs = {i.any_name: list(i.partial_shape.to_string()[1:-1].split(',')) for i in model.inputs}
+                self.outputs = [output.any_name for output in model.outputs]
+                self._run = lambda feed: [value.copy() for value in request.infer(feed).values()]
+            else:
+                import onnxruntime
+
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = threads or 0
+                options.log_severity_level = 3
+                session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+                self.inputs = {i.name: i.shape for i in session.get_inputs()}
+                self.outputs = [output.name for output in session.get_outputs()]
+                self._run = lambda feed: session.run(None, feed)
+        except ImportError as error:
+            raise ValueError(f'{backend} is not installed: pip install {backend}') from error
+        except Exception as error:
+            raise ValueError(f'{path}: {backend} cannot read it: {str(error).splitlines()[0]}') from error
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images a call, None if any number."""
+        size = str(next(iter(self.inputs.values()))[0])
+        return int(size) if size.isdigit() else None
+
+    def __call__(self, **feed: np.ndarray) -> dict[str, np.ndarray]:
+        """Arrays by the names of inputs, to arrays by the names of outputs."""
+        return dict(zip(self.outputs, self._run(feed)))
+
+
+@MODELS.register_module()
+class ExportedModel(BaseModel):
+    """Predicts by a file that ``tools/export_onnx.py`` wrote; for evaluation alone.
+
+    Args:
+        path, backend, threads: As :class:`Session` takes them.
+    """
+
+    def __init__(self, path: str, backend: str = 'onnxruntime', threads: int | None = None):
+        super().__init__(data_preprocessor=dict(type='mmengine.BaseDataPreprocessor'))
+        self.session = Session(path, backend, threads)
+
+    def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list, mode: str = 'predict') -> list:
+        """
+        Args:
+            inputs: Images of one size as the pipeline packs them, ``(3, H, W)``, 0 to 255.
+            data_samples: Of mmdet or mmpretrain; predictions are added to them.
+        """
+        images = torch.stack(list(inputs)).float().numpy()
+        feed = dict(images=images)
+        if 'sizes' in self.session.inputs:
+            feed['sizes'] = np.array([sample.ori_shape for sample in data_samples], dtype=np.float32)
+        step = self.session.batch_size or len(images)
+        if len(images) % step:
+            raise ValueError(f'the file takes {step} images at once: set the batch size of the test dataloader to it')
+        parts = [
+            self.session(**{name: value[i : i + step] for name, value in feed.items()})
+            for i in range(0, len(images), step)
+        ]
+        outputs = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+        for i, sample in enumerate(data_samples):
+            if 'boxes' in outputs:
+                sample.pred_instances = InstanceData(
+                    bboxes=outputs['boxes'][i], scores=outputs['scores'][i], labels=outputs['labels'][i]
+                )
+            else:
+                sample.set_pred_score(outputs['scores'][i]).set_pred_label(outputs['scores'][i].argmax())
+        return data_samples

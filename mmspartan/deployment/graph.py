@@ -1,0 +1,99 @@
+"""What is exported: normalization, network and post-processing in one graph.
+
+Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, channels in the order that the pipeline loads, blue first.
+"""
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import _load_checkpoint
+from torch import Tensor, nn
+
+from ..engine.checkpoint import check_weights_fit
+from ..models.layers.deploy import fold_submodules
+
+
+def load_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """The config's model in evaluation mode with the weights of a checkpoint.
+
+    Raises:
+        ValueError: If the checkpoint does not fit the model.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = MODELS.build(cfg.model).eval()
+    weights = _load_checkpoint(checkpoint, map_location='cpu')
+    check_weights_fit(model, weights, checkpoint)
+    weights = weights.get('state_dict', weights)
+    model.load_state_dict({key.removeprefix('module.'): value for key, value in weights.items()}, strict=False)
+    return model
+
+
+def switch_to_deploy(model: nn.Module) -> None:
+    """Fold a whole classifier or detector, which has to be in evaluation mode, for inference."""
+    getattr(model, 'switch_to_deploy', lambda: fold_submodules(model))()
+
+
+class Normalize(nn.Module):
+    """The arithmetic of the model's data preprocessor."""
+
+    def __init__(self, data_preprocessor: nn.Module):
+        super().__init__()
+        flip = getattr(data_preprocessor, 'to_rgb', getattr(data_preprocessor, '_channel_conversion', False))
+        self.order = [2, 1, 0] if flip else [0, 1, 2]
+        self.register_buffer('mean', data_preprocessor.mean.view(-1, 1, 1).clone())
+        self.register_buffer('std', data_preprocessor.std.view(-1, 1, 1).clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images[:, self.order] - self.mean) / self.std
+
+
+class ClassifierGraph(nn.Module):
+    """``images`` to ``scores`` ``(B, classes)``, which sum to 1."""
+
+    inputs, outputs = ('images',), ('scores',)
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.normalize = Normalize(model.data_preprocessor)
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(self.normalize(images), mode='tensor').softmax(1)
+
+
+class DetectorGraph(nn.Module):
+    """``images`` and ``sizes`` ``(B, 2)``, float32 heights and widths of the original images, to detections.
+
+    Images are resized to the whole input, without padding. Returns ``boxes`` ``(B, K, 4)``, (x1, y1, x2, y2) in pixels
+    of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``.
+    """
+
+    inputs, outputs = ('images', 'sizes'), ('boxes', 'scores', 'labels')
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.normalize = Normalize(model.data_preprocessor)
+        self.model = model
+
+    def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        model = self.model
+        features = model.extract_feat(self.normalize(images))
+        logits, boxes = model.bbox_head(**model.forward_transformer(features))
+        num_classes = logits.shape[-1]
+        # as mmdet's DETR heads: the best pairs of query and class
+        scores, pairs = logits[-1].sigmoid().flatten(1).topk(model.test_cfg['max_per_img'], dim=1)
+        boxes = boxes[-1].gather(1, (pairs // num_classes)[..., None].expand(-1, -1, 4))
+        centers, extents = boxes.split(2, dim=-1)
+        corners = torch.cat([centers - extents / 2, centers + extents / 2], -1).clamp(0, 1)
+        return corners * sizes.flip(1).repeat(1, 2)[:, None], scores, pairs % num_classes
+
+
+def build_graph(model: nn.Module) -> ClassifierGraph | DetectorGraph:
+    """
+    Raises:
+        ValueError: If the model is neither mmpretrain's ``ImageClassifier`` nor an ``RTDETR``.
+    """
+    kind = {'ImageClassifier': ClassifierGraph, 'RTDETR': DetectorGraph}.get(type(model).__name__)
+    if kind is None:
+        raise ValueError(f'{type(model).__name__} cannot be exported: ImageClassifier and RTDETR can')
+    return kind(model).eval()

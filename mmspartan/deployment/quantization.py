@@ -1,0 +1,70 @@
+"""Eight-bit models by ONNX Runtime's static quantization, calibrated on images of the config's training set."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.utils import track_iter_progress
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+
+class DatasetReader(CalibrationDataReader):
+    """Feeds training images, spread over the dataset, through the test pipeline.
+
+    Args:
+        cfg: Config with ``train_dataloader`` and ``test_dataloader``.
+        count: Images.
+        sizes: Whether the model also takes the original sizes.
+    """
+
+    def __init__(self, cfg: Config, count: int, sizes: bool):
+        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': cfg.test_dataloader.dataset.pipeline})
+        chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int).tolist()
+        self.feeds = self._read(dataset, chosen, sizes)
+
+    @staticmethod
+    def _read(dataset, chosen: list[int], sizes: bool) -> Iterator[dict[str, np.ndarray]]:
+        for i in track_iter_progress(chosen):
+            data = dataset[i]
+            feed = dict(images=data['inputs'][None].float().numpy())
+            if sizes:
+                feed['sizes'] = np.array([data['data_samples'].ori_shape], dtype=np.float32)
+            yield feed
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.feeds, None)
+
+
+def quantize(source: Path, target: Path, reader: CalibrationDataReader, keep: list[str]) -> None:
+    """Quantize convolutions, weights by channel; all else, attention among it, stays in float.
+
+    Args:
+        source, target: ONNX files.
+        reader: Calibration data.
+        keep: Names of convolutions that stay in float.
+    """
+    logging.getLogger().setLevel(logging.ERROR)  # it advises on what is done here
+    with tempfile.TemporaryDirectory() as folder:
+        inferred = Path(folder) / 'inferred.onnx'
+        quant_pre_process(source, inferred, skip_symbolic_shape=True)
+        quantize_static(
+            inferred,
+            Path(folder) / 'quantized.onnx',
+            reader,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=['Conv'],
+            nodes_to_exclude=keep,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        content = (Path(folder) / 'quantized.onnx').read_bytes()
+    partial = target.with_name(f'{target.name}.part')
+    partial.write_bytes(content)
+    partial.replace(target)

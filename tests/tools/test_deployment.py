@@ -1,0 +1,119 @@
+"""Export, its evaluation by other runtimes, eight bits and folded checkpoints, by command lines."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmspartan.deployment.exported import Session
+from mmspartan.deployment.graph import build_graph, load_model
+from tests.conftest import DATA, ROOT, run_script
+
+TOOLS = ROOT / 'tools'
+QUICK = {'classifier': 'digits_quick.py', 'detector': 'rtdetr_quick.py'}
+
+
+@pytest.fixture(scope='module', params=QUICK)
+def project(request, tmp_path_factory) -> Path:
+    """A folder with a config, ``mine.py``, its data and a checkpoint, ``mine.pth``."""
+    folder = tmp_path_factory.mktemp(request.param)
+    shutil.copy(DATA / QUICK[request.param], folder / 'mine.py')
+    if request.param == 'detector':
+        size = ['--train', 8, '--val', 6, '--size', 64]
+        run_script(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    torch.manual_seed(0)
+    cfg = Config.fromfile(folder / 'mine.py')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    for name, tensor in model.state_dict().items():  # nothing at its start, where folding would be easy
+        if name.endswith('running_var'):
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.is_floating_point():
+            tensor.add_(0.05 * torch.randn_like(tensor))
+    torch.save(dict(meta={}, state_dict=model.state_dict()), folder / 'mine.pth')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def exported(project) -> Path:
+    command = [TOOLS / 'export_onnx.py', 'mine.py', 'mine.pth', '--out', 'mine.onnx', '--dynamic-batch', '--verify']
+    printed = run_script(*command, cwd=project)
+    assert float(re.search(r'largest difference from PyTorch: (\S+)', printed)[1]) < 1e-3
+    return project / 'mine.onnx'
+
+
+def metrics(project: Path, *command, out: str = 'metrics.json') -> dict:
+    run_script(*command, '--out', out, cwd=project)
+    return json.loads((project / out).read_text())
+
+
+def test_accuracy_is_that_of_pytorch_in_both_runtimes(project, exported):
+    expected = metrics(project, TOOLS / 'test.py', 'mine.py', 'mine.pth', '--out-item', 'metrics')
+    for backend in ('onnxruntime', 'openvino'):
+        found = metrics(project, TOOLS / 'deploy_test.py', 'mine.py', exported, '--backend', backend)
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_batches_of_any_size_give_what_single_images_do(project, exported):
+    graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
+    inputs = dict(images=torch.rand(3, 3, 64, 64) * 255, sizes=torch.tensor([[40.0, 60.0], [64.0, 64.0], [99.0, 50.0]]))
+    if 'sizes' not in graph.inputs:
+        inputs = dict(images=torch.rand(3, 3, 32, 32) * 255)
+    session = Session(exported)
+    assert session.batch_size is None and tuple(session.outputs) == graph.outputs
+    together = session(**{name: value.numpy() for name, value in inputs.items()})
+    for i in range(3):
+        alone = session(**{name: value[i : i + 1].numpy() for name, value in inputs.items()})
+        np.testing.assert_allclose(together['scores'][i : i + 1], alone['scores'], atol=1e-4)
+    if 'boxes' in together:
+        assert (together['boxes'] >= 0).all()
+        assert (together['boxes'].max(1)[:, 2:] <= inputs['sizes'].numpy()[:, ::-1] + 1e-3).all()
+
+
+def test_file_says_its_classes_and_is_of_few_nodes(project, exported):
+    model = onnx.load(exported)
+    assert {entry.key for entry in model.metadata_props} >= {'config', 'classes'}
+    operations = {node.op_type for node in model.graph.node}
+    assert 'BatchNormalization' not in operations and not any('omplex' in name for name in operations)
+
+
+def test_folded_checkpoint_evaluates_to_the_same(project):
+    convert = TOOLS / 'model_converters' / 'reparameterize_model.py'
+    printed = run_script(convert, 'mine.py', 'mine.pth', 'folded.pth', cwd=project)
+    option = re.search(r'--cfg-options (\S+)', printed)[1]
+    expected = metrics(project, TOOLS / 'test.py', 'mine.py', 'mine.pth', '--out-item', 'metrics')
+    command = [TOOLS / 'test.py', 'mine.py', 'folded.pth', '--out-item', 'metrics', '--cfg-options', option]
+    assert metrics(project, *command) == pytest.approx(expected, abs=1e-3)
+    names = torch.load(project / 'folded.pth', weights_only=True)['state_dict']
+    assert not any('complex_weight' in name or (name.startswith('backbone') and 'running' in name) for name in names)
+
+
+def test_eight_bits_are_compared(project, exported):
+    command = [TOOLS / 'quantize_onnx.py', 'mine.py', exported, '--out', 'small.onnx', '--images', 4]
+    printed = run_script(*command, cwd=project)
+    rows = re.findall(r'^(\S+\.onnx) +([\d.]+) MB +([\d.]+) ms +([\d.]+)', printed, re.MULTILINE)
+    assert [row[0] for row in rows] == ['mine.onnx', 'small.onnx']
+    weights = {tensor.data_type for tensor in onnx.load(project / 'small.onnx').graph.initializer}
+    assert onnx.TensorProto.INT8 in weights
+
+
+def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
+    (project / 'broken.onnx').write_bytes(b'no model')
+    for script, arguments, message in [
+        ('deploy_test.py', ['mine.py', 'broken.onnx'], r'^broken\.onnx: onnxruntime cannot read it'),
+        ('deploy_test.py', ['mine.py', 'none.onnx'], r'^none\.onnx: no such file'),
+        ('export_onnx.py', ['mine.py', 'none.pth', '--out', 'x.onnx'], r'^none\.pth: no such file'),
+        ('quantize_onnx.py', ['mine.py', 'none.onnx', '--out', 'x.onnx'], r'^none\.onnx: no such file'),
+    ]:
+        result = run_tool(script, *arguments, cwd=project)
+        assert result.returncode != 0 and 'Traceback' not in result.stderr
+        assert re.search(message, result.stderr, re.MULTILINE), result.stderr[-500:]
+    assert not (project / 'x.onnx').exists()

@@ -1,0 +1,227 @@
+"""Time and memory of several models in turn, in one process: ``benchmark.py MODEL [MODEL ...]``.
+
+A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file; ``reference-t`` or ``reference-xt``, SpaRTAN written down
+plainly with complex tensors; ``timm/NAME``, a classifier of timm. FORM: ``eager`` (the default), ``cl``
+(channels_last), ``deploy`` (switch_to_deploy, channels_last), ``compile``, ``with_cp`` (channels_last),
+``onnxruntime``, ``openvino`` (both from the deployed form). Ratios are to the first model. Weights are random.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from mmspartan.deployment.exported import Session
+from mmspartan.deployment.graph import switch_to_deploy
+from mmspartan.engine.launch import test_size
+from mmspartan.models.backbones.spartan import ARCHS
+
+FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino')
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', nargs='+', help='WHAT or WHAT@FORM')
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--size', type=int, help="side of the images; the first config's test size, or 224, by default")
+    parser.add_argument('--train', action='store_true', help='forward and backward instead of inference')
+    parser.add_argument('--threads', type=int, default=2, help='threads on the CPU')
+    parser.add_argument('--repeats', type=int, default=15, help='rounds; in each, every model runs once')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    return parser.parse_args()
+
+
+class Tensors(nn.Module):
+    """A model of the registry from a tensor to tensors, without data samples."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        if hasattr(self.model, 'forward_transformer'):
+            features = self.model.forward_transformer(self.model.extract_feat(x))
+            return torch.cat([out.flatten() for out in self.model.bbox_head(**features)])
+        return self.model(x, mode='tensor')
+
+
+def build(what: str, form: str) -> nn.Module:
+    if form not in FORMS:
+        raise SystemExit(f'{what}@{form}: forms are {", ".join(FORMS)}')
+    if what.startswith('reference-'):
+        sys.path.insert(0, str(Path(__file__).parents[2]))  # it stands beside the tests that it serves
+        from tests.models.backbones.reference import ReferenceSpaRTAN
+
+        arch = what.removeprefix('reference-')
+        if arch not in ARCHS:
+            raise SystemExit(f'{what}: there are {", ".join(f"reference-{name}" for name in ARCHS)}')
+        return ReferenceSpaRTAN(**ARCHS[arch])
+    if what.startswith('timm/'):
+        import timm
+
+        return timm.create_model(what.removeprefix('timm/'))
+    if not Path(what).is_file():
+        raise SystemExit(f'{what}: no config file, and neither reference-* nor timm/*')
+    cfg = Config.fromfile(what)
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    if form == 'with_cp':
+        cfg.model.backbone.with_cp = True
+    return Tensors(MODELS.build(cfg.model))
+
+
+def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Callable[[], object]]:
+    """The model and a function that runs it once."""
+    torch.manual_seed(0)
+    model = build(what, form).to(x.device).train(train)
+    if form in ('cl', 'deploy', 'with_cp'):
+        x = x.contiguous(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)
+    if train:
+        if form not in ('eager', 'cl', 'with_cp', 'compile'):
+            raise SystemExit(f'{what}@{form}: this form does not train')
+        run = torch.compile(model) if form == 'compile' else model
+
+        def step() -> None:
+            model.zero_grad()
+            run(x).square().mean().backward()
+
+        return model, step
+    if form in ('deploy', 'onnxruntime', 'openvino'):
+        switch_to_deploy(getattr(model, 'model', model))
+        model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
+    if form in ('onnxruntime', 'openvino'):
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            path = Path(folder) / 'model.onnx'
+            program = torch.onnx.export(model, (x,), input_names=['images'], dynamo=True, verbose=False)
+            program.save(path)
+            session = Session(path, form, torch.get_num_threads())
+        images = x.numpy()
+        return model, lambda: session(images=images)
+    run = torch.compile(model) if form == 'compile' else model
+
+    def infer() -> Tensor:
+        with torch.inference_mode():
+            return run(x)
+
+    return model, infer
+
+
+def timed(run: Callable[[], object], device: str) -> float:
+    """Milliseconds of one run."""
+    if device.startswith('cuda'):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        torch.cuda.synchronize()
+        return start.elapsed_time(end)
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+def matmul_peak(device: str, size: int = 2048) -> float:
+    """Multiply-adds a second, in units of 1e9, of a large matrix product in float32."""
+    a = torch.randn(size, size, device=device)
+    return size**3 / min(timed(lambda: a @ a, device) for _ in range(8)) / 1e6
+
+
+def multiply_adds(model: nn.Module, x: Tensor) -> float:
+    """Of one image, in units of 1e9, in evaluation."""
+    training = model.training
+    logging.disable(logging.WARNING)
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
+    total = FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
+    model.train(training)
+    return total
+
+
+def saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Bytes that a forward pass keeps for the backward pass, parameters not counted."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, or its address may be used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = model(x)
+    del out
+    return sum(size for size, _ in kept.values())
+
+
+def peak_bytes(run: Callable[[], object], device: str) -> int:
+    """Most bytes in use at once during a run, beyond what was in use before."""
+    if device.startswith('cuda'):
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(profile_memory=True) as profile:
+        run()
+    changes = [event for event in profile.events() if event.name == '[memory]']
+    used = most = 0
+    for event in sorted(changes, key=lambda event: event.time_range.start):
+        used += event.cpu_memory_usage
+        most = max(most, used)
+    return most
+
+
+def main():
+    args = parse_args()
+    warnings.simplefilter('ignore')
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(args.threads)
+    models = [(what, form or 'eager') for what, _, form in (name.partition('@') for name in args.model)]
+    configs = [what for what, _ in models if what.endswith('.py')]
+    size = args.size or (test_size(Config.fromfile(configs[0]))[0] if configs else 224)
+    x = torch.randn(args.batch_size, 3, size, size, device=args.device)
+    peak = matmul_peak(args.device)
+    where = torch.cuda.get_device_name() if args.device.startswith('cuda') else f'{torch.get_num_threads()} threads'
+    kind = 'training step' if args.train else 'inference'
+    print(f'{kind}, batch {args.batch_size}, {size}x{size}, {where}, torch {torch.__version__}')
+    print(f'large matrix product: {peak:.0f} G multiply-adds a second')
+
+    built = [runner(what, form, x, args.train) for what, form in models]
+    times: list[list[float]] = [[] for _ in built]
+    warm_up = 3
+    for i in range(warm_up + args.repeats):
+        for (_, run), record in zip(built, times):
+            record.append(timed(run, args.device))
+        if sys.stderr.isatty():
+            print(f'\rround {i + 1} of {warm_up + args.repeats}', end='', file=sys.stderr)
+    head = (
+        f'{"model":38}{"parameters":>12}{"mult.-adds":>12}{"median":>11}{"quartiles":>18}{"images/s":>10}{"ratio":>8}'
+    )
+    print(head + f'{"of peak":>9}' + (f'{"saved":>10}{"peak mem.":>11}' if args.train else ''))
+    first = statistics.median(times[0][warm_up:])
+    for (what, form), (model, run), record in zip(models, built, times):
+        low, median, high = statistics.quantiles(record[warm_up:], n=4)
+        plain = build(what, 'eager').to(args.device)
+        cost = multiply_adds(plain, x)
+        name = f'{Path(what).stem if what.endswith(".py") else what}@{form}'
+        row = f'{name:38}{sum(p.numel() for p in plain.parameters()):>12,}{cost:>10.3f} G{median:>8.1f} ms'
+        row += f'{f"{low:.1f}-{high:.1f} ms":>18}{args.batch_size / median * 1e3:>10.1f}{first / median:>7.2f}x'
+        # a backward pass is counted as two forward passes
+        row += f'{cost * args.batch_size * (3 if args.train else 1) / median * 1e3 / peak:>8.0%}'
+        if args.train:
+            row += f'{saved_bytes(model, x) / 1e6:>7.0f} MB{peak_bytes(run, args.device) / 1e6:>8.0f} MB'
+        print(row, flush=True)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,30 @@
+"""Evaluate an exported model with the config's own data and metric: ``python tools/deploy_test.py CONFIG M.onnx``."""
+
+import mmengine
+
+from mmspartan.deployment.evaluation import evaluate
+from mmspartan.deployment.exported import BACKENDS
+from mmspartan.engine.launch import build_parser, load_config
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('model', help='ONNX file of tools/export_onnx.py or tools/quantize_onnx.py')
+    parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime, on the CPU')
+    parser.add_argument('--threads', type=int, help="how many; the runtime's choice by default")
+    parser.add_argument('--out', help='file for the metrics (.json, .yml, .pkl)')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    try:
+        metrics = evaluate(load_config(args), args.model, args.backend, args.threads)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    if args.out:
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,131 @@
+"""Write a classifier or an RT-DETR as ONNX file, post-processing included: ``export_onnx.py CONFIG CKPT --out M.onnx``.
+
+Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, blue first, resized to the whole input; of a detector also
+``sizes`` (B, 2), height and width of the original images. Outputs: ``scores`` of a classifier; ``boxes``, ``scores``
+and ``labels`` of a detector, in pixels of the original images.
+"""
+
+import argparse
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import DATASETS
+
+from mmspartan.deployment.exported import Session
+from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
+from mmspartan.engine.launch import explain_refused_checkpoint, require_file, test_size
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', required=True, type=Path, help='file to write')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the input; the test pipeline's")
+    parser.add_argument('--dynamic-batch', action='store_true', help='any number of images; one otherwise')
+    parser.add_argument('--simplify', action='store_true', help='by onnxslim')
+    parser.add_argument('--verify', action='store_true', help="compare with PyTorch on images of the config's test set")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override the config')
+    return parser.parse_args()
+
+
+def export(graph: torch.nn.Module, size: tuple[int, int], dynamic_batch: bool) -> onnx.ModelProto:
+    batch = 2 if dynamic_batch else 1
+    example = {'images': torch.rand(batch, 3, *size) * 255, 'sizes': torch.tensor([[480.0, 640.0]] * batch)}
+    dim = torch.export.Dim('batch', min=1, max=1024)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        program = torch.onnx.export(
+            graph,
+            tuple(example[name] for name in graph.inputs),
+            input_names=graph.inputs,
+            output_names=graph.outputs,
+            dynamic_shapes=tuple({0: dim} for _ in graph.inputs) if dynamic_batch else None,
+            dynamo=True,
+            verbose=False,
+        )
+    return program.model_proto
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Under its name the file is there only once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{os.getpid()}.part')
+    try:
+        onnx.save(model, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def verify(graph: torch.nn.Module, path: Path, cfg: Config, count: int = 8) -> float:
+    """Largest difference of scores, and of boxes relative to the image, between PyTorch and the file on test images."""
+    session = Session(path)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    worst = 0.0
+    for i in range(min(count, len(dataset))):
+        data = dataset[i]
+        feed = dict(images=data['inputs'][None].float())
+        if 'sizes' in graph.inputs:
+            feed['sizes'] = torch.tensor([data['data_samples'].ori_shape]).float()
+        with torch.no_grad():
+            expected = graph(*feed.values())
+        expected = dict(zip(graph.outputs, expected if isinstance(expected, tuple) else (expected,)))
+        found = session(**{name: value.numpy() for name, value in feed.items()})
+        worst = max(worst, float(np.abs(found['scores'] - expected['scores'].numpy()).max()))
+        if 'boxes' in found:
+            gaps = -np.diff(expected['scores'].numpy(), prepend=1, append=0)
+            sure = np.minimum(gaps[:, 1:], gaps[:, :-1]) > 1e-4  # near-ties may change places
+            differences = np.abs(found['boxes'] - expected['boxes'].numpy())[sure] / feed['sizes'].max().item()
+            worst = max(worst, float(differences.max(initial=0)))
+    return worst
+
+
+def main():
+    args = parse_args()
+    require_file(args.config)
+    require_file(args.checkpoint)
+    logging.disable(logging.WARNING)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    size = tuple(args.size or test_size(cfg))
+    try:
+        with explain_refused_checkpoint():
+            plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
+        switch_to_deploy(deployed)
+        graph = build_graph(deployed)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
+    model = export(graph, size, args.dynamic_batch)
+    if args.simplify:
+        import onnxslim
+
+        model = onnxslim.slim(model)
+    classes = load_classes(cfg)
+    onnx.helper.set_model_props(model, {'config': Path(args.config).stem, 'classes': '\n'.join(classes)})
+    onnx.checker.check_model(model)
+    write(model, args.out)
+    print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
+    if args.verify:
+        if size != tuple(test_size(cfg)):
+            raise SystemExit('--verify compares on the test pipeline, whose images are of another size than --size')
+        worst = verify(build_graph(plain), args.out, cfg)
+        print(f'largest difference from PyTorch: {worst:.1e}')
+        if not worst < 1e-3:
+            raise SystemExit(f'{args.out}: differs from PyTorch by {worst:.1e}, more than 1e-3')
+
+
+def load_classes(cfg: Config) -> list[str]:
+    """Names from the config's test set, if it says them."""
+    return list(cfg.test_dataloader.dataset.get('metainfo', {}).get('classes', []))
+
+
+if __name__ == '__main__':
+    main()

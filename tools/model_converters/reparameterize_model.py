@@ -1,0 +1,45 @@
+"""Fold a trained model for inference: ``reparameterize_model.py CONFIG SRC DST``.
+
+DST is for the same config with ``model.deploy=True`` (RTDETR) or ``model.backbone.deploy=True`` (a classifier). Folding
+cannot be undone: keep SRC.
+"""
+
+import argparse
+import logging
+
+from mmengine.config import Config
+
+from mmspartan.convert.files import check_target, write_checkpoint
+from mmspartan.deployment.graph import load_model, switch_to_deploy
+from mmspartan.engine.launch import explain_refused_checkpoint, require_file
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('source', help='checkpoint file')
+    parser.add_argument('target', help='file to write')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    require_file(args.config)
+    require_file(args.source)
+    logging.disable(logging.WARNING)
+    try:
+        check_target(args.target)
+        with explain_refused_checkpoint():
+            model = load_model(Config.fromfile(args.config), args.source)
+        before = sum(parameter.numel() for parameter in model.parameters())
+        switch_to_deploy(model)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    write_checkpoint(args.target, model.state_dict())
+    option = 'model.deploy=True' if hasattr(model, 'switch_to_deploy') else 'model.backbone.deploy=True'
+    after = sum(parameter.numel() for parameter in model.parameters())
+    print(f'{args.target}: {after:,} parameters of {before:,}; use it with --cfg-options {option}')
+
+
+if __name__ == '__main__':
+    main()
