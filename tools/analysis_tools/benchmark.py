@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import switch_to_deploy
+from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
 from mmspartan.engine.launch import test_size
 from mmspartan.models.backbones.spartan import ARCHS
 
@@ -126,6 +126,7 @@ def timed(run: Callable[[], object], device: str) -> float:
         end.record()
         torch.cuda.synchronize()
         return start.elapsed_time(end)
+    time.sleep(0.02)  # or threads of the library before, which wait actively, would still be at work
     start = time.perf_counter()
     run()
     return (time.perf_counter() - start) * 1e3
@@ -135,50 +136,6 @@ def matmul_peak(device: str, size: int = 2048) -> float:
     """Multiply-adds a second, in units of 1e9, of a large matrix product in float32."""
     a = torch.randn(size, size, device=device)
     return size**3 / min(timed(lambda: a @ a, device) for _ in range(8)) / 1e6
-
-
-def multiply_adds(model: nn.Module, x: Tensor) -> float:
-    """Of one image, in units of 1e9, in evaluation."""
-    training = model.training
-    logging.disable(logging.WARNING)
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
-    total = FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
-    model.train(training)
-    return total
-
-
-def saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Bytes that a forward pass keeps for the backward pass, parameters not counted."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, or its address may be used again
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = model(x)
-    del out
-    return sum(size for size, _ in kept.values())
-
-
-def peak_bytes(run: Callable[[], object], device: str) -> int:
-    """Most bytes in use at once during a run, beyond what was in use before."""
-    if device.startswith('cuda'):
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(profile_memory=True) as profile:
-        run()
-    changes = [event for event in profile.events() if event.name == '[memory]']
-    used = most = 0
-    for event in sorted(changes, key=lambda event: event.time_range.start):
-        used += event.cpu_memory_usage
-        most = max(most, used)
-    return most
 
 
 def main():

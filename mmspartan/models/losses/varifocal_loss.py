@@ -1,8 +1,9 @@
 """Classification loss of RT-DETR: varifocal loss (arXiv 2008.13367) towards the IoU of the matched box."""
 
+import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 @MODELS.register_module()
@@ -33,7 +34,8 @@ class IoUVarifocalLoss(nn.Module):
             ious (Tensor): ``(...)``, in [0, 1], of matched predictions; 0 elsewhere.
             avg_factor: What the sum is divided by.
         """
-        positive = one_hot(labels, logits.shape[-1] + 1)[..., :-1].to(logits.dtype)
+        # one_hot would read the labels on the host to check them
+        positive = (labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)).to(logits.dtype)
         target = positive * ious[..., None]
         weight = self.alpha * logits.detach().sigmoid().pow(self.gamma) * (1 - positive) + target
         loss = binary_cross_entropy_with_logits(logits, target, weight, reduction='sum')

@@ -9,6 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
+from mmspartan.engine.costs import Operators
 from mmspartan.models.dense_heads import rtdetr_head
 from mmspartan.models.layers.denoising import ContrastiveDenoising
 from mmspartan.models.necks.hybrid_encoder import sine_positions
@@ -65,6 +66,19 @@ def test_every_parameter_learns_whatever_the_number_of_objects(counts):
     assert all(loss.isfinite() for loss in losses.values())
     total(losses).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+
+
+def test_the_host_waits_for_the_device_once_a_step_for_the_matching(monkeypatch):
+    model, data = build(), batch(3, 2)
+    data = model.data_preprocessor(data, training=True)
+    transfers = []
+    to_host = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, 'cpu', lambda self: transfers.append(self.shape) or to_host(self))
+    with Operators() as operators:
+        model.train()(**data, mode='loss')
+    waits = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', 'is_nonzero', 'unique', '_unique2'}
+    assert [name for name in operators.names if name in waits] == []
+    assert len(transfers) == 1
 
 
 def test_ignored_boxes_are_not_learnt():

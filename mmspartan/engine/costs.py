@@ -1,0 +1,65 @@
+"""What a model costs, in figures that are the same in each run."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+from mmengine.analysis import FlopAnalyzer
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Operators(TorchDispatchMode):
+    """Names of the operators that run within this context: ``with Operators() as operators: ...; operators.names``."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def multiply_adds(model: nn.Module, x: Tensor) -> float:
+    """Of one image, in units of 1e9, in evaluation."""
+    training = model.training
+    logging.disable(logging.WARNING)
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
+    total = FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
+    model.train(training)
+    return total
+
+
+def saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Bytes that a forward pass keeps for the backward pass, parameters not counted."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, or its address may be used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = model(x)
+    del out
+    return sum(size for size, _ in kept.values())
+
+
+def peak_bytes(run: Callable[[], object], device: str) -> int:
+    """Most bytes in use at once during a run, beyond what was in use before."""
+    if device.startswith('cuda'):
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(profile_memory=True) as profile:
+        run()
+    changes = [event for event in profile.profiler.kineto_results.events() if event.name() == '[memory]']
+    used = most = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        used += event.nbytes()
+        most = max(most, used)
+    return most

@@ -1,0 +1,55 @@
+"""Nothing gets dearer unseen: figures that are the same in each run. A lower one is a reason to lower the bound."""
+
+import pytest
+import torch
+
+from mmspartan.engine.costs import Operators, multiply_adds, peak_bytes, saved_bytes
+from mmspartan.models.backbones.spartan import ARCHS
+from tests.models.backbones.reference import ReferenceSpaRTAN
+
+X = torch.zeros(2, 3, 224, 224)
+
+
+@pytest.fixture(scope='module')
+def reference():
+    return ReferenceSpaRTAN(**ARCHS['t'])
+
+
+@pytest.mark.parametrize(('with_cp', 'share'), [(False, 0.585), (True, 0.06)])
+def test_bytes_kept_for_the_backward_pass(with_cp, share, reference, build_spartan):
+    ours = saved_bytes(build_spartan(arch='t', with_cp=with_cp), X)
+    assert ours < share * saved_bytes(reference, X)
+
+
+def test_bytes_kept_are_those_of_the_tensors():
+    x = torch.zeros(1000, requires_grad=True)
+    model = torch.nn.Sequential(torch.nn.Sigmoid(), torch.nn.Tanh())
+    assert saved_bytes(model, x) == 2 * x.nbytes  # both keep their results
+    assert peak_bytes(lambda: x + 1, 'cpu') >= x.nbytes
+
+
+def test_operators_of_a_forward_pass(reference, build_spartan):
+    plain, deployed = build_spartan(arch='t').eval(), build_spartan(arch='t').eval()
+    deployed.switch_to_deploy()
+    counts = []
+    for network in (reference.eval(), plain, deployed):
+        with torch.inference_mode(), Operators() as operators:
+            network(X)
+        counts.append(len(operators.names))
+    assert counts[1] <= 1263 and counts[2] <= 1170
+    assert counts[2] < counts[0]
+
+
+def test_multiply_adds_of_a_folded_network(build_spartan):
+    model = build_spartan(arch='t').eval()
+    before = multiply_adds(model, X)
+    model.switch_to_deploy()
+    # pairs instead of single channels in the convolutions of the first two stages, and no normalization
+    assert multiply_adds(model, X) < 1.03 * before
+
+
+def test_nodes_of_an_exported_network(build_spartan):
+    model = build_spartan().eval()
+    model.switch_to_deploy()
+    program = torch.onnx.export(model, (torch.zeros(1, 3, 64, 64),), dynamo=True, verbose=False)
+    assert len(program.model_proto.graph.node) <= 424
