@@ -81,6 +81,31 @@ def test_the_host_waits_for_the_device_once_a_step_for_the_matching(monkeypatch)
     assert len(transfers) == 1
 
 
+@torch.no_grad()
+def test_deployed_gives_the_same():
+    model = build().double()
+    for name, tensor in model.state_dict().items():  # nothing at its start, where folding would be easy
+        if name.endswith('running_var'):
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.is_floating_point():
+            tensor.add_(0.05 * torch.randn_like(tensor))
+    with pytest.raises(RuntimeError, match=r'RTDETR\.switch_to_deploy: call eval\(\) first'):
+        model.train().switch_to_deploy()
+    data = model.eval().data_preprocessor(batch(1, 1), training=False)
+    images = data['inputs'].double()
+    expected = model(images)
+    weights = model.state_dict()
+    model.switch_to_deploy()
+    for found, wanted in zip(model(images)[0], expected[0]):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    assert sum(p.numel() for p in model.parameters()) < sum(value.numel() for value in weights.values())
+    assert not any('conv1' in name.partition('.blocks.')[2] for name in model.state_dict())
+    again = build(deploy=True).double()
+    again.load_state_dict(model.state_dict())
+    for found, wanted in zip(again(images)[0], expected[0]):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_ignored_boxes_are_not_learnt():
     model, data = build(), batch(3, 2)
     torch.manual_seed(1)
