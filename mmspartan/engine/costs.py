@@ -26,7 +26,8 @@ def multiply_adds(model: nn.Module, x: Tensor) -> float:
     training = model.training
     logging.disable(logging.WARNING)
     torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
-    total = FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
+    with torch.no_grad():  # what a backward pass needs would hide operations from the count
+        total = FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
     model.train(training)
     return total
 

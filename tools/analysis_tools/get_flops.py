@@ -46,7 +46,8 @@ def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
     analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
     if cfg.get('default_scope') == 'mmdet':
         analyzer.set_op_handle(**{f'aten::{name}': one_each for name in ELEMENT_WISE})
-    flops = analyzer.total()
+    with torch.no_grad():  # what a backward pass needs would hide operations from the count
+        flops = analyzer.total()
     logging.disable(logging.NOTSET)
     return sum(parameter.numel() for parameter in model.parameters()), flops
 
