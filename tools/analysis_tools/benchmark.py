@@ -1,8 +1,9 @@
 """Time and memory of several models in turn, in one process: ``benchmark.py MODEL [MODEL ...]``.
 
-A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file; ``reference-t`` or ``reference-xt``, SpaRTAN written down
-plainly with complex tensors; ``timm/NAME``, a classifier of timm. FORM: ``eager`` (the default), ``cl``
-(channels_last), ``deploy`` (switch_to_deploy, channels_last), ``compile``, ``with_cp`` (channels_last),
+A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE``, one of an installed OpenMMLab package;
+``reference-t`` or ``reference-xt``, SpaRTAN written down plainly with complex tensors; ``timm/NAME``, a classifier of
+timm; ``peers``, those models of the paper's Table II that timm or mmpretrain have, and SpaRTAN. FORM: ``eager`` (the
+default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``with_cp`` (channels_last),
 ``onnxruntime``, ``openvino`` (both from the deployed form). Ratios are to the first model. Weights are random.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
@@ -27,6 +29,19 @@ from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
 from mmspartan.engine.launch import test_size
 from mmspartan.models.backbones.spartan import ARCHS
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
+# Table II; its other rows (PVT-T, ViT-C, MogaNet-XT, Swin-1G, ConvNeXt-XT) are in neither package.
+PEERS = (
+    'timm/resnet18',
+    'timm/deit_tiny_patch16_224',
+    'mmpretrain::van/van-tiny_8xb128_in1k.py',  # VAN-B0
+    'timm/efficientformerv2_s0',
+    'timm/mobileone_s1',
+    'timm/efficientnet_b0',
+    'timm/convnext_atto',  # the smallest ConvNeXt; the paper's, of 7.4 M and 0.60 G, is MogaNet's authors'
+    str(CONFIGS / 'spartan_xt_in1k.py'),
+    str(CONFIGS / 'spartan_t_in1k.py'),
+)
 FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino')
 
 
@@ -56,6 +71,14 @@ class Tensors(nn.Module):
         return self.model(x, mode='tensor')
 
 
+def read_config(what: str) -> Config:
+    if '::' in what:
+        return get_config(what)
+    if not Path(what).is_file():
+        raise SystemExit(f'{what}: no config file, and neither PACKAGE::FILE, reference-*, timm/* nor peers')
+    return Config.fromfile(what)
+
+
 def build(what: str, form: str) -> nn.Module:
     if form not in FORMS:
         raise SystemExit(f'{what}@{form}: forms are {", ".join(FORMS)}')
@@ -70,10 +93,10 @@ def build(what: str, form: str) -> nn.Module:
     if what.startswith('timm/'):
         import timm
 
-        return timm.create_model(what.removeprefix('timm/'))
-    if not Path(what).is_file():
-        raise SystemExit(f'{what}: no config file, and neither reference-* nor timm/*')
-    cfg = Config.fromfile(what)
+        if not timm.is_model(name := what.removeprefix('timm/')):
+            raise SystemExit(f'{what}: timm {timm.__version__} has no such model')
+        return timm.create_model(name)
+    cfg = read_config(what)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     if form == 'with_cp':
         cfg.model.backbone.with_cp = True
@@ -98,7 +121,12 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
 
         return model, step
     if form in ('deploy', 'onnxruntime', 'openvino'):
-        switch_to_deploy(getattr(model, 'model', model))
+        if what.startswith('timm/'):
+            from timm.utils.model import reparameterize_model
+
+            model = reparameterize_model(model)
+        else:
+            switch_to_deploy(getattr(model, 'model', model))
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
     if form in ('onnxruntime', 'openvino'):
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -143,9 +171,13 @@ def main():
     warnings.simplefilter('ignore')
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
-    models = [(what, form or 'eager') for what, _, form in (name.partition('@') for name in args.model)]
+    models = [
+        (one, form or 'eager')
+        for what, _, form in (name.partition('@') for name in args.model)
+        for one in (PEERS if what == 'peers' else (what,))
+    ]
     configs = [what for what, _ in models if what.endswith('.py')]
-    size = args.size or (test_size(Config.fromfile(configs[0]))[0] if configs else 224)
+    size = args.size or (test_size(read_config(configs[0]))[0] if configs else 224)
     x = torch.randn(args.batch_size, 3, size, size, device=args.device)
     peak = matmul_peak(args.device)
     where = torch.cuda.get_device_name() if args.device.startswith('cuda') else f'{torch.get_num_threads()} threads'
@@ -161,23 +193,32 @@ def main():
             record.append(timed(run, args.device))
         if sys.stderr.isatty():
             print(f'\rround {i + 1} of {warm_up + args.repeats}', end='', file=sys.stderr)
-    head = (
-        f'{"model":38}{"parameters":>12}{"mult.-adds":>12}{"median":>11}{"quartiles":>18}{"images/s":>10}{"ratio":>8}'
-    )
-    print(head + f'{"of peak":>9}' + (f'{"saved":>10}{"peak mem.":>11}' if args.train else ''))
+    head = ['parameters', 'mult.-adds', 'median', 'quartiles', 'images/s', 'ratio', 'of peak']
+    print_row('model', *head, *(['saved', 'peak memory'] if args.train else []))
+    print_row('-' * 36, *('-' * 11 + ':' for _ in range(9 if args.train else 7)))
     first = statistics.median(times[0][warm_up:])
     for (what, form), (model, run), record in zip(models, built, times):
         low, median, high = statistics.quantiles(record[warm_up:], n=4)
         plain = build(what, 'eager').to(args.device)
         cost = multiply_adds(plain, x)
-        name = f'{Path(what).stem if what.endswith(".py") else what}@{form}'
-        row = f'{name:38}{sum(p.numel() for p in plain.parameters()):>12,}{cost:>10.3f} G{median:>8.1f} ms'
-        row += f'{f"{low:.1f}-{high:.1f} ms":>18}{args.batch_size / median * 1e3:>10.1f}{first / median:>7.2f}x'
-        # a backward pass is counted as two forward passes
-        row += f'{cost * args.batch_size * (3 if args.train else 1) / median * 1e3 / peak:>8.0%}'
-        if args.train:
-            row += f'{saved_bytes(model, x) / 1e6:>7.0f} MB{peak_bytes(run, args.device) / 1e6:>8.0f} MB'
-        print(row, flush=True)
+        work = cost * args.batch_size * (3 if args.train else 1)  # a backward pass is counted as two forward passes
+        memory = [saved_bytes(model, x), peak_bytes(run, args.device)] if args.train else []
+        print_row(
+            f'{Path(what).stem if what.endswith(".py") else what}@{form}',
+            f'{sum(p.numel() for p in plain.parameters()):,}',
+            f'{cost:.3f} G',
+            f'{median:.1f} ms',
+            f'{low:.1f} to {high:.1f}',
+            f'{args.batch_size / median * 1e3:.1f}',
+            f'{first / median:.2f}x',
+            f'{work / median * 1e3 / peak:.0%}',
+            *(f'{size / 1e6:.0f} MB' for size in memory),
+        )
+
+
+def print_row(name: str, *cells: str) -> None:
+    """One row of a table in Markdown."""
+    print(f'| {name:36} |', *(f'{cell:>12} |' for cell in cells), flush=True)
 
 
 if __name__ == '__main__':
