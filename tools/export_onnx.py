@@ -19,6 +19,7 @@ from mmengine.registry import DATASETS
 
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
+from mmspartan.deployment.onnx import to_onnx
 from mmspartan.engine.launch import explain_refused_checkpoint, require_file, test_size
 
 
@@ -39,16 +40,14 @@ def export(graph: torch.nn.Module, size: tuple[int, int], dynamic_batch: bool) -
     batch = 2 if dynamic_batch else 1
     example = {'images': torch.rand(batch, 3, *size) * 255, 'sizes': torch.tensor([[480.0, 640.0]] * batch)}
     dim = torch.export.Dim('batch', min=1, max=1024)
-    with torch.no_grad(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        program = torch.onnx.export(
+        program = to_onnx(
             graph,
-            tuple(example[name] for name in graph.inputs),
+            [example[name] for name in graph.inputs],
             input_names=graph.inputs,
             output_names=graph.outputs,
             dynamic_shapes=tuple({0: dim} for _ in graph.inputs) if dynamic_batch else None,
-            dynamo=True,
-            verbose=False,
         )
     return program.model_proto
 

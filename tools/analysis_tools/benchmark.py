@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import switch_to_deploy
+from mmspartan.deployment.onnx import to_onnx
 from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
 from mmspartan.engine.launch import test_size
 from mmspartan.models.backbones.spartan import ARCHS
@@ -129,9 +130,9 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             switch_to_deploy(getattr(model, 'model', model))
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
     if form in ('onnxruntime', 'openvino'):
-        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / 'model.onnx'
-            program = torch.onnx.export(model, (x,), input_names=['images'], dynamo=True, verbose=False)
+            program = to_onnx(model, (x,), input_names=['images'])
             program.save(path)
             session = Session(path, form, torch.get_num_threads())
         images = x.numpy()

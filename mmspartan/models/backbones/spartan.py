@@ -22,7 +22,7 @@ from mmengine.registry import MODELS
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
-from ..layers import CMixer, ConvNormAct, recompute
+from ..layers import CMixer, ConvNormAct, SMixer, recompute
 from ..layers.deploy import fold_submodules, refuse_training
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
@@ -77,7 +77,7 @@ class SpaRTANBlock(BaseModule):
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
-        """Fold LayerScale into the last convolutions, if both mixers end with one; take the CMixer's other form."""
+        """Fold LayerScale into the last convolutions, if both mixers end with one; take the mixers' other forms."""
         refuse_training(self)
         mixers = (self.smixer, self.cmixer)
         if self.scale1 is None or not all(hasattr(mixer, 'proj_out') for mixer in mixers):
@@ -86,6 +86,8 @@ class SpaRTANBlock(BaseModule):
             mixer.proj_out.weight.mul_(scale[:, None])
             mixer.proj_out.bias.mul_(scale.flatten())
         self.scale1 = self.scale2 = None
+        if isinstance(self.smixer, SMixer):
+            self.smixer = self.smixer.deployed()
         if isinstance(self.cmixer, CMixer):
             self.cmixer = self.cmixer.deployed()
 

@@ -37,3 +37,14 @@ def inplace(act: nn.Module) -> nn.Module:
     if hasattr(act, 'inplace'):
         act.inplace = True
     return act
+
+
+def as_conv(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+    """A convolution of this kernel that keeps the size; a kernel of one input, if larger than 1x1, is depthwise."""
+    channels, inputs, size, _ = weight.shape
+    groups = channels if inputs == 1 and size > 1 else 1
+    conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
+    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
+    return conv.eval()

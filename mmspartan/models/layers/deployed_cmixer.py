@@ -7,7 +7,7 @@ groups of two channels; and with all real channels before all imaginary ones, no
 import torch
 from torch import Tensor, nn
 
-from .deploy import inplace
+from .deploy import as_conv, inplace
 
 
 class DeployedCMixer(nn.Module):
@@ -32,8 +32,10 @@ class DeployedCMixer(nn.Module):
         self.amplitude = nn.ModuleList(as_conv(amplitude[0][part], amplitude[1][part]) for part in parts)
         self.phase = nn.ModuleList(as_conv(phase[0][part], phase[1][part]) for part in parts)
         self.phase_act = inplace(mixer.phase_act)
+        # where the wave of an input channel stands
         index = index[:channels]
-        self.register_buffer('position', index // 2 + index % 2 * (channels // 2))  # of an input channel's wave
+        self.register_buffer('place', index // 2 if len(parts) == 2 else index // 2 + index % 2 * (hidden // 2))
+        self.register_buffer('is_imag', index % 2 == 1)
         self.own = nn.ModuleList(as_conv(conv.weight[part, part % 2, None], conv.bias[part]) for part in parts)
         self.other = nn.ModuleList(as_conv(conv.weight[part, 1 - part % 2, None]) for part in parts)
         self.act = inplace(mixer.conv.act)
@@ -48,10 +50,13 @@ class DeployedCMixer(nn.Module):
     def forward(self, x: Tensor, scale: None = None) -> Tensor:
         waves = [self.phase_act(phase(x)).mul_(amplitude(x)) for phase, amplitude in zip(self.phase, self.amplitude)]
         apart = len(waves) == 2
-        real, imag = waves if apart else waves[0].chunk(2, 1)
-        half = x.shape[1] // 2
-        strongest = self.position[x.argmax(1, keepdim=True)]
-        strongest = torch.cat([real[:, :half], imag[:, :half]], 1).gather(1, strongest)
+        # channels last: in this order runtimes find and gather without turning the features around
+        strongest = x.permute(0, 2, 3, 1).argmax(3, keepdim=True)
+        place = self.place[strongest]
+        gathered = [wave.permute(0, 2, 3, 1).gather(3, place) for wave in waves]
+        if apart:
+            gathered = [torch.where(self.is_imag[strongest], gathered[1], gathered[0])]
+        strongest = gathered[0].permute(0, 3, 1, 2)
         waves = [wave.add_(strongest) for wave in waves]
         real, imag = waves if apart else waves[0].chunk(2, 1)
         swapped = (imag, real) if apart else (torch.cat([imag, real], 1),)
@@ -62,14 +67,3 @@ class DeployedCMixer(nn.Module):
         gates = self.se(torch.cat([wave.mean((2, 3), keepdim=True) for wave in waves], 1)).chunk(len(waves), 1)
         outs = [proj_out(wave.mul_(gate)) for proj_out, wave, gate in zip(self.proj_out, waves, gates)]
         return outs[0].add_(outs[1]) if apart else outs[0]
-
-
-def as_conv(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
-    """A convolution of this kernel that keeps the size; a kernel of one input, if larger than 1x1, is depthwise."""
-    channels, inputs, size, _ = weight.shape
-    groups = channels if inputs == 1 and size > 1 else 1
-    conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
-    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    if bias is not None:
-        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return conv.eval()

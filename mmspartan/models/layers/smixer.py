@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .conv import ConvNormAct
-from .deploy import refuse_training
+from .deployed_smixer import DeployedSMixer
 from .gated_projection import ChannelGate, gated_projection
 
 
@@ -58,30 +58,16 @@ class SMixer(BaseModule):
         self.low_se = ChannelGate(width, width // 4)
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    @property
-    def deployed(self) -> bool:
-        return hasattr(self, 'folded_gamma')
-
-    @torch.no_grad()
-    def switch_to_deploy(self) -> None:
-        """Fold the scale of the feature decomposition into ``proj_in``; only the mean is left to subtract."""
-        refuse_training(self)
-        if self.deployed or (self.gamma == -1).any():  # where all of a channel but its mean is removed
-            return
-        gamma = self.gamma[:, None]
-        self.proj_in.weight.mul_(1 + gamma)
-        self.proj_in.bias.mul_(1 + gamma.flatten())
-        self.register_buffer('folded_gamma', self.gamma / (1 + self.gamma))
-        del self.gamma
-
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         x = self.proj_in(x)
-        mean = x.mean((2, 3), keepdim=True)
-        # feature decomposition, Eq. 3; once deployed, 1 + gamma is part of proj_in
-        x = x.sub_(self.folded_gamma * mean) if self.deployed else x + self.gamma * (x - mean)
+        x = x + self.gamma * (x - x.mean((2, 3), keepdim=True))  # feature decomposition, Eq. 3
         high, low = self.high_conv(x), self.low_conv(x)
         gate = torch.cat([self.high_se(high), self.low_se(low)], dim=1)
         return gated_projection(torch.cat([high, low], dim=1), gate, self.proj_out, scale)  # Eq. 6
+
+    def deployed(self) -> nn.Module:
+        """What replaces this module for inference; itself where ``gamma`` forbids that."""
+        return self if (self.gamma == -1).any() else DeployedSMixer(self)
 
 
 @MODELS.register_module()
