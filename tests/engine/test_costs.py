@@ -53,4 +53,4 @@ def test_nodes_of_an_exported_network(build_spartan):
     model = build_spartan().eval()
     model.switch_to_deploy()
     program = to_onnx(model, (torch.zeros(1, 3, 64, 64),))
-    assert len(program.model_proto.graph.node) <= 424
+    assert len(program.model_proto.graph.node) <= 433  # a written-out GroupNorm is several, in fewer passes

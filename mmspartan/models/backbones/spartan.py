@@ -23,7 +23,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..layers import CMixer, ConvNormAct, SMixer, recompute
-from ..layers.deploy import fold_submodules, refuse_training
+from ..layers.deploy import fold_affine, fold_submodules, refuse_training
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {
@@ -87,6 +87,8 @@ class SpaRTANBlock(BaseModule):
             mixer.proj_out.bias.mul_(scale.flatten())
         self.scale1 = self.scale2 = None
         if isinstance(self.smixer, SMixer):
+            if isinstance(self.norm1, nn.GroupNorm):
+                fold_affine(self.norm1, self.smixer.proj_in)
             self.smixer = self.smixer.deployed()
         if isinstance(self.cmixer, CMixer):
             self.cmixer = self.cmixer.deployed()

@@ -23,6 +23,13 @@ def fold_submodules(module: nn.Module) -> None:
             child.switch_to_deploy()
 
 
+def fold_affine(norm: nn.GroupNorm, conv: nn.Conv2d) -> None:
+    """Move weight and bias of a normalization into the 1x1 convolution, with a bias, that follows it."""
+    conv.bias.add_(conv.weight.flatten(1) @ norm.bias)
+    conv.weight.mul_(norm.weight[:, None, None])
+    norm.weight = norm.bias = None
+
+
 class InplaceGELU(nn.GELU):
     """GELU that overwrites its input, for which ``nn.GELU`` has no option."""
 
