@@ -9,6 +9,7 @@ default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile`
 
 import argparse
 import logging
+import math
 import statistics
 import sys
 import tempfile
@@ -132,9 +133,9 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
     if form in ('onnxruntime', 'openvino'):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / 'model.onnx'
-            program = to_onnx(model, (x,), input_names=['images'])
-            program.save(path)
-            session = Session(path, form, torch.get_num_threads())
+            streams = math.gcd(len(x), torch.get_num_threads()) if form == 'openvino' else 1
+            to_onnx(model, (x[: len(x) // streams],), input_names=['images']).save(path)
+            session = Session(path, form, torch.get_num_threads(), streams)
         images = x.numpy()
         return model, lambda: session(images=images)
     run = torch.compile(model) if form == 'compile' else model
