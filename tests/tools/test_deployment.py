@@ -62,12 +62,13 @@ def test_accuracy_is_that_of_pytorch_in_both_runtimes(project, exported):
         assert found == pytest.approx(expected, abs=1e-3)
 
 
-def test_batches_of_any_size_give_what_single_images_do(project, exported):
+@pytest.mark.parametrize(('backend', 'streams'), [('onnxruntime', 1), ('openvino', 1), ('openvino', 2)])
+def test_batches_of_any_size_give_what_single_images_do(backend, streams, project, exported):
     graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
     inputs = dict(images=torch.rand(3, 3, 64, 64) * 255, sizes=torch.tensor([[40.0, 60.0], [64.0, 64.0], [99.0, 50.0]]))
     if 'sizes' not in graph.inputs:
         inputs = dict(images=torch.rand(3, 3, 32, 32) * 255)
-    session = Session(exported)
+    session = Session(exported, backend, streams=streams)
     assert session.batch_size is None and tuple(session.outputs) == graph.outputs
     together = session(**{name: value.numpy() for name, value in inputs.items()})
     for i in range(3):
