@@ -1,0 +1,70 @@
+"""The scripts that measure time: that they measure what they say, not how long it takes."""
+
+import re
+
+import pytest
+
+from tests.conftest import DATA, ROOT, run_script
+
+TOOLS = ROOT / 'tools' / 'analysis_tools'
+XT = ROOT / 'configs' / 'spartan_xt_in1k.py'
+
+
+def rows(printed: str) -> list[list[str]]:
+    table = [line for line in printed.splitlines() if line.startswith('|')]
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in table]
+
+
+def test_inference_of_forms_side_by_side():
+    forms = [f'{XT}@{form}' for form in ('cl', 'deploy', 'onnxruntime', 'openvino')]
+    printed = run_script(
+        TOOLS / 'benchmark.py', 'reference-xt', *forms, 'timm/mobileone_s0', '--size', 64, '--repeats', 2
+    )
+    assert '64x64, 2 threads' in printed and 'G multiply-adds a second' in printed
+    head, _, first, *others, peer = rows(printed)
+    assert first[head.index('ratio')] == '1.00x'
+    assert [row[0] for row in others] == [
+        f'spartan_xt_in1k@{form}' for form in ('cl', 'deploy', 'onnxruntime', 'openvino')
+    ]
+    assert {row[head.index('parameters')] for row in (first, *others)} == {'2,222,792'}
+    assert peer[0] == 'timm/mobileone_s0@eager'
+    for row in (first, *others, peer):
+        median = float(row[head.index('median')].removesuffix(' ms'))
+        assert float(row[head.index('images/s')]) == pytest.approx(1e3 / median, rel=0.05)
+
+
+def test_training_steps_side_by_side():
+    models = ['reference-xt', f'{XT}@cl', f'{XT}@with_cp']
+    printed = run_script(TOOLS / 'benchmark.py', *models, '--train', '--size', 64, '--batch-size', 2, '--repeats', 2)
+    head, _, *table = rows(printed)
+    saved, peak = (
+        [float(row[head.index(name)].removesuffix(' MB')) for row in table] for name in ('saved', 'peak memory')
+    )
+    assert saved[0] > saved[1] > saved[2]
+    assert all(most >= kept for most, kept in zip(peak, saved))
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        ('nothing.py', 'nothing.py: no config file'),
+        ('timm/nothing', 'timm/nothing: timm .* has no such model'),
+        ('reference-xxl', 'there are reference-xt, reference-t'),
+        (f'{XT}@faster', 'forms are eager, cl'),
+    ],
+)
+def test_unknown_models_and_forms_end_in_one_line(model, message):
+    error = run_script(TOOLS / 'benchmark.py', model, '--size', 64, ok=False)
+    assert re.search(message, error) and 'Traceback' not in error
+
+
+def test_loader_is_held_against_the_step():
+    printed = run_script(
+        TOOLS / 'benchmark_dataloader.py', DATA / 'rtdetr_quick.py', '--photos', '--images', 4, '--batches', 2
+    )
+    times = re.findall(r'^ +(\d+\.\d+)  (\w+)$', printed, re.M)
+    assert [name for _, name in times] == ['LoadImageFromFile', 'LoadAnnotations', 'Resize', 'PackDetInputs']
+    one = float(re.search(r'one process: (\S+) images/s', printed)[1])
+    assert one == pytest.approx(1e3 / sum(float(time) for time, _ in times), rel=0.05)
+    eaten, workers = re.search(r'(\S+) images/s, which (\d+) workers feed', printed).groups()
+    assert int(workers) - 1 <= float(eaten) / one <= int(workers)
