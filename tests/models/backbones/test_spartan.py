@@ -290,3 +290,15 @@ def test_deployed_gives_the_same(variant, build_spartan):
     assert set(model.state_dict()) == after
     for stage, wanted in zip(model(x), expected):
         assert_close(stage, wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_weights_in_channels_last_lead_the_features(build_spartan):
+    plain, other = build_spartan(), build_spartan(channels_last=True)
+    other.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    (expected,), (found,) = plain(x), other(x)
+    assert found.is_contiguous(memory_format=torch.channels_last) and not found.is_contiguous()
+    assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    found.mean().backward()
+    kernel = other.patch_embeds[0][1].conv.weight
+    assert kernel.grad.stride() == kernel.stride() != plain.patch_embeds[0][1].conv.weight.stride()
