@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from mmspartan.deployment.evaluation import evaluate
-from mmspartan.deployment.exported import Session
+from mmspartan.deployment.exported import BACKENDS, Session
 from mmspartan.deployment.quantization import DatasetReader, quantize
 from mmspartan.engine.launch import build_parser, load_config, require_file
 
@@ -35,9 +35,9 @@ def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
     return [node.name for node in convs if any(re.search(pattern, name) for name in node.input)]
 
 
-def latencies(paths: list[Path], threads: int, repeats: int = 30) -> list[float]:
+def latencies(paths: list[Path], backend: str, threads: int, repeats: int = 30) -> list[float]:
     """Median milliseconds for one image, the files in turn."""
-    sessions = [Session(path, threads=threads) for path in paths]
+    sessions = [Session(path, backend, threads) for path in paths]
     shape = [int(side) for side in sessions[0].inputs['images'][1:]]
     feed = dict(images=np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype(np.float32))
     if 'sizes' in sessions[0].inputs:
@@ -62,13 +62,15 @@ def main():
     reader = DatasetReader(cfg, args.images, any(i.name == 'sizes' for i in model.graph.input))
     quantize(args.model, args.out, reader, keep)
     paths = [args.model, args.out]
-    metrics = [evaluate(cfg, str(path)) for path in paths]
-    times = latencies(paths, args.threads)
-    shown = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
-    print(f'\n{"file":32}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in shown))
-    for path, found, milliseconds in zip(paths, metrics, times):
-        row = f'{path.name:32}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
-        print(row + ''.join(f'{found[name]:>20.3f}' for name in shown))
+    names: list[str] = []
+    for backend in BACKENDS:
+        metrics = [evaluate(cfg, str(path), backend) for path in paths]
+        if not names:
+            names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
+            print(f'\n{"file":32}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
+        for path, found, milliseconds in zip(paths, metrics, latencies(paths, backend, args.threads)):
+            row = f'{path.name:32}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
+            print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
     print(f'{len(keep)} convolutions stay in float')
 
 

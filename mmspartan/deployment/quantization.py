@@ -13,7 +13,17 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 
-class DatasetReader(CalibrationDataReader):
+class Feeds(CalibrationDataReader):
+    """Calibration data from an iterator of inputs by name."""
+
+    def __init__(self, feeds: Iterator[dict[str, np.ndarray]]):
+        self.feeds = feeds
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.feeds, None)
+
+
+class DatasetReader(Feeds):
     """Feeds training images, spread over the dataset, through the test pipeline.
 
     Args:
@@ -26,7 +36,7 @@ class DatasetReader(CalibrationDataReader):
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': cfg.test_dataloader.dataset.pipeline})
         chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int).tolist()
-        self.feeds = self._read(dataset, chosen, sizes)
+        super().__init__(self._read(dataset, chosen, sizes))
 
     @staticmethod
     def _read(dataset, chosen: list[int], sizes: bool) -> Iterator[dict[str, np.ndarray]]:
@@ -36,9 +46,6 @@ class DatasetReader(CalibrationDataReader):
             if sizes:
                 feed['sizes'] = np.array([data['data_samples'].ori_shape], dtype=np.float32)
             yield feed
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self.feeds, None)
 
 
 def quantize(source: Path, target: Path, reader: CalibrationDataReader, keep: list[str]) -> None:

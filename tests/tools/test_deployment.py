@@ -100,8 +100,9 @@ def test_folded_checkpoint_evaluates_to_the_same(project):
 def test_eight_bits_are_compared(project, exported):
     command = [TOOLS / 'quantize_onnx.py', 'mine.py', exported, '--out', 'small.onnx', '--images', 4]
     printed = run_script(*command, cwd=project)
-    rows = re.findall(r'^(\S+\.onnx) +([\d.]+) MB +([\d.]+) ms +([\d.]+)', printed, re.MULTILINE)
-    assert [row[0] for row in rows] == ['mine.onnx', 'small.onnx']
+    rows = re.findall(r'^(\S+\.onnx) +(\w+) +([\d.]+) MB +([\d.]+) ms +([\d.]+)', printed, re.MULTILINE)
+    files = ['mine.onnx', 'small.onnx']
+    assert [row[:2] for row in rows] == [(file, backend) for backend in ('onnxruntime', 'openvino') for file in files]
     weights = {tensor.data_type for tensor in onnx.load(project / 'small.onnx').graph.initializer}
     assert onnx.TensorProto.INT8 in weights
 

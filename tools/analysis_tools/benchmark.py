@@ -4,7 +4,8 @@ A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE``,
 ``reference-t`` or ``reference-xt``, SpaRTAN written down plainly with complex tensors; ``timm/NAME``, a classifier of
 timm; ``peers``, those models of the paper's Table II that timm or mmpretrain have, and SpaRTAN. FORM: ``eager`` (the
 default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``with_cp`` (channels_last),
-``onnxruntime``, ``openvino`` (both from the deployed form). Ratios are to the first model. Weights are random.
+``onnxruntime``, ``openvino`` (both from the deployed form), ``int8`` (OpenVINO, convolutions in eight bits, calibrated
+on noise: for its time alone). Ratios are to the first model. Weights are random.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import switch_to_deploy
 from mmspartan.deployment.onnx import to_onnx
+from mmspartan.deployment.quantization import Feeds, quantize
 from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
 from mmspartan.engine.launch import test_size
 from mmspartan.models.backbones.spartan import ARCHS
@@ -44,7 +46,7 @@ PEERS = (
     str(CONFIGS / 'spartan_xt_in1k.py'),
     str(CONFIGS / 'spartan_t_in1k.py'),
 )
-FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino')
+FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino', 'int8')
 
 
 def parse_args():
@@ -122,7 +124,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             run(x).square().mean().backward()
 
         return model, step
-    if form in ('deploy', 'onnxruntime', 'openvino'):
+    if form in ('deploy', 'onnxruntime', 'openvino', 'int8'):
         if what.startswith('timm/'):
             from timm.utils.model import reparameterize_model
 
@@ -130,12 +132,16 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
         else:
             switch_to_deploy(getattr(model, 'model', model))
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
-    if form in ('onnxruntime', 'openvino'):
+    if form in ('onnxruntime', 'openvino', 'int8'):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / 'model.onnx'
-            streams = math.gcd(len(x), torch.get_num_threads()) if form == 'openvino' else 1
-            to_onnx(model, (x[: len(x) // streams],), input_names=['images']).save(path)
-            session = Session(path, form, torch.get_num_threads(), streams)
+            backend = 'onnxruntime' if form == 'onnxruntime' else 'openvino'
+            streams = math.gcd(len(x), torch.get_num_threads()) if backend == 'openvino' else 1
+            part = x[: len(x) // streams]
+            to_onnx(model, (part,), input_names=['images']).save(path)
+            if form == 'int8':
+                quantize(path, path, Feeds(iter([dict(images=part.numpy())])), keep=[])
+            session = Session(path, backend, torch.get_num_threads(), streams)
         images = x.numpy()
         return model, lambda: session(images=images)
     run = torch.compile(model) if form == 'compile' else model
