@@ -87,7 +87,7 @@ class SpaRTANBlock(BaseModule):
             mixer.proj_out.bias.mul_(scale.flatten())
         self.scale1 = self.scale2 = None
         if isinstance(self.smixer, SMixer):
-            if isinstance(self.norm1, nn.GroupNorm):
+            if isinstance(self.norm1, nn.GroupNorm) and self.norm1.affine:
                 fold_affine(self.norm1, self.smixer.proj_in)
             self.smixer = self.smixer.deployed()
         if isinstance(self.cmixer, CMixer):

@@ -262,6 +262,7 @@ VARIANTS = {
     'one 5x5': dict(smixer=dict(type='SMixer', kernel_size=5)),
     'baselines': dict(smixer=dict(type='ConvSMixer'), cmixer=dict(type='MLPCMixer', se=True)),
     'layer norm': dict(conv_norm_cfg=dict(type='ChannelLN')),
+    'no affine': dict(norm_cfg=dict(type='GN', num_groups=1, affine=False)),
 }
 
 
