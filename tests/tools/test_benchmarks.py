@@ -73,3 +73,10 @@ def test_loader_is_held_against_the_step():
     assert one == pytest.approx(1e3 / sum(float(time) for time, _ in times), rel=0.05)
     eaten, workers = re.search(r'(\S+) images/s, which (\d+) workers feed', printed).groups()
     assert int(workers) - 1 <= float(eaten) / one <= int(workers)
+
+
+def test_data_that_is_not_there_is_named():
+    command = [sys.executable, TOOLS / 'benchmark_dataloader.py', ROOT / 'configs' / 'rtdetr_spartan_xt_coco.py']
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and 'Traceback' not in result.stderr
+    assert 'instances_train2017.json: no such file; --photos' in result.stderr.splitlines()[-1]

@@ -109,7 +109,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         runner = build_runner(cfg)
-        data_loader = runner.build_dataloader(loader)
+        try:
+            data_loader = runner.build_dataloader(loader)
+        except FileNotFoundError as error:
+            raise SystemExit(f'{error.filename}: no such file; --photos takes two photographs instead') from None
         if len(data_loader) == 0:
             raise SystemExit(f'{args.config}: {len(data_loader.dataset)} images do not fill one batch')
         times = transform_times(data_loader.dataset, args.images)
