@@ -11,6 +11,7 @@ from torchvision.models.convnext import LayerNorm2d
 
 from .deploy import inplace, refuse_training
 from .lean import norm_act
+from .memory_format import swap_pairs
 
 # LayerNorm over the channels of each position, which Table VII compares with BatchNorm. mmpretrain has one too (LN2d),
 # but a detection project may not have mmpretrain.
@@ -77,6 +78,8 @@ class ModulatedConv2d(nn.Conv2d):
         inputs = self.weight.shape[1]
         if inputs % 2 == 0 or (inputs == 1 and self.training):
             weight = self.modulated_weight()
+            if weight.shape[1] == 2 and x.device.type == 'cpu':
+                return pair_conv(x, weight)
             return conv2d(x, weight, self.bias, padding=self.padding, groups=self.in_channels // weight.shape[1])
         return super().forward(self.modulate(x))
 
@@ -93,9 +96,7 @@ class ModulatedConv2d(nn.Conv2d):
         a, b = self.complex_weight.to(x.dtype).unbind(1)
         a = torch.stack([a, a], 1).view(-1, 1, 1)
         b = torch.stack([-b, b], 1).view(-1, 1, 1)
-        # flip keeps the memory format, where stacking new real and imaginary parts would lose channels_last
-        swapped = x.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
-        return torch.addcmul(x * a, swapped, b)
+        return torch.addcmul(x * a, swap_pairs(x), b)
 
     def modulated_weight(self) -> Tensor:
         """The kernel ``(C, C / groups, k, k)`` that applies complex weights and convolution at once.
@@ -112,6 +113,24 @@ class ModulatedConv2d(nn.Conv2d):
         a, b = self.complex_weight.view(groups, 1, pairs, 2, 1, 1).unbind(3)
         real, imag = weight.unbind(3)
         return torch.stack([a * real + b * imag, a * imag - b * real], 3).flatten(2, 3).flatten(0, 1)
+
+
+def pair_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolution of groups of two channels as two depthwise ones, of which CPUs have kernels, for all their passes.
+
+    Args:
+        x (Tensor): ``(B, C, H, W)``.
+        weight (Tensor): ``(C, 2, k, k)``.
+
+    Returns:
+        Tensor: ``(B, C, H, W)``.
+    """
+    options = dict(padding=weight.shape[-1] // 2, groups=len(weight))
+    pairs = weight.unflatten(0, (-1, 2))  # (C / 2, out, in, k, k)
+    to_itself = torch.stack([pairs[:, 0, 0], pairs[:, 1, 1]], 1).flatten(0, 1)[:, None]
+    to_other = torch.stack([pairs[:, 1, 0], pairs[:, 0, 1]], 1).flatten(0, 1)[:, None]
+    # results change places and not x, of which another copy would be kept for the backward pass
+    return conv2d(x, to_itself, **options).add_(swap_pairs(conv2d(x, to_other, **options)))
 
 
 def grouped_conv(weight: Tensor, bias: Tensor | None, groups: int) -> nn.Conv2d:

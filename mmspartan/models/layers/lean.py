@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from .memory_format import in_memory_order
+
 aten = torch.ops.aten
 
 # Activation and its derivative times a gradient, both into a given tensor.
@@ -19,20 +21,19 @@ ACTIVATIONS = {
 }
 
 
-def superpose(waves: Tensor, strongest: Tensor, act: nn.Module) -> Tensor:
+def superpose(amplitude: Tensor, phase: Tensor, strongest: Tensor, act: nn.Module) -> Tensor:
     """``wave + wave[strongest]`` with ``wave = amplitude * act(phase)`` (paper Eq. 8).
 
     Args:
-        waves (Tensor): Amplitudes, then phases: ``(B, 2N, H, W)``. Kept for the backward pass.
+        amplitude, phase (Tensor): ``(B, N, H, W)``. Kept for the backward pass.
         strongest (Tensor): Channel in ``[0, N)`` of each position, ``(B, 1, H, W)``.
         act (nn.Module): Activation of the phase.
 
     Returns:
         Tensor: ``(B, N, H, W)``.
     """
-    if _is_lean(waves, act):
-        return _Superpose.apply(waves, strongest, *ACTIVATIONS[type(act)])
-    amplitude, phase = waves.chunk(2, 1)
+    if _is_lean(phase, act):
+        return _Superpose.apply(amplitude, phase, strongest, *ACTIVATIONS[type(act)])
     wave = amplitude * act(phase)
     return wave + wave.gather(1, strongest)
 
@@ -62,25 +63,29 @@ def _is_lean(x: Tensor, act: nn.Module) -> bool:
 
 class _Superpose(Function):
     @staticmethod
-    def forward(ctx, waves, strongest, act, act_backward):
-        ctx.save_for_backward(waves, strongest)
+    def forward(ctx, amplitude, phase, strongest, act, act_backward):
+        ctx.save_for_backward(amplitude, phase, strongest)
         ctx.act, ctx.act_backward = act, act_backward
-        amplitude, phase = waves.chunk(2, 1)
-        wave = act(phase, out=torch.empty_like(phase)).mul_(amplitude)
+        wave = torch.empty_like(phase)
+        view, out = in_memory_order(phase, wave)
+        act(view, out=out)
+        wave.mul_(amplitude)
         return wave.add_(wave.gather(1, strongest))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        waves, strongest = ctx.saved_tensors
-        amplitude, phase = waves.chunk(2, 1)
+        amplitude, phase, strongest = ctx.saved_tensors
         # each position's strongest wave has reached all of its channels
-        grad_wave = grad.clone().scatter_add_(1, strongest, grad.sum(1, keepdim=True))
-        grad_waves = torch.empty_like(waves)
-        grad_amplitude, grad_phase = grad_waves.chunk(2, 1)
-        ctx.act(phase, out=grad_amplitude).mul_(grad_wave)
-        ctx.act_backward(grad_wave.mul_(amplitude), phase, grad_input=grad_phase)
-        return grad_waves, None, None, None
+        total = grad.sum(1, keepdim=True)
+        grad_phase = (grad * amplitude).scatter_add_(1, strongest, total * amplitude.gather(1, strongest))
+        grad_amplitude = torch.empty_like(amplitude)
+        view, grad_view, out = in_memory_order(phase, grad_phase, grad_amplitude)
+        ctx.act(view, out=out)
+        strongest_act = grad_amplitude.gather(1, strongest)
+        grad_amplitude.mul_(grad).scatter_add_(1, strongest, total.mul_(strongest_act))
+        ctx.act_backward(grad_view, view, grad_input=grad_view)
+        return grad_amplitude, grad_phase, None, None, None
 
 
 class _BatchNormAct(Function):
@@ -89,7 +94,9 @@ class _BatchNormAct(Function):
         y, mean, inverse_std = aten.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
         ctx.save_for_backward(x, weight, bias, mean, inverse_std)
         ctx.eps, ctx.act_backward = eps, act_backward
-        return act(y, out=y)
+        (view,) = in_memory_order(y)
+        act(view, out=view)
+        return y
 
     @staticmethod
     @once_differentiable
@@ -97,8 +104,9 @@ class _BatchNormAct(Function):
         x, weight, bias, mean, inverse_std = ctx.saved_tensors
         scale = (weight * inverse_std)[:, None, None]
         y = torch.addcmul((bias - mean * scale.flatten())[:, None, None], x, scale).to(x.dtype)
-        grad = ctx.act_backward(grad, y, grad_input=y)
+        view, grad = in_memory_order(y, grad)
+        ctx.act_backward(grad, view, grad_input=view)
         grads = aten.native_batch_norm_backward(
-            grad, x, weight, None, None, mean, inverse_std, True, ctx.eps, [True, True, True]
+            y, x, weight, None, None, mean, inverse_std, True, ctx.eps, [True, True, True]
         )
         return (*grads, None, None, None, None, None, None)

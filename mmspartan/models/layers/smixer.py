@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .conv import ConvNormAct
 from .deployed_smixer import DeployedSMixer
-from .gated_projection import ChannelGate, gated_projection
+from .gated_projection import ChannelGate, decomposed_projection, gated_projection
 
 
 @MODELS.register_module()
@@ -59,8 +59,7 @@ class SMixer(BaseModule):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        x = self.proj_in(x)
-        x = x + self.gamma * (x - x.mean((2, 3), keepdim=True))  # feature decomposition, Eq. 3
+        x = decomposed_projection(x, self.proj_in, self.gamma)  # Eq. 3
         high, low = self.high_conv(x), self.low_conv(x)
         gate = torch.cat([self.high_se(high), self.low_se(low)], dim=1)
         return gated_projection(torch.cat([high, low], dim=1), gate, self.proj_out, scale)  # Eq. 6
