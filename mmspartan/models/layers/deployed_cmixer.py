@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .deploy import as_conv, inplace
+from .gated_projection import channel_means
+from .memory_format import strongest_channel
 
 
 class DeployedCMixer(nn.Module):
@@ -51,7 +53,7 @@ class DeployedCMixer(nn.Module):
         waves = [self.phase_act(phase(x)).mul_(amplitude(x)) for phase, amplitude in zip(self.phase, self.amplitude)]
         apart = len(waves) == 2
         # channels last: in this order runtimes find and gather without turning the features around
-        strongest = x.permute(0, 2, 3, 1).argmax(3, keepdim=True)
+        strongest = strongest_channel(x).permute(0, 2, 3, 1)
         place = self.place[strongest]
         gathered = [wave.permute(0, 2, 3, 1).gather(3, place) for wave in waves]
         if apart:
@@ -64,6 +66,6 @@ class DeployedCMixer(nn.Module):
             self.act(own(wave).add_(other(partner)))
             for own, other, wave, partner in zip(self.own, self.other, waves, swapped)
         ]
-        gates = self.se(torch.cat([wave.mean((2, 3), keepdim=True) for wave in waves], 1)).chunk(len(waves), 1)
+        gates = self.se.of_means(torch.cat([channel_means(wave) for wave in waves], 1)).chunk(len(waves), 1)
         outs = [proj_out(wave.mul_(gate)) for proj_out, wave, gate in zip(self.proj_out, waves, gates)]
         return outs[0].add_(outs[1]) if apart else outs[0]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from .deploy import as_conv
+from .gated_projection import channel_means
 
 
 class DeployedSMixer(nn.Module):
@@ -31,10 +32,10 @@ class DeployedSMixer(nn.Module):
             of_high, of_low = getattr(high, name), getattr(low, name)
             blocks = [pad(of_high.weight, (0, 0, 0, 0, 0, inputs)), pad(of_low.weight, (0, 0, 0, 0, inputs, 0))]
             setattr(self.se, name, as_conv(torch.cat(blocks), torch.cat([of_high.bias, of_low.bias])))
-        self.proj_out = mixer.proj_out
+        self.proj_out = as_conv(mixer.proj_out.weight, mixer.proj_out.bias)
 
     def forward(self, x: Tensor, scale: None = None) -> Tensor:
         x = self.proj_in(x)
-        x = x.sub_(self.mean_factor * x.mean((2, 3), keepdim=True))  # 1 + gamma is part of proj_in
+        x = x.sub_(self.mean_factor * channel_means(x)[..., None, None])  # 1 + gamma is part of proj_in
         x = torch.cat([self.high_conv(x), self.low_conv(x)], dim=1)
         return self.proj_out(x.mul_(self.se(x)))

@@ -13,7 +13,10 @@ from .memory_format import is_channels_last
 
 
 def channel_means(x: Tensor) -> Tensor:
-    """``(B, C, H, W)`` to ``(B, C)``. The gradient of a mean would be written out at the size of ``x``, a sum's not."""
+    """``(B, C, H, W)`` to ``(B, C)``."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return x.mean((2, 3))
+    # the gradient of a mean would be written out at the size of x, a sum's is a view
     total = x.sum((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
     return (total / (x.shape[2] * x.shape[3])).to(x.dtype)
 
@@ -22,9 +25,14 @@ class ChannelGate(SqueezeExcitation):
     """The factors of a squeeze-and-excitation, not applied: ``(B, C, H, W)`` to ``(B, C, 1, 1)`` in (0, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():  # compilers and runtimes know the pattern
-            return self._scale(x)
-        squeezed = self.activation(linear(channel_means(x), self.fc1.weight.flatten(1), self.fc1.bias))
+        return self.of_means(channel_means(x))
+
+    def of_means(self, means: Tensor) -> Tensor:
+        """The same from means over positions, ``(B, C)``."""
+        if torch.compiler.is_compiling():  # runtimes know it as convolutions
+            return self.scale_activation(self.fc2(self.activation(self.fc1(means[..., None, None]))))
+        # a convolution of one position costs many times as much
+        squeezed = self.activation(linear(means, self.fc1.weight.flatten(1), self.fc1.bias))
         return self.scale_activation(linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias))[..., None, None]
 
 
