@@ -10,14 +10,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Operators(TorchDispatchMode):
-    """Names of the operators that run within this context: ``with Operators() as operators: ...; operators.names``."""
+    """Names of the operators that compute within this context: ``with Operators() as operators: ...; operators.names``.
+
+    Views, which only look at the same memory in another way, are left out.
+    """
 
     def __init__(self):
         super().__init__()
         self.names: list[str] = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.names.append(function.overloadpacket.__name__)
+        aliases = [result.alias_info for result in function._schema.returns]
+        if not any(alias is not None and not alias.is_write for alias in aliases):
+            self.names.append(function.overloadpacket.__name__)
         return function(*args, **(kwargs or {}))
 
 

@@ -9,7 +9,8 @@ from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.convnext import LayerNorm2d
 
-from .deploy import inplace, refuse_training
+from .deploy import refuse_training
+from .inference_conv import PackedConv2d
 from .lean import norm_act
 from .memory_format import swap_pairs
 
@@ -43,15 +44,18 @@ class ConvNormAct(nn.Sequential):
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
-        """Fold batch normalization into the convolution; other kinds of normalization stay."""
+        """Fold batch normalization and activation into the convolution; other kinds of normalization stay."""
         refuse_training(self)
         if isinstance(getattr(self, 'norm', None), _BatchNorm):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
             del self.norm
         if isinstance(self.conv, ModulatedConv2d):
             self.conv = self.conv.plain()
+        if hasattr(self, 'norm') or isinstance(self.conv, ModulatedConv2d | PackedConv2d):
+            return
+        self.conv = PackedConv2d(self.conv, getattr(self, 'act', None))
         if hasattr(self, 'act'):
-            self.act = inplace(self.act)
+            del self.act
 
 
 class ModulatedConv2d(nn.Conv2d):
@@ -78,7 +82,7 @@ class ModulatedConv2d(nn.Conv2d):
         inputs = self.weight.shape[1]
         if inputs % 2 == 0 or (inputs == 1 and self.training):
             weight = self.modulated_weight()
-            if weight.shape[1] == 2 and x.device.type == 'cpu':
+            if weight.shape[1] == 2 and self.training and x.device.type == 'cpu':
                 return pair_conv(x, weight)
             return conv2d(x, weight, self.bias, padding=self.padding, groups=self.in_channels // weight.shape[1])
         return super().forward(self.modulate(x))

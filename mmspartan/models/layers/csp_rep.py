@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .conv import ConvNormAct
-from .deploy import inplace, refuse_training
+from .deploy import refuse_training
+from .inference_conv import PackedConv2d
 
 
 class RepVGGBlock(nn.Module):
@@ -22,7 +23,7 @@ class RepVGGBlock(nn.Module):
         self.act = build_activation_layer(act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv3(x) + self.conv1(x) if hasattr(self, 'conv1') else self.conv3(x))
+        return self.act(self.conv3(x) + self.conv1(x)) if hasattr(self, 'conv1') else self.conv3(x)
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
@@ -50,9 +51,8 @@ class RepVGGBlock(nn.Module):
         fused = nn.Conv2d(channels, channels, 3, padding=1, device=weight3.device, dtype=weight3.dtype)
         fused.weight.copy_(weight3 + nn.functional.pad(weight1, [1, 1, 1, 1]))
         fused.bias.copy_(bias3 + bias1)
-        self.conv3 = fused
-        self.act = inplace(self.act)
-        del self.conv1
+        self.conv3 = PackedConv2d(fused, self.act)
+        del self.conv1, self.act
 
 
 class CSPRepLayer(nn.Module):

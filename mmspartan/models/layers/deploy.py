@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from .memory_format import in_memory_order, is_channels_last
+from .memory_format import in_memory_order
 
 
 def refuse_training(module: nn.Module) -> None:
@@ -50,26 +49,3 @@ def inplace(act: nn.Module) -> nn.Module:
     if hasattr(act, 'inplace'):
         act.inplace = True
     return act
-
-
-class PointwiseConv2d(nn.Conv2d):
-    """1x1 convolution, as a matrix product where PyTorch's overhead would be a good part of a convolution's time."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or x.device.type != 'cpu' or not is_channels_last(x):
-            return super().forward(x)
-        return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
-
-
-def as_conv(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
-    """A convolution of this kernel that keeps the size; a kernel of one input, if larger than 1x1, is depthwise."""
-    channels, inputs, size, _ = weight.shape
-    if size == 1:
-        conv = PointwiseConv2d(inputs, channels, 1, bias=bias is not None)
-    else:
-        groups = channels if inputs == 1 else 1
-        conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
-    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    if bias is not None:
-        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return conv.eval()

@@ -7,8 +7,9 @@ groups of two channels; and with all real channels before all imaginary ones, no
 import torch
 from torch import Tensor, nn
 
-from .deploy import as_conv, inplace
+from .deploy import inplace
 from .gated_projection import channel_means
+from .inference_conv import as_conv
 from .memory_format import strongest_channel
 
 
@@ -40,7 +41,7 @@ class DeployedCMixer(nn.Module):
         self.register_buffer('is_imag', index % 2 == 1)
         self.own = nn.ModuleList(as_conv(conv.weight[part, part % 2, None], conv.bias[part]) for part in parts)
         self.other = nn.ModuleList(as_conv(conv.weight[part, 1 - part % 2, None]) for part in parts)
-        self.act = inplace(mixer.conv.act)
+        self.act = conv.act
         order = torch.cat([real, imag])
         self.se = mixer.se
         self.se.fc1.weight.copy_(self.se.fc1.weight[:, order])
@@ -66,6 +67,7 @@ class DeployedCMixer(nn.Module):
             self.act(own(wave).add_(other(partner)))
             for own, other, wave, partner in zip(self.own, self.other, waves, swapped)
         ]
-        gates = self.se.of_means(torch.cat([channel_means(wave) for wave in waves], 1)).chunk(len(waves), 1)
+        means = [channel_means(wave) for wave in waves]
+        gates = self.se.of_means(torch.cat(means, 1) if apart else means[0]).chunk(len(waves), 1)
         outs = [proj_out(wave.mul_(gate)) for proj_out, wave, gate in zip(self.proj_out, waves, gates)]
         return outs[0].add_(outs[1]) if apart else outs[0]

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from .deploy import as_conv
 from .gated_projection import channel_means
+from .inference_conv import as_conv
 
 
 class DeployedSMixer(nn.Module):
@@ -36,6 +36,6 @@ class DeployedSMixer(nn.Module):
 
     def forward(self, x: Tensor, scale: None = None) -> Tensor:
         x = self.proj_in(x)
-        x = x.sub_(self.mean_factor * channel_means(x)[..., None, None])  # 1 + gamma is part of proj_in
+        x = x.sub_(self.mean_factor * channel_means(x))  # 1 + gamma is part of proj_in
         x = torch.cat([self.high_conv(x), self.low_conv(x)], dim=1)
         return self.proj_out(x.mul_(self.se(x)))

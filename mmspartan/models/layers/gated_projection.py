@@ -13,11 +13,11 @@ from .memory_format import is_channels_last
 
 
 def channel_means(x: Tensor) -> Tensor:
-    """``(B, C, H, W)`` to ``(B, C)``."""
+    """``(B, C, H, W)`` to ``(B, C, 1, 1)``."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return x.mean((2, 3))
+        return x.mean((2, 3), keepdim=True)
     # the gradient of a mean would be written out at the size of x, a sum's is a view
-    total = x.sum((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+    total = x.sum((2, 3), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     return (total / (x.shape[2] * x.shape[3])).to(x.dtype)
 
 
@@ -28,11 +28,11 @@ class ChannelGate(SqueezeExcitation):
         return self.of_means(channel_means(x))
 
     def of_means(self, means: Tensor) -> Tensor:
-        """The same from means over positions, ``(B, C)``."""
+        """The same from means over positions, ``(B, C, 1, 1)``."""
         if torch.compiler.is_compiling():  # runtimes know it as convolutions
-            return self.scale_activation(self.fc2(self.activation(self.fc1(means[..., None, None]))))
+            return self.scale_activation(self.fc2(self.activation(self.fc1(means))))
         # a convolution of one position costs many times as much
-        squeezed = self.activation(linear(means, self.fc1.weight.flatten(1), self.fc1.bias))
+        squeezed = self.activation(linear(means.flatten(1), self.fc1.weight.flatten(1), self.fc1.bias))
         return self.scale_activation(linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias))[..., None, None]
 
 
@@ -74,7 +74,7 @@ def decomposed_projection(x: Tensor, conv: nn.Conv2d, gamma: Tensor) -> Tensor:
         return y + gamma * (y - y.mean((2, 3), keepdim=True))
     weight, gamma = conv.weight.flatten(1), gamma.flatten(1)
     # the mean of projected features is the projection of their mean
-    bias = conv.bias - gamma.mT * linear(channel_means(x), weight)
+    bias = conv.bias - gamma.mT * linear(channel_means(x).flatten(1), weight)
     return project(x, ((1 + gamma) * weight).expand(len(x), -1, -1), bias[..., None])
 
 

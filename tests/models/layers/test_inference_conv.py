@@ -1,0 +1,78 @@
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from mmspartan.models.layers.inference_conv import OPERATIONS, PackedConv2d, PointwiseConv2d
+
+SHAPES = {
+    'full': dict(in_channels=6, out_channels=8, kernel_size=3, padding=1),
+    'strided, no bias': dict(in_channels=6, out_channels=8, kernel_size=2, stride=2, bias=False),
+    'depthwise, dilated': dict(in_channels=6, out_channels=6, kernel_size=3, padding=2, dilation=2, groups=6),
+}
+ACTS = [None, nn.GELU(), nn.GELU('tanh'), nn.SiLU(), nn.ReLU(), nn.LeakyReLU()]
+
+
+def features(*shape) -> torch.Tensor:
+    return torch.randn(*shape).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize('act', ACTS, ids=str)
+@pytest.mark.parametrize('shape', SHAPES.values(), ids=SHAPES)
+def test_convolution_and_activation_as_one(shape, act):
+    conv = nn.Conv2d(**shape)
+    packed = PackedConv2d(conv, copy.deepcopy(act))
+    for size in ((7, 5), (4, 4)):  # packed for one size, used for another
+        x = features(2, 6, *size)
+        expected = conv(x) if act is None else act(conv(x))
+        with torch.inference_mode():
+            found = packed(x)
+        assert_close(found, expected)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        assert_close(packed(x), expected)  # where gradients are asked for
+        assert_close(packed.double()(x.double()), expected.double(), rtol=1e-4, atol=1e-4)
+        packed.float()
+
+
+@pytest.mark.skipif(OPERATIONS is None, reason='this PyTorch is without the operations')
+def test_one_operation_runs():
+    packed, x = PackedConv2d(nn.Conv2d(6, 8, 3), nn.GELU()), features(1, 6, 8, 8)
+    with torch.inference_mode(), torch.profiler.profile() as profile:
+        packed(x)
+        packed(x)
+    names = [event.name for event in profile.events()]
+    assert not {'aten::conv2d', 'aten::gelu', 'aten::gelu_'} & set(names)
+    assert len([name for name in names if name == 'mkldnn::_convolution_pointwise']) == 2
+    assert len([name for name in names if name == 'mkldnn::_reorder_convolution_weight']) == 1
+
+
+def test_changed_weights_are_noticed():
+    conv, x = nn.Conv2d(6, 8, 3), features(1, 6, 8, 8)
+    packed = PackedConv2d(conv)
+    with torch.no_grad():
+        first = packed(x)
+        packed.weight.mul_(2)
+        assert_close(packed(x) - packed.bias[:, None, None], 2 * (first - packed.bias[:, None, None]))
+        packed.load_state_dict({name: value / 2 for name, value in packed.state_dict().items()})
+        assert_close(packed(x), first - packed.bias[:, None, None])
+        for copied in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
+            assert_close(copied(x), packed(x))
+            copied.weight.zero_()
+            assert not torch.equal(copied(x), packed(x))
+
+
+def test_pointwise_convolution_keeps_the_memory_format():
+    conv = PointwiseConv2d(6, 8, 1)
+    for x in (features(2, 6, 5, 7), torch.randn(2, 6, 5, 7)):
+        found = conv(x)
+        expected = nn.functional.conv2d(x, conv.weight, conv.bias)
+        assert found.stride() == expected.stride()
+        assert_close(found, expected)
