@@ -165,17 +165,16 @@ class RTDETR(DetectionTransformer):
         anchors, valid = self.generate_anchors(shapes, memory)
         output_memory = self.memory_trans_norm(self.memory_trans_fc(memory * valid))
         scores = self.bbox_head.cls_branches[-1](output_memory)
-        coords = self.bbox_head.reg_branches[-1](output_memory) + anchors  # before the sigmoid
-
         if scores.shape[1] < self.num_queries:
             raise ValueError(
                 f'RTDETR: the input is too small: its features have {scores.shape[1]} positions, fewer than '
                 f'num_queries={self.num_queries}'
             )
         indices = scores.amax(-1).topk(self.num_queries, dim=1).indices[..., None]
-        query = output_memory.gather(1, indices.expand(-1, -1, output_memory.shape[-1])).detach()
-        coords = coords.gather(1, indices.expand(-1, -1, 4))
-        reference = coords.detach()
+        query = output_memory.gather(1, indices.expand(-1, -1, output_memory.shape[-1]))
+        anchors = anchors.expand(len(scores), -1, -1).gather(1, indices.expand(-1, -1, 4))
+        coords = self.bbox_head.reg_branches[-1](query) + anchors  # before the sigmoid
+        query, reference = query.detach(), coords.detach()
         dn_mask = dn_meta = None
         if self.training and self.denoising is not None:
             noisy = self.denoising(*ground_truth(batch_data_samples))

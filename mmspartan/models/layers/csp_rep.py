@@ -3,11 +3,13 @@
 import torch
 from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .conv import ConvNormAct
 from .deploy import refuse_training
 from .inference_conv import PackedConv2d
+from .split_projection import SplitProjection
 
 
 class RepVGGBlock(nn.Module):
@@ -82,3 +84,20 @@ class CSPRepLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv3(self.blocks(self.conv1(x)) + self.conv2(x))
+
+
+class TopDownFusion(CSPRepLayer):
+    """A :class:`CSPRepLayer` over a coarse feature map, upsampled, and a finer one.
+
+    Shape: ``(B, C, H, W)`` and ``(B, C, H', W')`` to ``(B, out_channels, H', W')``.
+    """
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        if isinstance(self.conv1, SplitProjection):
+            return self.conv3(self.blocks(self.conv1(coarse, fine)) + self.conv2(coarse, fine))
+        upsampled = interpolate(coarse, size=fine.shape[-2:], mode='nearest')
+        return super().forward(torch.cat([upsampled, fine], dim=1))
+
+    def absorb(self, before: nn.Conv2d) -> None:
+        """Take over the 1x1 convolution that makes the finer map, for inference; all is folded already."""
+        self.conv1, self.conv2 = (SplitProjection(branch.conv, before) for branch in (self.conv1, self.conv2))

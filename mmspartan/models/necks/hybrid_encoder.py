@@ -13,10 +13,10 @@ from mmdet.models.layers import DetrTransformerEncoder
 from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from ..layers.conv import ConvNormAct
-from ..layers.csp_rep import CSPRepLayer
+from ..layers.csp_rep import CSPRepLayer, TopDownFusion
+from ..layers.deploy import fold_submodules, refuse_training
 
 
 @MODELS.register_module()
@@ -67,8 +67,8 @@ class HybridEncoder(BaseModule):
                 nn.Conv2d(hidden_channels, hidden_channels, kernel_size, stride, padding, bias=False), norm_cfg, act_cfg
             )
 
-        def fusion() -> CSPRepLayer:
-            return CSPRepLayer(2 * hidden_channels, hidden_channels, num_blocks, expansion, norm_cfg, act_cfg)
+        def fusion(kind: type[CSPRepLayer]) -> CSPRepLayer:
+            return kind(2 * hidden_channels, hidden_channels, num_blocks, expansion, norm_cfg, act_cfg)
 
         self.input_convs = ModuleList(
             ConvNormAct(nn.Conv2d(channels, hidden_channels, 1, bias=False), norm_cfg, None) for channels in in_channels
@@ -87,9 +87,9 @@ class HybridEncoder(BaseModule):
         )
         steps = range(len(in_channels) - 1)
         self.lateral_convs = ModuleList(conv(1, 1) for _ in steps)
-        self.top_down_blocks = ModuleList(fusion() for _ in steps)
+        self.top_down_blocks = ModuleList(fusion(TopDownFusion) for _ in steps)
         self.downsample_convs = ModuleList(conv(3, 2) for _ in steps)
-        self.bottom_up_blocks = ModuleList(fusion() for _ in steps)
+        self.bottom_up_blocks = ModuleList(fusion(CSPRepLayer) for _ in steps)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         feats = [conv(feat) for conv, feat in zip(self.input_convs, feats, strict=True)]
@@ -98,12 +98,21 @@ class HybridEncoder(BaseModule):
         outs = [feats[-1]]  # coarsest first
         for lateral, block, feat in zip(self.lateral_convs, self.top_down_blocks, feats[-2::-1]):
             outs[-1] = lateral(outs[-1])
-            upsampled = interpolate(outs[-1], size=feat.shape[-2:], mode='nearest')
-            outs.append(block(torch.cat([upsampled, feat], dim=1)))
+            outs.append(block(outs[-1], feat))
         fused = [outs.pop()]  # finest first
         for downsample, block in zip(self.downsample_convs, self.bottom_up_blocks):
             fused.append(block(torch.cat([downsample(fused[-1]), outs.pop()], dim=1)))
         return tuple(fused)
+
+    def switch_to_deploy(self) -> None:
+        """Fold what is linear in a row: normalization, RepVGG branches, and the finer maps' first convolutions."""
+        refuse_training(self)
+        fold_submodules(self)
+        for level, block in zip(range(len(self.input_convs) - 2, -1, -1), self.top_down_blocks):
+            first, branches = self.input_convs[level], (block.conv1, block.conv2)
+            if all(isinstance(conv, ConvNormAct) and not hasattr(conv, 'norm') for conv in (first, *branches)):
+                block.absorb(first.conv)
+                self.input_convs[level] = nn.Identity()
 
     def attend(self, feat: Tensor) -> Tensor:
         """Self-attention over all positions of one feature map ``(B, C, H, W)``."""
