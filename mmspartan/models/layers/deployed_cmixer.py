@@ -53,7 +53,7 @@ class DeployedCMixer(nn.Module):
     def forward(self, x: Tensor, scale: None = None) -> Tensor:
         waves = [self.phase_act(phase(x)).mul_(amplitude(x)) for phase, amplitude in zip(self.phase, self.amplitude)]
         apart = len(waves) == 2
-        # channels last: in this order runtimes find and gather without turning the features around
+        # channels last: in this order runtimes gather without turning the features around
         strongest = strongest_channel(x).permute(0, 2, 3, 1)
         place = self.place[strongest]
         gathered = [wave.permute(0, 2, 3, 1).gather(3, place) for wave in waves]

@@ -28,7 +28,10 @@ def swap_pairs(x: Tensor) -> Tensor:
 
 def strongest_channel(x: Tensor) -> Tensor:
     """The first channel with the largest value at each position: ``(B, C, H, W)`` to ``(B, 1, H, W)``."""
-    if torch.compiler.is_compiling() or not is_channels_last(x):
+    if torch.compiler.is_compiling():  # in this order runtimes search without turning the features around
+        strongest = x.permute(0, 2, 3, 1).argmax(3, keepdim=True)
+    elif is_channels_last(x):
+        strongest = x.permute(0, 2, 3, 1).max(3, keepdim=True).indices  # the same as argmax, sooner
+    else:
         return x.argmax(1, keepdim=True)
-    # the same, sooner
-    return x.permute(0, 2, 3, 1).max(3, keepdim=True).indices.permute(0, 3, 1, 2)
+    return strongest.permute(0, 3, 1, 2)
