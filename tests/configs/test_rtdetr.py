@@ -133,9 +133,11 @@ def test_parameters_and_flops_of_table_3():
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [line.split() for line in result.stdout.splitlines() if line.startswith('rtdetr')]
     assert [row[0] for row in rows] == list(PUBLISHED)
+    # published are those of the authors' code, which makes boxes of all 8400 features, not of the 300 selected alone
+    unselected = 2 * (8400 - 300) * (2 * 256 * 256 + 256 * 4)
     for name, _, parameters, *_, flops, _, published, _ in rows:
         assert int(parameters.replace(',', '')) == pytest.approx(PUBLISHED[name][0], rel=0.02)
-        assert float(flops) * 1e9 == pytest.approx(PUBLISHED[name][1], rel=0.02)
+        assert float(flops) * 1e9 + unselected == pytest.approx(PUBLISHED[name][1], rel=0.02)
         assert float(published) * 1e9 == pytest.approx(PUBLISHED[name][1])
 
 
