@@ -72,12 +72,14 @@ class SpaRTANBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.smixer(self.norm1(x), self._drop(self.scale1, len(x)))
-        return x + self.cmixer(self.norm2(x), self._drop(self.scale2, len(x)))
+        x = x + self.smixer(self.norm1(x), self._drop(self.scale1, x))
+        return x + self.cmixer(self.norm2(x), self._drop(self.scale2, x))
 
-    def _drop(self, scale: Tensor | None, batch: int) -> Tensor | None:
+    def _drop(self, scale: Tensor | None, x: Tensor) -> Tensor | None:
         """LayerScale of each image, 0 for those whose path is dropped: cheaper than dropping features."""
-        return self.drop_path(scale.expand(batch, -1, -1, -1)) if self.training and self.drop_path.drop_prob else scale
+        if scale is None or not self.training or not self.drop_path.drop_prob:
+            return scale
+        return self.drop_path(scale.expand(x.shape[0], -1, -1, -1))
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:

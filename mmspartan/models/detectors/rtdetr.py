@@ -172,7 +172,7 @@ class RTDETR(DetectionTransformer):
             )
         indices = scores.amax(-1).topk(self.num_queries, dim=1).indices[..., None]
         query = output_memory.gather(1, indices.expand(-1, -1, output_memory.shape[-1]))
-        anchors = anchors.expand(len(scores), -1, -1).gather(1, indices.expand(-1, -1, 4))
+        anchors = anchors.expand(scores.shape[0], -1, -1).gather(1, indices.expand(-1, -1, 4))
         coords = self.bbox_head.reg_branches[-1](query) + anchors  # before the sigmoid
         query, reference = query.detach(), coords.detach()
         dn_mask = dn_meta = None

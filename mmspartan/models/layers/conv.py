@@ -57,6 +57,10 @@ class ConvNormAct(nn.Sequential):
         if hasattr(self, 'act'):
             del self.act
 
+    def is_one_convolution(self) -> bool:
+        """Whether all is folded into a convolution with a bias."""
+        return isinstance(self.conv, PackedConv2d) and self.conv.bias is not None
+
 
 class ModulatedConv2d(nn.Conv2d):
     """Bias-free convolution of channel pairs that a learnt complex weight has turned and scaled (paper Eq. 9).

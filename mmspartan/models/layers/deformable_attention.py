@@ -67,10 +67,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
         for level, (height, width) in enumerate(shapes):
             features, value = value.split([height * width, value.shape[1] - height * width], dim=1)
             projected = self.value_proj.weight @ features.mT + self.value_proj.bias[:, None]  # (B, C, H * W)
-            projected = projected.view(len(grid), -1, height, width)
+            projected = projected.view(grid.shape[0], -1, height, width)
             sampled = grid_sample(projected, grid[:, :, level], align_corners=False)  # (B * heads, C / heads, Q, P)
             total = total + (sampled * weights[:, None, :, level]).sum(-1)
-        return total.view(len(features), -1, grid.shape[1]).mT
+        return total.view(features.shape[0], -1, grid.shape[1]).mT
 
 
 class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):

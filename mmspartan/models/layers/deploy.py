@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .memory_format import in_memory_order
+from .tracing import is_traced
 
 
 def refuse_training(module: nn.Module) -> None:
@@ -37,7 +38,7 @@ class InplaceGELU(nn.GELU):
 
     def forward(self, x: Tensor) -> Tensor:
         # oneDNN's is the faster one for tensors that are worth its overhead
-        (view,) = in_memory_order(x) if x.numel() > 1 << 16 else (x,)
+        (view,) = in_memory_order(x) if x.numel() > 1 << 16 and not is_traced() else (x,)
         torch.ops.aten.gelu_(view, approximate=self.approximate)
         return x
 

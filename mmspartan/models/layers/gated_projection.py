@@ -10,11 +10,12 @@ from torch.nn.functional import linear
 from torchvision.ops import SqueezeExcitation
 
 from .memory_format import is_channels_last
+from .tracing import is_traced
 
 
 def channel_means(x: Tensor) -> Tensor:
     """``(B, C, H, W)`` to ``(B, C, 1, 1)``."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if is_traced() or not torch.is_grad_enabled():
         return x.mean((2, 3), keepdim=True)
     # the gradient of a mean would be written out at the size of x, a sum's is a view
     total = x.sum((2, 3), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
@@ -29,7 +30,7 @@ class ChannelGate(SqueezeExcitation):
 
     def of_means(self, means: Tensor) -> Tensor:
         """The same from means over positions, ``(B, C, 1, 1)``."""
-        if torch.compiler.is_compiling():  # runtimes know it as convolutions
+        if is_traced():  # runtimes know it as convolutions
             return self.scale_activation(self.fc2(self.activation(self.fc1(means))))
         # a convolution of one position costs many times as much
         squeezed = self.activation(linear(means.flatten(1), self.fc1.weight.flatten(1), self.fc1.bias))
@@ -75,7 +76,7 @@ def decomposed_projection(x: Tensor, conv: nn.Conv2d, gamma: Tensor) -> Tensor:
     weight, gamma = conv.weight.flatten(1), gamma.flatten(1)
     # the mean of projected features is the projection of their mean
     bias = conv.bias - gamma.mT * linear(channel_means(x).flatten(1), weight)
-    return project(x, ((1 + gamma) * weight).expand(len(x), -1, -1), bias[..., None])
+    return project(x, ((1 + gamma) * weight).expand(x.shape[0], -1, -1), bias[..., None])
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

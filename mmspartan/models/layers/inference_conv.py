@@ -6,11 +6,13 @@ Everywhere else, and whenever a model is traced or compiled, they are the ordina
 from typing import Any
 
 import torch
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from .deploy import inplace
 from .memory_format import is_channels_last
+from .tracing import is_traced
 
 # Names and algorithms of activations in oneDNN's operations.
 ACTIVATIONS = {type(None): ('none', ''), nn.GELU: ('gelu', 'none'), nn.SiLU: ('swish', ''), nn.ReLU: ('relu', '')}
@@ -18,7 +20,9 @@ ACTIVATIONS = {type(None): ('none', ''), nn.GELU: ('gelu', 'none'), nn.SiLU: ('s
 
 def _find_operations() -> tuple[Any, Any] | None:
     names = ('_convolution_pointwise', '_reorder_convolution_weight')
-    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in names):
+    if digit_version(torch.__version__) < digit_version('2.4') or not torch.backends.mkldnn.is_available():
+        return None
+    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
         return None
     return tuple(getattr(torch.ops.mkldnn, name).default for name in names)
 
@@ -47,14 +51,16 @@ class PackedConv2d(nn.Conv2d):
             conv.padding,
             conv.dilation,
             conv.groups,
+            padding_mode=conv.padding_mode,
             device='meta',
         )
         self.weight, self.bias = conv.weight, conv.bias
         self.eval()
         known = type(act) in ACTIVATIONS and getattr(act, 'approximate', 'none') == 'none'
+        known = known and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
         self.fused_act = ACTIVATIONS[type(act)] if known and OPERATIONS is not None else None
         self.act = nn.Identity() if act is None else inplace(act)
-        self._packed: tuple[tuple[int, int], Tensor] | None = None
+        self._packed: tuple[nn.Parameter, tuple[int, int], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._is_for_onednn(x):
@@ -62,21 +68,22 @@ class PackedConv2d(nn.Conv2d):
         convolve, pack = OPERATIONS
         geometry = (self.padding, self.stride, self.dilation, self.groups)
         state = (self.weight.data_ptr(), self.weight._version)
-        if self._packed is None or self._packed[0] != state:
-            self._packed = (state, pack(self.weight, *geometry, x.shape))
+        if self._packed is None or self._packed[0] is not self.weight or self._packed[1] != state:
+            self._packed = (self.weight, state, pack(self.weight, *geometry, x.shape))
         act, algorithm = self.fused_act
-        return convolve(x, self._packed[1], self.bias, *geometry, act, [], algorithm)
+        return convolve(x, self._packed[2], self.bias, *geometry, act, [], algorithm)
 
     def _is_for_onednn(self, x: Tensor) -> bool:
         return (
             self.fused_act is not None
+            and not is_traced()
+            and type(x) is Tensor  # and not one that stands for another
             and x.dtype == self.weight.dtype == torch.float32
             and x.device.type == 'cpu'
             and not torch.is_grad_enabled()
             and is_channels_last(x)
             and not self.weight.is_inference()  # such a tensor does not count its changes
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()
+            and not torch.is_autocast_enabled('cpu')
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,7 +94,7 @@ class PointwiseConv2d(nn.Conv2d):
     """1x1 convolution as a matrix product."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or x.device.type != 'cpu' or not is_channels_last(x):
+        if is_traced() or x.device.type != 'cpu' or not is_channels_last(x):
             return super().forward(x)
         return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 

@@ -11,6 +11,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .memory_format import in_memory_order
+from .tracing import is_traced
 
 aten = torch.ops.aten
 
@@ -58,7 +59,7 @@ def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
 
 def _is_lean(x: Tensor, act: nn.Module) -> bool:
     known = type(act) in ACTIVATIONS and getattr(act, 'approximate', 'none') == 'none'
-    return known and torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling()
+    return known and torch.is_grad_enabled() and x.requires_grad and not is_traced()
 
 
 class _Superpose(Function):

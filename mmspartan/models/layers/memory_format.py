@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .tracing import is_traced
+
 
 def is_channels_last(x: Tensor) -> bool:
     """Whether ``x`` ``(B, C, H, W)`` has its channels side by side, and not its positions as well."""
@@ -28,7 +30,7 @@ def swap_pairs(x: Tensor) -> Tensor:
 
 def strongest_channel(x: Tensor) -> Tensor:
     """The first channel with the largest value at each position: ``(B, C, H, W)`` to ``(B, 1, H, W)``."""
-    if torch.compiler.is_compiling():  # in this order runtimes search without turning the features around
+    if is_traced():  # in this order runtimes search without turning the features around
         strongest = x.permute(0, 2, 3, 1).argmax(3, keepdim=True)
     elif is_channels_last(x):
         strongest = x.permute(0, 2, 3, 1).max(3, keepdim=True).indices  # the same as argmax, sooner

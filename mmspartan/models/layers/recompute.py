@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-import torch
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .tracing import is_traced
+
 
 def recompute(block: nn.Module, x: Tensor) -> Tensor:
     """``block(x)``, computed again in the backward pass instead of kept."""
-    if torch.compiler.is_compiling():  # the compiled graph changes each buffer once, recomputed or not
+    if is_traced():  # the compiled graph changes each buffer once, recomputed or not
         return checkpoint(block, x, use_reentrant=False)
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
 

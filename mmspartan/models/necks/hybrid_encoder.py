@@ -109,8 +109,8 @@ class HybridEncoder(BaseModule):
         refuse_training(self)
         fold_submodules(self)
         for level, block in zip(range(len(self.input_convs) - 2, -1, -1), self.top_down_blocks):
-            first, branches = self.input_convs[level], (block.conv1, block.conv2)
-            if all(isinstance(conv, ConvNormAct) and not hasattr(conv, 'norm') for conv in (first, *branches)):
+            first = self.input_convs[level]
+            if all(isinstance(m, ConvNormAct) and m.is_one_convolution() for m in (first, block.conv1, block.conv2)):
                 block.absorb(first.conv)
                 self.input_convs[level] = nn.Identity()
 

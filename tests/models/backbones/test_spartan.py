@@ -131,6 +131,23 @@ def test_compiles_to_one_graph(training, build_spartan):
     assert_close(torch.compile(model, fullgraph=True, backend='aot_eager')(x)[0], expected)
 
 
+@torch.no_grad()
+def test_deployed_compiles_to_one_graph(build_spartan):
+    model = build_spartan(channels_last=True, layer_scale_init_value=0.1).eval()
+    model.switch_to_deploy()
+    x = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    assert_close(torch.compile(model, fullgraph=True, backend='aot_eager')(x)[0], model(x)[0], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_deployed_in_training_mode_gives_the_same(build_spartan):
+    model = build_spartan(drop_path_rate=0.5).eval()
+    model.switch_to_deploy()
+    x = torch.randn(2, 3, 64, 64)
+    expected = model(x)[0]
+    assert_close(model.train()(x)[0], expected)
+
+
 def test_compiled_checkpointing_counts_batch_statistics_once(build_spartan):
     models = [build_spartan(with_cp=with_cp).double().train() for with_cp in (False, True)]
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)

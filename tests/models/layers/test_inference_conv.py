@@ -63,10 +63,28 @@ def test_changed_weights_are_noticed():
         assert_close(packed(x) - packed.bias[:, None, None], 2 * (first - packed.bias[:, None, None]))
         packed.load_state_dict({name: value / 2 for name, value in packed.state_dict().items()})
         assert_close(packed(x), first - packed.bias[:, None, None])
+        for factor in (2, 3):  # tensors, of which the second may lie where the first was
+            packed.load_state_dict(
+                {name: factor * value for name, value in packed.state_dict().items()}, assign=True, strict=True
+            )
+        assert_close(packed(x), nn.functional.conv2d(x, packed.weight, packed.bias))
         for copied in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
             assert_close(copied(x), packed(x))
             copied.weight.zero_()
             assert not torch.equal(copied(x), packed(x))
+
+
+@torch.no_grad()
+def test_ordinary_operations_where_the_packed_do_not_apply():
+    conv, x = nn.Conv2d(6, 8, 3, padding=1, padding_mode='reflect'), features(1, 6, 8, 8)
+    assert_close(PackedConv2d(conv)(x), conv(x))
+    conv = nn.Conv2d(6, 8, 3, padding='same')
+    packed = PackedConv2d(conv, nn.GELU())
+    assert_close(packed(x), nn.functional.gelu(conv(x)))
+    packed = PackedConv2d(nn.Conv2d(6, 8, 3), nn.GELU())
+    with torch.autocast('cpu', torch.bfloat16):
+        assert packed(x).dtype == torch.bfloat16
+    assert_close(torch.compile(packed, fullgraph=True, backend='aot_eager')(x), packed(x))
 
 
 def test_pointwise_convolution_keeps_the_memory_format():
