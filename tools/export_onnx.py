@@ -20,6 +20,7 @@ from mmengine.registry import DATASETS
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
 from mmspartan.deployment.onnx import to_onnx
+from mmspartan.deployment.winograd import use_winograd
 from mmspartan.engine.launch import explain_refused_checkpoint, require_file, test_size
 
 
@@ -30,6 +31,9 @@ def parse_args():
     parser.add_argument('--out', required=True, type=Path, help='file to write')
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the input; the test pipeline's")
     parser.add_argument('--dynamic-batch', action='store_true', help='any number of images; one otherwise')
+    parser.add_argument(
+        '--winograd', action='store_true', help='3x3 convolutions in half the multiplications: for float32 on CPUs'
+    )
     parser.add_argument('--simplify', action='store_true', help='by onnxslim')
     parser.add_argument('--verify', action='store_true', help="compare with PyTorch on images of the config's test set")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override the config')
@@ -99,6 +103,8 @@ def main():
         with explain_refused_checkpoint():
             plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
         switch_to_deploy(deployed)
+        if args.winograd:
+            print(f'{use_winograd(deployed)} convolutions in the form of Winograd')
         graph = build_graph(deployed)
     except ValueError as error:
         raise SystemExit(str(error)) from None
@@ -109,7 +115,8 @@ def main():
 
         model = onnxslim.slim(model)
     classes = load_classes(cfg)
-    onnx.helper.set_model_props(model, {'config': Path(args.config).stem, 'classes': '\n'.join(classes)})
+    props = {'config': Path(args.config).stem, 'classes': '\n'.join(classes), 'winograd': str(args.winograd)}
+    onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model)
     write(model, args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')

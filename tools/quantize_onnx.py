@@ -56,6 +56,8 @@ def main():
     require_file(str(args.model))
     cfg = load_config(args)
     model = onnx.load(args.model)
+    if any((entry.key, entry.value) == ('winograd', 'True') for entry in model.metadata_props):
+        raise SystemExit(f'{args.model}: was exported with --winograd, which is for float32; export it without')
     keep = kept_nodes(model, args.keep)
     if args.keep and not keep:
         raise SystemExit(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')

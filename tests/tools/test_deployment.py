@@ -107,6 +107,13 @@ def test_eight_bits_are_compared(project, exported):
     assert onnx.TensorProto.INT8 in weights
 
 
+def test_winograd_is_for_float(project, run_tool):
+    command = [TOOLS / 'export_onnx.py', 'mine.py', 'mine.pth', '--out', 'winograd.onnx', '--winograd', '--verify']
+    assert '0 convolutions in the form of Winograd' in run_script(*command, cwd=project)  # all have few channels
+    result = run_tool('quantize_onnx.py', 'mine.py', 'winograd.onnx', '--out', 'x.onnx', cwd=project)
+    assert result.returncode != 0 and 'export it without' in result.stderr.splitlines()[-1]
+
+
 def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
     (project / 'broken.onnx').write_bytes(b'no model')
     for script, arguments, message in [

@@ -4,8 +4,9 @@ A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE``,
 ``reference-t`` or ``reference-xt``, SpaRTAN written down plainly with complex tensors; ``timm/NAME``, a classifier of
 timm; ``peers``, those models of the paper's Table II that timm or mmpretrain have, and SpaRTAN. FORM: ``eager`` (the
 default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``with_cp`` (channels_last),
-``onnxruntime``, ``openvino`` (both from the deployed form), ``int8`` (OpenVINO, convolutions in eight bits, calibrated
-on noise: for its time alone). Ratios are to the first model. Weights are random.
+``onnxruntime``, ``openvino`` (both from the deployed form), ``winograd`` (OpenVINO, 3x3 convolutions in half the
+multiplications), ``int8`` (OpenVINO, convolutions in eight bits, calibrated on noise: for its time alone). Ratios are
+to the first model. Weights are random.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import switch_to_deploy
 from mmspartan.deployment.onnx import to_onnx
 from mmspartan.deployment.quantization import Feeds, quantize
+from mmspartan.deployment.winograd import use_winograd
 from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
 from mmspartan.engine.launch import test_size
 from mmspartan.models.backbones.spartan import ARCHS
@@ -46,7 +48,8 @@ PEERS = (
     str(CONFIGS / 'spartan_xt_in1k.py'),
     str(CONFIGS / 'spartan_t_in1k.py'),
 )
-FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino', 'int8')
+FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino', 'winograd', 'int8')
+EXPORTED = ('onnxruntime', 'openvino', 'winograd', 'int8')
 
 
 def parse_args():
@@ -124,7 +127,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             run(x).square().mean().backward()
 
         return model, step
-    if form in ('deploy', 'onnxruntime', 'openvino', 'int8'):
+    if form in ('deploy', *EXPORTED):
         if what.startswith('timm/'):
             from timm.utils.model import reparameterize_model
 
@@ -132,7 +135,9 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
         else:
             switch_to_deploy(getattr(model, 'model', model))
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
-    if form in ('onnxruntime', 'openvino', 'int8'):
+    if form in EXPORTED:
+        if form == 'winograd':
+            use_winograd(model)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / 'model.onnx'
             backend = 'onnxruntime' if form == 'onnxruntime' else 'openvino'
