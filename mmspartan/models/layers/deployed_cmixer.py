@@ -7,7 +7,6 @@ groups of two channels; and with all real channels before all imaginary ones, no
 import torch
 from torch import Tensor, nn
 
-from .deploy import inplace
 from .gated_projection import channel_means
 from .inference_conv import as_conv
 from .memory_format import strongest_channel
@@ -33,15 +32,15 @@ class DeployedCMixer(nn.Module):
         parts = [torch.cat([real, imag])] if mixer.depthwise else [real, imag]
         amplitude, phase = zip(mixer.wave.weight.chunk(2), mixer.wave.bias.chunk(2))
         self.amplitude = nn.ModuleList(as_conv(amplitude[0][part], amplitude[1][part]) for part in parts)
-        self.phase = nn.ModuleList(as_conv(phase[0][part], phase[1][part]) for part in parts)
-        self.phase_act = inplace(mixer.phase_act)
+        self.phase = nn.ModuleList(as_conv(phase[0][part], phase[1][part], mixer.phase_act) for part in parts)
         # where the wave of an input channel stands
         index = index[:channels]
         self.register_buffer('place', index // 2 if len(parts) == 2 else index // 2 + index % 2 * (hidden // 2))
         self.register_buffer('is_imag', index % 2 == 1)
-        self.own = nn.ModuleList(as_conv(conv.weight[part, part % 2, None], conv.bias[part]) for part in parts)
+        self.own = nn.ModuleList(
+            as_conv(conv.weight[part, part % 2, None], conv.bias[part], conv.act) for part in parts
+        )
         self.other = nn.ModuleList(as_conv(conv.weight[part, 1 - part % 2, None]) for part in parts)
-        self.act = conv.act
         order = torch.cat([real, imag])
         self.se = mixer.se
         self.se.fc1.weight.copy_(self.se.fc1.weight[:, order])
@@ -51,7 +50,7 @@ class DeployedCMixer(nn.Module):
         self.proj_out = nn.ModuleList(as_conv(weight[:, part], None if i else bias) for i, part in enumerate(parts))
 
     def forward(self, x: Tensor, scale: None = None) -> Tensor:
-        waves = [self.phase_act(phase(x)).mul_(amplitude(x)) for phase, amplitude in zip(self.phase, self.amplitude)]
+        waves = [amplitude(x, times=phase(x)) for amplitude, phase in zip(self.amplitude, self.phase)]
         apart = len(waves) == 2
         # channels last: in this order runtimes gather without turning the features around
         strongest = strongest_channel(x).permute(0, 2, 3, 1)
@@ -64,8 +63,7 @@ class DeployedCMixer(nn.Module):
         real, imag = waves if apart else waves[0].chunk(2, 1)
         swapped = (imag, real) if apart else (torch.cat([imag, real], 1),)
         waves = [
-            self.act(own(wave).add_(other(partner)))
-            for own, other, wave, partner in zip(self.own, self.other, waves, swapped)
+            own(wave, plus=other(partner)) for own, other, wave, partner in zip(self.own, self.other, waves, swapped)
         ]
         means = [channel_means(wave) for wave in waves]
         gates = self.se.of_means(torch.cat(means, 1) if apart else means[0]).chunk(len(waves), 1)

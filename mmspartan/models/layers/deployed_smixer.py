@@ -36,6 +36,6 @@ class DeployedSMixer(nn.Module):
 
     def forward(self, x: Tensor, scale: None = None) -> Tensor:
         x = self.proj_in(x)
-        x = x.sub_(self.mean_factor * channel_means(x))  # 1 + gamma is part of proj_in
+        x = x.addcmul_(self.mean_factor, channel_means(x), value=-1)  # 1 + gamma is part of proj_in
         x = torch.cat([self.high_conv(x), self.low_conv(x)], dim=1)
-        return self.proj_out(x.mul_(self.se(x)))
+        return self.proj_out(x.mul_(self.se.of_means(channel_means(x))))

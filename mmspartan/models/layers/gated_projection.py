@@ -33,8 +33,8 @@ class ChannelGate(SqueezeExcitation):
         if is_traced():  # runtimes know it as convolutions
             return self.scale_activation(self.fc2(self.activation(self.fc1(means))))
         # a convolution of one position costs many times as much
-        squeezed = self.activation(linear(means.flatten(1), self.fc1.weight.flatten(1), self.fc1.bias))
-        return self.scale_activation(linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias))[..., None, None]
+        squeezed = linear(means.flatten(1), self.fc1.weight.flatten(1), self.fc1.bias).relu_()
+        return linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias).sigmoid_()[..., None, None]
 
 
 def gated_projection(x: Tensor, gate: Tensor, conv: nn.Conv2d, scale: Tensor | None) -> Tensor:

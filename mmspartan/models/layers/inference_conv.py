@@ -3,6 +3,7 @@
 Everywhere else, and whenever a model is traced or compiled, they are the ordinary ones.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,24 +11,35 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from .deploy import inplace
+from .deploy import InplaceGELU, inplace
 from .memory_format import is_channels_last
 from .tracing import is_traced
 
 # Names and algorithms of activations in oneDNN's operations.
-ACTIVATIONS = {type(None): ('none', ''), nn.GELU: ('gelu', 'none'), nn.SiLU: ('swish', ''), nn.ReLU: ('relu', '')}
+NO_ACT = ('none', '')
+ACTIVATIONS = {
+    type(None): NO_ACT,
+    nn.GELU: ('gelu', 'none'),
+    InplaceGELU: ('gelu', 'none'),
+    nn.SiLU: ('swish', ''),
+    nn.ReLU: ('relu', ''),
+}
 
 
-def _find_operations() -> tuple[Any, Any] | None:
-    names = ('_convolution_pointwise', '_reorder_convolution_weight')
-    if digit_version(torch.__version__) < digit_version('2.4') or not torch.backends.mkldnn.is_available():
-        return None
-    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
-        return None
-    return tuple(getattr(torch.ops.mkldnn, name).default for name in names)
+onednn = torch.ops.mkldnn
 
 
-OPERATIONS = _find_operations()
+def _has_operations() -> bool:
+    names = ('convolution_pointwise', 'convolution_pointwise_', 'linear_pointwise')
+    names += ('reorder_convolution_weight', 'reorder_linear_weight')
+    return (
+        digit_version(torch.__version__) >= digit_version('2.4')
+        and torch.backends.mkldnn.is_available()
+        and all(hasattr(onednn, f'_{name}') for name in names)
+    )
+
+
+HAS_OPERATIONS = _has_operations()
 
 
 class PackedConv2d(nn.Conv2d):
@@ -58,31 +70,41 @@ class PackedConv2d(nn.Conv2d):
         self.eval()
         known = type(act) in ACTIVATIONS and getattr(act, 'approximate', 'none') == 'none'
         known = known and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
-        self.fused_act = ACTIVATIONS[type(act)] if known and OPERATIONS is not None else None
+        self.fused_act = ACTIVATIONS[type(act)] if known and HAS_OPERATIONS else None
         self.act = nn.Identity() if act is None else inplace(act)
         self._packed: tuple[nn.Parameter, tuple[int, int], Tensor] | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """``act(conv(x) + plus)``; ``plus`` is overwritten."""
         if not self._is_for_onednn(x):
-            return self.act(super().forward(x))
-        convolve, pack = OPERATIONS
+            y = super().forward(x)
+            return self.act(y if plus is None else y.add_(plus))
         geometry = (self.padding, self.stride, self.dilation, self.groups)
-        state = (self.weight.data_ptr(), self.weight._version)
-        if self._packed is None or self._packed[0] is not self.weight or self._packed[1] != state:
-            self._packed = (self.weight, state, pack(self.weight, *geometry, x.shape))
-        act, algorithm = self.fused_act
-        return convolve(x, self._packed[2], self.bias, *geometry, act, [], algorithm)
+        weight = self._packed_once(lambda: onednn._reorder_convolution_weight(self.weight, *geometry, x.shape))
+        if plus is None:
+            act, algorithm = self.fused_act
+            return onednn._convolution_pointwise(x, weight, self.bias, *geometry, act, [], algorithm)
+        convolve = onednn._convolution_pointwise_.binary
+        return self.act(convolve(plus, x, weight, self.bias, *geometry, 'add', 1.0, None, [], None))
+
+    def _packed_once(self, pack: Callable[[], Tensor]) -> Tensor:
+        weight = self.weight
+        state = (weight.data_ptr(), weight._version)
+        if self._packed is None or self._packed[0] is not weight or self._packed[1] != state:
+            self._packed = (weight, state, pack())
+        return self._packed[2]
 
     def _is_for_onednn(self, x: Tensor) -> bool:
+        weight = self.weight
         return (
             self.fused_act is not None
             and not is_traced()
             and type(x) is Tensor  # and not one that stands for another
-            and x.dtype == self.weight.dtype == torch.float32
+            and x.dtype == weight.dtype == torch.float32
             and x.device.type == 'cpu'
             and not torch.is_grad_enabled()
             and is_channels_last(x)
-            and not self.weight.is_inference()  # such a tensor does not count its changes
+            and not weight.is_inference()  # such a tensor does not count its changes
             and not torch.is_autocast_enabled('cpu')
         )
 
@@ -90,22 +112,38 @@ class PackedConv2d(nn.Conv2d):
         return {**self.__dict__, '_packed': None}  # copies pack their own weights
 
 
-class PointwiseConv2d(nn.Conv2d):
-    """1x1 convolution as a matrix product."""
+class PointwiseConv2d(PackedConv2d):
+    """1x1 convolution and activation, as a matrix product: of large features oneDNN's, of small ones PyTorch's."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if is_traced() or x.device.type != 'cpu' or not is_channels_last(x):
-            return super().forward(x)
-        return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+    def forward(self, x: Tensor, times: Tensor | None = None) -> Tensor:
+        """``act(conv(x)) * times``."""
+        weight, bias = self.weight, self.bias
+        if not is_channels_last(x) or x.device.type != 'cpu' or is_traced():
+            return self._finish(self._conv_forward(x, weight, bias), times)
+        pixels = x.permute(0, 2, 3, 1)
+        if x.numel() < 1 << 16 or (times is not None and self.fused_act != NO_ACT) or not self._is_for_onednn(x):
+            return self._finish(linear(pixels, weight.flatten(1), bias).permute(0, 3, 1, 2), times)
+        positions = pixels.shape[:3].numel()
+        packed = self._packed_once(lambda: onednn._reorder_linear_weight(weight.flatten(1), positions))
+        if times is None:
+            act, algorithm = self.fused_act
+            y = onednn._linear_pointwise(pixels, packed, bias, act, [], algorithm)
+        else:
+            y = onednn._linear_pointwise.binary(pixels, times.permute(0, 2, 3, 1), packed, bias, 'mul')
+        return y.permute(0, 3, 1, 2)
+
+    def _finish(self, y: Tensor, times: Tensor | None) -> Tensor:
+        if self.fused_act != NO_ACT:
+            y = self.act(y)
+        return y if times is None else y.mul_(times)
 
 
-def as_conv(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+def as_conv(weight: Tensor, bias: Tensor | None = None, act: nn.Module | None = None) -> PackedConv2d:
     """A convolution of this kernel that keeps the size; a kernel of one input, if larger than 1x1, is depthwise."""
     channels, inputs, size, _ = weight.shape
     groups = channels if inputs == 1 and size > 1 else 1
-    kind = PointwiseConv2d if size == 1 else nn.Conv2d
-    conv = kind(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
+    conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=bias is not None)
     conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
     if bias is not None:
         conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return conv.eval() if size == 1 else PackedConv2d(conv)
+    return PointwiseConv2d(conv, act) if size == 1 else PackedConv2d(conv, act)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from mmspartan.models.layers.inference_conv import OPERATIONS, PackedConv2d, PointwiseConv2d
+from mmspartan.models.layers.inference_conv import HAS_OPERATIONS, PackedConv2d, PointwiseConv2d
 
 SHAPES = {
     'full': dict(in_channels=6, out_channels=8, kernel_size=3, padding=1),
@@ -42,7 +42,7 @@ def test_convolution_and_activation_as_one(shape, act):
         packed.float()
 
 
-@pytest.mark.skipif(OPERATIONS is None, reason='this PyTorch is without the operations')
+@pytest.mark.skipif(not HAS_OPERATIONS, reason='this PyTorch is without the operations')
 def test_one_operation_runs():
     packed, x = PackedConv2d(nn.Conv2d(6, 8, 3), nn.GELU()), features(1, 6, 8, 8)
     with torch.inference_mode(), torch.profiler.profile() as profile:
@@ -87,10 +87,33 @@ def test_ordinary_operations_where_the_packed_do_not_apply():
     assert_close(torch.compile(packed, fullgraph=True, backend='aot_eager')(x), packed(x))
 
 
-def test_pointwise_convolution_keeps_the_memory_format():
-    conv = PointwiseConv2d(6, 8, 1)
-    for x in (features(2, 6, 5, 7), torch.randn(2, 6, 5, 7)):
-        found = conv(x)
+@pytest.mark.parametrize('act', ACTS, ids=str)
+@pytest.mark.parametrize('side', [5, 64])  # of large features by oneDNN
+def test_pointwise_convolution_is_a_matrix_product_in_any_memory_format(side, act):
+    conv = PointwiseConv2d(nn.Conv2d(24, 8, 1), act)
+    for x in (features(2, 24, side, side), torch.randn(2, 24, side, side)):
         expected = nn.functional.conv2d(x, conv.weight, conv.bias)
-        assert found.stride() == expected.stride()
+        expected = expected if act is None else act(expected)
+        with torch.inference_mode():
+            found = conv(x)
+            times = conv(x, times=found.clone(memory_format=torch.preserve_format))
+        assert found.stride() == expected.stride() == times.stride()
         assert_close(found, expected)
+        assert_close(times, expected**2)
+        assert_close(conv(x), expected)  # where gradients are asked for
+
+
+@pytest.mark.parametrize('act', ACTS, ids=str)
+@torch.no_grad()
+def test_sum_before_the_activation(act):
+    conv = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+    for x in (features(2, 6, 7, 5), torch.randn(2, 6, 7, 5)):
+        plus = torch.randn_like(x)
+        expected = conv(x) + plus
+        expected = expected if act is None else act(expected)
+        assert_close(PackedConv2d(conv, copy.deepcopy(act))(x, plus=plus), expected)
+
+
+def test_activation_in_place_is_fused_as_well():
+    first = PackedConv2d(nn.Conv2d(6, 8, 3), nn.GELU())
+    assert PackedConv2d(nn.Conv2d(8, 8, 3), first.act).fused_act == first.fused_act
