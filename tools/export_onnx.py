@@ -34,7 +34,9 @@ def parse_args():
     parser.add_argument(
         '--winograd', action='store_true', help='3x3 convolutions in half the multiplications: for float32 on CPUs'
     )
-    parser.add_argument('--simplify', action='store_true', help='by onnxslim')
+    parser.add_argument(
+        '--simplify', action='store_true', help="by onnxslim, which writes Winograd's kernels down, twice as large"
+    )
     parser.add_argument('--verify', action='store_true', help="compare with PyTorch on images of the config's test set")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override the config')
     return parser.parse_args()
@@ -103,11 +105,12 @@ def main():
         with explain_refused_checkpoint():
             plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
         switch_to_deploy(deployed)
-        if args.winograd:
-            print(f'{use_winograd(deployed)} convolutions in the form of Winograd')
+        replaced = use_winograd(deployed) if args.winograd else 0
         graph = build_graph(deployed)
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    if args.winograd:
+        print(f'{replaced} convolutions in the form of Winograd')
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
     model = export(graph, size, args.dynamic_batch)
     if args.simplify:
@@ -115,7 +118,7 @@ def main():
 
         model = onnxslim.slim(model)
     classes = load_classes(cfg)
-    props = {'config': Path(args.config).stem, 'classes': '\n'.join(classes), 'winograd': str(args.winograd)}
+    props = {'config': Path(args.config).stem, 'classes': '\n'.join(classes), 'winograd': str(replaced)}
     onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model)
     write(model, args.out)

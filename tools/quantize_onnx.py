@@ -56,7 +56,7 @@ def main():
     require_file(str(args.model))
     cfg = load_config(args)
     model = onnx.load(args.model)
-    if any((entry.key, entry.value) == ('winograd', 'True') for entry in model.metadata_props):
+    if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
         raise SystemExit(f'{args.model}: was exported with --winograd, which is for float32; export it without')
     keep = kept_nodes(model, args.keep)
     if args.keep and not keep:

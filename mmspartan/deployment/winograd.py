@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from ..models.layers.inference_conv import PackedConv2d
+
 # Six rows of products give four rows of the output. What makes them of six rows of the input (B^T in Sec. 4.3), and of
 # the three rows of the kernel (G).
 FROM_INPUT = (
@@ -73,7 +75,7 @@ def use_winograd(model: nn.Module) -> int:
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if isinstance(child, nn.Conv2d) and not isinstance(parent, WinogradConv2d) and _may_gain(child)
+        if type(child) in (nn.Conv2d, PackedConv2d) and not isinstance(parent, WinogradConv2d) and _may_gain(child)
     ]
     for parent, name, conv in found:
         setattr(parent, name, WinogradConv2d(conv))

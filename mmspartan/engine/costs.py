@@ -1,7 +1,9 @@
 """What a model costs, in figures that are the same in each run."""
 
 import logging
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.analysis import FlopAnalyzer
@@ -26,15 +28,33 @@ class Operators(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@contextmanager
+def countable() -> Iterator[None]:
+    """Without what hides operations from mmengine's count, and without its list of those that it leaves out."""
+    disabled = logging.root.manager.disable
+    mha = getattr(torch.backends, 'mha', None)  # its fast path is one operation, of which the count knows nothing
+    fast = mha is not None and mha.get_fastpath_enabled()
+    logging.disable(logging.WARNING)
+    if fast:
+        mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        logging.disable(disabled)
+        if fast:
+            mha.set_fastpath_enabled(True)
+
+
 def multiply_adds(model: nn.Module, x: Tensor) -> float:
     """Of one image, in units of 1e9, in evaluation."""
-    training = model.training
-    logging.disable(logging.WARNING)
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
-    with torch.no_grad():  # what a backward pass needs would hide operations from the count
-        total = FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
-    model.train(training)
-    return total
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with countable():
+            return FlopAnalyzer(model.eval(), x[:1]).total() / 1e9
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def saved_bytes(model: nn.Module, x: Tensor) -> int:
@@ -65,7 +85,8 @@ def peak_bytes(run: Callable[[], object], device: str) -> int:
         run()
     changes = [event for event in profile.profiler.kineto_results.events() if event.name() == '[memory]']
     used = most = 0
-    for event in sorted(changes, key=lambda event: event.start_ns()):
+    start = operator.methodcaller('start_ns' if changes and hasattr(changes[0], 'start_ns') else 'start_us')
+    for event in sorted(changes, key=start):
         used += event.nbytes()
         most = max(most, used)
     return most

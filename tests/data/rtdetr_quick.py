@@ -5,7 +5,7 @@ custom_imports = dict(imports=['mmspartan'], allow_failed_imports=False)
 model = dict(
     num_queries=10,
     backbone=dict(arch=dict(_delete_=True, channels=(8, 16, 24, 32), depths=(1, 1, 1, 1), expand_ratios=(2, 2, 2, 2))),
-    neck=dict(in_channels=[16, 24, 32]),
+    neck=dict(in_channels=[16, 24, 32], expansion=1.0),
     decoder=dict(num_layers=1),
     test_cfg=dict(max_per_img=10),
 )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from mmcv.cnn import ConvWS2d
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -31,7 +32,8 @@ def test_only_convolutions_that_gain_are_replaced():
     geometries = [dict(padding=2, dilation=2), dict(padding=1, stride=2), dict(padding=0), dict(padding=1, groups=2)]
     geometries.append(dict(padding=1, padding_mode='reflect'))
     direct = [nn.Conv2d(128, 128, 3, **geometry) for geometry in geometries]
-    direct += [nn.Conv2d(64, 128, 3, padding=1), nn.Conv2d(128, 128, 1), nn.Conv2d(128, 128, (3, 1), padding=1)]
+    direct += [ConvWS2d(128, 128, 3, padding=1), nn.Conv2d(64, 128, 3, padding=1)]
+    direct += [nn.Conv2d(128, 128, 1), nn.Conv2d(128, 128, (3, 1), padding=1)]
     model = nn.Sequential(*direct, nn.Sequential(nn.Conv2d(128, 128, 3, padding=1)))
     assert use_winograd(model) == 1
     assert list(model)[:-1] == direct and isinstance(model[-1][0], WinogradConv2d)

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import DATA, ROOT, run_script
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
-FORMS = ('cl', 'deploy', 'onnxruntime', 'openvino')
+FORMS = ('cl', 'deploy', 'onnxruntime', 'openvino', 'winograd', 'int8')
 XT = ROOT / 'configs' / 'spartan_xt_in1k.py'
 
 
@@ -61,6 +61,11 @@ def test_unknown_models_and_forms_end_in_one_line(model, message):
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert re.search(message, result.stderr.splitlines()[-1])
+
+
+def test_one_round_has_no_spread(run_tool):
+    result = run_tool('analysis_tools/benchmark.py', 'reference-xt', '--repeats', 1)
+    assert result.returncode == 1 and result.stderr.splitlines()[-1].startswith('--repeats: ')
 
 
 def test_loader_is_held_against_the_step():

@@ -108,10 +108,21 @@ def test_eight_bits_are_compared(project, exported):
 
 
 def test_winograd_is_for_float(project, run_tool):
-    command = [TOOLS / 'export_onnx.py', 'mine.py', 'mine.pth', '--out', 'winograd.onnx', '--winograd', '--verify']
-    assert '0 convolutions in the form of Winograd' in run_script(*command, cwd=project)  # all have few channels
-    result = run_tool('quantize_onnx.py', 'mine.py', 'winograd.onnx', '--out', 'x.onnx', cwd=project)
-    assert result.returncode != 0 and 'export it without' in result.stderr.splitlines()[-1]
+    options = ['--winograd', '--size', 128, 128, '--dynamic-batch']
+    command = [TOOLS / 'export_onnx.py', 'mine.py', 'mine.pth', '--out', 'winograd.onnx', *options]
+    printed = run_script(*command, cwd=project)
+    replaced = int(re.search(r'^(\d+) convolutions in the form of Winograd', printed, re.MULTILINE)[1])
+    graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
+    inputs = dict(images=torch.rand(3, 3, 128, 128) * 255, sizes=torch.full((3, 2), 128.0))
+    inputs = {name: inputs[name] for name in graph.inputs}
+    found = Session(project / 'winograd.onnx', 'openvino')(**{name: value.numpy() for name, value in inputs.items()})
+    with torch.no_grad():
+        scores = graph(*inputs.values())[1] if 'sizes' in inputs else graph(**inputs)
+    np.testing.assert_allclose(found['scores'], scores, atol=1e-4)
+    assert replaced == (12 if 'sizes' in inputs else 0)  # three in each fusion block
+    if replaced:
+        result = run_tool('quantize_onnx.py', 'mine.py', 'winograd.onnx', '--out', 'x.onnx', cwd=project)
+        assert result.returncode != 0 and 'export it without' in result.stderr.splitlines()[-1]
 
 
 def test_what_is_no_model_is_refused_in_one_line(project, run_tool):

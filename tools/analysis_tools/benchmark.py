@@ -126,7 +126,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             model.zero_grad()
             run(x).square().mean().backward()
 
-        return model, step
+        return run, step
     if form in ('deploy', *EXPORTED):
         if what.startswith('timm/'):
             from timm.utils.model import reparameterize_model
@@ -136,6 +136,8 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             switch_to_deploy(getattr(model, 'model', model))
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
     if form in EXPORTED:
+        if x.device.type != 'cpu':
+            raise SystemExit(f'{what}@{form}: runs on the CPU; with --device cpu the others do so, too')
         if form == 'winograd':
             use_winograd(model)
         with tempfile.TemporaryDirectory() as folder:
@@ -183,6 +185,8 @@ def main():
     args = parse_args()
     warnings.simplefilter('ignore')
     logging.disable(logging.WARNING)
+    if args.repeats < 2:
+        raise SystemExit('--repeats: a spread takes at least 2 rounds')
     torch.set_num_threads(args.threads)
     models = [
         (one, form or 'eager')

@@ -6,7 +6,6 @@ features, 2.1 G at 640x640, of which the 300 selected are used and made here.
 """
 
 import argparse
-import logging
 import math
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan import config_path
+from mmspartan.engine.costs import countable
 from mmspartan.engine.launch import test_size
 from mmspartan.models.layers.csp_rep import RepVGGBlock
 
@@ -37,8 +37,6 @@ def published() -> dict[str, dict]:
 
 def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
     """Parameters, and multiply-adds for an image of this size."""
-    logging.disable(logging.WARNING)  # what the count leaves out, element-wise operations, would be listed
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which the count knows nothing
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model).eval()
     for module in model.modules():
@@ -47,9 +45,8 @@ def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
     analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
     if cfg.get('default_scope') == 'mmdet':
         analyzer.set_op_handle(**{f'aten::{name}': one_each for name in ELEMENT_WISE})
-    with torch.no_grad():  # what a backward pass needs would hide operations from the count
+    with countable():
         flops = analyzer.total()
-    logging.disable(logging.NOTSET)
     return sum(parameter.numel() for parameter in model.parameters()), flops
 
 

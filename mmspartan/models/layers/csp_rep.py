@@ -2,6 +2,7 @@
 
 import torch
 from mmcv.cnn import build_activation_layer
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -29,13 +30,15 @@ class RepVGGBlock(nn.Module):
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
-        """Fold both branches and their normalization into one convolution; not reversible.
+        """Fold both branches and their batch normalization into one convolution; not reversible.
 
         Raises:
             RuntimeError: In training mode, where batch statistics are used.
         """
         refuse_training(self)
-        if not hasattr(self, 'conv1'):
+        if not hasattr(self, 'conv1') or not all(
+            isinstance(branch.norm, _BatchNorm) for branch in (self.conv3, self.conv1)
+        ):
             return
         (weight3, bias3), (weight1, bias1) = (
             fuse_conv_bn_weights(

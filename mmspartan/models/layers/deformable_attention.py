@@ -4,6 +4,7 @@ Where mmcv has no operator, on CPUs and in exported graphs, values are projected
 ``grid_sample`` takes, and levels are summed as they come: mmcv's own fallback turns all features around in each layer.
 """
 
+import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
 from mmcv.ops import MultiScaleDeformableAttention
@@ -53,6 +54,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         locations = centers + offsets / self.num_points * sizes * 0.5
         if value.is_cuda:
             value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
+            value = value.float() if value.dtype == torch.bfloat16 else value  # which mmcv's operator does not take
             output = MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )

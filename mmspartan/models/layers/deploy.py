@@ -38,7 +38,7 @@ class InplaceGELU(nn.GELU):
 
     def forward(self, x: Tensor) -> Tensor:
         # oneDNN's is the faster one for tensors that are worth its overhead
-        (view,) = in_memory_order(x) if x.numel() > 1 << 16 and not is_traced() else (x,)
+        (view,) = in_memory_order(x) if not is_traced() and x.numel() > 1 << 16 else (x,)
         torch.ops.aten.gelu_(view, approximate=self.approximate)
         return x
 

@@ -59,7 +59,8 @@ class DeployedCMixer(nn.Module):
         if apart:
             gathered = [torch.where(self.is_imag[strongest], gathered[1], gathered[0])]
         strongest = gathered[0].permute(0, 3, 1, 2)
-        waves = [wave.add_(strongest) for wave in waves]
+        # gather's backward pass needs what it gathered from
+        waves = [wave + strongest if torch.is_grad_enabled() else wave.add_(strongest) for wave in waves]
         real, imag = waves if apart else waves[0].chunk(2, 1)
         swapped = (imag, real) if apart else (torch.cat([imag, real], 1),)
         waves = [

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from .gated_projection import channel_means
-from .inference_conv import as_conv
+from .inference_conv import PackedConv2d, as_conv
 
 
 class DeployedSMixer(nn.Module):
@@ -25,6 +25,8 @@ class DeployedSMixer(nn.Module):
         self.proj_in = as_conv(mixer.proj_in.weight * factor[:, None], mixer.proj_in.bias * factor.flatten())
         self.register_buffer('mean_factor', mixer.gamma / factor)
         self.high_conv, self.low_conv = mixer.high_conv, mixer.low_conv
+        if type(self.low_conv[0]) is nn.Conv2d:  # the first of two, which no activation follows
+            self.low_conv[0] = PackedConv2d(self.low_conv[0])
         high, low = mixer.high_se, mixer.low_se
         width, squeezed = high.fc1.in_channels, high.fc1.out_channels
         self.se = high

@@ -25,6 +25,9 @@ def channel_means(x: Tensor) -> Tensor:
 class ChannelGate(SqueezeExcitation):
     """The factors of a squeeze-and-excitation, not applied: ``(B, C, H, W)`` to ``(B, C, 1, 1)`` in (0, 1)."""
 
+    def __init__(self, channels: int, squeezed: int):
+        super().__init__(channels, squeezed)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.of_means(channel_means(x))
 

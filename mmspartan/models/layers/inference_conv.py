@@ -108,6 +108,10 @@ class PackedConv2d(nn.Conv2d):
             and not torch.is_autocast_enabled('cpu')
         )
 
+    def _apply(self, *args, **kwargs) -> nn.Module:
+        self._packed = None  # what replaces the data of a weight is not seen at the weight
+        return super()._apply(*args, **kwargs)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_packed': None}  # copies pack their own weights
 

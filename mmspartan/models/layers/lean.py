@@ -44,6 +44,7 @@ def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     if (
         _is_lean(x, act)
         and type(norm) is nn.BatchNorm2d
+        and x.numel() > x.shape[1]  # of a single value there is no variance, which the plain operation says
         and norm.training
         and norm.affine
         and norm.track_running_stats

@@ -139,6 +139,24 @@ def test_deployed_compiles_to_one_graph(build_spartan):
     assert_close(torch.compile(model, fullgraph=True, backend='aot_eager')(x)[0], model(x)[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_deployed_passes_gradients_on(memory_format, build_spartan):
+    model = build_spartan(layer_scale_init_value=0.1).double().eval()
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64).contiguous(memory_format=memory_format).requires_grad_()
+    (expected,) = torch.autograd.grad(model(x)[0].square().mean(), x)
+    model.switch_to_deploy()
+    (found,) = torch.autograd.grad(model(x)[0].square().mean(), x)
+    assert_close(found, expected)
+
+
+def test_deployed_exports_any_number_of_images(build_spartan):
+    model = build_spartan().eval()
+    model.switch_to_deploy()
+    x = torch.randn(2, 3, 64, 64)
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim('batch', max=64)},))
+    assert program.module()(torch.zeros(64, 3, 64, 64))[0].shape[0] == 64
+
+
 @torch.no_grad()
 def test_deployed_in_training_mode_gives_the_same(build_spartan):
     model = build_spartan(drop_path_rate=0.5).eval()

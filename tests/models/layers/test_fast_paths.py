@@ -69,6 +69,13 @@ def test_normalization_and_activation(act, memory_format):
     assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
+def test_normalization_of_a_single_value_is_refused():
+    norm = nn.BatchNorm2d(6)
+    with pytest.raises(ValueError, match='more than 1 value per channel'):
+        norm_act(torch.randn(1, 6, 1, 1, requires_grad=True), norm, nn.GELU())
+    assert norm.running_var.isfinite().all()
+
+
 @pytest.mark.parametrize('memory_format', FORMATS)
 @pytest.mark.parametrize('scale_shape', [None, (4, 1, 1), (3, 4, 1, 1)])
 @pytest.mark.parametrize('size', [(5, 7), (1, 3)])  # more and fewer positions than output channels

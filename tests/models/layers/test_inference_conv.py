@@ -54,6 +54,29 @@ def test_one_operation_runs():
     assert len([name for name in names if name == 'mkldnn::_reorder_convolution_weight']) == 1
 
 
+@pytest.mark.skipif(not HAS_OPERATIONS, reason='this PyTorch is without the operations')
+def test_sums_products_and_activations_are_part_of_the_operation():
+    depthwise = PackedConv2d(nn.Conv2d(8, 8, 3, padding=1, groups=8))
+    pointwise, activated = PointwiseConv2d(nn.Conv2d(8, 8, 1)), PointwiseConv2d(nn.Conv2d(8, 8, 1), nn.GELU())
+    x = features(2, 8, 64, 64)
+    with torch.inference_mode(), torch.profiler.profile() as profile:
+        depthwise(pointwise(x, times=activated(x)), plus=x)
+    names = {event.name for event in profile.events()}
+    assert {'mkldnn::_linear_pointwise', 'mkldnn::_convolution_pointwise_'} <= names
+    assert not {'aten::linear', 'aten::add_', 'aten::mul_', 'aten::gelu_'} & names
+
+
+@torch.no_grad()
+def test_weights_that_went_there_and_back_are_noticed():
+    for conv in (PackedConv2d(nn.Conv2d(6, 8, 3)), PointwiseConv2d(nn.Conv2d(8, 8, 1))):
+        x = features(2, conv.in_channels, 64, 64)
+        for _ in range(30):  # the new weights may lie where the old ones were
+            nn.init.normal_(conv.weight)
+            conv(x)
+            conv.half().float()
+            assert_close(conv(x), nn.functional.conv2d(x, conv.weight, conv.bias), rtol=1e-5, atol=1e-5)
+
+
 def test_changed_weights_are_noticed():
     conv, x = nn.Conv2d(6, 8, 3), features(1, 6, 8, 8)
     packed = PackedConv2d(conv)
