@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from mmspartan.engine.costs import Operators
 from mmspartan.models.dense_heads import rtdetr_head
 from mmspartan.models.layers.denoising import ContrastiveDenoising
-from mmspartan.models.necks.hybrid_encoder import sine_positions
+from mmspartan.models.necks.hybrid_encoder import HybridEncoder, sine_positions
 from tests.models.detectors.test_rtdetr_golden import CONFIG
 
 
@@ -103,6 +103,18 @@ def test_deployed_gives_the_same():
     again = build(deploy=True).double()
     again.load_state_dict(model.state_dict())
     for found, wanted in zip(again(images)[0], expected[0]):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@torch.no_grad()
+def test_neck_with_another_normalization_deploys_without_folding_it():
+    norm_cfg = dict(type='GN', num_groups=4)
+    neck = HybridEncoder([8, 16, 24], hidden_channels=32, norm_cfg=norm_cfg).double().eval()
+    sizes = zip((8, 16, 24), (8, 4, 2))
+    feats = [torch.randn(1, channels, side, side, dtype=torch.float64) for channels, side in sizes]
+    expected = neck(feats)
+    neck.switch_to_deploy()
+    for found, wanted in zip(neck(feats), expected):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
