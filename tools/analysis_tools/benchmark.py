@@ -226,7 +226,7 @@ def main():
             f'{cost:.3f} G',
             f'{median:.1f} ms',
             f'{low:.1f} to {high:.1f}',
-            f'{args.batch_size / median * 1e3:.1f}',
+            f'{args.batch_size / median * 1e3:.4g}',
             f'{first / median:.2f}x',
             f'{work / median * 1e3 / peak:.0%}',
             *(f'{size / 1e6:.0f} MB' for size in memory),
