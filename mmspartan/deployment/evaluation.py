@@ -12,6 +12,7 @@ def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int 
     """Metrics of an ONNX file by the config's test dataloader and evaluator."""
     cfg = cfg.copy()
     cfg.model = dict(type='ExportedModel', path=str(path), backend=backend, threads=threads)
+    cfg.data_preprocessor = None  # is part of the graph
     cfg.load_from, cfg.resume = None, False
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None

@@ -20,7 +20,10 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
         ValueError: If the checkpoint does not fit the model.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = MODELS.build(cfg.model).eval()
+    settings = cfg.model.to_dict()
+    if cfg.get('data_preprocessor') is not None:  # as mmengine's Runner, which takes it from beside the model as well
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
+    model = MODELS.build(settings).eval()
     weights = _load_checkpoint(checkpoint, map_location='cpu')
     check_weights_fit(model, weights, checkpoint)
     weights = weights.get('state_dict', weights)
@@ -40,8 +43,9 @@ class Normalize(nn.Module):
         super().__init__()
         flip = getattr(data_preprocessor, 'to_rgb', getattr(data_preprocessor, '_channel_conversion', False))
         self.order = [2, 1, 0] if flip else [0, 1, 2]
-        self.register_buffer('mean', data_preprocessor.mean.view(-1, 1, 1).clone())
-        self.register_buffer('std', data_preprocessor.std.view(-1, 1, 1).clone())
+        # a data preprocessor without mean and std has neither
+        for name, default in (('mean', torch.zeros(1)), ('std', torch.ones(1))):
+            self.register_buffer(name, getattr(data_preprocessor, name, default).view(-1, 1, 1).clone())
 
     def forward(self, images: Tensor) -> Tensor:
         return (images[:, self.order] - self.mean) / self.std
