@@ -37,7 +37,7 @@ class ConvNormAct(nn.Sequential):
             self.act = build_activation_layer(act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, *rest = self._modules.values()
+        conv, *rest = self
         if len(rest) == 2:
             return norm_act(conv(x), *rest)
         return rest[0](conv(x)) if rest else conv(x)

@@ -2,10 +2,8 @@
 
 import torch
 from mmcv.cnn import build_activation_layer
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .conv import ConvNormAct
 from .deploy import refuse_training
@@ -36,26 +34,16 @@ class RepVGGBlock(nn.Module):
             RuntimeError: In training mode, where batch statistics are used.
         """
         refuse_training(self)
-        if not hasattr(self, 'conv1') or not all(
-            isinstance(branch.norm, _BatchNorm) for branch in (self.conv3, self.conv1)
-        ):
+        if not hasattr(self, 'conv1'):
             return
-        (weight3, bias3), (weight1, bias1) = (
-            fuse_conv_bn_weights(
-                branch.conv.weight,
-                None,
-                branch.norm.running_mean,
-                branch.norm.running_var,
-                branch.norm.eps,
-                branch.norm.weight,
-                branch.norm.bias,
-            )
-            for branch in (self.conv3, self.conv1)
-        )
-        channels = weight3.shape[0]
-        fused = nn.Conv2d(channels, channels, 3, padding=1, device=weight3.device, dtype=weight3.dtype)
-        fused.weight.copy_(weight3 + nn.functional.pad(weight1, [1, 1, 1, 1]))
-        fused.bias.copy_(bias3 + bias1)
+        branches = (self.conv3, self.conv1)
+        for branch in branches:
+            branch.switch_to_deploy()
+        if not all(branch.is_one_convolution() for branch in branches):
+            return
+        fused, other = (branch.conv for branch in branches)
+        fused.weight.add_(nn.functional.pad(other.weight, [1, 1, 1, 1]))
+        fused.bias.add_(other.bias)
         self.conv3 = PackedConv2d(fused, self.act)
         del self.conv1, self.act
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from .deploy import InplaceGELU, inplace
+from .lean import exact
 from .memory_format import is_channels_last
 from .tracing import is_traced
 
@@ -68,9 +69,8 @@ class PackedConv2d(nn.Conv2d):
         )
         self.weight, self.bias = conv.weight, conv.bias
         self.eval()
-        known = type(act) in ACTIVATIONS and getattr(act, 'approximate', 'none') == 'none'
-        known = known and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
-        self.fused_act = ACTIVATIONS[type(act)] if known and HAS_OPERATIONS else None
+        plain = conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
+        self.fused_act = exact(act, ACTIVATIONS) if plain and HAS_OPERATIONS else None
         self.act = nn.Identity() if act is None else inplace(act)
         self._packed: tuple[nn.Parameter, tuple[int, int], Tensor] | None = None
 

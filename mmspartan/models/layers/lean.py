@@ -5,6 +5,8 @@ computes the rest from it, in as few passes over memory as it takes. Values are 
 for, where a compiler decides itself what to keep, and for modules not known here, the plain operations run.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -58,9 +60,13 @@ def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     return act(norm(x))
 
 
+def exact(act: nn.Module | None, table: dict[type, Any]) -> Any:
+    """The entry of an activation, which is for the function itself; None for unknown ones and approximations."""
+    return table.get(type(act)) if getattr(act, 'approximate', 'none') == 'none' else None
+
+
 def _is_lean(x: Tensor, act: nn.Module) -> bool:
-    known = type(act) in ACTIVATIONS and getattr(act, 'approximate', 'none') == 'none'
-    return known and torch.is_grad_enabled() and x.requires_grad and not is_traced()
+    return exact(act, ACTIVATIONS) is not None and torch.is_grad_enabled() and x.requires_grad and not is_traced()
 
 
 class _Superpose(Function):
