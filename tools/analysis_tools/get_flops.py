@@ -38,14 +38,14 @@ def published() -> dict[str, dict]:
 def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
     """Parameters, and multiply-adds for an image of this size."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = MODELS.build(cfg.model).eval()
-    for module in model.modules():
-        if isinstance(module, RepVGGBlock):  # the published figures are counted so
-            module.switch_to_deploy()
-    analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
-    if cfg.get('default_scope') == 'mmdet':
-        analyzer.set_op_handle(**{f'aten::{name}': one_each for name in ELEMENT_WISE})
     with countable():
+        model = MODELS.build(cfg.model).eval()
+        for module in model.modules():
+            if isinstance(module, RepVGGBlock):  # the published figures are counted so
+                module.switch_to_deploy()
+        analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
+        if cfg.get('default_scope') == 'mmdet':
+            analyzer.set_op_handle(**{f'aten::{name}': one_each for name in ELEMENT_WISE})
         flops = analyzer.total()
     return sum(parameter.numel() for parameter in model.parameters()), flops
 
