@@ -42,15 +42,30 @@ def parse_args():
     return parser.parse_args()
 
 
+def example_inputs(graph: torch.nn.Module, batch_size: int, size: tuple[int, int]) -> list[torch.Tensor]:
+    example = {'images': torch.rand(batch_size, 3, *size) * 255, 'sizes': torch.tensor([[480.0, 640.0]] * batch_size)}
+    return [example[name] for name in graph.inputs]
+
+
+def check_size(graph: torch.nn.Module, size: tuple[int, int]) -> None:
+    """End with one line if the model does not take images of that size."""
+    try:
+        with torch.no_grad():
+            graph(*example_inputs(graph, 1, size))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SystemExit(
+            f'--size {size[0]} {size[1]}: multiples of 32 fit the model, this does not: {reason}'
+        ) from None
+
+
 def export(graph: torch.nn.Module, size: tuple[int, int], dynamic_batch: bool) -> onnx.ModelProto:
-    batch = 2 if dynamic_batch else 1
-    example = {'images': torch.rand(batch, 3, *size) * 255, 'sizes': torch.tensor([[480.0, 640.0]] * batch)}
     dim = torch.export.Dim('batch', min=1, max=1024)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         program = to_onnx(
             graph,
-            [example[name] for name in graph.inputs],
+            example_inputs(graph, 2 if dynamic_batch else 1, size),
             input_names=graph.inputs,
             output_names=graph.outputs,
             dynamic_shapes=tuple({0: dim} for _ in graph.inputs) if dynamic_batch else None,
@@ -69,13 +84,24 @@ def write(model: onnx.ModelProto, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def verify(graph: torch.nn.Module, path: Path, cfg: Config, count: int = 8) -> list[float]:
-    """Of each of some test images the largest difference of scores, and of boxes relative to it, to PyTorch's."""
-    session = Session(path)
+def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list[dict]:
+    """The first images of the test set, which have to be of a size already."""
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    samples = [dataset[i] for i in range(min(count, len(dataset)))]
+    for found in (tuple(data['inputs'].shape[-2:]) for data in samples):
+        if found != size:
+            raise SystemExit(
+                f'--verify: the test pipeline makes images of {found[0]}x{found[1]}, not {size[0]}x{size[1]}; export '
+                f'for its size, or without --verify'
+            )
+    return samples
+
+
+def verify(graph: torch.nn.Module, path: Path, samples: list[dict]) -> list[float]:
+    """Of each test image the largest difference of scores, and of boxes relative to it, to PyTorch's."""
+    session = Session(path)
     differences = []
-    for i in range(min(count, len(dataset))):
-        data = dataset[i]
+    for data in samples:
         feed = dict(images=data['inputs'][None].float())
         if 'sizes' in graph.inputs:
             feed['sizes'] = torch.tensor([data['data_samples'].ori_shape]).float()
@@ -100,33 +126,32 @@ def main():
     logging.disable(logging.WARNING)
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    size = tuple(args.size or test_size(cfg))
+    size = tuple(args.size or test_size(cfg, '--size H W'))
     try:
         with explain_refused_checkpoint():
             plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
         switch_to_deploy(deployed)
         replaced = use_winograd(deployed) if args.winograd else 0
-        graph = build_graph(deployed)
+        reference, graph = build_graph(plain), build_graph(deployed)
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    check_size(reference, size)
+    samples = read_test_images(cfg, size) if args.verify else []
     if args.winograd:
-        print(f'{replaced} convolutions in the form of Winograd')
+        print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
     model = export(graph, size, args.dynamic_batch)
     if args.simplify:
         import onnxslim
 
         model = onnxslim.slim(model)
-    classes = load_classes(cfg)
-    props = {'config': Path(args.config).stem, 'classes': '\n'.join(classes), 'winograd': str(replaced)}
+    props = {'config': Path(args.config).stem, 'classes': '\n'.join(class_names(plain, cfg)), 'winograd': str(replaced)}
     onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model)
     write(model, args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
     if args.verify:
-        if size != tuple(test_size(cfg)):
-            raise SystemExit('--verify compares on the test pipeline, whose images are of another size than --size')
-        differences = verify(build_graph(plain), args.out, cfg)
+        differences = verify(reference, args.out, samples)
         median = float(np.median(differences))
         print(
             f'difference from PyTorch: median of {len(differences)} images {median:.1e}, largest {max(differences):.1e}'
@@ -136,9 +161,15 @@ def main():
             raise SystemExit(f'{args.out}: differs from PyTorch')
 
 
-def load_classes(cfg: Config) -> list[str]:
-    """Names from the config's test set, if it says them."""
-    return list(cfg.test_dataloader.dataset.get('metainfo', {}).get('classes', []))
+def class_names(model: torch.nn.Module, cfg: Config) -> list[str]:
+    """What the checkpoint or else the config's test set calls them; made up of numbers if neither names them all."""
+    head = model.bbox_head if hasattr(model, 'bbox_head') else model.head
+    count = getattr(head, 'num_classes', 0)
+    for meta in (model.dataset_meta, cfg.test_dataloader.dataset.get('metainfo', {})):
+        names = list(meta.get('classes', ()))
+        if names and len(names) == count:
+            return names
+    return [str(i) for i in range(count)]
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from mmspartan.deployment.evaluation import evaluate
+from mmspartan.deployment.evaluation import check_classes, evaluate
 from mmspartan.deployment.exported import BACKENDS, Session
 from mmspartan.deployment.quantization import DatasetReader, quantize
 from mmspartan.engine.launch import build_parser, load_config, require_file
@@ -62,6 +62,10 @@ def main():
     if args.keep and not keep:
         raise SystemExit(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')
     reader = DatasetReader(cfg, args.images, any(i.name == 'sizes' for i in model.graph.input))
+    try:
+        check_classes(str(args.model), reader.classes)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     quantize(args.model, args.out, reader, keep)
     paths = [args.model, args.out]
     names: list[str] = []

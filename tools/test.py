@@ -9,11 +9,17 @@ from mmengine.registry import METRICS
 from mmengine.runner.checkpoint import _load_checkpoint
 
 from mmspartan.engine.checkpoint import check_weights_fit
-from mmspartan.engine.launch import build_parser, build_runner, explain_refused_checkpoint, load_config, require_file
+from mmspartan.engine.launch import (
+    build_launch_parser,
+    build_runner,
+    explain_refused_checkpoint,
+    load_config,
+    require_file,
+)
 
 
 def parse_args():
-    parser = build_parser(__doc__)
+    parser = build_launch_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='file for the predictions (.pkl), or for the metrics (.json, .yml, .pkl)')
     parser.add_argument('--out-item', choices=['pred', 'metrics'], default='pred', help='what goes to --out')

@@ -4,7 +4,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 
 from mmspartan.engine.launch import (
-    build_parser,
+    build_launch_parser,
     build_runner,
     explain_refused_checkpoint,
     latest_checkpoint,
@@ -14,7 +14,7 @@ from mmspartan.engine.launch import (
 
 
 def parse_args():
-    parser = build_parser(__doc__)
+    parser = build_launch_parser(__doc__)
     parser.add_argument(
         '--resume',
         nargs='?',

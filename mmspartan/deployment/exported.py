@@ -1,6 +1,7 @@
 """An ONNX file as a model of mmengine: the Runner evaluates it with the config's own data and metric."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class Session:
                 options = {'INFERENCE_PRECISION_HINT': 'f32', 'NUM_STREAMS': streams}
                 if threads:
                     options['INFERENCE_NUM_THREADS'] = threads
-                model = openvino.Core().compile_model(str(path), 'CPU', options)
+                model = openvino_core().compile_model(str(path), 'CPU', options)
                 queue = openvino.AsyncInferQueue(model, streams)
                 self.inputs = {i.any_name: list(i.partial_shape.to_string()[1:-1].split(',')) for i in model.inputs}
                 self.outputs = [output.any_name for output in model.outputs]
@@ -76,6 +77,19 @@ class Session:
             raise ValueError(f'the file takes {step} images at once, not {count}: set the batch size to it')
         parts = self._run([{k: v[i : i + step] for k, v in feed.items()} for i in range(0, count, step)])
         return {name: np.concatenate(arrays) for name, arrays in zip(self.outputs, zip(*parts))}
+
+
+@cache
+def openvino_core() -> 'openvino.Core':  # noqa: F821
+    """OpenVINO's device manager, one for the whole process as OpenVINO advises.
+
+    Never given up either: each has its thread take signals on a stack of its own, and gives way to that of the one
+    before it even where this is freed already. The next signal, such as the end of a data loader's worker, would be a
+    segmentation fault (seen with 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def run_queue(queue: 'openvino.AsyncInferQueue', feeds: list[dict[str, np.ndarray]]) -> list[list[np.ndarray]]:  # noqa: F821

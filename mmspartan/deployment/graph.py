@@ -16,6 +16,8 @@ from ..models.layers.deploy import fold_submodules
 def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     """The config's model in evaluation mode with the weights of a checkpoint.
 
+    Its ``dataset_meta`` is what the checkpoint says of the data it was trained on, if anything.
+
     Raises:
         ValueError: If the checkpoint does not fit the model.
     """
@@ -26,6 +28,7 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     model = MODELS.build(settings).eval()
     weights = _load_checkpoint(checkpoint, map_location='cpu')
     check_weights_fit(model, weights, checkpoint)
+    model.dataset_meta = weights.get('meta', {}).get('dataset_meta') or {}
     weights = weights.get('state_dict', weights)
     model.load_state_dict({key.removeprefix('module.'): value for key, value in weights.items()}, strict=False)
     return model

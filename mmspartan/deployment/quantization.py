@@ -30,11 +30,15 @@ class DatasetReader(Feeds):
         cfg: Config with ``train_dataloader`` and ``test_dataloader``.
         count: Images.
         sizes: Whether the model also takes the original sizes.
+
+    Attributes:
+        classes: Names in the training set, if it has any.
     """
 
     def __init__(self, cfg: Config, count: int, sizes: bool):
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': cfg.test_dataloader.dataset.pipeline})
+        self.classes = dataset.metainfo.get('classes', ())
         chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int).tolist()
         super().__init__(self._read(dataset, chosen, sizes))
 

@@ -1,6 +1,7 @@
 """What ``tools/train.py`` and ``tools/test.py`` share: their common arguments, and runs on machines without a GPU."""
 
 import argparse
+import atexit
 import os
 import re
 import sys
@@ -19,17 +20,24 @@ from .checkpoint import why_unreadable
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that OpenMMLab's training and test scripts have in common."""
+    """The arguments of scripts that build a Runner."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; work_dirs/<config name> by default')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='settings that override the config: key=value, key="[a,b]" or key=a,b for lists',
     )
+    parser.set_defaults(launcher='none', local_rank=0)
+    return parser
+
+
+def build_launch_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments that OpenMMLab's training and test scripts, which a launcher may start, have in common."""
+    parser = build_parser(description)
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser
@@ -57,15 +65,15 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def test_size(cfg: Config) -> tuple[int, int]:
-    """Height and width ``(h, w)`` of the images that the test pipeline makes."""
+def test_size(cfg: Config, option: str) -> tuple[int, int]:
+    """Height and width ``(h, w)`` of the images that the test pipeline makes; ends naming ``option`` if it is open."""
     for transform in reversed(cfg.test_dataloader.dataset.pipeline):
         if transform.type == 'CenterCrop':
             return transform.crop_size, transform.crop_size
         if transform.type == 'Resize':
             width, height = transform.scale
             return height, width
-    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give --shape')
+    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give {option}')
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -89,6 +97,7 @@ def _adapt_to_cpu(cfg: Config) -> None:
         # mmengine would call torch.cuda.set_device, and hand a device to DistributedDataParallel; neither once these
         # are set
         torch.distributed.init_process_group('gloo')
+        atexit.register(_destroy_process_group)  # its threads may abort a process that ends without
         defaults = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
@@ -97,6 +106,11 @@ def _adapt_to_cpu(cfg: Config) -> None:
         cfg.model_wrapper_cfg = {**defaults, **cfg.get('model_wrapper_cfg', {}), 'device_ids': None}
     elif cfg.launcher != 'none':
         raise SystemExit(f'--launcher {cfg.launcher} needs GPUs; without them use --launcher pytorch, as dist_train.sh')
+
+
+def _destroy_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:

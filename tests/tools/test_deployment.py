@@ -127,10 +127,13 @@ def test_winograd_is_for_float(project, run_tool):
 
 def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
     (project / 'broken.onnx').write_bytes(b'no model')
+    export = ['mine.py', 'mine.pth', '--out', 'x.onnx']
     for script, arguments, message in [
         ('deploy_test.py', ['mine.py', 'broken.onnx'], r'^broken\.onnx: onnxruntime cannot read it'),
         ('deploy_test.py', ['mine.py', 'none.onnx'], r'^none\.onnx: no such file'),
         ('export_onnx.py', ['mine.py', 'none.pth', '--out', 'x.onnx'], r'^none\.pth: no such file'),
+        ('export_onnx.py', [*export, '--verify', '--size', 96, 96], r'^--verify: the test pipeline makes images of'),
+        ('export_onnx.py', [*export, '--size', 2, 2], r'^--size 2 2: multiples of 32 fit the model'),
         ('quantize_onnx.py', ['mine.py', 'none.onnx', '--out', 'x.onnx'], r'^none\.onnx: no such file'),
     ]:
         result = run_tool(script, *arguments, cwd=project)

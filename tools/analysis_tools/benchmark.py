@@ -194,7 +194,7 @@ def main():
         for one in (PEERS if what == 'peers' else (what,))
     ]
     configs = [what for what, _ in models if what.endswith('.py')]
-    size = args.size or (test_size(read_config(configs[0]))[0] if configs else 224)
+    size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
     x = torch.randn(args.batch_size, 3, size, size, device=args.device)
     peak = matmul_peak(args.device)
     where = torch.cuda.get_device_name() if args.device.startswith('cuda') else f'{torch.get_num_threads()} threads'

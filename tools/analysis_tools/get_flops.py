@@ -64,7 +64,7 @@ def main():
     print(f'{"config":25}{"input":>9}{"parameters":>13}{"published":>11}{"FLOPs":>12}{"published":>12}')
     for path in args.config:
         cfg = Config.fromfile(path)
-        size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg)
+        size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg, '--shape')
         parameters, multiply_adds = count(cfg, size)
         flops = multiply_adds * (2 if cfg.get('default_scope') == 'mmdet' else 1)
         name = Path(path).stem
