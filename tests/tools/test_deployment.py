@@ -125,6 +125,7 @@ def test_winograd_is_for_float(project, run_tool):
         assert result.returncode != 0 and 'export it without' in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize('project', ['classifier'], indirect=True)
 def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
     (project / 'broken.onnx').write_bytes(b'no model')
     export = ['mine.py', 'mine.pth', '--out', 'x.onnx']
