@@ -8,6 +8,7 @@ import argparse
 import logging
 
 from mmengine.config import Config
+from torch import nn
 
 from mmspartan.convert.files import check_target, write_checkpoint
 from mmspartan.deployment.graph import load_model, switch_to_deploy
@@ -22,6 +23,10 @@ def parse_args():
     return parser.parse_args()
 
 
+def count_values(model: nn.Module) -> int:
+    return sum(value.numel() for value in model.state_dict().values())
+
+
 def main():
     args = parse_args()
     require_file(args.config)
@@ -31,14 +36,16 @@ def main():
         check_target(args.target)
         with explain_refused_checkpoint():
             model = load_model(Config.fromfile(args.config), args.source)
-        before = sum(parameter.numel() for parameter in model.parameters())
+        before = count_values(model)
         switch_to_deploy(model)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     write_checkpoint(args.target, model.state_dict())
     option = 'model.deploy=True' if hasattr(model, 'switch_to_deploy') else 'model.backbone.deploy=True'
-    after = sum(parameter.numel() for parameter in model.parameters())
-    print(f'{args.target}: {after:,} parameters of {before:,}; use it with --cfg-options {option}')
+    print(
+        f'{args.target}: {before:,} weights and statistics became {count_values(model):,}; use it with --cfg-options '
+        f'{option}'
+    )
 
 
 if __name__ == '__main__':
