@@ -69,13 +69,14 @@ def main():
     quantize(args.model, args.out, reader, keep)
     paths = [args.model, args.out]
     names: list[str] = []
+    width = max(len(path.name) for path in paths) + 2
     for backend in BACKENDS:
         metrics = [evaluate(cfg, str(path), backend) for path in paths]
         if not names:
             names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
-            print(f'\n{"file":32}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
+            print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
         for path, found, milliseconds in zip(paths, metrics, latencies(paths, backend, args.threads)):
-            row = f'{path.name:32}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
+            row = f'{path.name:{width}}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
             print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
     print(f'{len(keep)} convolutions stay in float')
 

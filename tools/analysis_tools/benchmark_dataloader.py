@@ -47,6 +47,7 @@ class SamplePhotos(BaseDataset):
 def parse_args():
     parser = build_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument('--amp', action='store_true', help='the training step in automatic mixed precision')
     parser.add_argument('--photos', action='store_true', help="two photographs in place of the config's data")
     parser.add_argument('--images', type=int, default=100, help='for the time of each transform')
     parser.add_argument('--batches', type=int, default=10, help='from the loader, and steps')
