@@ -72,8 +72,13 @@ class SpaRTANBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.smixer(self.norm1(x), self._drop(self.scale1, x))
-        return x + self.cmixer(self.norm2(x), self._drop(self.scale2, x))
+        x = self._sum(x, self.smixer(self.norm1(x), self._drop(self.scale1, x)))
+        return self._sum(x, self.cmixer(self.norm2(x), self._drop(self.scale2, x)))
+
+    def _sum(self, x: Tensor, mixed: Tensor) -> Tensor:
+        # the convolution that LayerScale was folded into has written a tensor of its own, which can hold the sum
+        in_place = self.scale1 is None and mixed.dtype is x.dtype and not torch.is_grad_enabled()
+        return mixed.add_(x) if in_place else x + mixed
 
     def _drop(self, scale: Tensor | None, x: Tensor) -> Tensor | None:
         """LayerScale of each image, 0 for those whose path is dropped: cheaper than dropping features."""

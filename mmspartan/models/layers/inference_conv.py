@@ -3,7 +3,6 @@
 Everywhere else, and whenever a model is traced or compiled, they are the ordinary ones.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,6 +67,7 @@ class PackedConv2d(nn.Conv2d):
             device='meta',
         )
         self.weight, self.bias = conv.weight, conv.bias
+        self.geometry = (self.padding, self.stride, self.dilation, self.groups)
         self.eval()
         plain = conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
         self.fused_act = exact(act, ACTIVATIONS) if plain and HAS_OPERATIONS else None
@@ -76,37 +76,40 @@ class PackedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """``act(conv(x) + plus)``; ``plus`` is overwritten."""
-        if not self._is_for_onednn(x):
+        weight = self._packed_for(x)
+        if weight is None:
             y = super().forward(x)
             return self.act(y if plus is None else y.add_(plus))
-        geometry = (self.padding, self.stride, self.dilation, self.groups)
-        weight = self._packed_once(lambda: onednn._reorder_convolution_weight(self.weight, *geometry, x.shape))
+        bias = self._parameters['bias']
         if plus is None:
             act, algorithm = self.fused_act
-            return onednn._convolution_pointwise(x, weight, self.bias, *geometry, act, [], algorithm)
+            return onednn._convolution_pointwise(x, weight, bias, *self.geometry, act, [], algorithm)
         convolve = onednn._convolution_pointwise_.binary
-        return self.act(convolve(plus, x, weight, self.bias, *geometry, 'add', 1.0, None, [], None))
+        return self.act(convolve(plus, x, weight, bias, *self.geometry, 'add', 1.0, None, [], None))
 
-    def _packed_once(self, pack: Callable[[], Tensor]) -> Tensor:
-        weight = self.weight
+    def _packed_for(self, x: Tensor) -> Tensor | None:
+        """The weight in oneDNN's order; None where its operations are not for ``x``."""
+        weight = self._parameters['weight']  # attributes of modules cost ten times as much, in each of a hundred calls
+        if (
+            self.fused_act is None
+            or is_traced()
+            or type(x) is not Tensor  # but something that stands for one
+            or not x.is_cpu
+            or x.dtype is not torch.float32
+            or weight.dtype is not torch.float32
+            or weight.is_inference()  # such a tensor does not count its changes
+            or torch.is_grad_enabled()
+            or torch.is_autocast_enabled('cpu')
+            or not is_channels_last(x)
+        ):
+            return None
         state = (weight.data_ptr(), weight._version)
         if self._packed is None or self._packed[0] is not weight or self._packed[1] != state:
-            self._packed = (weight, state, pack())
+            self._packed = (weight, state, self._pack(weight, x))
         return self._packed[2]
 
-    def _is_for_onednn(self, x: Tensor) -> bool:
-        weight = self.weight
-        return (
-            self.fused_act is not None
-            and not is_traced()
-            and type(x) is Tensor  # and not one that stands for another
-            and x.dtype == weight.dtype == torch.float32
-            and x.device.type == 'cpu'
-            and not torch.is_grad_enabled()
-            and is_channels_last(x)
-            and not weight.is_inference()  # such a tensor does not count its changes
-            and not torch.is_autocast_enabled('cpu')
-        )
+    def _pack(self, weight: Tensor, x: Tensor) -> Tensor:
+        return onednn._reorder_convolution_weight(weight, *self.geometry, x.shape)
 
     def _apply(self, *args, **kwargs) -> nn.Module:
         self._packed = None  # what replaces the data of a weight is not seen at the weight
@@ -121,14 +124,14 @@ class PointwiseConv2d(PackedConv2d):
 
     def forward(self, x: Tensor, times: Tensor | None = None) -> Tensor:
         """``act(conv(x)) * times``."""
-        weight, bias = self.weight, self.bias
-        if not is_channels_last(x) or x.device.type != 'cpu' or is_traced():
+        weight, bias = self._parameters['weight'], self._parameters['bias']
+        if not x.is_cpu or is_traced() or not is_channels_last(x):
             return self._finish(self._conv_forward(x, weight, bias), times)
         pixels = x.permute(0, 2, 3, 1)
-        if x.numel() < 1 << 16 or (times is not None and self.fused_act != NO_ACT) or not self._is_for_onednn(x):
+        is_small = x.numel() < 1 << 16
+        packed = None if is_small or (times is not None and self.fused_act != NO_ACT) else self._packed_for(x)
+        if packed is None:
             return self._finish(linear(pixels, weight.flatten(1), bias).permute(0, 3, 1, 2), times)
-        positions = pixels.shape[:3].numel()
-        packed = self._packed_once(lambda: onednn._reorder_linear_weight(weight.flatten(1), positions))
         if times is None:
             act, algorithm = self.fused_act
             y = onednn._linear_pointwise(pixels, packed, bias, act, [], algorithm)
@@ -140,6 +143,9 @@ class PointwiseConv2d(PackedConv2d):
         if self.fused_act != NO_ACT:
             y = self.act(y)
         return y if times is None else y.mul_(times)
+
+    def _pack(self, weight: Tensor, x: Tensor) -> Tensor:
+        return onednn._reorder_linear_weight(weight.flatten(1), x.numel() // x.shape[1])
 
 
 def as_conv(weight: Tensor, bias: Tensor | None = None, act: nn.Module | None = None) -> PackedConv2d:
