@@ -1,10 +1,14 @@
 """Evaluate an exported model with the config's own data and metric: ``python tools/deploy_test.py CONFIG M.onnx``."""
 
-import mmengine
+from pathlib import Path
 
+import mmengine
+from mmengine.fileio.handlers.registry_utils import file_handlers
+
+from mmspartan.convert.files import check_target
 from mmspartan.deployment.evaluation import evaluate
 from mmspartan.deployment.exported import BACKENDS
-from mmspartan.engine.launch import build_parser, load_config
+from mmspartan.engine.launch import build_parser, load_config, require_file
 
 
 def parse_args():
@@ -18,7 +22,12 @@ def parse_args():
 
 def main():
     args = parse_args()
+    require_file(args.model)
     try:
+        if args.out:
+            check_target(args.out, args.model)
+            if Path(args.out).suffix[1:] not in file_handlers:
+                raise ValueError(f'--out {args.out}: its name must end with one of .{", .".join(file_handlers)}')
         metrics = evaluate(load_config(args), args.model, args.backend, args.threads)
     except ValueError as error:
         raise SystemExit(str(error)) from None

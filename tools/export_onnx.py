@@ -17,6 +17,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
 
+from mmspartan.convert.files import check_target
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
 from mmspartan.deployment.onnx import to_onnx
@@ -126,6 +127,10 @@ def main():
     logging.disable(logging.WARNING)
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    try:
+        check_target(args.out, args.checkpoint)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     size = tuple(args.size or test_size(cfg, '--size H W'))
     try:
         with explain_refused_checkpoint():

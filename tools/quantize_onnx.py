@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from mmspartan.convert.files import check_target
 from mmspartan.deployment.evaluation import check_classes, evaluate
 from mmspartan.deployment.exported import BACKENDS, Session
 from mmspartan.deployment.quantization import DatasetReader, quantize
@@ -51,34 +52,56 @@ def latencies(paths: list[Path], backend: str, threads: int, repeats: int = 30) 
     return [statistics.median(record[5:]) for record in times]
 
 
+def read_model(path: Path) -> onnx.ModelProto:
+    """
+    Raises:
+        ValueError: If it is no ONNX file, or not one for eight bits.
+    """
+    try:
+        model = onnx.load(path)
+    except Exception as error:
+        raise ValueError(f'{path}: not an ONNX file: {error}') from error
+    if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
+        raise ValueError(f'{path}: was exported with --winograd, which is for float32; export it without')
+    if any(node.op_type == 'DequantizeLinear' for node in model.graph.node):
+        raise ValueError(f'{path}: is of eight bits already; give the file of tools/export_onnx.py')
+    return model
+
+
+def run(args) -> None:
+    cfg = load_config(args)
+    model = read_model(args.model)
+    check_target(args.out, args.model)
+    if args.images < 1:
+        raise ValueError(f'--images {args.images}: to calibrate takes at least one')
+    keep = kept_nodes(model, args.keep)
+    if args.keep and not keep:
+        raise ValueError(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')
+    reader = DatasetReader(cfg, args.images, any(i.name == 'sizes' for i in model.graph.input))
+    check_classes(str(args.model), reader.classes)
+    # first, since it shows whether file and config belong together
+    metrics = {(args.model, backend): evaluate(cfg, str(args.model), backend) for backend in BACKENDS}
+    quantize(args.model, args.out, reader, keep)
+    metrics.update({(args.out, backend): evaluate(cfg, str(args.out), backend) for backend in BACKENDS})
+
+    names = [name for name in next(iter(metrics.values())) if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
+    paths = [args.model, args.out]
+    width = max(len(path.name) for path in paths) + 2
+    print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
+    for backend in BACKENDS:
+        for path, milliseconds in zip(paths, latencies(paths, backend, args.threads)):
+            row = f'{path.name:{width}}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
+            print(row + ''.join(f'{metrics[path, backend][name]:>20.3f}' for name in names))
+    print(f'{len(keep)} convolutions stay in float')
+
+
 def main():
     args = parse_args()
     require_file(str(args.model))
-    cfg = load_config(args)
-    model = onnx.load(args.model)
-    if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
-        raise SystemExit(f'{args.model}: was exported with --winograd, which is for float32; export it without')
-    keep = kept_nodes(model, args.keep)
-    if args.keep and not keep:
-        raise SystemExit(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')
-    reader = DatasetReader(cfg, args.images, any(i.name == 'sizes' for i in model.graph.input))
     try:
-        check_classes(str(args.model), reader.classes)
+        run(args)
     except ValueError as error:
         raise SystemExit(str(error)) from None
-    quantize(args.model, args.out, reader, keep)
-    paths = [args.model, args.out]
-    names: list[str] = []
-    width = max(len(path.name) for path in paths) + 2
-    for backend in BACKENDS:
-        metrics = [evaluate(cfg, str(path), backend) for path in paths]
-        if not names:
-            names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
-            print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
-        for path, found, milliseconds in zip(paths, metrics, latencies(paths, backend, args.threads)):
-            row = f'{path.name:{width}}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
-            print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
-    print(f'{len(keep)} convolutions stay in float')
 
 
 if __name__ == '__main__':

@@ -145,11 +145,11 @@ def write_whole(path: str | Path, content: dict) -> None:
         raise ValueError(f'{path}: cannot be written: {error}') from error
 
 
-def check_target(path: str | Path) -> None:
+def check_target(path: str | Path, source: str | Path | None = None) -> None:
     """Refuse what is no place for a local file.
 
     Raises:
-        ValueError: If it is a folder, a device or a URL, or below something that is no folder.
+        ValueError: If it is a folder, a device or a URL, below something that is no folder, or the file ``source``.
     """
     target = Path(path)
     if not str(path) or '://' in str(path):
@@ -157,6 +157,8 @@ def check_target(path: str | Path) -> None:
     try:
         if target.exists() and not target.is_file():
             raise ValueError(f'{path}: there is something that is no file')
+        if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
+            raise ValueError(f'{path}: is the file to read, which would be lost; give another name')
         parent = next(folder for folder in target.absolute().parents if folder.exists())
     except OSError as error:
         raise ValueError(f'{path}: cannot be written: {error}') from error

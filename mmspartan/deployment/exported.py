@@ -25,11 +25,13 @@ class Session:
             a second, where 1, the default, gives the first one sooner. ONNX Runtime takes one after the other.
 
     Raises:
-        ValueError: If the file is not there or the runtime cannot read it.
+        ValueError: If there are no streams, or the file is not there or the runtime cannot read it.
     """
 
     def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None, streams: int = 1):
-        self.streams = streams
+        self.path, self.streams = path, streams
+        if streams < 1:
+            raise ValueError(f'streams must be at least 1, got {streams}')
         if not Path(path).is_file():
             raise ValueError(f'{path}: no such file')
         try:
@@ -41,7 +43,7 @@ class Session:
                     options['INFERENCE_NUM_THREADS'] = threads
                 model = openvino_core().compile_model(str(path), 'CPU', options)
                 queue = openvino.AsyncInferQueue(model, streams)
-                self.inputs = {i.any_name: list(i.partial_shape.to_string()[1:-1].split(',')) for i in model.inputs}
+                self.inputs = {i.any_name: i.partial_shape.to_string()[1:-1].split(',') for i in model.inputs}
                 self.outputs = [output.any_name for output in model.outputs]
                 self._run = lambda feeds: run_queue(queue, feeds)
             else:
@@ -69,12 +71,18 @@ class Session:
         """Arrays by the names of inputs, to arrays by the names of outputs.
 
         Raises:
-            ValueError: If the images are no multiple of those that the file takes at once.
+            ValueError: If an input is missing or of another shape than the file takes, or the images are no multiple of
+                those that it takes at once.
         """
+        for name, shape in self.inputs.items():
+            expected, found = [str(side) for side in shape[1:]], feed[name].shape[1:] if name in feed else None
+            if found is None or any(side.isdigit() and side != str(n) for side, n in zip(expected, found)):
+                found = 'none' if found is None else 'x'.join(map(str, found))
+                raise ValueError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
         count = len(feed['images'])
         step = self.batch_size or -(-count // self.streams)
         if count % (self.batch_size or 1):
-            raise ValueError(f'the file takes {step} images at once, not {count}: set the batch size to it')
+            raise ValueError(f'{self.path}: takes {step} images at once, not {count}: set the batch size to it')
         parts = self._run([{k: v[i : i + step] for k, v in feed.items()} for i in range(0, count, step)])
         return {name: np.concatenate(arrays) for name, arrays in zip(self.outputs, zip(*parts))}
 
@@ -123,14 +131,21 @@ class ExportedModel(BaseModel):
         Args:
             inputs: Images of one size as the pipeline packs them, ``(3, H, W)``, 0 to 255.
             data_samples: Of mmdet or mmpretrain; predictions are added to them.
+
+        Raises:
+            ValueError: If the file is of the other task.
         """
+        is_detector = 'boxes' in self.session.outputs
+        if is_detector == hasattr(data_samples[0], 'set_pred_score'):
+            tasks = ('detector', 'classifier') if is_detector else ('classifier', 'detector')
+            raise ValueError(f'{self.session.path}: is a {tasks[0]}, the config is of a {tasks[1]}')
         images = torch.stack(list(inputs)).float().numpy()
         feed = dict(images=images)
         if 'sizes' in self.session.inputs:
             feed['sizes'] = np.array([sample.ori_shape for sample in data_samples], dtype=np.float32)
         outputs = {name: torch.from_numpy(array) for name, array in self.session(**feed).items()}
         for i, sample in enumerate(data_samples):
-            if 'boxes' in outputs:
+            if is_detector:
                 sample.pred_instances = InstanceData(
                     bboxes=outputs['boxes'][i], scores=outputs['scores'][i], labels=outputs['labels'][i]
                 )

@@ -12,6 +12,8 @@ from mmengine.utils import track_iter_progress
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from ..engine.checkpoint import AtomicLocalBackend
+
 
 class Feeds(CalibrationDataReader):
     """Calibration data from an iterator of inputs by name."""
@@ -76,6 +78,4 @@ def quantize(source: Path, target: Path, reader: CalibrationDataReader, keep: li
             weight_type=QuantType.QInt8,
         )
         content = (Path(folder) / 'quantized.onnx').read_bytes()
-    partial = target.with_name(f'{target.name}.part')
-    partial.write_bytes(content)
-    partial.replace(target)
+    AtomicLocalBackend().put(content, target)

@@ -97,7 +97,7 @@ def test_folded_checkpoint_evaluates_to_the_same(project):
     assert not any('complex_weight' in name or (name.startswith('backbone') and 'running' in name) for name in names)
 
 
-def test_eight_bits_are_compared(project, exported):
+def test_eight_bits_are_compared(project, exported, run_tool):
     command = [TOOLS / 'quantize_onnx.py', 'mine.py', exported, '--out', 'small.onnx', '--images', 4]
     printed = run_script(*command, cwd=project)
     rows = re.findall(r'^(\S+\.onnx) +(\w+) +([\d.]+) MB +([\d.]+) ms +([\d.]+)', printed, re.MULTILINE)
@@ -105,6 +105,15 @@ def test_eight_bits_are_compared(project, exported):
     assert [row[:2] for row in rows] == [(file, backend) for backend in ('onnxruntime', 'openvino') for file in files]
     weights = {tensor.data_type for tensor in onnx.load(project / 'small.onnx').graph.initializer}
     assert onnx.TensorProto.INT8 in weights
+    for source, target, message in [
+        ('small', 'smaller', 'is of eight bits already'),
+        ('mine', 'mine', 'would be lost'),
+    ]:
+        before = (project / f'{source}.onnx').read_bytes()
+        arguments = ['mine.py', f'{source}.onnx', '--out', f'{target}.onnx']
+        result = run_tool('quantize_onnx.py', *arguments, cwd=project)
+        assert result.returncode == 1 and message in result.stderr.splitlines()[-1]
+        assert (project / f'{source}.onnx').read_bytes() == before and not (project / 'smaller.onnx').exists()
 
 
 def test_winograd_is_for_float(project, run_tool):
@@ -135,7 +144,12 @@ def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
         ('export_onnx.py', ['mine.py', 'none.pth', '--out', 'x.onnx'], r'^none\.pth: no such file'),
         ('export_onnx.py', [*export, '--verify', '--size', 96, 96], r'^--verify: the test pipeline makes images of'),
         ('export_onnx.py', [*export, '--size', 2, 2], r'^--size 2 2: multiples of 32 fit the model'),
+        ('export_onnx.py', ['mine.py', 'mine.pth', '--out', 'mine.pth'], r'^mine\.pth: is the file to read'),
+        ('export_onnx.py', ['mine.py', 'mine.pth', '--out', '.'], r'^\.: there is something that is no file'),
+        ('deploy_test.py', ['mine.py', 'broken.onnx', '--out', 'x.txt'], r'^--out x\.txt: its name must end with'),
         ('quantize_onnx.py', ['mine.py', 'none.onnx', '--out', 'x.onnx'], r'^none\.onnx: no such file'),
+        ('quantize_onnx.py', ['mine.py', 'broken.onnx', '--out', 'x.onnx'], r'^broken\.onnx: not an ONNX file'),
+        ('model_converters/reparameterize_model.py', ['mine.py', 'mine.pth', './mine.pth'], r'is the file to read'),
     ]:
         result = run_tool(script, *arguments, cwd=project)
         assert result.returncode != 0 and 'Traceback' not in result.stderr

@@ -33,7 +33,7 @@ def main():
     require_file(args.source)
     logging.disable(logging.WARNING)
     try:
-        check_target(args.target)
+        check_target(args.target, args.source)
         with explain_refused_checkpoint():
             model = load_model(Config.fromfile(args.config), args.source)
         before = count_values(model)

@@ -102,7 +102,7 @@ def class_names(config: dict, num_classes: int) -> list[str]:
 
 
 def convert(args) -> None:
-    check_target(args.dst)
+    check_target(args.dst, args.src)
     source, place = read_weights(args.src)
     is_hugging_face = any(key.startswith('model.backbone.') for key in source)
     weights, left_out = (rtdetr_from_hugging_face if is_hugging_face else rtdetr_from_authors)(source)

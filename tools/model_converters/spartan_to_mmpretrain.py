@@ -53,7 +53,7 @@ def describe(options: dict, num_classes: int | None) -> str:
 
 
 def convert(args) -> None:
-    check_target(args.dst)
+    check_target(args.dst, args.src)
     weights, place = read_weights(args.src)
     if any(key.startswith(('encoder.', 'decoder.', 'neck.')) for key in weights):
         raise ValueError('a detector; see rtdetr_to_mmdet.py')
