@@ -1,12 +1,11 @@
-"""SpaRTAN for OpenMMLab. Importing registers modules and models, and makes mmengine's checkpoints loadable."""
+"""SpaRTAN for OpenMMLab. Importing registers modules and the names of models, and does nothing else."""
 
 from .configs import config_path
-from .engine import allow_mmengine_checkpoints
+from . import engine  # noqa: F401 - registers
 from .model_hub import register_models
 from .models import SpaRTAN
 from .version import __version__
 
-allow_mmengine_checkpoints()
 register_models()
 
 __all__ = ['SpaRTAN', '__version__', 'config_path']

@@ -1,16 +1,11 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
-from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 
-from mmspartan.engine.launch import (
-    build_launch_parser,
-    build_runner,
-    explain_refused_checkpoint,
-    latest_checkpoint,
-    load_config,
-    require_file,
-)
+from mmspartan.engine.checkpoint import read_checkpoint, state_dict_of
+from mmspartan.engine.launch import build_launch_parser, build_runner, load_config, one_line_errors, require_file
+from mmspartan.engine.work_dir import latest_checkpoint
+from mmspartan.errors import InputError
 
 
 def parse_args():
@@ -32,10 +27,9 @@ def parse_args():
 
 def require_common_weights(model: nn.Module, path: str) -> None:
     """Refuse a ``load_from`` of which mmengine would load nothing, or which only a converter can read."""
-    checkpoint = _load_checkpoint(path, map_location='cpu')
-    weights = checkpoint.get('state_dict') if isinstance(checkpoint, dict) else None
-    if not weights or not set(weights) & {key.removeprefix('module.') for key in model.state_dict()}:
-        raise SystemExit(f"{path}: load_from has no weight of the model; others' files: tools/model_converters/")
+    weights = state_dict_of(read_checkpoint(path), path)
+    if not set(weights) & {key.removeprefix('module.') for key in model.state_dict()}:
+        raise InputError(f"{path}: load_from has no weight of the model; others' files: tools/model_converters/")
 
 
 def main():
@@ -58,14 +52,15 @@ def main():
 
     if cfg.get('load_from'):
         require_file(cfg.load_from)
-    runner = build_runner(cfg)
-    if len(runner.train_dataloader) == 0:
-        loader = cfg.train_dataloader
-        raise SystemExit(
-            f'{args.config}: {len(runner.train_dataloader.dataset)} training images do not fill one batch of '
-            f'{loader.batch_size} (train_dataloader.batch_size, drop_last)'
-        )
-    with explain_refused_checkpoint():
+    runner = None
+    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None)):
+        runner = build_runner(cfg)
+        if len(runner.train_dataloader) == 0:
+            loader = cfg.train_dataloader
+            raise InputError(
+                f'{args.config}: {len(runner.train_dataloader.dataset)} training images do not fill one batch of '
+                f'{loader.batch_size} (train_dataloader.batch_size, drop_last)'
+            )
         if cfg.get('load_from') and not cfg.get('resume'):
             require_common_weights(runner.model, cfg.load_from)
         runner.train()

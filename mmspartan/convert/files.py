@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..engine.checkpoint import AtomicLocalBackend, check_weights_fit, why_unreadable
+from ..engine.checkpoint import AtomicLocalBackend, check_weights_fit, dense_problem, load_plain, weight_problem
+from ..errors import InputError
 from ..version import __version__
 
 # Where training scripts put the weights; averaged ones first, which is what their authors evaluate.
@@ -21,8 +22,6 @@ PREFIXES = ('module.', '_orig_mod.', 'module.')
 
 # What averaged models keep beside the weights.
 COUNTERS = ('n_averaged', 'steps')
-
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
@@ -35,19 +34,19 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
         tuple[dict[str, Tensor], str]: The weights, and the entry of the file that held them, or ``''``.
 
     Raises:
-        ValueError: If there is no such file, it cannot be read, holds no weights, or holds weights that are not
+        InputError: If there is no such file, it cannot be read, holds no weights, or holds weights that are not
             finite or not floating point; names the file and the tensor.
     """
     content = _read(Path(path))
     found = ((place, _unwrapped(_entry(content, place))) for place in PLACES)
     place, weights = next((pair for pair in found if pair[1]), ('', _unwrapped(content)))
     if not weights:
-        raise ValueError(f'{path}: no weights in it; looked into {", ".join(PLACES)} and the file itself')
+        raise InputError(f'{path}: no weights in it; looked into {", ".join(PLACES)} and the file itself')
     weights = {key: value for key, value in weights.items() if key not in COUNTERS}
     for key, value in weights.items():
         problem = _problem(key, value)
         if problem:
-            raise ValueError(f'{path}: {key!r} among the weights {problem}')
+            raise InputError(f'{path}: {key!r} among the weights {problem}')
     for prefix in PREFIXES:
         while all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
@@ -74,50 +73,46 @@ def _problem(key: Any, value: Any) -> str | None:
         return 'is no name'
     if not isinstance(value, Tensor):
         return f'is no tensor but {type(value).__name__}'
-    if value.layout != torch.strided or value.device.type != 'cpu':
-        return f'is a {value.layout} tensor on {value.device}; it should be a dense one'
     if key.endswith('num_batches_tracked'):
         return None if value.shape == () and value.dtype == torch.int64 else 'is no count'
     if key.endswith('valid_mask') and value.dtype == torch.bool:  # RT-DETR's
         return None
-    if value.dtype not in FLOATS:
-        return f'is of {value.dtype}; weights are of a floating-point type'
-    if not value.isfinite().all() and not key.endswith('anchors'):  # RT-DETR's, infinite where there is none
-        return 'holds values that are not finite'
-    return None
+    if key.endswith('anchors') and value.is_floating_point():  # RT-DETR's, infinite where there is none
+        return dense_problem(value)
+    return weight_problem(value)
 
 
 def _read(path: Path) -> Any:
     if path.is_dir():
         files = sorted(path.glob('*.safetensors'))
         if not files:
-            raise ValueError(f'{path}: a folder without a .safetensors file')
+            raise InputError(f'{path}: a folder without a .safetensors file')
         return {key: value for file in files for key, value in _read(file).items()}
+    if path.suffix != '.safetensors':
+        return load_plain(path)
     if not path.is_file():
-        raise ValueError(f'{path}: no such file')
+        raise InputError(f'{path}: no such file')
     try:
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location='cpu', weights_only=True)
+        from safetensors.torch import load_file
     except ImportError as error:
-        raise ValueError(f'{path}: reading it needs safetensors: pip install safetensors') from error
-    except Exception as error:  # what is not a pickle makes the unpickler fail in any way
-        raise ValueError(why_unreadable(path, error)) from error
+        raise InputError(f'{path}: reading it needs safetensors: pip install safetensors') from error
+    try:
+        return load_file(path)
+    except Exception as error:  # of many kinds, from a library in Rust
+        raise InputError(f'{path}: damaged, or not a file of safetensors: {" ".join(str(error).split())}') from error
 
 
 def fit_exactly(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """The weights with nothing missing and nothing unknown; counters of batch norms that were frozen start at 0.
 
     Raises:
-        ValueError: Otherwise; names the first tensors.
+        InputError: Otherwise; names the first tensors.
     """
     check_weights_fit(model, weights, source)
     expected = model.state_dict()
     unknown = [key for key in weights if key not in expected]
     if unknown:
-        raise ValueError(f'{source}: the model has no place for {len(unknown)} weights: {", ".join(unknown[:3])}')
+        raise InputError(f'{source}: the model has no place for {len(unknown)} weights: {", ".join(unknown[:3])}')
     counters = {key: value for key, value in expected.items() if key not in weights}
     return {**weights, **counters}
 
@@ -134,7 +129,7 @@ def write_whole(path: str | Path, content: dict) -> None:
     """Write a file that is there as a whole or not at all.
 
     Raises:
-        ValueError: If it cannot be written there.
+        InputError: If it cannot be written there.
     """
     check_target(path)
     written = io.BytesIO()
@@ -142,28 +137,28 @@ def write_whole(path: str | Path, content: dict) -> None:
     try:
         AtomicLocalBackend().put(written.getvalue(), Path(path).resolve())
     except OSError as error:
-        raise ValueError(f'{path}: cannot be written: {error}') from error
+        raise InputError(f'{path}: cannot be written: {error}') from error
 
 
 def check_target(path: str | Path, source: str | Path | None = None) -> None:
     """Refuse what is no place for a local file.
 
     Raises:
-        ValueError: If it is a folder, a device or a URL, below something that is no folder, or the file ``source``.
+        InputError: If it is a folder, a device or a URL, below something that is no folder, or the file ``source``.
     """
     target = Path(path)
     if not str(path) or '://' in str(path):
-        raise ValueError(f'{str(path)!r}: not a local file to write')
+        raise InputError(f'{str(path)!r}: not a local file to write')
     try:
         if target.exists() and not target.is_file():
-            raise ValueError(f'{path}: there is something that is no file')
+            raise InputError(f'{path}: there is something that is no file')
         if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
-            raise ValueError(f'{path}: is the file to read, which would be lost; give another name')
+            raise InputError(f'{path}: is the file to read, which would be lost; give another name')
         parent = next(folder for folder in target.absolute().parents if folder.exists())
     except OSError as error:
-        raise ValueError(f'{path}: cannot be written: {error}') from error
+        raise InputError(f'{path}: cannot be written: {error}') from error
     if not parent.is_dir():
-        raise ValueError(f'{path}: {parent} is no folder')
+        raise InputError(f'{path}: {parent} is no folder')
 
 
 @contextmanager

@@ -1,10 +1,24 @@
-from .checkpoint import AtomicLocalBackend, allow_mmengine_checkpoints
+from .checkpoint import AtomicLocalBackend
+from .checkpoint_hook import SafeCheckpointHook
+from .finite_hook import FiniteHook
+from .log_history_hook import LogHistoryHook
+from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
 from .optim_wrapper_constructor import RegexOptimWrapperConstructor
+from .randomness import SeededBatchSampler
+from .runner import ResumableRunner
 from .schedulers import UnshiftedCosineAnnealingLR
+from .stop_hook import StopOnSignalHook
 
 __all__ = [
     'AtomicLocalBackend',
+    'FiniteHook',
+    'LogHistoryHook',
     'RegexOptimWrapperConstructor',
+    'ResumableEpochBasedTrainLoop',
+    'ResumableIterBasedTrainLoop',
+    'ResumableRunner',
+    'SafeCheckpointHook',
+    'SeededBatchSampler',
+    'StopOnSignalHook',
     'UnshiftedCosineAnnealingLR',
-    'allow_mmengine_checkpoints',
 ]

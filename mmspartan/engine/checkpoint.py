@@ -1,26 +1,29 @@
-"""Checkpoints: written whole or not at all, read by torch >= 2.6 with weights-only loading on, of the right model."""
+"""Checkpoint files: written whole or not at all, read without running anything in them, checked before use."""
 
-import inspect
 import os
-import pickle
 import re
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.logging import HistoryBuffer
-from mmengine.utils import digit_version
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
+
+from ..errors import InputError
+from .stock_checkpoint import stand_ins, without_stand_ins
+
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class AtomicLocalBackend(LocalBackend):
     """mmengine's local files, but a file appears under its name only once all of it is on the disk.
 
     A process killed while it writes leaves the previous file, never half of the new one. In a config:
-    ``default_hooks = dict(checkpoint=dict(type='CheckpointHook', backend_args=dict(backend='atomic_local')))``
+    ``default_hooks = dict(checkpoint=dict(type='SafeCheckpointHook', backend_args=dict(backend='atomic_local')))``
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
@@ -30,49 +33,89 @@ class AtomicLocalBackend(LocalBackend):
             with open(partial, 'rb') as file:
                 os.fsync(file.fileno())
             os.replace(partial, filepath)
+        except OSError as error:  # a full disk's does not say where
+            raise OSError(error.errno, error.strerror, str(filepath)) from error
         finally:
-            Path(partial).unlink(missing_ok=True)
+            with suppress(OSError):
+                Path(partial).unlink(missing_ok=True)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        self.put(obj.encode(encoding), filepath)
 
 
 register_backend('atomic_local', AtomicLocalBackend, force=True)
 
 
-def check_weights_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Refuse weights of another network, which mmengine loads as far as names agree.
+def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Read a checkpoint of mmengine's Runner, ours or a stock one, or a state dict; nothing in the file is run.
 
     Args:
-        model: The network to load into; a wrapper's ``module`` is taken.
-        weights: State dict, or a checkpoint that holds one under ``state_dict``.
-        source: What to call it in the error.
+        path: A local file, or an address that mmengine's ``CheckpointLoader`` knows.
+        map_location: As ``torch.load`` takes it.
+
+    Returns:
+        dict: What was saved. Arrays of numpy are tensors, numpy's numbers those of Python, and a log's history is a
+        dict of ``values``, ``counts`` and ``max_length``.
 
     Raises:
-        ValueError: If a weight of the model is missing or has another shape; says how many and which come first.
+        InputError: If there is no such file, it is damaged, or reading it takes more than tensors and plain containers;
+            one line that names the file.
     """
-    while hasattr(model, 'module'):
-        model = model.module
-    if not isinstance(weights, Mapping) or not isinstance(weights.get('state_dict', weights), Mapping):
-        raise ValueError(f'{source}: no weights in it')
-    weights = weights.get('state_dict', weights)
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    expected = model.state_dict()
-    missing = [key for key in expected if key not in weights and not key.endswith('num_batches_tracked')]
-    problems = [f'{key} is missing' for key in missing]
-    problems += [
-        f'{key} is {tuple(getattr(weights[key], "shape", ()))} there and {tuple(value.shape)} in the model'
-        for key, value in expected.items()
-        if key in weights and getattr(weights[key], 'shape', None) != value.shape
-    ]
-    if problems:
-        first = '; '.join(problems[:3]) + ('; ...' if len(problems) > 3 else '')
-        raise ValueError(
-            f'{source} does not fit the model: {len(problems)} of its {len(expected)} weights are missing or of '
-            f'another shape: {first}'
-        )
+    content = load_plain(path, map_location)
+    if not isinstance(content, Mapping):
+        raise InputError(f'{path}: not a checkpoint: it holds a {type(content).__name__}')
+    return content if isinstance(content, dict) else dict(content)
+
+
+def load_plain(path: str | Path, map_location: Any = 'cpu') -> Any:
+    """``torch.load`` weights-only, with verified checksums; see :func:`read_checkpoint`."""
+    is_local = '://' not in str(path)
+    if is_local and not Path(path).is_file():
+        raise InputError(f'{path}: no such file')
+    try:
+        with stand_ins():
+            if is_local:
+                verify_checksums(path)
+                content = torch.load(path, map_location=map_location, weights_only=True)
+            else:
+                content = CheckpointLoader.load_checkpoint(str(path), map_location=map_location)
+        return without_stand_ins(content)
+    except Exception as error:  # what is not a pickle makes the unpickler fail in any way
+        raise InputError(why_unreadable(path, error)) from error
+
+
+def verify_checksums(path: str | Path) -> None:
+    """Compare the checksums in a file of ``torch.save``, which ``torch.load`` does not look at.
+
+    Files in torch's format from before 1.6 have none. Where no entry's checksum fits, the file was written without
+    (``torch.serialization.set_crc32_options(False)``).
+
+    Raises:
+        zipfile.BadZipFile: If an entry is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as file:
+        damaged = [entry.filename for entry in file.infolist() if not _checksum_fits(file, entry)]
+        if damaged and len(damaged) < len(file.infolist()):
+            raise zipfile.BadZipFile(f'the checksum of {damaged[0]} does not fit')
+
+
+def _checksum_fits(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    try:
+        with file.open(entry) as content:
+            while content.read(1 << 20):
+                pass
+    except zipfile.BadZipFile:
+        return False
+    return True
 
 
 def why_unreadable(path: str | Path, error: Exception) -> str:
     """One line on a file that ``torch.load`` refused with ``error``."""
-    asked = re.search(r'GLOBAL (\S+)|(getattr\(.*\)) is not allowed', str(error))
+    if isinstance(error, OSError) and error.strerror:
+        return f'{path}: cannot be read: {error.strerror}'
+    asked = re.search(r'GLOBAL (\S+)|(getattr) is not allowed', str(error))
     if asked is None:
         return f'{path}: damaged, or not a checkpoint at all'
     return (
@@ -81,26 +124,157 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     )
 
 
-def allow_mmengine_checkpoints() -> None:
-    """Let weights-only unpickling read what mmengine's Runner writes beside the weights.
+def state_dict_of(checkpoint: Any, source: str | Path) -> dict[str, Any]:
+    """The weights of a checkpoint or of a bare state dict, without the prefix of DistributedDataParallel.
 
-    From torch 2.6 ``torch.load`` unpickles tensors and plain containers alone, and mmengine 0.10's own checkpoints,
-    which hold the log's history as numpy arrays, fail at ``--resume`` and in test scripts. This adds those classes to
-    torch's list, for the whole process; anything else that a pickle asks for is refused as before.
+    Raises:
+        InputError: If there are none; names the source.
     """
-    if digit_version(torch.__version__) < digit_version('2.6'):  # loads everything, and has no names for what it allows
-        return
-    reconstruct, scalar = np.array(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-    type_codes = '?SU' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']
-    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in type_codes}]
-    for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):  # numpy 2 and 1, whichever wrote the file
-        allowed += [(reconstruct, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
-    # HistoryBuffer pickles its methods by calling getattr; the real one would hand a file any attribute it likes
-    allowed.append((_history_buffer_method, 'builtins.getattr'))
-    torch.serialization.add_safe_globals(allowed)
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
+    if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
+        raise InputError(f'{source}: no weights in it')
+    return {key.removeprefix('module.'): value for key, value in weights.items()}
 
 
-def _history_buffer_method(owner: Any, name: str) -> Callable:
-    if owner is HistoryBuffer and not name.startswith('_') and inspect.isfunction(vars(HistoryBuffer).get(name)):
-        return vars(HistoryBuffer)[name]
-    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
+def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse weights of another network, which mmengine loads as far as names agree, and those that are no weights.
+
+    Args:
+        model: The network to load into; a wrapper's ``module`` is taken.
+        weights: State dict, or a checkpoint that holds one under ``state_dict``.
+        source: What to call it in the error.
+
+    Raises:
+        InputError: If a weight of the model is missing, has another shape or another kind of dtype, is sparse or
+            without content, or holds values that are not finite; says how many and which come first.
+    """
+    while hasattr(model, 'module'):
+        model = model.module
+    weights = state_dict_of(weights, source)
+    expected = model.state_dict()
+    problems = [
+        f'{key} is missing' for key in expected if key not in weights and not key.endswith('num_batches_tracked')
+    ]
+    for key, value in expected.items():
+        problem = _problem(weights[key], value) if key in weights and isinstance(value, Tensor) else None
+        if problem:
+            problems.append(f'{key} {problem}')
+    if problems:
+        first = '; '.join(problems[:3]) + ('; ...' if len(problems) > 3 else '')
+        raise InputError(
+            f'{source} does not fit the model: {len(problems)} of its {len(expected)} weights are missing, of another '
+            f'shape or no weights: {first}'
+        )
+
+
+def _problem(value: Any, expected: Tensor) -> str | None:
+    shape = getattr(value, 'shape', None)
+    if shape != expected.shape:
+        return f'is {tuple(shape or ())} there and {tuple(expected.shape)} in the model'
+    if expected.is_floating_point() and expected.isfinite().all():
+        return weight_problem(value)
+    return dense_problem(value) or (None if value.dtype == expected.dtype else f'is of {value.dtype}')
+
+
+def check_weights_sound(weights: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse tensors that cannot be weights of any network: without content, sparse, complex or not finite.
+
+    Raises:
+        InputError: Names the source and the first tensor.
+    """
+    for key, value in weights.items():
+        if isinstance(value, Tensor):
+            is_float = value.is_floating_point() or value.is_complex() or value.is_quantized
+            problem = weight_problem(value) if is_float else dense_problem(value)
+            if problem:
+                raise InputError(f'{source}: {key} {problem}')
+
+
+def weight_problem(value: Any) -> str | None:
+    """What forbids using a value as a floating-point weight, or None."""
+    if not isinstance(value, Tensor):
+        return f'is no tensor but {type(value).__name__}'
+    if dense_problem(value):
+        return dense_problem(value)
+    if value.dtype not in FLOATS:
+        return f'is of {value.dtype}; weights are of a floating-point type'
+    if not value.isfinite().all():
+        return 'holds values that are not finite'
+    return None
+
+
+def dense_problem(value: Tensor) -> str | None:
+    """Whether a tensor is something else than numbers in memory."""
+    if value.layout != torch.strided or value.device.type == 'meta' or value.is_quantized:
+        return f'is a {value.layout} tensor of {value.dtype} on {value.device}; it should be a dense one'
+    return None
+
+
+def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse to resume from what is not a whole checkpoint of a training.
+
+    Raises:
+        InputError: If an entry that a Runner saves is missing or of another kind; names the source and the entry.
+    """
+    kinds = {
+        'meta': Mapping,
+        'state_dict': Mapping,
+        'message_hub': Mapping,
+        'optimizer': Mapping,
+        'param_schedulers': (list, Mapping),
+    }
+    meta = checkpoint.get('meta')
+    for key, kind in kinds.items():
+        if not isinstance(checkpoint.get(key), kind) and (key != 'param_schedulers' or key in checkpoint):
+            raise InputError(
+                f'{source}: cannot be resumed from: it has no {key}, as a published or a best checkpoint has '
+                'none; to start from its weights use --cfg-options load_from=... instead of --resume'
+            )
+    for key in ('epoch', 'iter'):
+        if not _is_count(meta.get(key)):
+            raise InputError(f'{source}: cannot be resumed from: its meta.{key} is {meta.get(key)!r}, not a number')
+    hub = checkpoint['message_hub']
+    for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
+        if not isinstance(hub.get(key), Mapping):
+            raise InputError(f'{source}: cannot be resumed from: its message_hub has no {key}')
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse an optimizer's state of other parameters, which a fused optimizer would use without looking at its size.
+
+    Args:
+        optimizer: The optimizer to load into.
+        state: Its ``state_dict()`` as it was saved.
+        source: What to call it in the error.
+
+    Raises:
+        InputError: If groups or parameters are more or fewer, or a state is of another shape, kind of dtype or not
+            finite; names the source and the parameter's number.
+    """
+    groups = state.get('param_groups')
+    if not isinstance(groups, list) or not isinstance(state.get('state'), Mapping):
+        raise InputError(f'{source}: cannot be resumed from: its optimizer has no param_groups or no state')
+    sizes = [len(group['params']) for group in optimizer.param_groups]
+    found = [len(group.get('params', ())) if isinstance(group, Mapping) else 0 for group in groups]
+    if found != sizes:
+        raise InputError(
+            f'{source}: cannot be resumed from: its optimizer has {len(found)} groups of {found[:4]} parameters, this '
+            f'training {len(sizes)} of {sizes[:4]}: another model, or other optimizer settings'
+        )
+    for group, saved in zip(optimizer.param_groups, groups):
+        for parameter, number in zip(group['params'], saved['params']):
+            entries = state['state'].get(number, {})
+            if not isinstance(entries, Mapping):
+                raise InputError(f'{source}: cannot be resumed from: parameter {number} of its optimizer has no state')
+            for name, value in entries.items():
+                if not isinstance(value, Tensor):
+                    continue
+                problem = weight_problem(value)
+                if value.shape not in (torch.Size([]), parameter.shape) and problem is None:
+                    problem = f'is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}'
+                if problem:
+                    raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")

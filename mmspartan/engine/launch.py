@@ -2,20 +2,23 @@
 
 import argparse
 import atexit
+import errno
 import os
-import re
 import sys
+import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
+from ..errors import InputError
 from .checkpoint import why_unreadable
 
 
@@ -48,10 +51,11 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
         raise SystemExit(f'{args.config}: no such config file')
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    with one_line_errors(args.config):
+        cfg = Config.fromfile(args.config)
+        cfg.launcher = args.launcher
+        if args.cfg_options is not None:
+            cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -77,10 +81,16 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner; without a GPU, for processes that talk by gloo and in full precision."""
+    """Build the Runner, ours unless the config has a ``runner_type``; without a GPU, for gloo and full precision.
+
+    Raises:
+        InputError: If data of the config's loaders is not there.
+    """
+    require_data(cfg)
     if get_device() == 'cpu':
         _adapt_to_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    cfg.setdefault('runner_type', 'ResumableRunner')
+    return RUNNERS.build(cfg)
 
 
 def _adapt_to_cpu(cfg: Config) -> None:
@@ -90,6 +100,10 @@ def _adapt_to_cpu(cfg: Config) -> None:
         optim_wrapper.type = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             optim_wrapper.pop(key, None)
+    for phase in ('val', 'test'):
+        if (cfg.get(f'{phase}_cfg') or {}).get('fp16'):
+            warnings.warn(f'no GPU: evaluating in full precision instead of AMP ({phase}_cfg.fp16)', stacklevel=2)
+            cfg[f'{phase}_cfg'].fp16 = False
     if cfg.get('sync_bn') is not None:
         warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)
         cfg.sync_bn = None
@@ -113,23 +127,90 @@ def _destroy_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def latest_checkpoint(work_dir: str | Path) -> str | None:
-    """The checkpoint to resume from, or None if training has to start anew.
-
-    That is what mmengine noted in ``last_checkpoint``; should the run have been killed while it wrote that note, the
-    checkpoint of the highest epoch or iteration.
-    """
-    noted = find_latest_checkpoint(str(work_dir))
-    if noted and Path(noted).exists():
-        return noted
-    found = [path for path in Path(work_dir).glob('*.pth') if re.fullmatch(r'(epoch|iter)_\d+', path.stem)]
-    return str(max(found, key=lambda path: int(path.stem.split('_')[1]))) if found else None
-
-
 def require_file(path: str) -> None:
     """End with one line if a local file is not there; addresses are mmengine's to read."""
     if '://' not in path and not Path(path).is_file():
         raise SystemExit(f'{path}: no such file')
+
+
+def require_data(cfg: Config) -> None:
+    """Refuse a config whose annotation files or folders of pictures are not there.
+
+    Raises:
+        InputError: Names the path, the setting and, if the config has ``how_to_get_data``, the way to it.
+    """
+    for phase in ('train', 'val', 'test'):
+        for name, dataset in _datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
+            root = dataset.get('data_root') or ''
+            prefixes = dataset.get('data_prefix') or {}
+            prefixes = prefixes if isinstance(prefixes, dict) else {'': prefixes}
+            below = {'ann_file': dataset.get('ann_file')}
+            below.update({f'data_prefix.{key}'.rstrip('.'): value for key, value in prefixes.items()})
+            paths = {'data_root': root, **{key: os.path.join(root, value) for key, value in below.items() if value}}
+            for key, path in paths.items():
+                if path and '://' not in path and not Path(path).exists():
+                    cure = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
+                    raise InputError(f'{path}: not there ({name}.{key}); {cure}')
+
+
+def _datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
+    """The datasets of a loader's config, those inside of wrappers included."""
+    parts = cfg.get('datasets') if isinstance(cfg, dict) else None
+    if isinstance(cfg, dict) and 'dataset' in cfg:
+        yield from _datasets(cfg['dataset'], f'{name}.dataset')
+    elif isinstance(parts, list | tuple):
+        for i, part in enumerate(parts):
+            yield from _datasets(part, f'{name}.datasets[{i}]')
+    elif isinstance(cfg, dict):
+        yield name, cfg
+
+
+# What the operating system says, and what to do about it.
+CURES = {
+    errno.ENOSPC: 'free some space and go on with --resume',
+    errno.EDQUOT: 'free some space and go on with --resume',
+    errno.EROFS: 'choose another folder, for instance by --work-dir',
+    errno.EACCES: 'choose another folder, for instance by --work-dir',
+    errno.ENOTDIR: 'choose another folder, for instance by --work-dir',
+}
+
+
+@contextmanager
+def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """End with one line where a file, an option or the machine is at fault; errors of code keep their traceback.
+
+    While a run is being built, what goes wrong is a matter of its config, whatever raises it; with
+    ``MMSPARTAN_TRACEBACK=1`` in the environment the traceback is shown all the same.
+
+    Args:
+        source: What to name if the error names nothing: the config.
+        is_started: Whether all is built.
+    """
+    try:
+        yield
+    except InputError as error:
+        _show_traceback()
+        # that of a data loader's worker comes with its traceback, which ends with the message
+        lines = str(error).strip().splitlines() or ['']
+        sys.exit(lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0])
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _show_traceback()
+        cure = CURES.get(error.errno, '')
+        sys.exit(f'{error.filename or source}: {error.strerror}' + (f'; {cure}' if cure else ''))
+    except Exception as error:
+        if is_started():
+            raise
+        _show_traceback()
+        message = ' '.join(str(error).split())
+        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+        sys.exit(f'{source}: {kind}{message}')
+
+
+def _show_traceback() -> None:
+    if os.environ.get('MMSPARTAN_TRACEBACK'):
+        traceback.print_exc()
 
 
 @contextmanager

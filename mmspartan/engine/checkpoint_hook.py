@@ -1,0 +1,178 @@
+"""mmengine's ``CheckpointHook`` that never has fewer checkpoints on the disk than before, whenever it is killed."""
+
+import math
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+
+from ..errors import InputError
+from .checkpoint import AtomicLocalBackend, check_weights_sound, state_dict_of
+from .plain_state import to_plain
+
+INTERRUPTED = 'interrupted.pth'
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """Writes first and removes afterwards; takes the arguments of mmengine's hook.
+
+    mmengine removes the oldest checkpoint, and the previous best one, before it writes the next. Besides:
+
+    * What the Runner saves is turned into tensors and plain containers, which ``torch.load`` reads weights-only.
+    * Weights that are not finite are not written, and a score that is not finite is never the best.
+    * An evaluation that a killed run did not finish is made first when the training is resumed, so that the best
+      checkpoint is that of an unbroken run.
+    * Files are written by the backend ``atomic_local`` unless ``backend_args`` says otherwise.
+    """
+
+    def __init__(self, *args, backend_args: dict | None = None, **kwargs):
+        if kwargs.get('file_client_args') is None:
+            backend_args = backend_args or dict(backend='atomic_local')
+        super().__init__(*args, backend_args=backend_args, **kwargs)
+        self._previous_best: dict[str, str | None] = {}  # while the next best one is being written
+
+    def before_train(self, runner: Any) -> None:
+        super().before_train(runner)
+        # a work dir may be a copy: its best checkpoint is the one inside, and the original's is not ours to remove
+        for key, path in self._best().items():
+            self._set_best(key, path and self._inside(path))
+        self._remove_outdated(runner)
+        loop = runner.train_loop
+        evaluated = runner.message_hub.runtime_info.get('evaluated_iter') == runner.iter
+        if runner.val_loop is not None and not evaluated and getattr(loop, 'evaluation_is_due', bool)():
+            runner.logger.info('The evaluation of the checkpoint that was resumed comes first: it had not ended.')
+            self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt') and self._inside(
+                runner.message_hub.get_info('last_ckpt')
+            )
+            runner.val_loop.run()
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """
+        Raises:
+            FloatingPointError: If weights are not finite.
+        """
+        for name in ('state_dict', 'ema_state_dict'):
+            try:
+                check_weights_sound(state_dict_of(checkpoint.get(name, {}), name), name)
+            except ValueError as error:
+                raise FloatingPointError(f'not saved, since {error}') from None
+        for name in ('meta', 'message_hub'):
+            checkpoint[name] = to_plain(checkpoint[name])
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
+        runner.message_hub.update_info('evaluated_iter', runner.iter)
+        if not self.save_best:
+            return
+        finite = {key: value for key, value in metrics.items() if not _is_infinite(value)}
+        for key in set(metrics) - set(finite):
+            runner.logger.warning(f'{key} is {metrics[key]}: not taken for the best score')
+        watched = list(metrics)[:1] if 'auto' in self.key_indicators else self.key_indicators
+        unknown = [key for key in watched if key not in metrics]
+        if metrics and unknown:
+            raise InputError(
+                f'default_hooks.checkpoint.save_best={unknown[0]!r}: no such metric; there are {", ".join(metrics)}'
+            )
+        if all(key in finite for key in watched):
+            super().after_val_epoch(runner, metrics)
+
+    def save_interrupted(self, runner: Any) -> str:
+        """Save the state after the iteration that just ended, to be resumed; returns the path."""
+        path = self._inside(INTERRUPTED)
+        runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False, backend_args=self.backend_args)
+        self._note(runner, path)
+        return path
+
+    def _inside(self, path: str) -> str:
+        return self.file_backend.join_path(self.out_dir, Path(path).name)
+
+    def _best(self) -> dict[str, str | None]:
+        """Path of the best checkpoint by metric; mmengine keeps one for a single metric elsewhere than for several."""
+        if not self.save_best:
+            return {}
+        return {'': self.best_ckpt_path} if len(self.key_indicators) == 1 else dict(self.best_ckpt_path_dict)
+
+    def _set_best(self, key: str, path: str | None) -> None:
+        if key:
+            self.best_ckpt_path_dict[key] = path
+        else:
+            self.best_ckpt_path = path
+
+    def _remove_outdated(self, runner: Any) -> None:
+        """Remove the files that the message hub, and so the checkpoint on the disk, calls outdated."""
+        best = {**self._previous_best, **{key: path for key, path in self._best().items() if path}}
+        kept = {*filter(None, best.values()), *map(self._inside, self._kept_names())}
+        for path in runner.message_hub.runtime_info.get('outdated_checkpoints', []):
+            if self._inside(path) not in kept:
+                self._remove(self._inside(path))
+
+    def _kept_names(self) -> list[str]:
+        return [self.filename_tmpl.format(n) for n in getattr(self, 'keep_ckpt_ids', ())]
+
+    def _note(self, runner: Any, path: str) -> None:
+        if is_main_process():
+            AtomicLocalBackend().put_text(path, Path(runner.work_dir, 'last_checkpoint'))
+
+    def _remove(self, path: str) -> None:
+        if is_main_process():
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+            elif self.file_backend.isdir(path):
+                self.file_backend.rmtree(path)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        """As mmengine's, in another order: the checkpoint, the note of it, and then the removal of the oldest."""
+        if self.max_keep_ckpts > 0:
+            before = self._kept_names()
+            self.keep_ckpt_ids = deque([*(n for n in self.keep_ckpt_ids if n != step), step], self.max_keep_ckpts)
+            outdated = [name for name in before if name not in self._kept_names()]
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            self._call_outdated(runner, outdated)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self._inside(name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self._note(runner, self.last_ckpt)
+        self._remove_outdated(runner)
+        self._remove(self._inside(INTERRUPTED))
+
+    def _call_outdated(self, runner: Any, paths: list[str]) -> None:
+        known = runner.message_hub.runtime_info.get('outdated_checkpoints', [])
+        existing = [path for path in known if self.file_backend.exists(self._inside(path))]
+        runner.message_hub.update_info('outdated_checkpoints', [*existing, *paths])
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        """As mmengine's, which would remove the previous best first: it is hidden from it, and removed afterwards."""
+        before = self._previous_best = self._best()
+        self._call_outdated(runner, list(filter(None, before.values())))
+        for key in before:
+            self._set_best(key, None)
+        super()._save_best_checkpoint(runner, metrics)
+        for key, path in before.items():
+            if self._best()[key] is None:  # not better
+                self._set_best(key, path)
+        self._previous_best = {}
+        self._remove_outdated(runner)
+
+
+def _is_infinite(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and not bool(value.isfinite())
+    try:
+        return not math.isfinite(value)
+    except TypeError:
+        return False

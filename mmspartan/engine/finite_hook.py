@@ -1,0 +1,105 @@
+"""Numbers that are not finite end a training and are no result of an evaluation."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from ..errors import InputError
+
+
+class NonFiniteError(InputError):
+    """A loss, a weight or a prediction is NaN or infinite."""
+
+
+@HOOKS.register_module()
+class FiniteHook(Hook):
+    """Stops at the first loss, and at predictions, that are not finite; mmdet's ``CheckInvalidLossHook`` looks at every
+    50th loss.
+
+    The losses are those that mmengine's ``RuntimeInfoHook`` has brought to the host for the log: no step waits for the
+    GPU for this. Before the optimizer has seen such a loss, nothing can be done about it, so the weights in memory are
+    given up; checkpoints on the disk are from before.
+
+    Args:
+        max_skipped (int): Under AMP with a loss scaler, whose optimizer leaves a step out when gradients overflow, so
+            many losses in a row that are not finite are let through. Defaults to 10.
+
+    Raises:
+        NonFiniteError: Names the iteration and the terms of the loss, or the picture.
+    """
+
+    priority = 'HIGH'  # after the log has the values, before any checkpoint
+
+    def __init__(self, max_skipped: int = 10):
+        self.max_skipped = max_skipped
+        self.skipped = 0
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        terms = {key: self._value(runner, key, value) for key, value in (outputs or {}).items()}
+        if math.isfinite(terms.get('loss', 0.0)):
+            self.skipped = 0
+            return
+        wrong = ', '.join(f'{key} = {value}' for key, value in terms.items() if not math.isfinite(value))
+        place = f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
+        self.skipped += 1
+        if hasattr(runner.optim_wrapper, 'loss_scaler') and self.skipped <= self.max_skipped:
+            runner.logger.warning(f'{place}: {wrong}; the loss scaler leaves this step out')
+            return
+        rates = {f'{rate:.2g}' for group in runner.optim_wrapper.get_lr().values() for rate in group}
+        kept = runner.message_hub.runtime_info.get('last_ckpt')
+        raise NonFiniteError(
+            f'{place}: the loss is not finite: {wrong}. Learning rate {", ".join(sorted(rates))}: try a lower one '
+            '(optim_wrapper.optimizer.lr), a longer warm-up, or optim_wrapper.clip_grad. '
+            + (f'The last finite checkpoint is {kept}' if kept else 'No checkpoint was saved yet')
+        )
+
+    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        check_predictions(outputs or [], type(_unwrapped(runner.model)).__name__)
+
+    after_test_iter = after_val_iter
+
+    @staticmethod
+    def _value(runner: Any, key: str, value: Any) -> float:
+        scalars = runner.message_hub.log_scalars
+        return float(scalars[f'train/{key}'].current()) if f'train/{key}' in scalars else float(value)
+
+
+def _unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+def check_predictions(data_samples: Sequence[Any], source: str) -> None:
+    """Refuse predictions that hold a NaN or an infinite number.
+
+    Args:
+        data_samples: Of mmdet or mmpretrain, with predictions.
+        source: Who predicted, for the error.
+
+    Raises:
+        NonFiniteError: Names the source and the picture.
+    """
+    tensors = [(sample, tensor) for sample in data_samples for tensor in _predicted(sample)]
+    if not tensors or torch.stack([tensor.isfinite().all() for _, tensor in tensors]).all():
+        return
+    sample = next(sample for sample, tensor in tensors if not tensor.isfinite().all())
+    name = sample.metainfo.get('img_path') or sample.metainfo.get('img_id', '')
+    raise NonFiniteError(
+        f'{source} predicts numbers that are not finite for picture {name}: its weights are broken, or too large for '
+        'the precision that it runs in'
+    )
+
+
+def _predicted(sample: Any) -> Iterator[torch.Tensor]:
+    if 'pred_instances' in sample:
+        for name in ('scores', 'bboxes'):
+            value = sample.pred_instances.get(name)
+            yield from [value] if isinstance(value, torch.Tensor) else []
+    if 'pred_score' in sample:
+        yield sample.pred_score

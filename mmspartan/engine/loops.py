@@ -1,0 +1,107 @@
+"""mmengine's training loops with reproducible randomness, which go on in the middle of an epoch when resumed."""
+
+import copy
+import logging
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+
+from ..errors import InputError
+from .randomness import WorkerInit, seed_from
+
+
+class _Reproducible:
+    """Batches and iterations seeded by their place in the training (:mod:`~mmspartan.engine.randomness`)."""
+
+    def __init__(self, runner: Any, dataloader: Any, **kwargs):
+        if isinstance(dataloader, dict):
+            dataloader = copy.deepcopy(dataloader)
+            dataloader['batch_sampler'] = dict(
+                type='SeededBatchSampler',
+                seed=runner.seed,
+                drop_last=dataloader.pop('drop_last', False),
+                batch_sampler=dataloader.get('batch_sampler'),
+            )
+        super().__init__(runner, dataloader, **kwargs)
+        if self.dataloader.num_workers:
+            self.dataloader.worker_init_fn = WorkerInit(self.dataloader.worker_init_fn)
+
+    def on_resume(self, runtime_info: dict) -> None:
+        """Take over the seed that the runner has from the checkpoint."""
+        batch_sampler = self.dataloader.batch_sampler
+        for sampler in (batch_sampler, getattr(batch_sampler, 'sampler', None)):
+            if hasattr(sampler, 'seed'):
+                sampler.seed = self.runner.seed
+
+    def run_iter(self, *args, **kwargs) -> None:
+        seed_from(self.runner.seed, self.runner.rank, self.iter)
+        super().run_iter(*args, **kwargs)
+
+
+@LOOPS.register_module()
+class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
+    """mmengine's ``EpochBasedTrainLoop``, which takes the same arguments and can be resumed inside an epoch."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._done = 0  # batches of the current epoch that were trained before the run was resumed
+        self.runner.message_hub.update_info('epoch_length', len(self.dataloader))
+
+    def on_resume(self, runtime_info: dict) -> None:
+        """Find the place in the epoch.
+
+        Raises:
+            InputError: If the checkpoint was saved inside an epoch of another number of batches.
+        """
+        super().on_resume(runtime_info)
+        length = len(self.dataloader)
+        # a stock mmengine does not say it, and saves at the ends of epochs
+        before = runtime_info.get('epoch_length') or (self.iter // self.epoch if self.epoch else length)
+        self._done = self.iter - self.epoch * before
+        self.runner.message_hub.update_info('epoch_length', length)
+        if before == length and 0 <= self._done <= length:
+            return
+        if self._done != 0:
+            raise InputError(
+                f'cannot be resumed from: it was saved after batch {self._done} of {before} of an epoch, which has '
+                f'{length} batches now: resume with the data, batch size and number of processes that it had'
+            )
+        print_log(
+            f'An epoch had {before} batches when the checkpoint was saved and has {length} now.',
+            'current',
+            logging.WARNING,
+        )
+
+    def evaluation_is_due(self) -> bool:
+        """Whether an evaluation belongs to the end of the epoch where the loop stands."""
+        self._decide_current_val_interval()
+        at_end = self.epoch > 0 and self._done == 0 and self.epoch >= self.val_begin
+        return at_end and (self.epoch % self.val_interval == 0 or self.epoch == self.max_epochs)
+
+    def run_epoch(self) -> None:
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done, self._done = self._done, 0
+        self.dataloader.batch_sampler.skip = done
+        for i, data_batch in enumerate(self.dataloader, done):
+            self.run_iter(i, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+@LOOPS.register_module()
+class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
+    """mmengine's ``IterBasedTrainLoop``, which takes the same arguments."""
+
+    def on_resume(self, runtime_info: dict) -> None:
+        super().on_resume(runtime_info)
+        # made with the loop, before the seed was known
+        self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
+
+    def evaluation_is_due(self) -> bool:
+        """Whether an evaluation belongs to the iteration where the loop stands."""
+        self._decide_current_val_interval()
+        at_end = self.iter > 0 and self.iter >= self.val_begin
+        return at_end and (self.iter % self.val_interval == 0 or self.iter == self.max_iters)

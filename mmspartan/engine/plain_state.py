@@ -1,0 +1,45 @@
+"""The Runner's state in plain containers, which ``torch.load`` reads weights-only without a list of allowed classes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+
+def to_plain(content: Any) -> Any:
+    """Replace all that is no tensor, number, text or container of such: arrays by tensors, a log's history by a dict.
+
+    What has no plain form is replaced by its text.
+    """
+    if content is None or type(content) in (bool, int, float, str, bytes) or isinstance(content, torch.Tensor):
+        return content
+    if isinstance(content, HistoryBuffer):
+        values, counts = (torch.from_numpy(np.array(array)) for array in content.data)
+        return dict(values=values, counts=counts, max_length=content.max_length)
+    if isinstance(content, np.generic) and content.dtype.kind in 'biuf':
+        return content.item()
+    if isinstance(content, np.ndarray) and content.dtype.kind in 'biuf':
+        return torch.from_numpy(content.copy())
+    if isinstance(content, Mapping):
+        return {to_plain(key): to_plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return (tuple if isinstance(content, tuple) else list)(to_plain(value) for value in content)
+    if isinstance(content, set | frozenset):
+        return {to_plain(value) for value in content}
+    return str(content)
+
+
+def from_plain_history(history: Any) -> HistoryBuffer:
+    """A log's history from what :func:`to_plain` made of it.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    keys = ('values', 'counts', 'max_length')
+    values, counts, length = (history.get(key) for key in keys) if isinstance(history, Mapping) else (None,) * 3
+    one_row = isinstance(values, torch.Tensor) and isinstance(counts, torch.Tensor) and values.dim() == 1
+    if not one_row or values.shape != counts.shape or type(length) is not int or length < 1:
+        raise ValueError("a log's history is not one of numbers")
+    return HistoryBuffer(values.cpu().numpy(), counts.cpu().numpy(), max_length=length)

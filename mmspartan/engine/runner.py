@@ -1,0 +1,205 @@
+"""mmengine's Runner whose training can be killed at any moment and goes on as if it had not been."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+
+from ..errors import InputError
+from .checkpoint import (
+    check_optimizer_fits,
+    check_resumable,
+    check_weights_fit,
+    check_weights_sound,
+    read_checkpoint,
+    state_dict_of,
+)
+from .class_names import check_class_names, classes_of
+from .evaluation_data import check_evaluation_data
+from .plain_state import from_plain_history
+from .stock_checkpoint import stand_ins
+from .work_dir import WorkDirLock, remove_partial_files
+
+# What our Runner does besides mmengine's default hooks; `default_hooks = dict(finite=None)` in a config takes one away.
+DEFAULT_HOOKS = dict(
+    finite=dict(type='FiniteHook'),
+    log_history=dict(type='LogHistoryHook'),
+    stop_on_signal=dict(type='StopOnSignalHook'),
+    checkpoint=dict(type='SafeCheckpointHook', interval=1),
+)
+
+
+@RUNNERS.register_module()
+class ResumableRunner(Runner):
+    """mmengine's ``Runner``, which takes the same arguments; ``runner_type = 'ResumableRunner'`` in a config.
+
+    * Random numbers depend on the place in the training alone, and an epoch goes on where it was left
+      (:mod:`~mmspartan.engine.loops`): a resumed run ends with the weights of an unbroken one.
+    * Checkpoints hold tensors and plain containers, and are read weights-only; those of a stock mmengine are, too.
+    * One training at a time in a work dir.
+    * Checkpoints, datasets and evaluators that do not belong together are refused before the run.
+    """
+
+    started = False  # whether all is built and loaded
+    _resuming = False
+    _resumed_info: Mapping[str, Any] = {}
+
+    def train(self) -> torch.nn.Module:
+        lock = None
+        if is_main_process():
+            lock = WorkDirLock(self.work_dir)
+            for name in remove_partial_files(self.work_dir):
+                self.logger.info(f'{name}: removed, a killed run was writing it')
+        try:
+            return super().train()
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def load_or_resume(self) -> None:
+        super().load_or_resume()
+        self.started = True
+
+    def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
+        hooks = dict(hooks or {})
+        removed = {name for name, hook in hooks.items() if hook is None}
+        hooks = {**{name: hook for name, hook in DEFAULT_HOOKS.items() if name not in removed}, **hooks}
+        checkpoint = hooks.get('checkpoint')
+        if isinstance(checkpoint, dict) and checkpoint.get('type') == 'CheckpointHook':
+            hooks['checkpoint'] = {**checkpoint, 'type': 'SafeCheckpointHook'}
+        # mmengine knows None for its own hooks only
+        super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name == 'checkpoint'})
+
+    def build_train_loop(self, loop: Any) -> Any:
+        if isinstance(loop, dict):
+            loop = dict(loop)
+            kinds = {True: 'ResumableEpochBasedTrainLoop', False: 'ResumableIterBasedTrainLoop'}
+            stock = {'EpochBasedTrainLoop': kinds[True], 'IterBasedTrainLoop': kinds[False]}
+            loop['type'] = kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(loop['type'], loop['type'])
+        return super().build_train_loop(loop)
+
+    def build_val_loop(self, loop: Any) -> Any:
+        loop = super().build_val_loop(loop)
+        check_evaluation_data(loop.dataloader.dataset, self.cfg, 'val')
+        return loop
+
+    def build_test_loop(self, loop: Any) -> Any:
+        loop = super().build_test_loop(loop)
+        check_evaluation_data(loop.dataloader.dataset, self.cfg, 'test')
+        return loop
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = False,
+        revise_keys: list = [(r'^module.', '')],
+    ) -> dict[str, Any]:
+        """As mmengine's, without running anything in the file.
+
+        Raises:
+            InputError: If the file cannot be read, its weights are not finite, or its classes are the dataset's in
+                another order; names the file.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        self._check_checkpoint(checkpoint, filename)
+        if self._resuming:
+            self._prepare_resume(checkpoint, filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+    def _check_checkpoint(self, checkpoint: dict, filename: str) -> None:
+        weights = state_dict_of(checkpoint, filename)
+        check_weights_sound(weights, filename)
+        check_class_names(classes_of(checkpoint), filename, *self._dataset_classes())
+
+    def _dataset_classes(self) -> tuple[list[str], str]:
+        """Names of the classes of the first dataset that is there, and which that is."""
+        for phase in ('train', 'val', 'test'):
+            loop = getattr(self, f'_{phase}_loop')
+            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+            names = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+            if names:
+                return names, f'{phase}_dataloader.dataset'
+        return [], ''
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = 'default',
+    ) -> None:
+        """As mmengine's, from a checkpoint that is whole and of this model alone.
+
+        Raises:
+            InputError: Otherwise; names the file and the entry.
+        """
+        self._resuming = True
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+            self.train_loop.on_resume(self._resumed_info)
+        except InputError as error:
+            raise InputError(str(error) if str(error).startswith(str(filename)) else f'{filename}: {error}') from None
+        except Exception as error:  # a state that does not fit makes its owner fail in any way
+            raise InputError(f'{filename}: cannot be resumed from: {type(error).__name__}: {error}') from error
+        finally:
+            self._resuming = False
+
+    def _prepare_resume(self, checkpoint: dict, filename: str) -> None:
+        """Check what mmengine is about to restore, and turn plain containers back into what it expects."""
+        check_resumable(checkpoint, filename)
+        checkpoint['meta'].pop('config', None)  # text that mmengine would run as a config
+        check_weights_fit(self.model, checkpoint, filename)
+        if 'ema_state_dict' in checkpoint:
+            check_weights_sound(state_dict_of(checkpoint['ema_state_dict'], filename), filename)
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if isinstance(self.optim_wrapper, OptimWrapper):
+            check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)
+        hub = checkpoint['message_hub']
+        hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
+        self._resumed_info = hub['runtime_info']
+
+    def _init_model_weights(self) -> None:
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        for name, module in model.named_modules():
+            check_pretrained(module, f'model.{name}'.rstrip('.'))
+        with stand_ins():  # mmengine's initializers read the file once more
+            super()._init_model_weights()
+
+
+def check_pretrained(module: torch.nn.Module, name: str) -> None:
+    """Refuse a ``Pretrained`` initialization by a file that has no weight of the module, which mmengine passes over.
+
+    Raises:
+        InputError: Names option, file and prefix.
+    """
+    settings = getattr(module, 'init_cfg', None) or []
+    for cfg in settings if isinstance(settings, list | tuple) else [settings]:
+        path = cfg.get('checkpoint')
+        if cfg.get('type') != 'Pretrained' or not path or '://' in path:
+            continue
+        weights, prefix = state_dict_of(read_checkpoint(path), path), cfg.get('prefix') or ''
+        check_weights_sound(weights, path)
+        prefix = prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
+        expected = {f'{prefix}{key}': value.shape for key, value in module.state_dict().items()}
+        fitting = [key for key in expected if getattr(weights.get(key), 'shape', None) == expected[key]]
+        if not fitting:
+            found, wanted = (', '.join(list(names)[:2]) for names in (weights, expected))
+            raise InputError(
+                f'{name}.init_cfg: {path} has no weight of {type(module).__name__} with prefix={prefix!r}: it has '
+                f'{found}, ...; looked for {wanted}, ...; set {name}.init_cfg.prefix'
+            )
+        print_log(f'{name}: {len(fitting)} of {len(expected)} weights from {path}', 'current')

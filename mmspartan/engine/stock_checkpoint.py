@@ -1,0 +1,145 @@
+"""Stand-ins for the classes that a stock mmengine writes beside the weights, so that weights-only loading reads them.
+
+mmengine 0.10's Runner stores its log as ``HistoryBuffer`` objects, numpy arrays and numpy scalars, which ``torch.load``
+refuses with ``weights_only=True`` (the default from torch 2.6). Putting those classes themselves on torch's list of
+safe globals would let a file call them: ``numpy.ndarray`` with a negative offset reads memory outside of its buffer.
+Here a file meets classes that bear the same names, check shape, dtype and size of what they are given, and call
+nothing.
+"""
+
+import math
+import pickle
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+# What a log and the runtime information hold, by numpy's type codes.
+DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in '?bBhHiIlLqQefd'}
+
+
+class StoredDtype:
+    """A ``numpy.dtype`` of numbers or booleans."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = True):
+        if code not in DTYPES:
+            raise pickle.UnpicklingError(f'numpy.dtype({code!r}) is not one of numbers')
+        self.dtype = DTYPES[code]
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ('<', '|', '='):
+            raise pickle.UnpicklingError('a numpy.dtype of another byte order')
+
+
+class StoredArray:
+    """A ``numpy.ndarray``, made empty and filled by its state; ``value`` is a tensor."""
+
+    def __init__(self):
+        self.value: torch.Tensor | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, content = state
+        sizes = isinstance(shape, tuple) and len(shape) <= 8 and all(type(n) is int and n >= 0 for n in shape)
+        if not sizes or type(dtype) is not StoredDtype or type(content) is not bytes:
+            raise pickle.UnpicklingError('a numpy.ndarray of another kind than numbers')
+        if math.prod(shape) * dtype.dtype.itemsize != len(content):
+            raise pickle.UnpicklingError('a numpy.ndarray whose shape does not fit its content')
+        array = np.frombuffer(content, dtype.dtype).reshape(shape, order='F' if is_fortran is True else 'C')
+        self.value = torch.from_numpy(array.copy())
+
+
+class StoredHistory:
+    """An ``mmengine.logging.HistoryBuffer``; of its state only values, counts and length are kept."""
+
+    def __setstate__(self, state: Any) -> None:
+        log, counts = (state.get(name) for name in ('_log_history', '_count_history'))
+        if type(log) is not StoredArray or type(counts) is not StoredArray or log.value.shape != counts.value.shape:
+            raise pickle.UnpicklingError('a HistoryBuffer without values and counts of the same shape')
+        self.value = dict(values=log.value, counts=counts.value, max_length=int(state.get('max_length', 1_000_000)))
+
+
+def stored_array(kind: Any, shape: Any, code: Any) -> StoredArray:
+    """What numpy's ``_reconstruct`` does: make an array that its state fills."""
+    if kind is not StoredArray:
+        raise pickle.UnpicklingError('only a numpy.ndarray can be made of an array')
+    return StoredArray()
+
+
+def stored_scalar(dtype: Any, content: Any) -> bool | int | float:
+    """A numpy scalar as the number that it holds."""
+    if type(dtype) is not StoredDtype or type(content) is not bytes or len(content) != dtype.dtype.itemsize:
+        raise pickle.UnpicklingError('a numpy scalar of another kind than numbers')
+    return np.frombuffer(content, dtype.dtype)[0].item()
+
+
+def stored_method(owner: Any, name: Any) -> None:
+    """``getattr`` as a HistoryBuffer's table of statistics asks for it; the table is not kept."""
+    if owner is not StoredHistory or type(name) is not str:
+        raise pickle.UnpicklingError('getattr is not allowed in a checkpoint')
+
+
+def _named(stand_in: Callable, name: str) -> Callable:
+    """The stand-in under the name that a pickle uses: torch's list goes by module and qualified name."""
+    module, _, stand_in.__qualname__ = name.rpartition('.')
+    stand_in.__module__ = module
+    return stand_in
+
+
+def _array_of_numpy_1(kind: Any, shape: Any, code: Any) -> StoredArray:
+    return stored_array(kind, shape, code)
+
+
+def _scalar_of_numpy_1(dtype: Any, content: Any) -> bool | int | float:
+    return stored_scalar(dtype, content)
+
+
+STAND_INS = [
+    _named(StoredDtype, 'numpy.dtype'),
+    _named(StoredArray, 'numpy.ndarray'),
+    _named(StoredHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    _named(stored_method, 'builtins.getattr'),
+    _named(stored_array, 'numpy._core.multiarray._reconstruct'),
+    _named(stored_scalar, 'numpy._core.multiarray.scalar'),
+    _named(_array_of_numpy_1, 'numpy.core.multiarray._reconstruct'),
+    _named(_scalar_of_numpy_1, 'numpy.core.multiarray.scalar'),
+]
+
+
+def stand_ins() -> AbstractContextManager:
+    """While this context is open, weights-only loading reads mmengine's own checkpoints through the stand-ins.
+
+    Before torch 2.5, which has no such context, they are refused.
+    """
+    allow = getattr(torch.serialization, 'safe_globals', None)
+    return nullcontext() if allow is None else allow(STAND_INS)
+
+
+def without_stand_ins(content: Any) -> Any:
+    """Replace stand-ins by what they hold, tensors and plain dicts, in containers of any depth.
+
+    A container without any is returned as it is: a state dict has attributes of its own.
+    """
+    return _replace(content, {})
+
+
+def _replace(content: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
+    if type(content) in (StoredArray, StoredHistory):
+        return content.value
+    if type(content) is StoredDtype:
+        return str(content.dtype)
+    if not isinstance(content, Mapping | list | tuple):
+        return content
+    if id(content) not in seen:  # what a pickle refers to many times is looked at once
+        seen[id(content)] = (content, None)
+        before = list(content.values() if isinstance(content, Mapping) else content)
+        after = [_replace(value, seen) for value in before]
+        result = content
+        if any(new is not old for new, old in zip(after, before)):
+            result = dict(zip(content, after)) if isinstance(content, Mapping) else type(content)(after)
+        seen[id(content)] = (content, result)
+    result = seen[id(content)][1]
+    if result is None:
+        raise pickle.UnpicklingError('a container that holds itself')
+    return result
