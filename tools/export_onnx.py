@@ -1,6 +1,6 @@
 """Write a classifier or an RT-DETR as ONNX file, post-processing included: ``export_onnx.py CONFIG CKPT --out M.onnx``.
 
-Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, blue first, resized to the whole input; of a detector also
+Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, BGR, resized to the whole input; of a detector also
 ``sizes`` (B, 2), height and width of the original images. Outputs: ``scores`` of a classifier; ``boxes``, ``scores``
 and ``labels`` of a detector, in pixels of the original images.
 """
@@ -20,7 +20,7 @@ from mmengine.registry import DATASETS
 from mmspartan.convert.files import check_target
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
-from mmspartan.deployment.onnx import to_onnx
+from mmspartan.deployment.onnx import DEFAULT_OPSET, OPSETS, to_onnx
 from mmspartan.deployment.winograd import use_winograd
 from mmspartan.engine.launch import explain_refused_checkpoint, require_file, test_size
 
@@ -31,6 +31,12 @@ def parse_args():
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the input; the test pipeline's")
+    parser.add_argument(
+        '--opset',
+        type=int,
+        default=DEFAULT_OPSET,
+        help=f'{OPSETS[0]} to {OPSETS[-1]}, %(default)s by default; lower for older runtimes (17 for TensorRT 8.6)',
+    )
     parser.add_argument('--dynamic-batch', action='store_true', help='any number of images; one otherwise')
     parser.add_argument(
         '--winograd', action='store_true', help='3x3 convolutions in half the multiplications: for float32 on CPUs'
@@ -60,13 +66,14 @@ def check_size(graph: torch.nn.Module, size: tuple[int, int]) -> None:
         ) from None
 
 
-def export(graph: torch.nn.Module, size: tuple[int, int], dynamic_batch: bool) -> onnx.ModelProto:
+def export(graph: torch.nn.Module, size: tuple[int, int], dynamic_batch: bool, opset: int) -> onnx.ModelProto:
     dim = torch.export.Dim('batch', min=1, max=1024)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         program = to_onnx(
             graph,
             example_inputs(graph, 2 if dynamic_batch else 1, size),
+            opset,
             input_names=graph.inputs,
             output_names=graph.outputs,
             dynamic_shapes=tuple({0: dim} for _ in graph.inputs) if dynamic_batch else None,
@@ -124,6 +131,8 @@ def main():
     args = parse_args()
     require_file(args.config)
     require_file(args.checkpoint)
+    if args.opset not in OPSETS:
+        raise SystemExit(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     logging.disable(logging.WARNING)
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
@@ -145,7 +154,10 @@ def main():
     if args.winograd:
         print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
-    model = export(graph, size, args.dynamic_batch)
+    try:
+        model = export(graph, size, args.dynamic_batch, args.opset)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if args.simplify:
         import onnxslim
 

@@ -3,14 +3,24 @@
 PyTorch exports GroupNorm as an InstanceNormalization of flattened features, for which OpenVINO turns them from its own
 memory layout into rows of channels and back, twice a block. With one group it is written out here instead: OpenVINO
 knows the chain as one operation again, in any layout.
+
+PyTorch writes opset 18 at the lowest. Files for older runtimes, such as TensorRT 8.6, are lowered from there here: of
+the version converters, onnxscript's only raises opsets, and onnx's own stops at the graphs that PyTorch writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import onnx
+import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import opset20 as op
 from torch import Tensor, nn
+
+OPSETS = range(16, 21)
+DEFAULT_OPSET = 20
+TORCH_OPSET = 18  # the lowest that torch.onnx.export writes itself
 
 
 def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5, cudnn_enabled: bool = True):
@@ -19,9 +29,7 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5
     if num_groups != 1:
         axes = op.Constant(value_ints=[2])
         x = op.Reshape(x, op.Constant(value_ints=[0, num_groups, -1]))
-    centered = op.Sub(x, op.ReduceMean(x, axes))
-    variance = op.ReduceMean(op.Pow(centered, op.Constant(value_float=2.0)), axes)
-    x = op.Div(centered, op.Sqrt(op.Add(variance, op.Constant(value_float=eps))))
+    x = standardize(x, axes, eps)
     if num_groups != 1:
         x = op.Reshape(x, op.Shape(input))
     if weight is not None:
@@ -30,10 +38,142 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5
     return x
 
 
-def to_onnx(model: nn.Module, inputs: Sequence[Tensor], **options: Any) -> torch.onnx.ONNXProgram:
-    """``torch.onnx.export`` with the above."""
-    table = {torch.ops.aten.group_norm.default: group_norm}
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-5, cudnn_enable: bool = True):
+    """Below opset 17, the first with a LayerNormalization."""
+    x = standardize(input, op.Constant(value_ints=list(range(-len(normalized_shape), 0))), eps)
+    x = x if weight is None else op.Mul(x, weight)
+    return x if bias is None else op.Add(x, bias)
+
+
+def standardize(x, axes, eps: float):
+    centered = op.Sub(x, op.ReduceMean(x, axes))
+    variance = op.ReduceMean(op.Pow(centered, op.Constant(value_float=2.0)), axes)
+    return op.Div(centered, op.Sqrt(op.Add(variance, op.Constant(value_float=eps))))
+
+
+def to_onnx(
+    model: nn.Module, inputs: Sequence[Tensor], opset: int = DEFAULT_OPSET, **options: Any
+) -> torch.onnx.ONNXProgram:
+    """``torch.onnx.export`` with the above, and without notes on where in the source an operation comes from.
+
+    Args:
+        model: In evaluation mode.
+        inputs: Examples of what it takes.
+        opset: Of the file, 16 to 20; its IR version is the oldest that has it.
+        **options: As ``torch.onnx.export`` takes them.
+
+    Raises:
+        ValueError: If there is no such opset, or the model needs an operation that it lacks.
+    """
+    if opset not in OPSETS:
+        raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
+    table: dict[Any, Callable] = {torch.ops.aten.group_norm.default: group_norm}
+    if opset < 17:
+        table[torch.ops.aten.layer_norm.default] = layer_norm
     with torch.no_grad():
-        return torch.onnx.export(
-            model, tuple(inputs), dynamo=True, verbose=False, custom_translation_table=table, **options
+        program = torch.onnx.export(
+            model,
+            tuple(inputs),
+            dynamo=True,
+            verbose=False,
+            opset_version=max(opset, TORCH_OPSET),
+            custom_translation_table=table,
+            **options,
         )
+    if opset < TORCH_OPSET:
+        lower(program.model, opset)
+    remove_notes(program.model)
+    program.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid('', opset)])
+    return program
+
+
+def lower(model: ir.Model, opset: int) -> None:
+    """Rewrite a model of opset 18 in place as one of opset 16 or 17.
+
+    Raises:
+        ValueError: If it has an operation that the opset lacks.
+    """
+    for node in model.graph.all_nodes():
+        if node.domain not in ('', 'ai.onnx'):
+            continue
+        since = onnx.defs.get_schema(node.op_type, TORCH_OPSET).since_version
+        if since <= opset:
+            continue
+        rewrite = next((rule for name, rule in LOWERED.items() if node.op_type.startswith(name)), None)
+        try:
+            if since != TORCH_OPSET or rewrite is None:
+                raise ValueError(f'{node.op_type} needs opset {since}')
+            rewrite(node)
+        except ValueError as error:
+            raise ValueError(f'opset {opset}: {error}') from error
+    model.graph.opset_imports[''] = opset
+    RemoveUnusedNodesPass()(model)  # axes that became attributes
+
+
+def lower_reduction(node: ir.Node) -> None:
+    """Axes are an attribute instead of an input."""
+    axes = None
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        constant = ir.convenience.get_const_tensor(node.inputs[1])
+        if constant is None:
+            raise ValueError(f'{node.op_type} over axes that are computed needs opset {TORCH_OPSET}')
+        axes = constant.numpy().tolist()
+    node.resize_inputs(1)
+    no_axes_is_identity = drop(node, 'noop_with_empty_axes', 0)
+    if axes:
+        node.attributes['axes'] = ir.AttrInt64s('axes', axes)
+    elif no_axes_is_identity:
+        raise ValueError(f'{node.op_type} over no axes needs opset {TORCH_OPSET}')
+
+
+def lower_split(node: ir.Node) -> None:
+    """In equal parts without saying how many, which the number of outputs does."""
+    count = drop(node, 'num_outputs')
+    if count is None:
+        return
+    axis = node.attributes.get_int('axis', 0)
+    shape = node.inputs[0].shape
+    size = shape[axis] if shape is not None else None
+    if not isinstance(size, int) or size % count:
+        raise ValueError(f'Split in {count} unequal parts needs opset {TORCH_OPSET}')
+
+
+def lower_resize(node: ir.Node) -> None:
+    for name, default in (('antialias', 0), ('keep_aspect_ratio_policy', 'stretch'), ('axes', None)):
+        if drop(node, name, default) != default:
+            raise ValueError(f'Resize with {name} needs opset {TORCH_OPSET}')
+
+
+def lower_pad(node: ir.Node) -> None:
+    if len(node.inputs) > 3 and node.inputs[3] is not None:
+        raise ValueError(f'Pad with axes needs opset {TORCH_OPSET}')
+    node.resize_inputs(min(len(node.inputs), 3))
+
+
+def lower_scatter(node: ir.Node) -> None:
+    if node.attributes.get_string('reduction', 'none') not in ('none', 'add', 'mul'):
+        raise ValueError(f'{node.op_type} that reduces by min or max needs opset {TORCH_OPSET}')
+
+
+# By the start of an operation's name, for those whose form changed in opset 18.
+LOWERED = dict(
+    Reduce=lower_reduction,
+    Split=lower_split,
+    Resize=lower_resize,
+    Pad=lower_pad,
+    Scatter=lower_scatter,
+)
+
+
+def drop(node: ir.Node, name: str, default: Any = None) -> Any:
+    """Take an attribute off a node and return its value."""
+    attribute = node.attributes.pop(name, None)
+    return default if attribute is None else attribute.value
+
+
+def remove_notes(model: ir.Model) -> None:
+    """Take off what the exporter notes at each operation: a third of a small file, with paths of this machine in it."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()

@@ -13,7 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan.deployment.exported import Session
-from mmspartan.deployment.graph import build_graph, load_model
+from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
+from mmspartan.deployment.onnx import to_onnx
 from tests.conftest import DATA, ROOT, run_script
 
 TOOLS = ROOT / 'tools'
@@ -79,6 +80,33 @@ def test_batches_of_any_size_give_what_single_images_do(backend, streams, projec
         assert (together['boxes'].max(1)[:, 2:] <= inputs['sizes'].numpy()[:, ::-1] + 1e-3).all()
 
 
+def example(project: Path, side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Inputs for three images, and what PyTorch's unfolded model makes of them."""
+    graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
+    torch.manual_seed(1)
+    inputs = dict(images=torch.rand(3, 3, side, side) * 255, sizes=torch.full((3, 2), 128.0))
+    inputs = {name: inputs[name] for name in graph.inputs}
+    with torch.no_grad():
+        outputs = graph(**inputs)
+    outputs = dict(zip(graph.outputs, outputs if isinstance(outputs, tuple) else (outputs,)))
+    return {name: x.numpy() for name, x in inputs.items()}, {name: x.numpy() for name, x in outputs.items()}
+
+
+def test_opset_for_older_runtimes(project):
+    inputs, expected = example(project, 64)
+    model = load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth'))
+    switch_to_deploy(model)
+    graph = build_graph(model)
+    one = [torch.from_numpy(array[:1]) for array in inputs.values()]
+    exported = to_onnx(graph, one, 16, input_names=graph.inputs, output_names=graph.outputs).model_proto
+    onnx.checker.check_model(exported, full_check=True)
+    assert [(entry.domain, entry.version) for entry in exported.opset_import] == [('', 16)] and exported.ir_version == 8
+    onnx.save(exported, project / 'opset16.onnx')
+    for backend in ('onnxruntime', 'openvino'):
+        found = Session(project / 'opset16.onnx', backend)(**inputs)
+        np.testing.assert_allclose(found['scores'], expected['scores'], atol=1e-4)
+
+
 def test_file_says_its_classes_and_is_of_few_nodes(project, exported):
     model = onnx.load(exported)
     assert {entry.key for entry in model.metadata_props} >= {'config', 'classes'}
@@ -117,17 +145,14 @@ def test_eight_bits_are_compared(project, exported, run_tool):
 
 
 def test_winograd_is_for_float(project, run_tool):
-    options = ['--winograd', '--size', 128, 128, '--dynamic-batch']
+    options = ['--winograd', '--size', 128, 128, '--dynamic-batch', '--opset', 17]
     command = [TOOLS / 'export_onnx.py', 'mine.py', 'mine.pth', '--out', 'winograd.onnx', *options]
     printed = run_script(*command, cwd=project)
     replaced = int(re.search(r'^(\d+) convolutions in the form of Winograd', printed, re.MULTILINE)[1])
-    graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
-    inputs = dict(images=torch.rand(3, 3, 128, 128) * 255, sizes=torch.full((3, 2), 128.0))
-    inputs = {name: inputs[name] for name in graph.inputs}
-    found = Session(project / 'winograd.onnx', 'openvino')(**{name: value.numpy() for name, value in inputs.items()})
-    with torch.no_grad():
-        scores = graph(*inputs.values())[1] if 'sizes' in inputs else graph(**inputs)
-    np.testing.assert_allclose(found['scores'], scores, atol=1e-4)
+    inputs, expected = example(project, 128)
+    assert onnx.load(project / 'winograd.onnx').opset_import[0].version == 17
+    found = Session(project / 'winograd.onnx', 'openvino')(**inputs)
+    np.testing.assert_allclose(found['scores'], expected['scores'], atol=1e-4)
     assert replaced == (12 if 'sizes' in inputs else 0)  # three in each fusion block
     if replaced:
         result = run_tool('quantize_onnx.py', 'mine.py', 'winograd.onnx', '--out', 'x.onnx', cwd=project)
@@ -143,6 +168,7 @@ def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
         ('deploy_test.py', ['mine.py', 'none.onnx'], r'^none\.onnx: no such file'),
         ('export_onnx.py', ['mine.py', 'none.pth', '--out', 'x.onnx'], r'^none\.pth: no such file'),
         ('export_onnx.py', [*export, '--verify', '--size', 96, 96], r'^--verify: the test pipeline makes images of'),
+        ('export_onnx.py', [*export, '--opset', 15], r'^--opset 15: can be 16 to 20$'),
         ('export_onnx.py', [*export, '--size', 2, 2], r'^--size 2 2: multiples of 32 fit the model'),
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', 'mine.pth'], r'^mine\.pth: is the file to read'),
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', '.'], r'^\.: there is something that is no file'),
