@@ -3,6 +3,7 @@
 _base_ = ['_base_/models/rtdetr.py', '_base_/detection_runtime.py']
 
 data_root = 'data/digits_coco/'
+how_to_get_data = 'python tools/dataset_converters/digits_to_coco.py --out data/digits_coco'
 metainfo = dict(classes=tuple('0123456789'))
 
 model = dict(
@@ -25,13 +26,15 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(128, 128), keep_ratio=False),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='Resize', scale=(128, 128), keep_ratio=False),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
@@ -67,7 +70,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'val.json', metric='bbox')
+val_evaluator = dict(type='CheckedCocoMetric', ann_file=data_root + 'val.json', metric='bbox')
 test_evaluator = val_evaluator
 
 max_epochs = 6

@@ -1,0 +1,3 @@
+from .pictures import CheckPicture, PictureBackend
+
+__all__ = ['CheckPicture', 'PictureBackend']

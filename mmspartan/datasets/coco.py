@@ -1,32 +1,56 @@
-"""COCO-format data whose class names are checked."""
+"""COCO-format data whose annotations and class names are checked."""
 
-import json
+from collections.abc import Sequence
 
 from mmdet.datasets import CocoDataset
-from mmengine.fileio import get_local_path
 from mmengine.registry import DATASETS
+
+from ..errors import InputError
+from .coco_file import CheckedCOCO
 
 
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
-    """mmdet's ``CocoDataset``, which passes over class names that the annotation file does not have.
+    """mmdet's ``CocoDataset``, which passes over annotations and class names that cannot be right.
 
-    Labels are numbered in the file's order whatever the order of ``metainfo.classes``; names would be drawn beside
-    wrong boxes, so that is checked too.
+    Takes the same arguments. Annotations are checked by :func:`~mmspartan.datasets.coco_file.read_coco`.
 
     Raises:
-        ValueError: If ``metainfo.classes`` has a name that the file has not, or another order; lists both sides.
+        InputError: If ``metainfo.classes`` has a name that the file has not, a name twice, or another order than the
+            file, by which labels are numbered; if nothing is left to train on; lists both sides.
     """
+
+    def COCOAPI(self, path: str) -> CheckedCOCO:
+        """What mmdet reads the file by, and forgets before labels can be compared with it."""
+        api = CheckedCOCO(path)
+        self.file_classes = [category['name'] for category in api.dataset['categories']]
+        self.num_annotations = len(api.dataset['annotations'])
+        return api
 
     def load_data_list(self) -> list[dict]:
         data_list = super().load_data_list()
-        classes = list(self.metainfo['classes'])
-        with get_local_path(self.ann_file, backend_args=self.backend_args) as path, open(path) as file:
-            names = [category['name'] for category in json.load(file)['categories']]
-        missing = [name for name in classes if name not in names]
-        sides = f'metainfo.classes: {classes}\ncategories of {self.ann_file}: {names}'
-        if missing:
-            raise ValueError(f'no category is called {missing}.\n{sides}')
-        if [name for name in names if name in classes] != classes:
-            raise ValueError(f'metainfo.classes has another order than the file; labels follow the file.\n{sides}')
+        check_categories(self.metainfo['classes'], self.file_classes, self.ann_file, 'metainfo.classes')
+        objects = sum(len(data['instances']) for data in data_list)
+        if not self.test_mode and objects == 0:
+            raise InputError(
+                f'{self.ann_file}: no object to train on: of its {self.num_annotations} annotations none is of '
+                f'{", ".join(self.metainfo["classes"][:10])} and at least a pixel wide and high'
+            )
         return data_list
+
+
+def check_categories(classes: Sequence[str], names: Sequence[str], path: str, option: str) -> None:
+    """Refuse class names that a file does not have, or has in another order.
+
+    Raises:
+        InputError: Lists both sides.
+    """
+    sides = f'{option}: {list(classes)}; categories of {path}: {list(names)}'
+    missing = [name for name in classes if name not in names]
+    twice = sorted({name for name in classes if list(classes).count(name) > 1})
+    if missing:
+        raise InputError(f'no category is called {missing}. {sides}')
+    if twice:
+        raise InputError(f'{twice} are there twice. {sides}')
+    if [name for name in names if name in classes] != list(classes):
+        raise InputError(f'{option} has another order than the file; labels follow the file. {sides}')

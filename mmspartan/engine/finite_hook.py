@@ -89,7 +89,8 @@ def check_predictions(data_samples: Sequence[Any], source: str) -> None:
     if not tensors or torch.stack([tensor.isfinite().all() for _, tensor in tensors]).all():
         return
     sample = next(sample for sample, tensor in tensors if not tensor.isfinite().all())
-    name = sample.metainfo.get('img_path') or sample.metainfo.get('img_id', '')
+    info = sample if isinstance(sample, dict) else sample.metainfo
+    name = info.get('img_path') or info.get('img_id', '')
     raise NonFiniteError(
         f'{source} predicts numbers that are not finite for picture {name}: its weights are broken, or too large for '
         'the precision that it runs in'
@@ -97,9 +98,9 @@ def check_predictions(data_samples: Sequence[Any], source: str) -> None:
 
 
 def _predicted(sample: Any) -> Iterator[torch.Tensor]:
-    if 'pred_instances' in sample:
-        for name in ('scores', 'bboxes'):
-            value = sample.pred_instances.get(name)
-            yield from [value] if isinstance(value, torch.Tensor) else []
-    if 'pred_score' in sample:
-        yield sample.pred_score
+    instances = sample.get('pred_instances')
+    for holder, names in ((instances, ('scores', 'bboxes')), (sample, ('pred_score',))):
+        for name in names:
+            value = None if holder is None else holder.get(name)
+            if isinstance(value, torch.Tensor):
+                yield value

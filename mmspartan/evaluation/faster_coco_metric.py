@@ -2,13 +2,15 @@
 
 from unittest.mock import patch
 
-from mmdet.evaluation.metrics import CocoMetric, coco_metric
+from mmdet.evaluation.metrics import coco_metric
 from mmengine.registry import METRICS
+
+from .coco_metric import CheckedCocoMetric
 
 
 @METRICS.register_module()
-class FasterCocoMetric(CocoMetric):
-    """mmdet's ``CocoMetric``, whose evaluator is replaced while it computes.
+class FasterCocoMetric(CheckedCocoMetric):
+    """:class:`CheckedCocoMetric`, whose evaluator is replaced while it computes.
 
     Takes the same arguments; in a config or on the command line ``test_evaluator.type=FasterCocoMetric``. Numbers and
     times of both are compared by ``tools/analysis_tools/compare_coco_eval.py``.

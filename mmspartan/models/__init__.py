@@ -10,7 +10,7 @@ __all__ = ['SpaRTAN']
 if find_spec('mmdet') is not None:
     try:
         from ..datasets.coco import CheckedCocoDataset
-        from ..evaluation import FasterCocoMetric
+        from ..evaluation import CheckedCocoMetric, FasterCocoMetric
         from .backbones.resnet_vd import ResNetVD
         from .data_preprocessors import BatchRandomChoiceResize
         from .dense_heads import RTDETRHead
@@ -22,6 +22,7 @@ if find_spec('mmdet') is not None:
             'RTDETR',
             'BatchRandomChoiceResize',
             'CheckedCocoDataset',
+            'CheckedCocoMetric',
             'FasterCocoMetric',
             'HybridEncoder',
             'IoUVarifocalLoss',

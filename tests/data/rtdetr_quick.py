@@ -10,13 +10,15 @@ model = dict(
     test_cfg=dict(max_per_img=10),
 )
 _train = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(64, 64), keep_ratio=False),
     dict(type='PackDetInputs'),
 ]
 _test = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='Resize', scale=(64, 64), keep_ratio=False),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),

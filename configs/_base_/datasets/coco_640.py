@@ -1,6 +1,12 @@
 # COCO 2017 as RT-DETR augments and evaluates it.
+how_to_get_data = (
+    'put COCO 2017 under data/coco/{annotations,train2017,val2017}: cocodataset.org/#download, or '
+    'mim download mmdet --dataset coco2017'
+)
+
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='RandomApply', transforms=[dict(type='PhotoMetricDistortion')], prob=0.5),
     dict(type='Expand', mean=[0, 0, 0], ratio_range=(1, 4), prob=0.5),
@@ -11,7 +17,8 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='Resize', scale=(640, 640), keep_ratio=False),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
@@ -51,5 +58,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='CocoMetric', ann_file='data/coco/annotations/instances_val2017.json', metric='bbox')
+val_evaluator = dict(type='CheckedCocoMetric', ann_file='data/coco/annotations/instances_val2017.json', metric='bbox')
 test_evaluator = val_evaluator

@@ -1,6 +1,9 @@
 # ImageNet-1k as the authors augment and evaluate it.
+how_to_get_data = 'put ImageNet-1k under data/imagenet/{train,val}, a folder a class: image-net.org/download.php'
+
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bilinear'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     # torchvision's: magnitude 7 of 31 bins is weaker than 7 of mmpretrain's 10
@@ -21,7 +24,8 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
+    dict(type='CheckPicture'),
     dict(type='ResizeEdge', scale=224, edge='short', backend='pillow', interpolation='bilinear'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),

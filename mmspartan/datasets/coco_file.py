@@ -1,0 +1,240 @@
+"""COCO annotation files, read with a check of every entry.
+
+pycocotools and mmdet pass over what cannot be true: objects of unknown images or categories, boxes that are not finite
+or of no size, numbers given twice. Training then runs on fewer objects than the file has, or on none, and an evaluation
+counts what is not there. Here structure that is wrong is an error, single objects that cannot be used are left out of
+training and evaluation alike, and one report a file says which and why.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.datasets.api_wrappers import COCO
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from ..errors import InputError
+
+NUMBERS = (int, float)
+
+
+class CheckedCOCO(COCO):
+    """mmdet's COCO interface over :func:`read_coco`; its annotations are numbered from 1."""
+
+    def __init__(self, annotation_file: str | Path | None = None):
+        super().__init__()
+        if annotation_file is not None:
+            self.dataset = read_coco(annotation_file)
+            self.createIndex()
+            self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
+
+
+class Faults:
+    """Annotations by what is wrong with them."""
+
+    def __init__(self):
+        self.ids: dict[str, list] = {}
+
+    def add(self, reason: str, annotation_id: Any) -> None:
+        self.ids.setdefault(reason, []).append(annotation_id)
+
+    def count(self) -> int:
+        return sum(map(len, self.ids.values()))
+
+    def lines(self) -> list[str]:
+        width = max(map(len, self.ids), default=0)
+        return [
+            f'  {reason:{width}}  {len(ids):7}  ids {", ".join(map(str, ids[:5]))}{", ..." if len(ids) > 5 else ""}'
+            for reason, ids in self.ids.items()
+        ]
+
+
+def read_coco(path: str | Path) -> dict[str, Any]:
+    """The content of an annotation file, checked.
+
+    Missing ``iscrowd`` is 0 and missing ``area`` is that of the box. Annotations are numbered anew where their ids do
+    not tell them apart or one is 0, which pycocotools takes for "not found".
+
+    Returns:
+        dict: ``images``, ``categories`` and ``annotations``, of which those that cannot be used are left out.
+
+    Raises:
+        InputError: If the file is no JSON, an entry is missing or of the wrong kind, ids of images or categories are
+            given twice, annotations are of categories that are not listed, or no annotation of a file that has some can
+            be used; names file and entry.
+    """
+    content = _read_json(path)
+    images = _checked_list(path, content, 'images', IMAGE)
+    categories = _checked_list(path, content, 'categories', CATEGORY)
+    if not images or not categories:
+        raise InputError(f'{path}: {"images" if not images else "categories"} is an empty list')
+    _check_unique(path, 'images', 'id', images)
+    _check_unique(path, 'categories', 'id', categories)
+    _check_unique(path, 'categories', 'name', categories)
+    annotations = content.get('annotations', [])
+    if not isinstance(annotations, list):
+        raise InputError(f'{path}: annotations: is {_shown(annotations)}, must be a list')
+    kept, faults, notes = _usable(path, annotations, images, categories)
+    _report(path, len(annotations), faults, notes)
+    if annotations and not kept:
+        raise InputError(
+            f'{path}: none of its {len(annotations)} annotations can be used: '
+            + '; '.join(f'{reason} ({len(ids)}, first id {ids[0]})' for reason, ids in faults.ids.items())
+        )
+    return {**content, 'images': images, 'categories': categories, 'annotations': kept}
+
+
+def _read_json(path: str | Path) -> dict[str, Any]:
+    content = Path(path).read_bytes()
+    if not content.strip():
+        raise InputError(f'{path}: is empty')
+    try:
+        content = json.loads(content)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise InputError(f'{path}: not JSON: {error}') from error
+    if not isinstance(content, dict):
+        raise InputError(f'{path}: is {_shown(content)}, must be a dict with images, annotations and categories')
+    return content
+
+
+def _checked_list(path: str | Path, content: dict, key: str, entries: Mapping[str, Callable]) -> list[dict]:
+    """The list under a key of the file, each item of which is a dict with these entries."""
+    items = content.get(key)
+    if not isinstance(items, list):
+        raise InputError(f'{path}: {key}: is {_shown(items)}, must be a list')
+    for i, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise InputError(f'{path}: {key}[{i}]: is {_shown(item)}, must be a dict')
+        for name, check in entries.items():
+            if name not in item:
+                raise InputError(f'{path}: {key}[{i}].{name}: is missing')
+            if not check(item[name]):
+                raise InputError(f'{path}: {key}[{i}].{name}: is {_shown(item[name])}, must be {check.__doc__}')
+    return items
+
+
+def _is_id(value: Any) -> bool:
+    """a whole number or a text"""
+    return type(value) is int or (type(value) is str and value != '')
+
+
+def _is_size(value: Any) -> bool:
+    """a positive whole number"""
+    return type(value) in NUMBERS and math.isfinite(value) and value > 0 and value == int(value)
+
+
+def _is_text(value: Any) -> bool:
+    """a text"""
+    return type(value) is str and value != ''
+
+
+IMAGE = {'id': _is_id, 'width': _is_size, 'height': _is_size, 'file_name': _is_text}
+CATEGORY = {'id': _is_id, 'name': _is_text}
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else f'{text[:37]}...'
+
+
+def _check_unique(path: str | Path, key: str, name: str, items: list[dict]) -> None:
+    first: dict[Any, int] = {}
+    for i, item in enumerate(items):
+        j = first.setdefault(item[name], i)
+        if j != i:
+            raise InputError(
+                f'{path}: {key}[{i}].{name}: {_shown(item[name])} is there twice, {key}[{j}] has it as well'
+            )
+
+
+def _usable(
+    path: str | Path, annotations: list, images: list[dict], categories: list[dict]
+) -> tuple[list[dict], Faults, list[str]]:
+    """Annotations that can be used, the others by reason, and what else is worth a word."""
+    sizes = {image['id']: (image['width'], image['height']) for image in images}
+    known = {category['id'] for category in categories}
+    unknown: dict[Any, int] = {}
+    boxes = np.zeros((len(annotations), 4))
+    for i, annotation in enumerate(annotations):
+        boxes[i] = _checked_annotation(path, i, annotation)
+        if annotation['category_id'] not in known:
+            unknown[annotation['category_id']] = unknown.get(annotation['category_id'], 0) + 1
+    if unknown:
+        listed = ', '.join(f'{_shown(key)} ({count} annotations)' for key, count in list(unknown.items())[:5])
+        raise InputError(
+            f'{path}: annotations are of categories that it does not list: category_id {listed}; its categories have '
+            f'the ids {", ".join(map(_shown, list(known)[:10]))}'
+        )
+    with np.errstate(all='ignore'):
+        x, y, w, h = boxes.T
+        finite, positive = np.isfinite(boxes).all(1), (w > 0) & (h > 0)
+        small = (w < 1) | (h < 1)
+        normalized = len(boxes) > 0 and bool(((boxes >= 0) & (boxes <= 1)).all() and (x + w <= 1.001).all())
+    if normalized:
+        raise InputError(
+            f'{path}: all boxes are within [0, 1], annotations[0].bbox: {_shown(annotations[0]["bbox"])}; COCO has '
+            '[x, y, width, height] in pixels'
+        )
+
+    kept, faults, areas, tiny, unknown_image = [], Faults(), 0, 0, ''
+    for i, annotation in enumerate(annotations):
+        size = sizes.get(annotation['image_id'])
+        if size is None:
+            unknown_image = unknown_image or f'image_id is no image (the first is {_shown(annotation["image_id"])})'
+            faults.add(unknown_image, annotation.get('id'))
+        elif not finite[i]:
+            faults.add('bbox is not finite', annotation.get('id'))
+        elif not positive[i]:
+            faults.add('width or height of bbox is not positive', annotation.get('id'))
+        elif x[i] >= size[0] or y[i] >= size[1] or x[i] + w[i] <= 0 or y[i] + h[i] <= 0:
+            faults.add('bbox is outside of the image', annotation.get('id'))
+        else:
+            area = annotation.get('area')
+            is_area = type(area) in NUMBERS and math.isfinite(area) and area > 0
+            areas += area is not None and not is_area
+            tiny += bool(small[i])
+            area = area if is_area else float(w[i] * h[i])
+            kept.append({**annotation, 'area': area, 'iscrowd': int(annotation.get('iscrowd') or 0)})
+    notes = [f'{areas} annotations: area is not positive, that of the box is taken'] if areas else []
+    if tiny:
+        notes.append(f'{tiny} annotations are narrower or lower than a pixel: evaluated, but not trained on')
+    ids = [annotation.get('id') for annotation in kept]
+    if any(type(n) is not int or n == 0 for n in ids) or len(set(ids)) < len(ids):
+        kept = [{**annotation, 'id': i} for i, annotation in enumerate(kept, 1)]
+    return kept, faults, notes
+
+
+def _checked_annotation(path: str | Path, i: int, annotation: Any) -> list[float]:
+    """The box of an annotation whose entries are of the right kinds."""
+    place = f'{path}: annotations[{i}]'
+    if not isinstance(annotation, dict):
+        raise InputError(f'{place}: is {_shown(annotation)}, must be a dict')
+    for key in ('image_id', 'category_id', 'bbox'):
+        if key not in annotation:
+            raise InputError(f'{place}.{key}: is missing')
+    for key in ('image_id', 'category_id'):
+        if not _is_id(annotation[key]):
+            raise InputError(f'{place}.{key}: is {_shown(annotation[key])}, must be {_is_id.__doc__}')
+    box = annotation['bbox']
+    if not isinstance(box, list) or len(box) != 4 or any(type(number) not in NUMBERS for number in box):
+        raise InputError(f'{place}.bbox: is {_shown(box)}, must be four numbers, [x, y, width, height]')
+    if annotation.get('iscrowd') not in (None, 0, 1):
+        raise InputError(f'{place}.iscrowd: is {_shown(annotation["iscrowd"])}, must be 0 or 1')
+    return box
+
+
+_reported: set[tuple[str, int]] = set()
+
+
+def _report(path: str | Path, total: int, faults: Faults, notes: list[str]) -> None:
+    """One report for a file, however often it is read."""
+    key = (str(Path(path).resolve()), Path(path).stat().st_mtime_ns)
+    if key in _reported or not (faults.ids or notes) or not is_main_process():
+        return
+    _reported.add(key)
+    lines = [f'{path}: {faults.count()} of {total} annotations left out', *faults.lines()] if faults.ids else []
+    print_log('\n'.join([*lines, *(f'{path}: {note}' for note in notes)]), 'current', level=30)

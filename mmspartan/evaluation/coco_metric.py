@@ -1,0 +1,53 @@
+"""COCO mAP of annotations and predictions that are checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet.evaluation.metrics import CocoMetric
+from mmengine.fileio import get_local_path
+from mmengine.registry import METRICS
+
+from ..datasets.coco import check_categories
+from ..datasets.coco_file import CheckedCOCO
+from ..engine.finite_hook import check_predictions
+from ..errors import InputError
+
+
+@METRICS.register_module()
+class CheckedCocoMetric(CocoMetric):
+    """mmdet's ``CocoMetric``, which counts a NaN as a match and an annotation whose id is 0 as none.
+
+    Takes the same arguments. The annotation file is checked by :func:`~mmspartan.datasets.coco_file.read_coco`, and
+    its categories are compared with the dataset's classes before anything is evaluated.
+
+    Raises:
+        InputError: If the file or its categories are not right, it has no annotation, or a prediction is not finite.
+    """
+
+    def __init__(self, ann_file: str | None = None, *args, sort_categories: bool = False, **kwargs):
+        super().__init__(None, *args, sort_categories=sort_categories, **kwargs)
+        self.ann_file = ann_file
+        if ann_file is None:
+            return
+        with get_local_path(ann_file, backend_args=self.backend_args) as path:
+            self._coco_api = CheckedCOCO(path)
+        if sort_categories:
+            self._coco_api.cats = dict(sorted(self._coco_api.cats.items()))
+            self._coco_api.dataset['categories'].sort(key=lambda category: category['id'])
+        if not self._coco_api.dataset['annotations'] and not self.format_only:
+            raise InputError(f'{ann_file}: has no annotations to compare with')
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict) -> None:
+        if self._coco_api is not None and meta and meta.get('classes'):
+            names = [category['name'] for category in self._coco_api.dataset['categories']]
+            check_categories(meta['classes'], names, str(self.ann_file), "the dataset's classes")
+        self._dataset_meta = meta
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        check_predictions(data_samples, 'the model')
+        super().process(data_batch, data_samples)
