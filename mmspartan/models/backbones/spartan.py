@@ -23,7 +23,8 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from ..layers import CMixer, ConvNormAct, SMixer, recompute
-from ..layers.deploy import fold_affine, fold_submodules, refuse_training
+from ..layers.checks import check_choices, check_flags, check_integers, check_numbers, is_integer, refuse
+from ..layers.deploy import fold_affine, fold_submodules, refuse_training, refuse_training_of_deployed
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {
@@ -140,7 +141,8 @@ class SpaRTAN(BaseModule):
     ``out_indices``, each division rounded up in the stem (3x3) and down after it (2x2).
 
     Raises:
-        ValueError: If an argument is out of its range, or a side of the image does not survive the five halvings.
+        ValueError: If an argument is out of its range, a side of the image does not survive the five halvings, or the
+            deployed form is to be trained.
     """
 
     def __init__(
@@ -168,14 +170,14 @@ class SpaRTAN(BaseModule):
         super().__init__(init_cfg)
         channels, depths, expand_ratios = _check_arch(arch)
         self.out_indices = _check_out_indices(out_indices)
-        if not isinstance(in_channels, int) or in_channels < 1:
-            raise ValueError(f'SpaRTAN: in_channels must be a positive integer, got {in_channels!r}')
-        if not -1 <= frozen_stages <= 4:
-            raise ValueError(f'SpaRTAN: frozen_stages must be in -1..4, got {frozen_stages!r}')
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'SpaRTAN: drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
-        if conv_type not in CONV_TYPES:
-            raise ValueError(f'SpaRTAN: conv_type must be one of {list(CONV_TYPES)}, got {conv_type!r}')
+        check_integers('SpaRTAN', in_channels=in_channels)
+        check_integers('SpaRTAN', -1, 4, frozen_stages=frozen_stages)
+        check_numbers('SpaRTAN', '[0, 1)', drop_path_rate=drop_path_rate)
+        check_numbers('SpaRTAN', '(-inf, inf)', layer_scale_init_value=layer_scale_init_value)
+        check_choices('SpaRTAN', CONV_TYPES, conv_type=conv_type)
+        check_flags('SpaRTAN', norm_eval=norm_eval, with_cp=with_cp, channels_last=channels_last, deploy=deploy)
+        self.out_channels = tuple(channels[i] for i in self.out_indices)
+        self.is_deployed = False
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.with_cp = with_cp
@@ -224,6 +226,7 @@ class SpaRTAN(BaseModule):
             self.eval().switch_to_deploy()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        refuse_training_of_deployed(self)
         if min(x.shape[-2:]) < 29:  # 29 -> 15 -> 8 -> 4 -> 2 -> 1
             raise ValueError(f'SpaRTAN: the sides of an image must be at least 29, got {tuple(x.shape[-2:])}')
         outs = []
@@ -256,6 +259,7 @@ class SpaRTAN(BaseModule):
         """
         refuse_training(self)
         fold_submodules(self)
+        self.is_deployed = True
 
     def _freeze_stages(self) -> None:
         for i in range(min(self.frozen_stages, len(self.stages))):
@@ -268,25 +272,21 @@ def _check_arch(arch: str | dict[str, Any]) -> tuple[Sequence[int], Sequence[int
     if isinstance(arch, str):
         arch = ARCHS.get(arch, arch)
     if not isinstance(arch, Mapping):
-        raise ValueError(f'SpaRTAN: arch must be one of {list(ARCHS)} or a dict, got {arch!r}')
+        refuse('SpaRTAN', 'arch', f'one of {list(ARCHS)} or a dict', arch)
     keys = ('channels', 'depths', 'expand_ratios')
     if set(arch) != set(keys):
         raise ValueError(f'SpaRTAN: arch must have the keys {keys}, got {tuple(arch)}')
     for key in keys:
         numbers = arch[key]
-        if not isinstance(numbers, Sequence) or len(numbers) != 4 or any(not _is_count(n) for n in numbers):
-            raise ValueError(f'SpaRTAN: arch[{key!r}] must be four positive integers, one a stage, got {numbers!r}')
+        if not isinstance(numbers, Sequence) or len(numbers) != 4 or not all(map(is_integer, numbers)):
+            refuse('SpaRTAN', f'arch[{key!r}]', 'four positive integers, one a stage', numbers)
     if any(c % 8 for c in arch['channels']):
-        raise ValueError(f"SpaRTAN: arch['channels'] must be multiples of 8, got {arch['channels']}")
+        refuse('SpaRTAN', "arch['channels']", 'multiples of 8', arch['channels'])
     return tuple(arch[key] for key in keys)
-
-
-def _is_count(n: Any) -> bool:
-    return isinstance(n, int) and n > 0
 
 
 def _check_out_indices(out_indices: int | Sequence[int]) -> list[int]:
     indices = list(out_indices) if isinstance(out_indices, Sequence) else [out_indices]
-    if not indices or any(not isinstance(i, int) or not -4 <= i <= 3 for i in indices):
-        raise ValueError(f'SpaRTAN: out_indices must be in 0..3, or -4..-1 from the end, got {out_indices!r}')
+    if not indices or not all(is_integer(i, -4, 3) for i in indices):
+        refuse('SpaRTAN', 'out_indices', 'in 0..3, or -4..-1 from the end', out_indices)
     return sorted({i % 4 for i in indices})

@@ -4,6 +4,7 @@ Beyond the authors' code: batches without an object, and costs that are not fini
 """
 
 import logging
+import math
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..layers.checks import check_integers
+
 # Image of the batch, query, and object among all of the batch, of each matched pair.
 Match = tuple[Tensor, Tensor, Tensor]
 
@@ -26,16 +29,26 @@ def ground_truth(batch_data_samples: SampleList) -> tuple[list[Tensor], list[Ten
     """Labels ``(n,)`` and boxes ``(n, 4)``, as (cx, cy, w, h) relative to the padded input, of each image."""
     labels, boxes = [], []
     for sample in batch_data_samples:
-        height, width = input_shape(sample.metainfo)
-        scale = sample.gt_instances.bboxes.new_tensor([width, height, width, height])
+        corners = sample.gt_instances.bboxes
         labels.append(sample.gt_instances.labels)
-        boxes.append(bbox_xyxy_to_cxcywh(sample.gt_instances.bboxes) / scale)
+        boxes.append(bbox_xyxy_to_cxcywh(corners) / pixel_scale(corners, input_shape(sample.metainfo)))
     return labels, boxes
 
 
 def input_shape(img_meta: dict) -> tuple[int, int]:
     """Height and width of what the network saw, padding of the batch included."""
     return img_meta.get('batch_input_shape', img_meta['img_shape'])
+
+
+def pixel_scale(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Width, height, width, height of ``shape`` in type and place of ``boxes``: factors of relative boxes."""
+    height, width = shape[:2]
+    return boxes.new_tensor([width, height, width, height])
+
+
+def clip(corners: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Boxes (x1, y1, x2, y2) within an image of this height and width."""
+    return corners.clamp(min=0).minimum(pixel_scale(corners, shape))
 
 
 @MODELS.register_module()
@@ -45,7 +58,24 @@ class RTDETRHead(DeformableDETRHead):
     Args: as mmdet's ``DeformableDETRHead``, of which the detector sets ``num_pred_layer``, ``share_pred_layer`` and
     ``as_two_stage``. ``loss_cls`` is an :class:`~mmspartan.models.losses.IoUVarifocalLoss`;
     ``train_cfg.assigner.match_costs`` gives the terms of the matching cost.
+
+    Raises:
+        ValueError: If ``num_classes``, ``embed_dims``, ``num_reg_fcs`` or ``num_pred_layer`` is no positive integer.
     """
+
+    def __init__(
+        self, num_classes: int, embed_dims: int = 256, num_reg_fcs: int = 2, num_pred_layer: int = 6, **kwargs
+    ):
+        check_integers(
+            'RTDETRHead',
+            num_classes=num_classes,
+            embed_dims=embed_dims,
+            num_reg_fcs=num_reg_fcs,
+            num_pred_layer=num_pred_layer,
+        )
+        super().__init__(
+            num_classes, embed_dims=embed_dims, num_reg_fcs=num_reg_fcs, num_pred_layer=num_pred_layer, **kwargs
+        )
 
     def forward(self, hidden_states: Tensor, references: list[Tensor], **kwargs) -> tuple[Tensor, Tensor]:
         """
@@ -87,14 +117,15 @@ class RTDETRHead(DeformableDETRHead):
         logits = torch.cat([logits, enc_outputs_class[None].to(dtype)])
         boxes = torch.cat([boxes, enc_outputs_coord[None].to(dtype)])
 
-        height, width = input_shape(batch_data_samples[0].metainfo)
-        scale = boxes.new_tensor([width, height, width, height])
+        shape = input_shape(batch_data_samples[0].metainfo)
+        scale = pixel_scale(boxes, shape)
         labels, targets = ground_truth(batch_data_samples)
         targets = [target.to(dtype) for target in targets]
         counts = [len(label) for label in labels]
-        num_objects = reduce_mean(boxes.new_tensor([sum(counts)])).clamp(min=1)
+        dn_counts = denoising_counts(counts, dn_meta)
+        num_objects, num_dn_objects = reduce_mean(boxes.new_tensor([sum(counts), sum(dn_counts)])).clamp(min=1)
 
-        matches, skipped = self.match(logits, boxes, labels, targets, (height, width))
+        matches, skipped = self.match(logits, boxes, labels, targets, shape)
         num_layers = len(hidden_states)
         names = [f'd{i}.' for i in range(num_layers - 1)] + ['', 'enc_']
         labels, targets = torch.cat(labels), torch.cat(targets)
@@ -102,8 +133,8 @@ class RTDETRHead(DeformableDETRHead):
         for name, *outputs, match in zip(names, logits, boxes, matches):
             losses.update(self.loss_by_match(name, *outputs, match, labels, targets, scale, num_objects))
         if dn_meta:
-            match = denoising_match(counts, dn_meta['num_denoising_groups'], boxes.device)
-            average = num_objects * dn_meta['num_denoising_groups']
+            match = denoising_match(counts, dn_meta, boxes.device)
+            average = num_dn_objects * dn_meta['num_denoising_groups']
             for name, *outputs in zip(names, dn_logits, dn_boxes):
                 losses.update(self.loss_by_match(f'{name}dn_', *outputs, match, labels, targets, scale, average))
         if skipped:
@@ -133,7 +164,7 @@ class RTDETRHead(DeformableDETRHead):
             left for an object.
         """
         num_layers, _, num_queries, _ = logits.shape
-        scale = boxes.new_tensor([shape[1], shape[0], shape[1], shape[0]])
+        scale = pixel_scale(boxes, shape)
         costs = []
         for i, (label, target) in enumerate(zip(labels, targets)):
             predicted = InstanceData(
@@ -190,11 +221,9 @@ class RTDETRHead(DeformableDETRHead):
         ious[image, query] = bbox_overlaps(corners.detach(), target_corners, is_aligned=True)
         # sums over no pair are 0 and still reach the branches, which DDP waits for
         return {
-            f'{prefix}loss_cls': self.loss_cls(logits, target_labels, ious, avg_factor=avg_factor).squeeze(),
-            f'{prefix}loss_bbox': self.loss_bbox(predicted, target, reduction_override='none').sum()
-            / avg_factor.squeeze(),
-            f'{prefix}loss_iou': self.loss_iou(corners, target_corners, reduction_override='none').sum()
-            / avg_factor.squeeze(),
+            f'{prefix}loss_cls': self.loss_cls(logits, target_labels, ious, avg_factor=avg_factor),
+            f'{prefix}loss_bbox': self.loss_bbox(predicted, target, reduction_override='none').sum() / avg_factor,
+            f'{prefix}loss_iou': self.loss_iou(corners, target_corners, reduction_override='none').sum() / avg_factor,
         }
 
     def predict_by_feat(
@@ -207,27 +236,51 @@ class RTDETRHead(DeformableDETRHead):
         """Detections of each image: the ``test_cfg.max_per_img`` best pairs of query and class, no NMS.
 
         Returns:
-            InstanceList: ``bboxes`` (x1, y1, x2, y2) in pixels, of the original image if ``rescale``; ``scores``;
-            ``labels``.
+            InstanceList: ``bboxes`` (x1, y1, x2, y2) in pixels, of the original image if ``rescale``, and within it;
+            ``scores`` in descending order; ``labels``. All pairs if there are fewer than ``max_per_img``. In float32
+            or float64, whatever precision the network ran in.
         """
-        results = []
-        for logits, boxes, meta in zip(all_layers_cls_scores[-1], all_layers_bbox_preds[-1], batch_img_metas):
-            # boxes are relative to the padded input; mmdet scales by img_shape, and clips to it
-            height, width = meta['img_shape']
-            padded_height, padded_width = input_shape(meta)
-            scale = boxes.new_tensor([padded_width / width, padded_height / height])
-            results.append(self._predict_by_feat_single(logits, boxes * scale.repeat(2), meta, rescale))
-        return results
+        return [
+            self._predict_by_feat_single(logits, boxes, meta, rescale)
+            for logits, boxes, meta in zip(all_layers_cls_scores[-1], all_layers_bbox_preds[-1], batch_img_metas)
+        ]
+
+    def _predict_by_feat_single(
+        self, cls_score: Tensor, bbox_pred: Tensor, img_meta: dict, rescale: bool = True
+    ) -> InstanceData:
+        """Detections of one image from its logits ``(Q, num_classes)`` and boxes ``(Q, 4)``."""
+        dtype = torch.promote_types(cls_score.dtype, torch.float32)
+        scores = cls_score.to(dtype).sigmoid().flatten()
+        max_per_img = (self.test_cfg or {}).get('max_per_img', len(cls_score))
+        scores, pairs = scores.topk(min(max_per_img, len(scores)))
+
+        corners = bbox_cxcywh_to_xyxy(bbox_pred[pairs // self.num_classes].to(dtype))
+        # boxes are relative to the padded input, of which the image is the upper left part
+        corners = clip(corners * pixel_scale(corners, input_shape(img_meta)), img_meta['img_shape'])
+        if rescale:
+            corners = corners / corners.new_tensor(img_meta['scale_factor']).repeat(2)
+            # division may round beyond the border
+            corners = clip(corners, img_meta.get('ori_shape', (math.inf, math.inf)))
+        return InstanceData(bboxes=corners, scores=scores, labels=pairs % self.num_classes)
 
 
-def denoising_match(counts: list[int], groups: int, device: torch.device) -> Match:
+def denoising_counts(counts: list[int], dn_meta: dict[str, int] | None) -> list[int]:
+    """How many objects of each image take part in denoising, of all that it has: the first ones of each image."""
+    if not dn_meta:
+        return [0] * len(counts)
+    most = dn_meta['num_denoising_queries'] // (2 * dn_meta['num_denoising_groups'])
+    return [min(count, most) for count in counts]
+
+
+def denoising_match(counts: list[int], dn_meta: dict[str, int], device: torch.device) -> Match:
     """Which denoising query stands for which object: object k of an image for the k-th positive of each group."""
-    most = max(counts)
+    groups = dn_meta['num_denoising_groups']
+    group_size = dn_meta['num_denoising_queries'] // groups
     image, query, obj, before = [], [], [], 0
-    for i, count in enumerate(counts):
+    for i, (count, taken) in enumerate(zip(counts, denoising_counts(counts, dn_meta))):
         for group in range(groups):
-            image += [i] * count
-            query += range(2 * most * group, 2 * most * group + count)
-            obj += range(before, before + count)
+            image += [i] * taken
+            query += range(group_size * group, group_size * group + taken)
+            obj += range(before, before + taken)
         before += count
     return tuple(torch.tensor([image, query, obj], dtype=torch.long).to(device, non_blocking=True))

@@ -12,16 +12,19 @@ import torch
 from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors import DetectionTransformer
 from mmdet.models.layers import inverse_sigmoid
-from mmdet.structures import OptSampleList
+from mmdet.structures import OptSampleList, SampleList
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..backbones.spartan import SpaRTAN
 from ..dense_heads.rtdetr_head import ground_truth
+from ..layers.checks import check_flags, check_integers, refuse
 from ..layers.conv import ConvNormAct
 from ..layers.denoising import ContrastiveDenoising
-from ..layers.deploy import fold_submodules, refuse_training
+from ..layers.deploy import fold_submodules, refuse_training, refuse_training_of_deployed
 from ..layers.rtdetr_decoder import RTDETRTransformerDecoder
+from ..necks.hybrid_encoder import HybridEncoder
 
 
 @MODELS.register_module()
@@ -33,12 +36,18 @@ class RTDETR(DetectionTransformer):
         bbox_head (dict): Config of :class:`~mmspartan.models.dense_heads.RTDETRHead`; its ``num_classes`` is the only
             place that holds the number of classes.
         decoder (dict): Arguments of ``RTDETRTransformerDecoder``: ``num_layers`` and ``layer_cfg``.
-        dn_cfg (dict, optional): Arguments of ``ContrastiveDenoising``; None trains without denoising.
-        num_queries (int): Queries, and detections an image at most. Defaults to 300.
+        dn_cfg (dict, optional): Arguments of ``ContrastiveDenoising``; None, or ``num_denoising=0`` in it, trains
+            without denoising.
+        num_queries (int): Queries. Defaults to 300.
         num_levels (int): Feature maps of the neck. Defaults to 3.
         in_channels (int): Their channels, if other than the decoder's.
         deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
-        **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet.
+        **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet. An image has
+            ``test_cfg.max_per_img`` detections, or as many as there are pairs of query and class.
+
+    Raises:
+        ValueError: If an argument is out of its range, backbone, neck, decoder and head do not fit each other, or the
+            deployed form is to be trained.
     """
 
     def __init__(
@@ -53,16 +62,25 @@ class RTDETR(DetectionTransformer):
         deploy: bool = False,
         **kwargs,
     ):
+        max_per_img = (kwargs.get('test_cfg') or {}).get('max_per_img', num_queries)
+        check_integers('RTDETR', num_queries=num_queries, num_levels=num_levels)
+        # the decoder is built after the head, which has a branch for each of its layers
+        num_layers = decoder.get('num_layers')
+        check_integers('RTDETR', **{'test_cfg.max_per_img': max_per_img, 'decoder.num_layers': num_layers})
+        if in_channels is not None:
+            check_integers('RTDETR', in_channels=in_channels)
+        check_flags('RTDETR', deploy=deploy)
         self.num_levels = num_levels
         self.in_channels = in_channels
+        self.is_deployed = False
         # a branch for each layer of the decoder and one for the selection of queries
-        bbox_head = dict(bbox_head, num_pred_layer=decoder['num_layers'] + 1, share_pred_layer=False, as_two_stage=True)
+        bbox_head = dict(bbox_head, num_pred_layer=num_layers + 1, share_pred_layer=False, as_two_stage=True)
         super().__init__(*args, bbox_head=bbox_head, decoder=decoder, num_queries=num_queries, **kwargs)
-        self.denoising = (
-            None
-            if dn_cfg is None
-            else ContrastiveDenoising(self.bbox_head.num_classes, self.embed_dims, num_queries, **dn_cfg)
-        )
+        self._check_fit()
+        self.denoising = None
+        if dn_cfg is not None:
+            denoising = ContrastiveDenoising(self.bbox_head.num_classes, self.embed_dims, num_queries, **dn_cfg)
+            self.denoising = denoising if denoising.num_denoising else None
         if deploy:
             self.eval().switch_to_deploy()
 
@@ -79,6 +97,36 @@ class RTDETR(DetectionTransformer):
         if not hasattr(self.backbone, 'switch_to_deploy'):
             fuse_conv_bn(self.backbone)
         self.denoising = None
+        self.is_deployed = True
+
+    def _check_fit(self) -> None:
+        """Compare what backbone, neck, decoder and head were told of each other, as far as they say it."""
+        if self.bbox_head.embed_dims != self.embed_dims:
+            refuse('RTDETR', 'bbox_head.embed_dims', f'{self.embed_dims}, as of the decoder', self.bbox_head.embed_dims)
+        levels = self.decoder.layers[0].cross_attn.num_levels
+        if levels != self.num_levels:
+            allowed = f'{self.num_levels}, the num_levels of RTDETR'
+            refuse('RTDETR', 'decoder.layer_cfg.cross_attn_cfg.num_levels', allowed, levels)
+        neck = getattr(self, 'neck', None)
+        if not isinstance(neck, HybridEncoder):
+            return
+        channels = self.in_channels or self.embed_dims
+        if neck.hidden_channels != channels:
+            of = 'as in_channels says' if self.in_channels else 'as embed_dims of the decoder'
+            refuse('RTDETR', 'neck.hidden_channels', f'{channels}, {of}', neck.hidden_channels)
+        if len(neck.in_channels) != self.num_levels:
+            refuse('RTDETR', 'neck.in_channels', f'num_levels={self.num_levels} numbers', neck.in_channels)
+        if isinstance(self.backbone, SpaRTAN) and neck.in_channels != self.backbone.out_channels:
+            allowed = f'{self.backbone.out_channels}, as the backbone returns'
+            refuse('RTDETR', 'neck.in_channels', allowed, neck.in_channels)
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        refuse_training_of_deployed(self)
+        return super().loss(batch_inputs, batch_data_samples)
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of the neck, in the precision of the weights: data preprocessors return float32."""
+        return super().extract_feat(batch_inputs.to(self.memory_trans_fc.weight.dtype))
 
     def _init_layers(self) -> None:
         self.decoder = RTDETRTransformerDecoder(post_norm_cfg=None, **self.decoder)

@@ -7,19 +7,20 @@ and what is allowed. ``True`` and ``False`` are no numbers here, and NaN and inf
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 
-def is_integer(value: Any, low: int = 1, high: float = math.inf) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
-
-
-def refuse(owner: str, name: str, allowed: str, value: Any) -> None:
+def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
     """
     Raises:
         ValueError: Always.
     """
     raise ValueError(f'{owner}: {name} must be {allowed}, got {value!r}')
+
+
+def is_integer(value: Any, low: int = 1, high: float = math.inf) -> bool:
+    """Whether ``value`` is an integer in ``low..high``, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
 
 
 def check_integers(owner: str, low: int = 1, high: float = math.inf, /, **options: Any) -> None:
@@ -33,13 +34,25 @@ def check_integers(owner: str, low: int = 1, high: float = math.inf, /, **option
             refuse(owner, name, allowed, value)
 
 
-def check_numbers(owner: str, low: float = 0, high: float = math.inf, /, **options: Any) -> None:
-    """Finite numbers in ``[low, high]``."""
-    allowed = f'in [{low}, {high}]' if high < math.inf else f'a finite number of at least {low}'
+def check_multiples(owner: str, of: int, /, **options: Any) -> None:
+    """Positive multiples of an integer."""
     for name, value in options.items():
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not (is_number and math.isfinite(value) and low <= value <= high):
-            refuse(owner, name, allowed, value)
+        if not is_integer(value) or value % of:
+            refuse(owner, name, f'a positive multiple of {of}', value)
+
+
+def check_numbers(owner: str, interval: str, /, **options: Any) -> None:
+    """Finite numbers in an interval, written as ``'[0, 1)'`` or ``'[0, inf)'``."""
+    low, high = map(float, interval[1:-1].split(','))
+    for name, value in options.items():
+        is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if (
+            not is_number
+            or not low <= value <= high
+            or (value == low and interval[0] == '(')
+            or (value == high and interval[-1] == ')')
+        ):
+            refuse(owner, name, f'in {interval}', value)
 
 
 def check_flags(owner: str, **options: Any) -> None:
@@ -49,15 +62,9 @@ def check_flags(owner: str, **options: Any) -> None:
             refuse(owner, name, 'True or False', value)
 
 
-def check_choices(owner: str, allowed: Iterable[Any], **options: Any) -> None:
-    """One of the values ``allowed``."""
+def check_choices(owner: str, allowed: Iterable[Any], /, **options: Any) -> None:
+    """One of some values, of the same type."""
     allowed = list(allowed)
     for name, value in options.items():
-        if not any(type(value) is type(choice) and value == choice for choice in allowed):
+        if (type(value), value) not in [(type(choice), choice) for choice in allowed]:
             refuse(owner, name, f'one of {allowed}', value)
-
-
-def check_multiple(owner: str, name: str, value: Any, of: int, what: str = '') -> None:
-    """A positive multiple of ``of``, which ``what`` names where it is an option itself."""
-    if not is_integer(value) or value % of:
-        refuse(owner, name, f'a positive multiple of {what}{of}', value)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torchvision.ops import SqueezeExcitation
 
+from .checks import check_flags, check_integers, check_multiples
 from .conv import ConvNormAct, ModulatedConv2d
 from .deployed_cmixer import DeployedCMixer
 from .gated_projection import ChannelGate, gated_projection
@@ -26,16 +27,22 @@ class CMixer(BaseModule):
     """Wave-based channel aggregation followed by feature refinement.
 
     Args:
-        channels (int): Channels C in and out.
+        channels (int): Channels C in and out; a multiple of 4.
         expand_ratio (int): N / C of the hidden waves.
         depthwise (bool): The stage's kind of convolution (Table VIII): groups = C where true, else groups = N.
         norm_cfg, act_cfg (dict): Normalization after the 3x3 convolution; activation of the phase and after it.
 
     Shape: ``(B, C, H, W)``, and LayerScale ``(C, 1, 1)`` if it is not yet part of ``proj_out``, to ``(B, C, H, W)``.
+
+    Raises:
+        ValueError: If ``channels`` is no multiple of 4, or ``expand_ratio`` no positive integer.
     """
 
     def __init__(self, channels: int, expand_ratio: int, depthwise: bool, norm_cfg: dict, act_cfg: dict):
         super().__init__()
+        check_multiples('CMixer', 4, channels=channels)
+        check_integers('CMixer', expand_ratio=expand_ratio)
+        check_flags('CMixer', depthwise=depthwise)
         hidden = channels * expand_ratio
         self.depthwise = depthwise
         # amplitude and phase read the same input: one convolution instead of two
@@ -80,6 +87,9 @@ class MLPCMixer(nn.Sequential):
     def __init__(
         self, channels: int, expand_ratio: int, depthwise: bool, norm_cfg: dict, act_cfg: dict, se: bool = False
     ):
+        check_multiples('MLPCMixer', 4, channels=channels)
+        check_integers('MLPCMixer', expand_ratio=expand_ratio)
+        check_flags('MLPCMixer', se=se)
         hidden = channels * expand_ratio
         super().__init__(nn.Conv2d(channels, hidden, 1), build_activation_layer(act_cfg))
         if se:

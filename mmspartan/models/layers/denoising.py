@@ -8,6 +8,8 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .checks import check_integers, check_numbers
+
 
 class ContrastiveDenoising(BaseModule):
     """Makes queries from noisy ground truth: groups of near (positive) and less near (negative) copies of each object.
@@ -19,9 +21,15 @@ class ContrastiveDenoising(BaseModule):
         num_classes (int): Classes of the detector.
         embed_dims (int): Channels of the queries.
         num_queries (int): Queries of the detector, which must not see these.
-        num_denoising (int): About as many queries are made, in as many groups as fit, at least one. Defaults to 100.
+        num_denoising (int): Of each image the first ``num_denoising`` objects take part at most, in as many groups of
+            one positive and one negative copy as make that many positives, so that there are at most
+            ``2 * num_denoising`` queries. 0 makes none. Defaults to 100.
         label_noise (float): Twice the fraction of labels that are replaced by random ones, in [0, 2]. Defaults to 0.5.
-        box_noise (float): Largest shift of the corners of positives, in halves of the box's sides. Defaults to 1.0.
+        box_noise (float): Largest shift of the corners of positives, in halves of the box's sides, at least 0.
+            Defaults to 1.0.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -34,6 +42,10 @@ class ContrastiveDenoising(BaseModule):
         box_noise: float = 1.0,
     ):
         super().__init__()
+        check_integers('ContrastiveDenoising', num_classes=num_classes, embed_dims=embed_dims, num_queries=num_queries)
+        check_integers('ContrastiveDenoising', 0, num_denoising=num_denoising)
+        check_numbers('ContrastiveDenoising', '[0, 2]', label_noise=label_noise)
+        check_numbers('ContrastiveDenoising', '[0, inf)', box_noise=box_noise)
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.num_denoising = num_denoising
@@ -50,15 +62,17 @@ class ContrastiveDenoising(BaseModule):
             boxes: For each image ``(n_b, 4)``, as (cx, cy, w, h) relative to the image, in [0, 1].
 
         Returns:
-            None if no image has an object; else content ``(B, D, embed_dims)``, reference boxes before the sigmoid
+            None if no object takes part; else content ``(B, D, embed_dims)``, reference boxes before the sigmoid
             ``(B, D, 4)``, attention mask ``(D + num_queries, D + num_queries)``, true where a query must not look,
             and mmdet's ``dn_meta``: ``num_denoising_queries`` D and ``num_denoising_groups``. A group has positives,
-            then negatives, each as many as the image with the most objects has.
+            then negatives, each as many as take part of the image with the most objects.
         """
+        labels = [label[: self.num_denoising] for label in labels]
+        boxes = [box[: self.num_denoising] for box in boxes]
         most = max(len(label) for label in labels)
         if most == 0:
             return None
-        groups = max(self.num_denoising // most, 1)
+        groups = self.num_denoising // most
         label = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=self.num_classes)
         box = nn.utils.rnn.pad_sequence(boxes, batch_first=True)
         label, box = label.repeat(1, 2 * groups), box.repeat(1, 2 * groups, 1)  # (B, D), (B, D, 4)

@@ -19,6 +19,20 @@ def refuse_training(module: nn.Module) -> None:
         )
 
 
+def refuse_training_of_deployed(module: nn.Module) -> None:
+    """
+    Raises:
+        ValueError: In training mode, gradients being recorded, of a module that has been folded for inference, which
+            its attribute ``is_deployed`` says.
+    """
+    if module.is_deployed and module.training and torch.is_grad_enabled():
+        raise ValueError(
+            f'{type(module).__name__}: deploy must be False in training, got a model folded for inference (deploy=True '
+            'or switch_to_deploy). Build it with deploy=False, load the checkpoint that was trained, train that, and '
+            'fold afterwards. To predict with this one, call eval().'
+        )
+
+
 def fold_submodules(module: nn.Module) -> None:
     """Call ``switch_to_deploy`` of all modules within this one that have it."""
     for child in [child for child in module.modules() if child is not module]:

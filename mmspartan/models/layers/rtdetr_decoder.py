@@ -5,6 +5,7 @@ from mmdet.models.layers import MLP, DeformableDetrTransformerDecoder, inverse_s
 from mmengine.model import ModuleList
 from torch import Tensor, nn
 
+from .checks import check_integers
 from .deformable_attention import RTDETRTransformerDecoderLayer
 
 
@@ -13,9 +14,17 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
 
     DINO's decoder differs in three things: its positions are sine-cosine, it normalizes what it returns, and it knows
     the padding of images.
+
+    Args:
+        num_layers (int): Layers, at least 1.
+        layer_cfg (dict): ``self_attn_cfg``, ``cross_attn_cfg`` and ``ffn_cfg``, all with the same ``embed_dims``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     def _init_layers(self) -> None:
+        check_integers('RTDETRTransformerDecoder', num_layers=self.num_layers)
         self.layers = ModuleList(RTDETRTransformerDecoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
         self.embed_dims = self.layers[0].embed_dims
         self.query_pos_head = MLP(4, 2 * self.embed_dims, self.embed_dims, 2)
@@ -35,7 +44,8 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         Args:
             query (Tensor): ``(B, Q, C)``.
             value (Tensor): Features of all levels, ``(B, N, C)``.
-            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient.
+            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient. They stay in
+                their type, float32 or float64, where the network runs in half precision.
             spatial_shapes (Tensor): Height and width of the levels, ``(L, 2)``.
             level_start_index (Tensor): First feature of each level, ``(L,)``.
             shapes (list[tuple[int, int]]): ``spatial_shapes`` as numbers.
@@ -52,7 +62,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         for layer, reg_branch in zip(self.layers, reg_branches):
             query = layer(
                 query,
-                query_pos=self.query_pos_head(detached),
+                query_pos=self.query_pos_head(detached.to(query.dtype)),
                 value=value,
                 self_attn_mask=self_attn_mask,
                 reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .checks import check_flags, check_integers, check_multiples, is_integer, refuse
 from .conv import ConvNormAct
 from .deployed_smixer import DeployedSMixer
 from .gated_projection import ChannelGate, decomposed_projection, gated_projection
@@ -28,13 +29,15 @@ class SMixer(BaseModule):
     Shape: ``(B, C, H, W)``, and LayerScale ``(C, 1, 1)`` if it is not yet part of ``proj_out``, to ``(B, C, H, W)``.
 
     Raises:
-        ValueError: If ``kernel_size`` is neither 3 nor 5.
+        ValueError: If ``channels`` is no multiple of 8, or ``kernel_size`` neither 3 nor 5.
     """
 
     def __init__(self, channels: int, depthwise: bool, norm_cfg: dict, act_cfg: dict, kernel_size: int = 3):
         super().__init__()
-        if kernel_size not in (3, 5):
-            raise ValueError(f'SMixer: kernel_size must be 3 (two stacked 3x3) or 5 (one 5x5), got {kernel_size!r}')
+        check_multiples('SMixer', 8, channels=channels)
+        check_flags('SMixer', depthwise=depthwise)
+        if not is_integer(kernel_size) or kernel_size not in (3, 5):
+            refuse('SMixer', 'kernel_size', '3 (two stacked 3x3) or 5 (one 5x5)', kernel_size)
         width = channels // 2
 
         def conv(kernel_size: int, dilation: int) -> nn.Conv2d:
@@ -77,6 +80,8 @@ class ConvSMixer(ConvNormAct):
     """
 
     def __init__(self, channels: int, depthwise: bool, norm_cfg: dict, act_cfg: dict):
+        check_integers('ConvSMixer', channels=channels)
+        check_flags('ConvSMixer', depthwise=depthwise)
         groups = channels if depthwise else 1
         super().__init__(nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False), norm_cfg, act_cfg)
 

@@ -5,6 +5,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ..layers.checks import check_numbers
+
 
 @MODELS.register_module()
 class IoUVarifocalLoss(nn.Module):
@@ -13,15 +15,20 @@ class IoUVarifocalLoss(nn.Module):
     mmdet's ``VarifocalLoss`` lets gradients through that weight, and counts a match of IoU 0 as background.
 
     Args:
-        alpha (float): Weight of background. Defaults to 0.75.
-        gamma (float): Exponent of the predicted probability of background. Defaults to 2.0.
-        loss_weight (float): Factor of the result. Defaults to 1.0.
+        alpha (float): Weight of background, in [0, 1]. Defaults to 0.75.
+        gamma (float): Exponent of the predicted probability of background, at least 0. Defaults to 2.0.
+        loss_weight (float): Factor of the result, at least 0. Defaults to 1.0.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     use_sigmoid = True  # mmdet's heads ask for it
 
     def __init__(self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0):
         super().__init__()
+        check_numbers('IoUVarifocalLoss', '[0, 1]', alpha=alpha)
+        check_numbers('IoUVarifocalLoss', '[0, inf)', gamma=gamma, loss_weight=loss_weight)
         self.alpha = alpha
         self.gamma = gamma
         self.loss_weight = loss_weight

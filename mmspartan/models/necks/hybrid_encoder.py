@@ -14,9 +14,10 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers.checks import check_integers, check_numbers, is_integer, refuse
 from ..layers.conv import ConvNormAct
 from ..layers.csp_rep import CSPRepLayer, TopDownFusion
-from ..layers.deploy import fold_submodules, refuse_training
+from ..layers.deploy import fold_submodules, refuse_training, refuse_training_of_deployed
 
 
 @MODELS.register_module()
@@ -25,10 +26,11 @@ class HybridEncoder(BaseModule):
 
     Args:
         in_channels (Sequence[int]): Channels of the inputs, finest scale first, each of half the previous one's size.
-        hidden_channels (int): Channels of all outputs; a multiple of 4. Defaults to 256.
+        hidden_channels (int): Channels of all outputs; a multiple of 4 and of ``num_heads``. Defaults to 256.
         feedforward_channels (int): Hidden width of the attention layer's feed-forward network. Defaults to 1024.
         num_heads (int): Heads of the attention layer. Defaults to 8.
-        expansion (float): Width of the fusion blocks' branches relative to ``hidden_channels``. Defaults to 1.0.
+        expansion (float): Width of the fusion blocks' branches relative to ``hidden_channels``, of which at least one
+            channel is left. Defaults to 1.0.
         num_blocks (int): RepVGG blocks in a fusion block. Defaults to 3.
         temperature (float): Of the sine-cosine positions. Defaults to 10000.
         norm_cfg, act_cfg (dict): Normalization and activation after convolutions. Default to BN and SiLU.
@@ -37,7 +39,7 @@ class HybridEncoder(BaseModule):
     Shape: a tuple of ``(B, in_channels[i], H_i, W_i)`` to a tuple of ``(B, hidden_channels, H_i, W_i)``.
 
     Raises:
-        ValueError: If ``hidden_channels`` is no multiple of 4 and of ``num_heads``.
+        ValueError: If an argument is out of its range, or the deployed form is to be trained.
     """
 
     def __init__(
@@ -54,11 +56,23 @@ class HybridEncoder(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        if hidden_channels % 4 or hidden_channels % num_heads:
-            raise ValueError(
-                f'HybridEncoder: hidden_channels must be a multiple of 4 and of num_heads={num_heads}, '
-                f'got {hidden_channels}'
+        if not isinstance(in_channels, Sequence) or not in_channels or not all(map(is_integer, in_channels)):
+            refuse('HybridEncoder', 'in_channels', 'a list of positive integers', in_channels)
+        check_integers(
+            'HybridEncoder', num_heads=num_heads, num_blocks=num_blocks, feedforward_channels=feedforward_channels
+        )
+        if not is_integer(hidden_channels) or hidden_channels % 4 or hidden_channels % num_heads:
+            refuse(
+                'HybridEncoder',
+                'hidden_channels',
+                f'a positive multiple of 4 and of num_heads={num_heads}',
+                hidden_channels,
             )
+        check_numbers('HybridEncoder', '(0, inf)', temperature=temperature)
+        check_numbers('HybridEncoder', f'[{1 / hidden_channels}, inf)', expansion=expansion)
+        self.in_channels = tuple(in_channels)
+        self.hidden_channels = hidden_channels
+        self.is_deployed = False
         self.temperature = temperature
 
         def conv(kernel_size: int, stride: int) -> ConvNormAct:
@@ -92,6 +106,7 @@ class HybridEncoder(BaseModule):
         self.bottom_up_blocks = ModuleList(fusion(CSPRepLayer) for _ in steps)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        refuse_training_of_deployed(self)
         feats = [conv(feat) for conv, feat in zip(self.input_convs, feats, strict=True)]
         feats[-1] = self.attend(feats[-1])
 
@@ -113,6 +128,7 @@ class HybridEncoder(BaseModule):
             if all(isinstance(m, ConvNormAct) and m.is_one_convolution() for m in (first, block.conv1, block.conv2)):
                 block.absorb(first.conv)
                 self.input_convs[level] = nn.Identity()
+        self.is_deployed = True
 
     def attend(self, feat: Tensor) -> Tensor:
         """Self-attention over all positions of one feature map ``(B, C, H, W)``."""

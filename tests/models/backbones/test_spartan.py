@@ -157,6 +157,14 @@ def test_deployed_exports_any_number_of_images(build_spartan):
     assert program.module()(torch.zeros(64, 3, 64, 64))[0].shape[0] == 64
 
 
+def test_deployed_is_not_trained(build_spartan):
+    model, x = build_spartan(deploy=True), torch.randn(2, 3, 64, 64)
+    expected = model(x)[0]
+    with pytest.raises(ValueError, match=r'SpaRTAN: deploy must be False in training.*Build it with deploy=False'):
+        model.train()(x)
+    assert_close(model.eval()(x)[0], expected)
+
+
 @torch.no_grad()
 def test_deployed_in_training_mode_gives_the_same(build_spartan):
     model = build_spartan(drop_path_rate=0.5).eval()
@@ -228,10 +236,24 @@ def test_image_that_does_not_survive_five_halvings_is_refused(build_spartan):
         (dict(in_channels=0), r'in_channels must be a positive integer, got 0'),
         (dict(out_indices=(0, 4)), r'out_indices must be in 0\.\.3.*\(0, 4\)'),
         (dict(out_indices=-5), r'out_indices must be .*-5'),
-        (dict(frozen_stages=5), r'frozen_stages must be in -1\.\.4, got 5'),
+        (dict(in_channels=True), r'in_channels must be a positive integer, got True'),
+        (dict(frozen_stages=5), r'frozen_stages must be an integer in -1\.\.4, got 5'),
+        (dict(frozen_stages=1.0), r'frozen_stages must be an integer in -1\.\.4, got 1\.0'),
         (dict(drop_path_rate=1.0), r'drop_path_rate must be in \[0, 1\), got 1.0'),
+        (dict(drop_path_rate=float('nan')), r'drop_path_rate must be in \[0, 1\), got nan'),
+        (dict(layer_scale_init_value=float('inf')), r'layer_scale_init_value must be in \(-inf, inf\), got inf'),
+        (dict(arch={**TINY, 'depths': (1, True, 2, 1)}), r"arch\['depths'\] must be four positive integers.*True"),
+        (dict(out_indices=True), r'out_indices must be .*True'),
         (dict(conv_type='mixed'), r"conv_type must be one of .*'mixed'"),
-        (dict(smixer=dict(type='SMixer', kernel_size=7)), r'kernel_size must be 3 .* got 7'),
+        (dict(conv_type=None), r'conv_type must be one of .*None'),
+        (dict(deploy='False'), r"deploy must be True or False, got 'False'"),
+        (dict(norm_eval=1), r'norm_eval must be True or False, got 1'),
+        (dict(smixer=dict(type='SMixer', kernel_size=7)), r'SMixer: kernel_size must be 3 .* got 7'),
+        (dict(smixer=dict(type='SMixer', kernel_size=3.0)), r'SMixer: kernel_size must be 3 .* got 3\.0'),
+        (dict(smixer=dict(type='SMixer', channels=12)), r'SMixer: channels must be a positive multiple of 8, got 12'),
+        (dict(cmixer=dict(type='CMixer', expand_ratio=0)), r'CMixer: expand_ratio must be a positive integer, got 0'),
+        (dict(cmixer=dict(type='CMixer', channels=6)), r'CMixer: channels must be a positive multiple of 4, got 6'),
+        (dict(cmixer=dict(type='MLPCMixer', se='no')), r"MLPCMixer: se must be True or False, got 'no'"),
     ],
 )
 def test_bad_argument_is_named_with_its_value_and_what_is_allowed(options, message):

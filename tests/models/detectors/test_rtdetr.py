@@ -20,7 +20,8 @@ def build(num_classes: int = 10, **options):
     torch.manual_seed(0)
     cfg = copy.deepcopy({**CONFIG, **options})
     cfg['bbox_head']['num_classes'] = num_classes
-    cfg['dn_cfg'] = dict(num_denoising=20)
+    if 'dn_cfg' not in options:
+        cfg['dn_cfg'] = dict(num_denoising=20)
     preprocessor = dict(
         type='mmdet.DetDataPreprocessor', mean=[0] * 3, std=[255] * 3, bgr_to_rgb=True, pad_size_divisor=32
     )

@@ -1,0 +1,32 @@
+"""Varifocal loss towards the IoU: values by hand, arguments."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch.nn.functional import softplus
+
+
+def test_weight_is_the_iou_of_a_match_and_a_power_of_the_score_elsewhere():
+    loss = MODELS.build(dict(type='IoUVarifocalLoss', alpha=0.5, gamma=3.0, loss_weight=2.0))
+    logits, iou = torch.tensor([[0.3, -1.2]]), 0.6
+    (a, b) = logits[0]
+    matched = iou * (iou * softplus(-a) + (1 - iou) * softplus(a))
+    background = 0.5 * b.sigmoid() ** 3 * softplus(b)
+    found = loss(logits, torch.tensor([0]), torch.tensor([iou]), avg_factor=4.0)
+    torch.testing.assert_close(found, 2.0 * (matched + background) / 4)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(alpha=1.5), r'alpha must be in \[0, 1\], got 1\.5'),
+        (dict(alpha=True), r'alpha must be in \[0, 1\], got True'),
+        (dict(gamma=-1), r'gamma must be in \[0, inf\), got -1'),
+        (dict(gamma=float('inf')), r'gamma must be in \[0, inf\), got inf'),
+        (dict(loss_weight=float('nan')), r'loss_weight must be in \[0, inf\), got nan'),
+        (dict(loss_weight='1'), r"loss_weight must be in \[0, inf\), got '1'"),
+    ],
+)
+def test_bad_argument_is_named_with_its_value_and_what_is_allowed(options, message):
+    with pytest.raises(ValueError, match='IoUVarifocalLoss: ' + message):
+        MODELS.build(dict(type='IoUVarifocalLoss', **options))
