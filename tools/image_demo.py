@@ -6,24 +6,41 @@ Of a video one drawn video and one JSON file with a list of frames are written.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import cv2
 import mmcv
 from mmdet.apis import DetInferencer
+from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
-from mmspartan.engine.checkpoint import check_weights_fit
-from mmspartan.engine.launch import explain_refused_checkpoint, require_file
+from mmspartan.datasets.pictures import read_picture
+from mmspartan.engine.checkpoint import check_weights_fit, read_checkpoint
+from mmspartan.engine.class_names import check_class_names, classes_of
+from mmspartan.engine.launch import one_line_errors, require_file
+from mmspartan.errors import InputError
 
 
 class CheckedDetInferencer(DetInferencer):
-    """Refuses weights of another network, which mmdet loads as far as names agree."""
+    """mmdet's, which refuses weights of another network or of other classes, and runs nothing that a file holds."""
+
+    def _init_model(self, cfg, weights, device='cpu'):
+        self.checkpoint, self.source = read_checkpoint(weights), weights
+        return super()._init_model(cfg, None, device)
 
     def _load_weights_to_model(self, model, checkpoint, cfg):
-        check_weights_fit(model, checkpoint, 'the checkpoint')
-        super()._load_weights_to_model(model, checkpoint, cfg)
+        check_weights_fit(model, self.checkpoint, self.source)
+        names = classes_of(self.checkpoint)
+        listed = list((cfg.test_dataloader.dataset.get('metainfo') or {}).get('classes') or ())
+        check_class_names(names, self.source, listed, "the config's test set", same_number=True)
+        count = getattr(model.bbox_head, 'num_classes', len(names))
+        check_class_names(names, self.source, [''] * count, 'the model', same_number=True)
+        if not names:  # mmdet would take COCO's
+            names = listed if len(listed) == count else [str(i) for i in range(count)]
+            self.checkpoint['meta'] = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
+        super()._load_weights_to_model(model, self.checkpoint, cfg)
 
 
 VIDEO = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -44,6 +61,8 @@ def parse_args():
 def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_thr: float) -> None:
     """Write ``vis/<name>.mp4`` and ``preds/<name>.json``."""
     frames = mmcv.VideoReader(str(path))
+    if frames.frame_cnt < 1 or not frames.width:
+        raise InputError(f'{path}: no video that can be read')
     for folder in ('vis', 'preds'):
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     codec = cv2.VideoWriter_fourcc(*'mp4v')
@@ -57,36 +76,64 @@ def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_
     (out_dir / 'preds' / f'{path.stem}.json').write_text(json.dumps(predictions))
 
 
-def main():
-    args = parse_args()
-    source = Path(args.input)
-    if not source.exists() or (source.is_dir() and not any(source.iterdir())):
-        raise SystemExit(f'{args.input}: no such image or video, or an empty folder')
-    is_video = source.suffix.lower() in VIDEO
-    if source.is_file() and not is_video and mmcv.imread(source) is None:
-        raise SystemExit(f'{args.input}: neither an image nor one of {", ".join(VIDEO)}')
-    if not Path(args.config).is_file():
-        raise SystemExit(f'{args.config}: no such config file')
+def find_pictures(source: Path) -> tuple[list[str], list[str]]:
+    """Pictures of a file or folder, and a line on each that cannot be read."""
+    if source.is_dir():
+        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
+    else:
+        paths = [source]
+    if not paths:
+        raise InputError(f'{source}: no picture in it; looked for {", ".join(IMG_EXTENSIONS)}')
+    found, unreadable = [], []
+    for path in paths:
+        try:
+            read_picture(path)
+            found.append(str(path))
+        except InputError as error:
+            unreadable.append(str(error))
+    return found, unreadable
+
+
+def run(args) -> None:
+    source, is_video = Path(args.input), Path(args.input).suffix.lower() in VIDEO
+    if not source.exists():
+        raise InputError(f'{args.input}: no such picture, folder or video')
+    if not (source.is_file() or source.is_dir()):
+        raise InputError(f'{args.input}: neither a file nor a folder')
+    if args.batch_size < 1 or not 0 <= args.score_thr <= 1:
+        raise InputError(f'--batch-size {args.batch_size} --score-thr {args.score_thr}: at least 1, and in [0, 1]')
+    pictures, unreadable = ([], []) if is_video else find_pictures(source)
+    if source.is_file() and not is_video:
+        if unreadable:
+            raise InputError(f'{unreadable[0]}; videos end with {", ".join(VIDEO)}')
+        if source.suffix.lower() not in IMG_EXTENSIONS:
+            raise InputError(f'{args.input}: is a picture, but its name does not say of what kind: rename it')
     if 'bbox_head' not in Config.fromfile(args.config).get('model', {}):
-        raise SystemExit(f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer')
-    require_file(args.checkpoint)
-    try:
-        with explain_refused_checkpoint():
-            inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
-    except ValueError as error:
-        raise SystemExit(f'{args.checkpoint}: {error}') from None
+        raise InputError(f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer')
+    inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
     if is_video:
         inferencer.show_progress = False
         detect_in_video(inferencer, source, args.out_dir, args.score_thr)
-    else:
+    elif pictures:
         inferencer(
-            args.input,
+            pictures,
             batch_size=args.batch_size,
             pred_score_thr=args.score_thr,
             no_save_pred=False,
             out_dir=str(args.out_dir),
         )
     print(f'\nwritten to {args.out_dir}')
+    if unreadable:
+        sys.exit('\n'.join(['left out:', *unreadable]))
+
+
+def main():
+    args = parse_args()
+    if not Path(args.config).is_file():
+        raise SystemExit(f'{args.config}: no such config file')
+    require_file(args.checkpoint)
+    with one_line_errors(args.config, lambda: True):
+        run(args)
 
 
 if __name__ == '__main__':

@@ -100,7 +100,7 @@ class CheckPicture(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        image, name = results['img'], results.get('img_path', 'the picture')
+        image, name = results['img'], results.get('img_path') or 'the picture'
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or 0 in image.shape:
             raise InputError(f'{name}: is an array of shape {image.shape}, must be (H, W), or (H, W, 1), 3 or 4')
         if image.ndim == 2 or image.shape[2] != 3:

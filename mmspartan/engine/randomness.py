@@ -6,6 +6,7 @@ sample starts from a seed made of (seed, process, epoch, batch, place in the bat
 (seed, process, iteration).
 """
 
+import os
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -82,14 +83,16 @@ class SeededBatchSampler:
 
 
 class WorkerInit:
-    """A loader's ``worker_init_fn`` that leaves signals to the main process, which decides when workers end.
+    """A loader's ``worker_init_fn`` that makes workers outlive a signal by some seconds.
 
-    Schedulers and terminals send SIGTERM and SIGINT to all processes; without its workers, the main process could not
-    finish the step that it is in.
+    Schedulers and terminals send SIGTERM and SIGINT to all processes of a run. If its workers died at once, the main
+    process could not finish the step that it is in.
 
     Args:
         init: The ``worker_init_fn`` to call first, if any.
     """
+
+    grace = 5.0  # seconds
 
     def __init__(self, init: Callable[[int], None] | None):
         self.init = init
@@ -97,5 +100,6 @@ class WorkerInit:
     def __call__(self, worker: int) -> None:
         if self.init is not None:
             self.init(worker)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
+        signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, self.grace))
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))

@@ -1,0 +1,159 @@
+"""A training that is killed goes on as if it had not been."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mmengine.fileio import LocalBackend
+
+from mmspartan.engine.launch import build_runner
+from mmspartan.engine.work_dir import WorkDirLock, latest_checkpoint
+from mmspartan.errors import InputError
+from tests.conftest import DATA, ROOT
+from tests.engine.conftest import Killed, digits_config, same_result
+
+
+@pytest.fixture(scope='module')
+def unbroken(tmp_path_factory):
+    """Work dir of a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp('unbroken') / 'run'
+    build_runner(digits_config(folder)).train()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ('stage', 'n'),
+    [('after_train_iter', 12), ('before_val_epoch', 2), ('after_val_iter', 2), ('after_val_epoch', 2)],
+    ids=['in an epoch', 'before the last evaluation', 'in the last evaluation', 'after it'],
+)
+def test_killed_and_resumed_ends_as_an_unbroken_run(stage, n, train, unbroken):
+    work_dir = train(kill=(stage, n))
+    train(resume=latest_checkpoint(work_dir))
+    assert same_result(work_dir, unbroken)
+
+
+def kill_at_write(monkeypatch, n: int) -> None:
+    """Ends the run when the n-th checkpoint is written half; what it leaves is never cleaned up, as by a SIGKILL."""
+    put, calls = LocalBackend.put, iter(range(1, 100))
+
+    def put_half(self, obj, filepath):
+        if '.pth.' in str(filepath) and next(calls) == n:
+            put(self, obj[: len(obj) // 2], filepath)
+            shutil.copy(filepath, str(filepath).replace('.pth.', '.pth.1'))
+            raise Killed
+        put(self, obj, filepath)
+
+    monkeypatch.setattr(LocalBackend, 'put', put_half)
+
+
+# A run writes six: the first epoch's, the best, the first with a note of the best, and so for the second epoch.
+@pytest.mark.parametrize('n', range(1, 7))
+def test_killed_while_a_checkpoint_is_written(n, train, unbroken, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_at_write(patch, n)
+        work_dir = train(killed=True)
+    assert len(list(work_dir.glob('*.part'))) == 1
+    resume = latest_checkpoint(work_dir)
+    assert (resume is None) == (n == 1)
+    train(resume=resume)
+    assert same_result(work_dir, unbroken)
+
+
+def test_previous_best_stays_until_the_next_is_written(train, monkeypatch):
+    kill_at_write(monkeypatch, 5)
+    assert sorted(path.name for path in train(killed=True).glob('best*.pth')) == ['best_accuracy_top1_epoch_1.pth']
+
+
+def test_batches_and_iterations_draw_the_same_with_any_number_of_workers(train, unbroken):
+    work_dir = train(**{'train_dataloader.num_workers': 2, 'train_dataloader.persistent_workers': True})
+    assert same_result(work_dir, unbroken)
+
+
+def test_checkpoint_by_iterations_inside_an_epoch_is_resumed_there(train):
+    hook = {'default_hooks.checkpoint.by_epoch': False, 'default_hooks.checkpoint.interval': 3, 'custom_hooks': []}
+    whole = train('whole', **hook)
+    broken = train('broken', kill=('after_train_iter', 14), **hook)
+    checkpoint = latest_checkpoint(broken)
+    assert checkpoint.endswith('iter_12.pth')
+    train('broken', resume=checkpoint, **hook)
+    weights = [torch.load(folder / 'iter_16.pth')['optimizer']['state'][0]['exp_avg'] for folder in (whole, broken)]
+    assert torch.equal(*weights)
+
+
+def test_checkpoint_from_inside_an_epoch_of_another_length_is_refused(train):
+    work_dir = train(kill=('after_train_iter', 14), **{'default_hooks.checkpoint.by_epoch': False})
+    message = r'iter_13\.pth: cannot be resumed from: it was saved after batch 5 of 8 of an epoch, which has 4 batches'
+    with pytest.raises(InputError, match=message):
+        train(resume=latest_checkpoint(work_dir), **{'train_dataloader.batch_size': 64})
+
+
+def test_loop_by_iterations_is_resumed_with_the_same_batches(train):
+    loop = {
+        'train_cfg': dict(_delete_=True, by_epoch=False, max_iters=12, val_interval=6),
+        'default_hooks.checkpoint.by_epoch': False,
+        'default_hooks.checkpoint.interval': 4,
+        'train_dataloader.sampler': dict(type='InfiniteSampler', shuffle=True),
+        'param_scheduler': [],
+    }
+    whole = train('whole', **loop)
+    broken = train('broken', kill=('after_train_iter', 7), **loop)
+    train('broken', resume=latest_checkpoint(broken), **loop)
+    assert same_result(broken, whole)
+
+
+def test_without_a_seed_in_the_config_the_checkpoints_seed_goes_on(train):
+    whole = train('whole', **{'randomness.seed': 7})
+    train('broken', kill=('after_train_iter', 12), **{'randomness.seed': 7})
+    train('broken', resume=latest_checkpoint(whole.parent / 'broken'), **{'randomness.seed': None})
+    assert same_result(whole.parent / 'broken', whole)
+
+
+def test_copied_work_dir_goes_on_from_its_own_checkpoint_and_leaves_the_original(train, unbroken, tmp_path):
+    original = train('original', kill=('after_train_iter', 12))
+    shutil.copytree(original, tmp_path / 'copy')
+    before = sorted(path.name for path in original.iterdir())
+    checkpoint = latest_checkpoint(tmp_path / 'copy')
+    assert checkpoint == str(tmp_path / 'copy' / 'epoch_1.pth')
+    assert same_result(train('copy', resume=checkpoint), unbroken)
+    assert sorted(path.name for path in original.iterdir()) == before
+
+
+def test_one_run_at_a_time_in_a_work_dir(train, tmp_path):
+    lock = WorkDirLock(tmp_path / 'run')
+    with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
+        train()
+    lock.release()
+    train(**{'train_cfg.max_epochs': 1})
+
+
+def test_log_has_a_bound_and_goes_on(train, unbroken):
+    options = {'default_hooks.log_history': dict(type='LogHistoryHook', length=10)}
+    work_dir = train(**options)
+    history = torch.load(work_dir / 'epoch_2.pth')['message_hub']['log_scalars']['train/loss']['values']
+    whole = torch.load(unbroken / 'epoch_2.pth')['message_hub']['log_scalars']['train/loss']['values']
+    assert torch.equal(history, whole[-10:]) and len(whole) == 16
+
+
+@pytest.mark.parametrize('number', ['TERM', 'INT'])
+def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number, unbroken, tmp_path):
+    options = ['train_dataloader.dataset.indices=256', 'val_dataloader.dataset.indices=64', 'train_cfg.max_epochs=200']
+    options += ['train_dataloader.num_workers=1', 'train_cfg.val_interval=200', 'default_hooks.checkpoint.interval=200']
+    command = [sys.executable, ROOT / 'tools' / 'train.py', DATA / 'digits_quick.py', '--work-dir', 'run']
+    with open(tmp_path / 'output', 'w') as output:
+        process = subprocess.Popen(
+            [*command, '--cfg-options', *options], cwd=tmp_path, stdout=output, stderr=output, start_new_session=True
+        )
+        while not re.search(r'Epoch\(train\) +\[ *2\]', (tmp_path / 'output').read_text()):
+            assert process.poll() is None, (tmp_path / 'output').read_text()[-2000:]
+            time.sleep(0.1)
+        subprocess.run(['pkill', f'-{number}', '-g', str(process.pid)], check=True)  # the loader's worker as well
+        assert process.wait(timeout=60) == dict(TERM=143, INT=130)[number]
+    last = (tmp_path / 'output').read_text().strip().splitlines()[-1]
+    assert last.startswith(f'SIG{number}: stopped after ') and last.endswith('--resume') and 'train.py' in last
+    meta = torch.load(tmp_path / 'run' / 'interrupted.pth')['meta']
+    assert meta['iter'] >= 8 and f'after {meta["iter"]} iterations' in last
+    assert latest_checkpoint(tmp_path / 'run').endswith('interrupted.pth')
