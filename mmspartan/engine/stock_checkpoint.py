@@ -129,6 +129,8 @@ def _replace(content: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
         return content.value
     if type(content) is StoredDtype:
         return str(content.dtype)
+    if callable(content) and content in STAND_INS:
+        raise pickle.UnpicklingError(f'{content.__qualname__} itself is no value')
     if not isinstance(content, Mapping | list | tuple):
         return content
     if id(content) not in seen:  # what a pickle refers to many times is looked at once

@@ -1,68 +1,303 @@
-"""Checkpoints of mmengine load with weights-only unpickling on, others are refused, and none is left half written."""
+"""Checkpoints are read without running anything in them, checked before use, and none is left half written."""
 
+import io
 import os
 import pickle
 import subprocess
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import save_checkpoint
+from torch import nn
+
+from mmspartan.engine.checkpoint import (
+    check_optimizer_fits,
+    check_resumable,
+    check_weights_fit,
+    check_weights_sound,
+    read_checkpoint,
+)
+from mmspartan.engine.plain_state import from_plain_history, to_plain
+from mmspartan.errors import InputError
+
+SCALARS = dict(float=np.float64(2.5), int=np.int64(3), bool=np.bool_(True))
+ARRAYS = dict(row=np.arange(4, dtype=np.float32), table=np.asfortranarray(np.arange(6.0).reshape(2, 3)))
 
 
-def test_what_a_runner_logs_survives_saving_and_loading(tmp_path):
-    path = tmp_path / 'checkpoint.pth'
+def stock_content() -> dict:
+    """What a stock mmengine saves beside the weights."""
     history = HistoryBuffer([1.0, 3.0], [1, 1])
-    scalars = dict(float=np.float64(2.5), int=np.int64(3), bool=np.bool_(True), array=np.arange(4, dtype=np.float32))
-    torch.save(dict(message_hub=dict(loss=history, **scalars)), path)
-
-    loaded = torch.load(path, weights_only=True)['message_hub']
-    assert loaded['loss'].mean() == 2.0 and loaded['loss'].statistics('max') == 3.0
-    assert {key: value.tolist() for key, value in scalars.items()} == {key: loaded[key].tolist() for key in scalars}
+    return dict(
+        meta=dict(epoch=1), message_hub=dict(log_scalars=dict(loss=history), runtime_info={**SCALARS, **ARRAYS})
+    )
 
 
-class RunsCommand:
-    def __init__(self, command):
-        self.command = command
+def test_checkpoint_of_a_stock_mmengine_is_read_as_plain_containers(tmp_path):
+    torch.save(stock_content(), tmp_path / 'stock.pth')
+    hub = read_checkpoint(tmp_path / 'stock.pth')['message_hub']
+    assert hub['log_scalars']['loss']['values'].tolist() == [1.0, 3.0]
+    for name, value in SCALARS.items():
+        assert hub['runtime_info'][name] == value.item() and type(hub['runtime_info'][name]) is type(value.item())
+    for name, value in ARRAYS.items():
+        assert torch.equal(hub['runtime_info'][name], torch.from_numpy(value.copy()))
+
+
+def test_plain_state_is_read_by_torch_alone_and_gives_the_log_back(tmp_path):
+    # importing this package has not changed what torch reads
+    allowed = {getattr(item, '__module__', '') for item in torch.serialization.get_safe_globals()}
+    assert not any(name.startswith(('numpy', 'mmengine', 'mmspartan')) for name in allowed)
+    torch.save(to_plain({**stock_content(), 'other': {'path': tmp_path, 'numbers': {1, 2}}}), tmp_path / 'plain.pth')
+    content = torch.load(tmp_path / 'plain.pth', weights_only=True)
+    history = from_plain_history(content['message_hub']['log_scalars']['loss'])
+    assert history.mean() == 2.0 and history.statistics('max') == 3.0
+    assert content['other'] == {'path': str(tmp_path), 'numbers': {1, 2}}
+    with pytest.raises(ValueError, match='history is not one of numbers'):
+        from_plain_history(dict(values=torch.zeros(2), counts=torch.zeros(3), max_length=5))
+
+
+class Call:
+    """Has a pickle call a function."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
 
     def __reduce__(self):
-        return os.system, (self.command,)
+        return self.function, self.arguments
 
 
-class ReadsAttribute:
-    """Asks ``getattr`` for what it is not for: the way from an allowed class to any code."""
+class State:
+    """Has a pickle set the state of what a call makes."""
 
-    def __init__(self, *args):
-        self.args = args
+    def __init__(self, function, arguments, state):
+        self.reduced = function, arguments, state
 
     def __reduce__(self):
-        return getattr, self.args
+        return self.reduced
+
+
+RECONSTRUCT, SCALAR = np.array(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+LONG = 1 << 20
 
 
 @pytest.mark.parametrize(
     'attack',
     [
-        RunsCommand('touch {marker}'),
-        ReadsAttribute(subprocess.Popen, 'communicate'),
-        ReadsAttribute(HistoryBuffer, '__init__'),
-        ReadsAttribute(HistoryBuffer, '_set_default_statistics'),
-        ReadsAttribute(np.ndarray, 'tofile'),
+        Call(os.system, 'touch {marker}'),
+        Call(getattr, subprocess.Popen, 'communicate'),
+        Call(getattr, np.ndarray, 'tofile'),
+        Call(np.ndarray, (32,), 'u1', bytearray(LONG), -32),
+        Call(torch._utils._rebuild_device_tensor_from_numpy, Call(np.ndarray, (9,), 'u1'), torch.uint8, 'cpu', False),
+        Call(SCALAR, np.dtype('O'), b'12345678'),
+        Call(SCALAR, np.dtype('f8'), b'1'),
+        Call(RECONSTRUCT, HistoryBuffer, (0,), b'b'),
+        State(RECONSTRUCT, (np.ndarray, (0,), b'b'), (1, (LONG,), np.dtype('f8'), False, b'12345678')),
+        State(RECONSTRUCT, (np.ndarray, (0,), b'b'), (1, (-1, -1), np.dtype('f8'), False, b'12345678')),
+        State(RECONSTRUCT, (np.ndarray, (0,), b'b'), (1, (1,), np.dtype('O'), False, [os.system])),
+        State(RECONSTRUCT, (np.ndarray, (0,), b'b'), dict(__array_interface__=dict(data=(0, False), shape=(9,)))),
+        State(HistoryBuffer, (), dict(_log_history=[1.0], _count_history=[1])),
     ],
-    ids=['call', 'other module', 'dunder', 'private', 'other class'],
+    ids=str,
 )
-def test_pickle_that_calls_code_is_refused_and_not_run(attack, tmp_path):
+def test_pickle_that_calls_anything_is_refused_in_one_line_that_names_the_file(attack, tmp_path):
     marker = tmp_path / 'ran'
-    if isinstance(attack, RunsCommand):
-        attack = RunsCommand(attack.command.format(marker=marker))
+    if getattr(attack, 'function', None) is os.system:
+        attack = Call(os.system, f'touch {marker}')
     torch.save(dict(state_dict={}, payload=attack), tmp_path / 'evil.pth')
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(tmp_path / 'evil.pth')
-    assert not marker.exists()
-    if isinstance(attack, RunsCommand):  # it would have: the test can fail
-        torch.load(tmp_path / 'evil.pth', weights_only=False)
-        assert marker.exists()
+    with pytest.raises(InputError, match=r'evil\.pth: (refused\. Reading it would use|damaged)') as error:
+        read_checkpoint(tmp_path / 'evil.pth')
+    assert '\n' not in str(error.value) and not marker.exists()
+
+
+def test_the_attack_would_have_worked(tmp_path):
+    torch.save(Call(os.system, f'touch {tmp_path / "ran"}'), tmp_path / 'evil.pth')
+    torch.load(tmp_path / 'evil.pth', weights_only=False)
+    assert (tmp_path / 'ran').exists()
+
+
+def test_container_that_refers_to_one_many_times_or_to_itself_ends_soon(tmp_path):
+    bomb: list = [np.arange(2)]
+    for _ in range(60):
+        bomb = [bomb, bomb]
+    torch.save(dict(bomb=bomb), tmp_path / 'bomb.pth')
+    content = read_checkpoint(tmp_path / 'bomb.pth')['bomb']
+    assert content[0] is content[1]
+    loop: list = [np.arange(2)]
+    loop.append(loop)
+    torch.save(dict(loop=loop), tmp_path / 'loop.pth')
+    with pytest.raises(InputError, match=r'loop\.pth: damaged'):
+        read_checkpoint(tmp_path / 'loop.pth')
+
+
+NAMES = [
+    b'numpy ndarray',
+    b'numpy dtype',
+    b'numpy._core.multiarray _reconstruct',
+    b'numpy._core.multiarray scalar',
+    b'builtins getattr',
+    b'mmengine.logging.history_buffer HistoryBuffer',
+    b'torch._utils _rebuild_tensor_v2',
+    b'torch FloatStorage',
+    b'collections OrderedDict',
+    b'os system',
+]
+OPCODES = st.one_of(
+    st.sampled_from(
+        [b'R', b'\x81', b'b', b'(', b't', b'\x85', b'\x86', b'\x87', b'N', b'\x88', b')', b']', b'}', b'e']
+    ),
+    st.sampled_from([b'a', b's', b'u', b'Q', b'q\x00', b'h\x00', b'q\x01', b'h\x01', b'\x89']),
+    st.sampled_from(NAMES).map(lambda name: b'c' + name.replace(b' ', b'\n') + b'\n'),
+    st.integers(0, 255).map(lambda n: b'K' + bytes([n])),
+    st.sampled_from([b'storage', b'0', b'cpu', b'f8', b'__init__', b'_log_history']).map(
+        lambda text: b'X' + len(text).to_bytes(4, 'little') + text
+    ),
+)
+
+
+def zipped(program: bytes) -> bytes:
+    """A file of ``torch.save`` whose pickle is this program, with one storage."""
+    file = io.BytesIO()
+    torch.save(dict(weight=torch.arange(4.0)), file)
+    result = io.BytesIO()
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(result, 'w') as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, program if entry.filename.endswith('data.pkl') else source.read(entry))
+    return result.getvalue()
+
+
+def read_or_refuse(path) -> None:
+    """Nothing of numpy, mmengine or this package comes out, or one line that names the file."""
+
+    def leaves(value):
+        if isinstance(value, dict | list | tuple | set):
+            for item in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
+                yield from leaves(item)
+        else:
+            yield value if isinstance(value, type) or callable(value) else type(value)
+
+    try:
+        content = read_checkpoint(path)
+    except InputError as error:
+        assert str(path) in str(error) and '\n' not in str(error)
+    else:
+        modules = {getattr(kind, '__module__', '').split('.')[0] for kind in leaves(content)}
+        assert not modules & {'numpy', 'mmengine', 'mmspartan'}, content
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(OPCODES, max_size=25))
+def test_programs_of_pickle_opcodes_are_read_or_refused(tmp_path_factory, program):
+    path = tmp_path_factory.getbasetemp() / 'program.pth'
+    path.write_bytes(zipped(b'\x80\x02}q\x00X\x01\x00\x00\x00x' + b''.join(program) + b's.'))
+    read_or_refuse(path)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data())
+def test_bytes_of_a_checkpoint_are_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / 'bytes.pth'
+    torch.save({**stock_content(), 'state_dict': dict(weight=torch.arange(9.0))}, path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    read_or_refuse(path)
+
+
+def test_one_wrong_bit_of_a_weight_is_found(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=dict(weight=torch.arange(1000.0))), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(1000.0).numpy().tobytes()) + 400] ^= 1
+    path.write_bytes(content)
+    torch.load(path)  # which does not look
+    with pytest.raises(InputError, match=r'a\.pth: damaged'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ('weight', 'message'),
+    [
+        (torch.zeros(2, 3, dtype=torch.int8), 'is of torch.int8; weights are of a floating-point type'),
+        (torch.zeros(2, 3, dtype=torch.bool), 'is of torch.bool'),
+        (torch.zeros(2, 3, dtype=torch.complex64), 'is of torch.complex64'),
+        (torch.full((2, 3), torch.nan), 'holds values that are not finite'),
+        (torch.zeros(2, 3, device='meta'), 'is a .* on meta; it should be a dense one'),
+        (torch.eye(3)[:2].to_sparse(), 'is a torch.sparse_coo tensor'),
+        (torch.zeros(3, 2), r'is \(3, 2\) there and \(2, 3\) in the model'),
+        ('text', r'is \(\) there'),
+        (None, 'is missing'),
+    ],
+    ids=str,
+)
+def test_weights_that_are_none_are_named(weight, message):
+    weights = nn.Linear(3, 2).state_dict()
+    weights['weight'] = weight
+    weights = {key: value for key, value in weights.items() if value is not None}
+    with pytest.raises(InputError, match=rf'x\.pth does not fit the model: 1 of its 2 .*: weight {message}'):
+        check_weights_fit(nn.Linear(3, 2), dict(state_dict=weights), 'x.pth')
+
+
+def test_weights_of_lower_precision_fit_and_counters_have_to_be_counters():
+    check_weights_fit(nn.Linear(3, 2), nn.Linear(3, 2).half().state_dict(), 'x.pth')
+    weights = nn.BatchNorm2d(2).state_dict()
+    weights['num_batches_tracked'] = torch.tensor(1.0)
+    with pytest.raises(InputError, match=r'num_batches_tracked is of torch\.float32'):
+        check_weights_fit(nn.BatchNorm2d(2), weights, 'x.pth')
+    with pytest.raises(InputError, match=r'x\.pth: a holds values that are not finite'):
+        check_weights_sound(dict(a=torch.tensor([torch.inf]), n=torch.tensor(1)), 'x.pth')
+
+
+HUB = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+WHOLE = dict(meta=dict(epoch=1, iter=8), state_dict={}, message_hub=HUB, optimizer={}, param_schedulers=[])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(optimizer=None), 'it has no optimizer.*use --cfg-options load_from='),
+        (dict(meta=None), 'it has no meta'),
+        (dict(meta=dict(epoch='1', iter=8)), "its meta.epoch is '1', not a number"),
+        (dict(meta=dict(epoch=1, iter=-8)), 'its meta.iter is -8'),
+        (dict(message_hub=dict(HUB, log_scalars=3)), 'its message_hub has no log_scalars'),
+        (dict(param_schedulers=3), 'it has no param_schedulers'),
+    ],
+    ids=str,
+)
+def test_what_is_no_checkpoint_of_a_training_is_not_resumed(change, message):
+    check_resumable(WHOLE, 'x.pth')
+    with pytest.raises(InputError, match=f'x.pth: cannot be resumed from: {message}'):
+        check_resumable({**WHOLE, **change}, 'x.pth')
+
+
+def test_optimizer_state_of_other_parameters_is_not_loaded():
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.zeros(1, 3)).sum().backward()
+    optimizer.step()
+
+    def changed(change) -> dict:
+        state = optimizer.state_dict()
+        state = dict(state={k: dict(v) for k, v in state['state'].items()}, param_groups=state['param_groups'])
+        change(state)
+        return state
+
+    check_optimizer_fits(optimizer, changed(lambda state: None), 'x.pth')
+    for change, message in [
+        (lambda state: state['state'][0].update(exp_avg=torch.zeros(1000)), r'exp_avg of parameter 0 is \(1000,\)'),
+        (lambda state: state['state'][1].update(exp_avg_sq=torch.full((2,), torch.nan)), 'holds values that are not'),
+        (lambda state: state['state'][0].update(exp_avg=torch.zeros(2, 3).long()), 'is of torch.int64'),
+        (lambda state: state.update(param_groups=[]), 'its optimizer has 0 groups'),
+        (lambda state: state.update(state=[]), 'has no param_groups or no state'),
+        (lambda state: state['state'].update({0: 3}), 'parameter 0 of its optimizer has no state'),
+    ]:
+        with pytest.raises(InputError, match=f'x.pth: .*{message}'):
+            check_optimizer_fits(optimizer, changed(change), 'x.pth')
 
 
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
@@ -80,8 +315,24 @@ def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch)
     assert torch.load(path) == dict(epoch=1)
 
 
+def test_full_disk_is_an_error_with_the_path(tmp_path, monkeypatch):
+    def full(self, obj, filepath):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(LocalBackend, 'put', full)
+    with pytest.raises(OSError, match=r'No space left on device.*a\.pth'):
+        save_checkpoint({}, str(tmp_path / 'a.pth'), backend_args=dict(backend='atomic_local'))
+
+
 def test_atomic_backend_reads_and_lists_like_the_local_one(tmp_path):
     backend = get_file_backend(str(tmp_path), backend_args=dict(backend='atomic_local'))
     backend.put(b'weights', str(tmp_path / 'new' / 'a.pth'))
     assert backend.get(str(tmp_path / 'new' / 'a.pth')) == b'weights'
     assert list(backend.list_dir_or_file(str(tmp_path / 'new'))) == ['a.pth']
+
+
+def test_what_the_runner_saved_before_is_pickled_with_classes(tmp_path):
+    # the reason for all this: torch alone refuses it
+    torch.save(stock_content(), tmp_path / 'stock.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'stock.pth', weights_only=True)

@@ -1,21 +1,43 @@
 """What the training and test scripts decide before a run."""
 
+import errno
+
 import pytest
 from mmengine.config import Config
 
 from mmspartan.engine import launch
+from mmspartan.engine.work_dir import latest_checkpoint, remove_partial_files
+from mmspartan.errors import InputError
 
 
 def test_latest_checkpoint_is_the_noted_one_or_else_that_of_the_highest_epoch(tmp_path):
-    assert launch.latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path) is None
     for name in ('epoch_2.pth', 'epoch_10.pth', 'best_accuracy_epoch_11.pth', 'epoch_12.pth.part'):
         (tmp_path / name).touch()
-    assert launch.latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
     note = tmp_path / 'last_checkpoint'
     note.write_text(str(tmp_path / 'epoch_2.pth'))
-    assert launch.latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
-    note.write_text('')  # killed while it was written
-    assert launch.latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
+    for content in ('', 'epoch_99.pth', '\0'):  # killed while it was written, or removed since
+        note.write_text(content)
+        assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
+
+
+def test_checkpoint_inside_the_work_dir_comes_before_that_of_the_same_name_elsewhere(tmp_path):
+    for folder in ('original', 'copy'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'epoch_1.pth').touch()
+    (tmp_path / 'copy' / 'last_checkpoint').write_text(str(tmp_path / 'original' / 'epoch_1.pth'))
+    assert latest_checkpoint(tmp_path / 'copy') == str(tmp_path / 'copy' / 'epoch_1.pth')
+    (tmp_path / 'copy' / 'epoch_1.pth').unlink()  # checkpoints may be kept elsewhere (CheckpointHook.out_dir)
+    assert latest_checkpoint(tmp_path / 'copy') == str(tmp_path / 'original' / 'epoch_1.pth')
+
+
+def test_remains_of_killed_runs_are_removed_and_nothing_else(tmp_path):
+    for name in ('epoch_1.pth.12.part', 'last_checkpoint.3.part', 'mine.part', 'epoch_1.pth'):
+        (tmp_path / name).touch()
+    assert sorted(remove_partial_files(tmp_path)) == ['epoch_1.pth.12.part', 'last_checkpoint.3.part']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['epoch_1.pth', 'mine.part']
 
 
 def test_without_a_gpu_amp_becomes_full_precision_and_says_so():
@@ -23,6 +45,13 @@ def test_without_a_gpu_amp_becomes_full_precision_and_says_so():
     with pytest.warns(UserWarning, match='full precision'):
         launch._adapt_to_cpu(cfg)
     assert cfg.optim_wrapper == dict(type='OptimWrapper', optimizer={})
+
+
+def test_without_a_gpu_an_evaluation_is_in_full_precision_and_says_so():
+    cfg = Config(dict(launcher='none', test_cfg=dict(fp16=True)))
+    with pytest.warns(UserWarning, match=r'full precision instead of AMP \(test_cfg\.fp16\)'):
+        launch._adapt_to_cpu(cfg)
+    assert not cfg.test_cfg.fp16
 
 
 def test_without_a_gpu_batch_statistics_are_not_synchronized():
@@ -35,3 +64,61 @@ def test_without_a_gpu_batch_statistics_are_not_synchronized():
 def test_without_a_gpu_slurm_is_refused():
     with pytest.raises(SystemExit, match='--launcher slurm needs GPUs'):
         launch._adapt_to_cpu(Config(dict(launcher='slurm')))
+
+
+@pytest.mark.parametrize(
+    ('missing', 'message'),
+    [
+        ('', r'data: not there \(train_dataloader\.dataset\.dataset\.data_root\); ask me'),
+        ('a.json', r'a\.json: not there \(train_dataloader\.dataset\.dataset\.ann_file\)'),
+        ('img', r'img: not there \(val_dataloader\.dataset\.datasets\[1\]\.data_prefix\.img\)'),
+        (None, None),
+    ],
+)
+def test_data_that_is_missing_is_named_with_the_way_to_it(missing, message, tmp_path):
+    root = tmp_path / 'data'
+    if missing != '':
+        root.mkdir()
+        for name in {'a.json', 'img'} - {missing}:
+            (root / name).touch()
+    dataset = dict(data_root=str(root), ann_file='a.json')
+    cfg = dict(
+        train_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=dataset)),
+        val_dataloader=dict(
+            dataset=dict(datasets=[dict(data_prefix='s3://x'), dict(dataset, data_prefix=dict(img='img'))])
+        ),
+        test_dataloader=None,
+        how_to_get_data='ask me',
+    )
+    if missing is None:
+        return launch.require_data(Config(cfg))
+    with pytest.raises(InputError, match=message):
+        launch.require_data(Config(cfg))
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (InputError('a.pth: damaged'), r'^a\.pth: damaged$'),
+        (
+            InputError('Caught InputError in worker\nTraceback ...\nmmspartan.errors.InputError: a.png: cut'),
+            r'^a\.png: cut$',
+        ),
+        (OSError(errno.ENOSPC, 'No space left', 'a.pth'), r'^a\.pth: No space left; free some space and go on with'),
+        (OSError(errno.EROFS, 'Read-only', 'w'), r'^w: Read-only; choose another folder'),
+        (OSError(errno.ENOENT, 'No such file', None), r'^config\.py: No such file$'),
+        (KeyError('model'), r"^config\.py: KeyError: 'model'$"),
+        (ValueError('X: a must be\n positive'), r'^config\.py: X: a must be positive$'),
+    ],
+    ids=repr,
+)
+def test_what_a_person_can_mend_is_one_line(error, message):
+    with pytest.raises(SystemExit, match=message), launch.one_line_errors('config.py'):
+        raise error
+
+
+def test_errors_of_code_keep_their_traceback_once_the_run_is_under_way():
+    with pytest.raises(KeyError), launch.one_line_errors('config.py', lambda: True):
+        raise KeyError('x')
+    with pytest.raises(SystemExit, match='a'), launch.one_line_errors('config.py', lambda: True):
+        raise InputError('a')

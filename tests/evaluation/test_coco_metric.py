@@ -1,0 +1,72 @@
+"""COCO mAP is right for annotations as people have them, and refused for predictions that are none."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import METRICS
+
+from mmspartan.engine.finite_hook import NonFiniteError
+from mmspartan.errors import InputError
+
+BOXES = [[40.0 * i, 5.0, 30.0, 30.0] for i in range(3)]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def run(first: int = 1, **entries) -> str:
+        common = dict(image_id=1, category_id=1, area=900, iscrowd=0)
+        annotations = [dict(common, id=first + i, bbox=box) for i, box in enumerate(BOXES)]
+        content = dict(
+            images=[dict(id=1, file_name='a.png', width=200, height=50)],
+            categories=[dict(id=1, name='x'), dict(id=2, name='y')],
+            annotations=annotations,
+        )
+        (tmp_path / 'a.json').write_text(json.dumps({**content, **entries}))
+        return str(tmp_path / 'a.json')
+
+    return run
+
+
+def evaluate(metric, boxes=BOXES, score: float = 0.9) -> dict:
+    boxes = torch.tensor(boxes)
+    boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    predicted = dict(bboxes=boxes, scores=torch.full((len(boxes),), score), labels=torch.zeros(len(boxes)).long())
+    metric.dataset_meta = dict(classes=('x', 'y'))
+    metric.process({}, [dict(img_id=1, ori_shape=(50, 200), pred_instances=predicted)])
+    return metric.evaluate(1)
+
+
+@pytest.mark.parametrize('kind', ['CheckedCocoMetric', 'FasterCocoMetric'])
+@pytest.mark.parametrize('first', [1, 0])
+def test_perfect_boxes_have_ap_1_whatever_the_annotations_are_numbered_from(kind, first, write):
+    found = evaluate(METRICS.build(dict(type=kind, ann_file=write(first))))
+    assert found['coco/bbox_mAP'] == pytest.approx(1.0) and found['coco/bbox_mAP_75'] == pytest.approx(1.0)
+
+
+def test_stock_metric_of_mmdet_has_the_fault(write):
+    assert evaluate(METRICS.build(dict(type='mmdet.CocoMetric', ann_file=write(0))))['coco/bbox_mAP'] < 0.7
+
+
+@pytest.mark.parametrize(('boxes', 'score'), [([[np.nan, 5.0, 30.0, 30.0]], 0.9), (BOXES, np.nan), (BOXES, np.inf)])
+def test_predictions_that_are_not_finite_are_refused(boxes, score, write):
+    with pytest.raises(NonFiniteError, match='not finite for picture 1'):
+        evaluate(METRICS.build(dict(type='CheckedCocoMetric', ann_file=write())), boxes, score)
+
+
+def test_classes_are_compared_before_the_evaluation(write):
+    metric = METRICS.build(dict(type='CheckedCocoMetric', ann_file=write()))
+    with pytest.raises(InputError, match="the dataset's classes has another order than the file"):
+        metric.dataset_meta = dict(classes=('y', 'x'))
+    with pytest.raises(InputError, match=r"no category is called \['z'\]"):
+        metric.dataset_meta = dict(classes=('x', 'z'))
+
+
+def test_file_without_annotations_is_refused_unless_results_are_only_written(write, tmp_path):
+    path = write(annotations=[])
+    with pytest.raises(InputError, match=r'a\.json: has no annotations to compare with'):
+        METRICS.build(dict(type='CheckedCocoMetric', ann_file=path))
+    options = dict(format_only=True, outfile_prefix=str(tmp_path / 'found'))
+    evaluate(METRICS.build(dict(type='CheckedCocoMetric', ann_file=path, **options)))
+    assert len(json.loads((tmp_path / 'found.bbox.json').read_text())) == 3
