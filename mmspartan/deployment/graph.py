@@ -1,6 +1,6 @@
 """What is exported: normalization, network and post-processing in one graph.
 
-Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, channels in the order that the pipeline loads, blue first.
+Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, channels in the order that the pipeline loads, BGR.
 """
 
 import torch
@@ -72,7 +72,8 @@ class DetectorGraph(nn.Module):
     """``images`` and ``sizes`` ``(B, 2)``, float32 heights and widths of the original images, to detections.
 
     Images are resized to the whole input, without padding. Returns ``boxes`` ``(B, K, 4)``, (x1, y1, x2, y2) in pixels
-    of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``.
+    of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``. K is ``max_per_img``, or
+    as many as there are pairs of query and class.
     """
 
     inputs, outputs = ('images', 'sizes'), ('boxes', 'scores', 'labels')
@@ -88,7 +89,9 @@ class DetectorGraph(nn.Module):
         logits, boxes = model.bbox_head(**model.forward_transformer(features))
         num_classes = logits.shape[-1]
         # as mmdet's DETR heads: the best pairs of query and class
-        scores, pairs = logits[-1].sigmoid().flatten(1).topk(model.test_cfg['max_per_img'], dim=1)
+        scores = logits[-1].sigmoid().flatten(1)
+        count = (model.test_cfg or {}).get('max_per_img', logits.shape[2])
+        scores, pairs = scores.topk(min(count, scores.shape[1]), dim=1)
         boxes = boxes[-1].gather(1, (pairs // num_classes)[..., None].expand(-1, -1, 4))
         centers, extents = boxes.split(2, dim=-1)
         corners = torch.cat([centers - extents / 2, centers + extents / 2], -1).clamp(0, 1)

@@ -4,6 +4,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan.deployment.graph import build_graph, load_model
+from tests.conftest import DATA
 
 
 @pytest.mark.parametrize('place', ['in the model', 'beside it', 'nowhere'])
@@ -30,3 +31,14 @@ def test_normalization_is_that_of_the_runner(place, tmp_path):
     found = build_graph(load_model(cfg, str(tmp_path / 'x.pth')))(images)
     inputs = images if place == 'nowhere' else plain.data_preprocessor(dict(inputs=images))['inputs']
     torch.testing.assert_close(found, plain(inputs, mode='tensor').softmax(1))
+
+
+@pytest.mark.parametrize(('settings', 'count'), [(dict(max_per_img=300), 20), (dict(max_per_img=7), 7), ({}, 20)])
+@torch.no_grad()
+def test_detections_are_at_most_the_pairs_of_query_and_class(settings, count):
+    cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
+    cfg.model.num_queries, cfg.model.test_cfg = 20, settings
+    cfg.model.bbox_head.num_classes = 1
+    init_default_scope(cfg.default_scope)
+    boxes, scores, labels = build_graph(MODELS.build(cfg.model).eval())(torch.rand(2, 3, 64, 64), torch.ones(2, 2))
+    assert boxes.shape == (2, count, 4) and scores.shape == labels.shape == (2, count) and not labels.any()
