@@ -1,4 +1,4 @@
-"""Quantize an exported model to eight bits and compare: ``quantize_onnx.py CONFIG M.onnx --out M_int8.onnx``.
+"""Quantize an exported model to INT8 and compare: ``quantize_onnx.py CONFIG M.onnx --out M_int8.onnx``.
 
 Calibrates on images of the config's training set, then prints size, latency and accuracy of both files.
 """
@@ -14,6 +14,7 @@ import onnx
 from mmspartan.convert.files import check_target
 from mmspartan.deployment.evaluation import check_classes, evaluate
 from mmspartan.deployment.exported import BACKENDS, Session
+from mmspartan.deployment.files import read_onnx
 from mmspartan.deployment.quantization import DatasetReader, quantize
 from mmspartan.engine.launch import build_parser, load_config, require_file
 
@@ -55,16 +56,13 @@ def latencies(paths: list[Path], backend: str, threads: int, repeats: int = 30) 
 def read_model(path: Path) -> onnx.ModelProto:
     """
     Raises:
-        ValueError: If it is no ONNX file, or not one for eight bits.
+        ValueError: If it is no ONNX file, or one that cannot be quantized.
     """
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        raise ValueError(f'{path}: not an ONNX file: {error}') from error
+    model = read_onnx(path)
     if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
         raise ValueError(f'{path}: was exported with --winograd, which is for float32; export it without')
     if any(node.op_type == 'DequantizeLinear' for node in model.graph.node):
-        raise ValueError(f'{path}: is of eight bits already; give the file of tools/export_onnx.py')
+        raise ValueError(f'{path}: is INT8 already; give the file of tools/export_onnx.py')
     return model
 
 

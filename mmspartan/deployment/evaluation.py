@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import onnx
 from mmengine.config import Config
 
 from ..engine.launch import build_runner
 from . import exported  # noqa: F401 - registers
+from .files import read_onnx
 
 
 def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int | None = None) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def check_classes(path: str, expected: Sequence[str]) -> None:
     """Compare the classes that ``tools/export_onnx.py`` noted in a file with those of a dataset; other names may do.
 
     Raises:
-        ValueError: If they are more, fewer or in another order.
+        ValueError: If they are more, fewer or in another order, or it is no ONNX file.
     """
-    props = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
+    props = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     found, expected = props.get('classes', '').splitlines(), list(expected)
     if not found or not expected:
         return

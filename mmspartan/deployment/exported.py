@@ -5,11 +5,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
+
+from .files import cause, read_onnx
 
 BACKENDS = ('onnxruntime', 'openvino')
 
@@ -24,16 +27,32 @@ class Session:
         streams: Parts of a batch that OpenVINO works on at the same time, each by its share of the threads: more images
             a second, where 1, the default, gives the first one sooner. ONNX Runtime takes one after the other.
 
+    Attributes:
+        inputs (dict[str, list]): Shapes by name; a side that may be any is a name or a question mark.
+        dtypes (dict[str, np.dtype]): Of the inputs.
+        outputs (list[str]): Names.
+
     Raises:
-        ValueError: If there are no streams, or the file is not there or the runtime cannot read it.
+        ValueError: If there are no streams, or the file is not there, is no model of images, or the runtime cannot
+            read it.
     """
 
     def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None, streams: int = 1):
-        self.path, self.streams = path, streams
+        self.path, self.backend, self.streams = path, backend, streams
         if streams < 1:
             raise ValueError(f'streams must be at least 1, got {streams}')
-        if not Path(path).is_file():
-            raise ValueError(f'{path}: no such file')
+        graph = read_onnx(path).graph
+        stored = {tensor.name for tensor in graph.initializer}
+        inputs = {value.name: value.type.tensor_type for value in graph.input if value.name not in stored}
+        self.inputs = {
+            name: [side.dim_value if side.HasField('dim_value') else side.dim_param or '?' for side in type.shape.dim]
+            for name, type in inputs.items()
+        }
+        is_typed = all(type.elem_type for type in inputs.values())  # 0 in what is no tensor, too
+        if 'images' not in inputs or not is_typed or not all(self.inputs.values()):
+            raise ValueError(f"{path}: not a file of tools/export_onnx.py: no batches of 'images' among its inputs")
+        self.dtypes = {name: onnx.helper.tensor_dtype_to_np_dtype(type.elem_type) for name, type in inputs.items()}
+        self.outputs = [value.name for value in graph.output]
         try:
             if backend == 'openvino':
                 import openvino
@@ -43,8 +62,6 @@ class Session:
                     options['INFERENCE_NUM_THREADS'] = threads
                 model = openvino_core().compile_model(str(path), 'CPU', options)
                 queue = openvino.AsyncInferQueue(model, streams)
-                self.inputs = {i.any_name: i.partial_shape.to_string()[1:-1].split(',') for i in model.inputs}
-                self.outputs = [output.any_name for output in model.outputs]
                 self._run = lambda feeds: run_queue(queue, feeds)
             else:
                 import onnxruntime
@@ -53,38 +70,65 @@ class Session:
                 options.intra_op_num_threads = threads or 0
                 options.log_severity_level = 3
                 session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
-                self.inputs = {i.name: i.shape for i in session.get_inputs()}
-                self.outputs = [output.name for output in session.get_outputs()]
                 self._run = lambda feeds: [session.run(None, feed) for feed in feeds]
         except ImportError as error:
             raise ValueError(f'{backend} is not installed: pip install {backend}') from error
         except Exception as error:
-            raise ValueError(f'{path}: {backend} cannot read it: {str(error).splitlines()[0]}') from error
+            raise ValueError(f'{path}: {backend} cannot read it: {cause(error)}') from error
 
     @property
     def batch_size(self) -> int | None:
         """Images a call, None if any number."""
-        size = str(next(iter(self.inputs.values()))[0])
+        size = str(self.inputs['images'][0])
         return int(size) if size.isdigit() else None
 
     def __call__(self, **feed: np.ndarray) -> dict[str, np.ndarray]:
         """Arrays by the names of inputs, to arrays by the names of outputs.
 
+        Arrays of another dtype than the file takes are converted if it holds their values exactly.
+
         Raises:
-            ValueError: If an input is missing or of another shape than the file takes, or the images are no multiple of
-                those that it takes at once.
+            ValueError: If an input is missing, unknown or does not fit in shape or dtype, the images are no multiple of
+                those that the file takes at once, the runtime fails, or an output is not finite.
         """
-        for name, shape in self.inputs.items():
-            expected, found = [str(side) for side in shape[1:]], feed[name].shape[1:] if name in feed else None
-            if found is None or any(side.isdigit() and side != str(n) for side, n in zip(expected, found)):
-                found = 'none' if found is None else 'x'.join(map(str, found))
-                raise ValueError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
+        for name in feed:
+            if name not in self.inputs:
+                raise ValueError(f"{self.path}: has no input '{name}', but {', '.join(self.inputs)}")
+        feed = {name: self._fit(name, feed.get(name)) for name in self.inputs}
         count = len(feed['images'])
         step = self.batch_size or -(-count // self.streams)
-        if count % (self.batch_size or 1):
-            raise ValueError(f'{self.path}: takes {step} images at once, not {count}: set the batch size to it')
-        parts = self._run([{k: v[i : i + step] for k, v in feed.items()} for i in range(0, count, step)])
-        return {name: np.concatenate(arrays) for name, arrays in zip(self.outputs, zip(*parts))}
+        if not count or count % (self.batch_size or 1):
+            raise ValueError(f'{self.path}: takes {step or 1} images at once, not {count}: set the batch size to it')
+        try:
+            parts = self._run([{k: v[i : i + step] for k, v in feed.items()} for i in range(0, count, step)])
+            outputs = {name: np.concatenate(arrays) for name, arrays in zip(self.outputs, zip(*parts))}
+        except Exception as error:
+            raise ValueError(f'{self.path}: {self.backend} cannot run it: {cause(error)}') from error
+        for name, array in outputs.items():
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+                raise ValueError(f"{self.path}: its output '{name}' is not finite in {self.backend}")
+        return outputs
+
+    def _fit(self, name: str, value: np.ndarray | None) -> np.ndarray:
+        expected = [str(side) for side in self.inputs[name][1:]]
+        found = None if value is None else value.shape[1:]
+        if (
+            found is None
+            or len(found) != len(expected)
+            or any(side.isdigit() and side != str(n) for side, n in zip(expected, found))
+        ):
+            found = 'none' if found is None else 'x'.join(map(str, found))
+            raise ValueError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
+        dtype = self.dtypes[name]
+        if value.dtype == dtype:
+            return value
+        with np.errstate(all='ignore'):  # what overflows is refused below
+            converted = value.astype(dtype) if value.dtype.kind in 'biuf' else None
+        if converted is None or not np.array_equal(converted, value, equal_nan=True):
+            raise ValueError(
+                f"{self.path}: its input '{name}' is of {dtype}, which does not hold the given {value.dtype} exactly"
+            )
+        return converted
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Eight-bit models by ONNX Runtime's static quantization, calibrated on images of the config's training set."""
+"""INT8 models by ONNX Runtime's static quantization, calibrated on images of the config's training set."""
 
 import logging
 import tempfile

@@ -1,7 +1,7 @@
 """3x3 convolutions in half the multiplications: minimal filtering F(4, 3) (Winograd; Lavin and Gray, CVPR 2016,
 arXiv 1509.09308), down the columns alone.
 
-For graphs that run in float32 on a CPU, whose runtimes have the direct form alone: eight bits lose accuracy by it, and
+For graphs that run in float32 on a CPU, whose runtimes have the direct form alone: INT8 loses accuracy by it, and
 libraries of GPUs have their own. Outputs are those of the direct form up to rounding.
 
 Departs from the paper, which filters along both sides and so in a quarter of the multiplications, in that along the

@@ -1,7 +1,9 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from mmdet.structures import DetDataSample
@@ -28,13 +30,15 @@ print('goes on')
 """
 
 
-@pytest.fixture
-def classifier(tmp_path):
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory) -> Path:
     """An ONNX file of one image of 8x8 to four scores."""
-    model = nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten()).eval()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 8), nn.GELU(), nn.GroupNorm(1, 4), nn.Flatten(), nn.Linear(4, 4)).eval()
     names = dict(input_names=['images'], output_names=['scores'])
-    to_onnx(model, [torch.zeros(1, 3, 8, 8)], **names).save(tmp_path / 'small.onnx')
-    return tmp_path / 'small.onnx'
+    path = tmp_path_factory.mktemp('classifier') / 'small.onnx'
+    to_onnx(model, [torch.zeros(1, 3, 8, 8)], **names).save(path)
+    return path
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
@@ -43,10 +47,45 @@ def test_inputs_that_do_not_fit_are_named(backend, classifier):
     assert session(images=np.zeros((2, 3, 8, 8), dtype=np.float32))['scores'].shape == (2, 4)
     with pytest.raises(ValueError, match=r"small\.onnx: its input 'images' is of 3x8x8 each, got 3x9x8"):
         session(images=np.zeros((1, 3, 9, 8), dtype=np.float32))
+    for shape, found in [((3, 8, 8), '8x8'), ((1, 3, 8, 8, 1), '3x8x8x1'), ((1,), '')]:
+        with pytest.raises(ValueError, match=rf"its input 'images' is of 3x8x8 each, got {found}$"):
+            session(images=np.zeros(shape, dtype=np.float32))
     with pytest.raises(ValueError, match=r"its input 'images' is of 3x8x8 each, got none"):
+        session()
+    with pytest.raises(ValueError, match=r"small\.onnx: has no input 'sizes', but images"):
         session(sizes=np.zeros((1, 2), dtype=np.float32))
+    with pytest.raises(ValueError, match='takes 1 images at once, not 0'):
+        session(images=np.zeros((0, 3, 8, 8), dtype=np.float32))
     with pytest.raises(ValueError, match='streams must be at least 1'):
         Session(classifier, backend, streams=0)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_inputs_are_converted_where_that_is_exact(backend, classifier):
+    session = Session(classifier, backend)
+    images = np.random.default_rng(0).integers(0, 256, (1, 3, 8, 8))
+    expected = session(images=images.astype(np.float32))['scores']
+    for dtype in (np.uint8, np.int64, np.float64, np.float16):
+        np.testing.assert_array_equal(session(images=images.astype(dtype))['scores'], expected)
+    for value in (images + 0.1, images + 2**40 + 1, images.astype(complex), images.astype(str)):
+        message = rf"small\.onnx: its input 'images' is of float32, which does not hold the given {value.dtype} exactly"
+        with pytest.raises(ValueError, match=message):
+            session(images=value)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(value, backend, classifier, tmp_path):
+    images = np.zeros((1, 3, 8, 8), dtype=np.float32)
+    model = onnx.load(classifier)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name.endswith('bias') and tensor.dims == [4])
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(4, value, dtype=np.float32), bias.name))
+    onnx.save(model, tmp_path / 'bad.onnx')
+    with pytest.raises(ValueError, match=rf"bad\.onnx: its output 'scores' is not finite in {backend}"):
+        Session(tmp_path / 'bad.onnx', backend)(images=images)
+    images[0, 0, 0, 0] = value
+    with pytest.raises(ValueError, match=rf"small\.onnx: its output 'scores' is not finite in {backend}"):
+        Session(classifier, backend)(images=images)
 
 
 def test_file_of_the_other_task_is_refused(classifier):

@@ -1,7 +1,8 @@
-"""Export, its evaluation by other runtimes, eight bits and folded checkpoints, by command lines."""
+"""Export, its evaluation by other runtimes, INT8 and folded checkpoints, by command lines."""
 
 import json
 import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
@@ -125,7 +127,7 @@ def test_folded_checkpoint_evaluates_to_the_same(project):
     assert not any('complex_weight' in name or (name.startswith('backbone') and 'running' in name) for name in names)
 
 
-def test_eight_bits_are_compared(project, exported, run_tool):
+def test_int8_is_compared(project, exported, run_tool):
     command = [TOOLS / 'quantize_onnx.py', 'mine.py', exported, '--out', 'small.onnx', '--images', 4]
     printed = run_script(*command, cwd=project)
     rows = re.findall(r'^(\S+\.onnx) +(\w+) +([\d.]+) MB +([\d.]+) ms +([\d.]+)', printed, re.MULTILINE)
@@ -134,7 +136,7 @@ def test_eight_bits_are_compared(project, exported, run_tool):
     weights = {tensor.data_type for tensor in onnx.load(project / 'small.onnx').graph.initializer}
     assert onnx.TensorProto.INT8 in weights
     for source, target, message in [
-        ('small', 'smaller', 'is of eight bits already'),
+        ('small', 'smaller', 'is INT8 already'),
         ('mine', 'mine', 'would be lost'),
     ]:
         before = (project / f'{source}.onnx').read_bytes()
@@ -159,12 +161,39 @@ def test_winograd_is_for_float(project, run_tool):
         assert result.returncode != 0 and 'export it without' in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize('output', ['boxes', 'scores'])
+def test_verification_does_not_lose_a_nan(output, tmp_path):
+    class Graph(torch.nn.Module):
+        inputs, outputs = ('images', 'sizes'), ('boxes', 'scores')
+
+        def forward(self, images, sizes):
+            scores = images.mean((1, 2, 3))[:, None] + torch.tensor([0.9, 0.5])
+            return scores[..., None] * sizes.repeat(1, 2)[:, None], scores
+
+    class Broken(Graph):
+        def forward(self, images, sizes):
+            found = dict(zip(self.outputs, super().forward(images, sizes)))
+            found[output][:, 1] = torch.nan
+            return tuple(found.values())
+
+    names = dict(input_names=Graph.inputs, output_names=Graph.outputs)
+    example = [torch.zeros(1, 3, 4, 4), torch.ones(1, 2)]
+    samples = [dict(inputs=example[0][0], data_samples=DetDataSample(metainfo=dict(ori_shape=(4, 4))))]
+    verify = runpy.run_path(str(TOOLS / 'export_onnx.py'))['verify']
+    for graph in (Graph(), Broken()):
+        to_onnx(graph.eval(), example, **names).save(tmp_path / f'{type(graph).__name__}.onnx')
+    assert verify(Graph(), tmp_path / 'Graph.onnx', samples)[0] < 1e-6
+    assert np.isnan(verify(Broken(), tmp_path / 'Graph.onnx', samples)[0])  # PyTorch's alone
+    with pytest.raises(ValueError, match=rf"Broken\.onnx: its output '{output}' is not finite"):
+        verify(Graph(), tmp_path / 'Broken.onnx', samples)
+
+
 @pytest.mark.parametrize('project', ['classifier'], indirect=True)
 def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
     (project / 'broken.onnx').write_bytes(b'no model')
     export = ['mine.py', 'mine.pth', '--out', 'x.onnx']
     for script, arguments, message in [
-        ('deploy_test.py', ['mine.py', 'broken.onnx'], r'^broken\.onnx: onnxruntime cannot read it'),
+        ('deploy_test.py', ['mine.py', 'broken.onnx'], r'^broken\.onnx: not a valid ONNX file'),
         ('deploy_test.py', ['mine.py', 'none.onnx'], r'^none\.onnx: no such file'),
         ('export_onnx.py', ['mine.py', 'none.pth', '--out', 'x.onnx'], r'^none\.pth: no such file'),
         ('export_onnx.py', [*export, '--verify', '--size', 96, 96], r'^--verify: the test pipeline makes images of'),
@@ -174,7 +203,7 @@ def test_what_is_no_model_is_refused_in_one_line(project, run_tool):
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', '.'], r'^\.: there is something that is no file'),
         ('deploy_test.py', ['mine.py', 'broken.onnx', '--out', 'x.txt'], r'^--out x\.txt: its name must end with'),
         ('quantize_onnx.py', ['mine.py', 'none.onnx', '--out', 'x.onnx'], r'^none\.onnx: no such file'),
-        ('quantize_onnx.py', ['mine.py', 'broken.onnx', '--out', 'x.onnx'], r'^broken\.onnx: not an ONNX file'),
+        ('quantize_onnx.py', ['mine.py', 'broken.onnx', '--out', 'x.onnx'], r'^broken\.onnx: not a valid ONNX file'),
         ('model_converters/reparameterize_model.py', ['mine.py', 'mine.pth', './mine.pth'], r'is the file to read'),
     ]:
         result = run_tool(script, *arguments, cwd=project)

@@ -1,0 +1,64 @@
+"""ONNX files from anywhere: read and checked before a runtime gets to see them.
+
+What is wrong with a file is then said in one line that names it, and it does not end the process, as some do in
+OpenVINO.
+"""
+
+import re
+from pathlib import Path
+
+import onnx
+
+# Lines of OpenVINO's errors that say where in its source something went wrong, not what.
+NO_CAUSE = (
+    'Exception from ',
+    'Check ',
+    'FrontEnd API failed',
+    'Loading input model',
+    "Model wasn't fully converted",
+    'While validating ',
+    'Summary:',
+    '-- Conversion is failed for',
+)
+# In ONNX Runtime's: path, line and signature of a function.
+PLACE = re.compile(r'/onnxruntime_src/\S+ [^()]*\([^()]*(\([^()]*\)[^()]*)*\)( const)? ')
+
+
+def read_onnx(path: str | Path, weights: bool = False) -> onnx.ModelProto:
+    """
+    Args:
+        path: An ONNX file.
+        weights: Whether to read those that are stored in other files as well.
+
+    Raises:
+        ValueError: If it is no regular file, is empty, cannot be read or breaks the rules of ONNX; in one line.
+    """
+    try:
+        if not Path(path).exists():
+            raise ValueError(f'{path}: no such file')
+        if not Path(path).is_file():  # reading a pipe would wait
+            raise ValueError(f'{path}: not a regular file')
+        if not Path(path).stat().st_size:
+            raise ValueError(f'{path}: is empty')
+        Path(path).open('rb').close()
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be read: {error.strerror}') from error
+    try:
+        model = onnx.load(path, load_external_data=weights)
+        # by its path, since it looks for external data beside it; shapes too, which may end the process in OpenVINO
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:  # protobuf's, the checker's and those of names that are no text
+        raise ValueError(f'{path}: not a valid ONNX file: {cause(error)}') from error
+    return model
+
+
+def cause(error: Exception) -> str:
+    """What an error of ONNX, ONNX Runtime or OpenVINO says, in one line of at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(NO_CAUSE)] or lines or [type(error).__name__]
+    text = ' '.join(' '.join(lines).split())
+    if text.startswith('[ONNXRuntimeError]'):  # [ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from x failed:...
+        text = text.split(' : ', 3)[-1]
+        text = text.split(' failed:', 1)[-1] if text.startswith('Load model from') else text
+        text = PLACE.sub('', text)
+    return text if len(text) <= 300 else f'{text[:297]}...'
