@@ -41,7 +41,8 @@ def project(request, tmp_path_factory) -> Path:
             tensor.uniform_(0.5, 1.5)
         elif tensor.is_floating_point():
             tensor.add_(0.05 * torch.randn_like(tensor))
-    torch.save(dict(meta={}, state_dict=model.state_dict()), folder / 'mine.pth')
+    meta = dict(dataset_meta=dict(classes=tuple('0123456789')))
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), folder / 'mine.pth')
     return folder
 
 
@@ -123,7 +124,9 @@ def test_folded_checkpoint_evaluates_to_the_same(project):
     expected = metrics(project, TOOLS / 'test.py', 'mine.py', 'mine.pth', '--out-item', 'metrics')
     command = [TOOLS / 'test.py', 'mine.py', 'folded.pth', '--out-item', 'metrics', '--cfg-options', option]
     assert metrics(project, *command) == pytest.approx(expected, abs=1e-3)
-    names = torch.load(project / 'folded.pth', weights_only=True)['state_dict']
+    folded = torch.load(project / 'folded.pth', weights_only=True)
+    assert folded['meta']['dataset_meta']['classes'] == tuple('0123456789')  # else it would be shown with COCO's
+    names = folded['state_dict']
     assert not any('complex_weight' in name or (name.startswith('backbone') and 'running' in name) for name in names)
 
 

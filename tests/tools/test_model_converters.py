@@ -6,11 +6,14 @@ import runpy
 import shlex
 import sys
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
+from mmpretrain import ImageClassificationInferencer
+from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
@@ -113,6 +116,52 @@ def test_full_size_classifier_loads_without_a_gap(name, convert, tmp_path):
     printed = convert(SPARTAN, 'src.pth', 'dst.pth')
     assert f'spartan_{name}_in1k.py' in printed and '--cfg-options' not in printed
     load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    classes = torch.load(tmp_path / 'dst.pth', weights_only=True)['meta']['dataset_meta']['classes']
+    assert classes == tuple(IMAGENET_CATEGORIES)
+
+
+NAMES = ['bolt', 'nut', 'Schlüssel', *'defghij']
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_classifier_answers_with_its_own_classes(named, convert, golden_spartan, tmp_path):
+    # of a config whose dataset has the names of ImageNet
+    torch.save(golden_spartan.group('sd'), tmp_path / 'src.pth')
+    (tmp_path / 'names.txt').write_text('\n'.join(NAMES) + '\n')
+    printed = convert(SPARTAN, 'src.pth', 'dst.pth', *(['--classes', 'names.txt'] if named else []))
+    inferencer = ImageClassificationInferencer(printed_config(printed), str(tmp_path / 'dst.pth'), device='cpu')
+    names = NAMES if named else [f'class {i}' for i in range(10)]
+    assert list(inferencer.classes) == names and f'classes: {", ".join(names[:3])}, ...' in printed
+    result = inferencer(np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8))[0]
+    assert result['pred_class'] == names[result['pred_label']]
+
+
+def test_detector_is_given_names_of_classes(convert, golden_rtdetr, tmp_path):
+    torch.save(golden_rtdetr.group('sd'), tmp_path / 'src.pth')
+    (tmp_path / 'names.txt').write_text('\ufeff' + '\r\n'.join(NAMES), newline='')
+    convert(RTDETR, 'src.pth', 'dst.pth', '--classes', 'names.txt')
+    meta = torch.load(tmp_path / 'dst.pth', weights_only=True)['meta']
+    assert meta['dataset_meta']['classes'] == tuple(NAMES)
+
+
+@pytest.mark.parametrize(
+    ('content', 'options', 'message'),
+    [
+        ('a\nb\n', [], r'names\.txt: names 2 classes, the weights are of 10'),
+        ('a\n\n' + 'b\n' * 8, [], r'names\.txt: line 2 is empty'),
+        ('', [], r'names\.txt: line 1 is empty'),
+        (b'\xff\xfe\x00', [], r'names\.txt: cannot be read: not a text file in UTF-8'),
+        (None, [], r'names\.txt: cannot be read: No such file'),
+        ('a\n' * 10, ['--task', 'backbone'], r'--classes names\.txt: only a converted classifier has names'),
+    ],
+)
+def test_names_of_classes_that_do_not_fit_are_refused(content, options, message, convert, golden_spartan, tmp_path):
+    torch.save(golden_spartan.group('sd'), tmp_path / 'src.pth')
+    if content is not None:
+        (tmp_path / 'names.txt').write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SystemExit, match=rf'^src\.pth: {message}') as stopped:
+        convert(SPARTAN, 'src.pth', 'dst.pth', '--classes', 'names.txt', *options)
+    assert '\n' not in str(stopped.value) and not (tmp_path / 'dst.pth').exists()
 
 
 def test_detector_gives_the_golden_boxes(convert, golden_rtdetr, tmp_path):

@@ -40,7 +40,7 @@ def main():
         switch_to_deploy(model)
     except ValueError as error:
         raise SystemExit(str(error)) from None
-    write_checkpoint(args.target, model.state_dict())
+    write_checkpoint(args.target, model.state_dict(), list(model.dataset_meta.get('classes', ())))
     option = 'model.deploy=True' if hasattr(model, 'switch_to_deploy') else 'model.backbone.deploy=True'
     print(
         f'{args.target}: {before:,} weights and statistics became {count_values(model):,}; use it with --cfg-options '

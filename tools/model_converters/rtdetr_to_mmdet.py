@@ -16,7 +16,9 @@ from mmspartan import config_path
 from mmspartan.convert import (
     check_target,
     fit_exactly,
+    numbered_class_names,
     one_line_errors,
+    read_class_names,
     read_weights,
     rtdetr_from_authors,
     rtdetr_from_hugging_face,
@@ -31,6 +33,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('src', help=".pth or .safetensors file, or Hugging Face's folder")
     parser.add_argument('dst', help='file to write')
+    parser.add_argument('--classes', metavar='FILE', help='names of the classes, one a line')
     return parser.parse_args()
 
 
@@ -98,7 +101,7 @@ def class_names(config: dict, num_classes: int) -> list[str]:
     names = config.get('id2label') or {}
     if isinstance(names, dict) and set(names) == {str(i) for i in range(num_classes)}:
         return [str(names[str(i)]) for i in range(num_classes)]
-    return list(coco_classes()) if num_classes == 80 else [f'class {i}' for i in range(num_classes)]
+    return list(coco_classes()) if num_classes == 80 else numbered_class_names(num_classes)
 
 
 def convert(args) -> None:
@@ -110,6 +113,8 @@ def convert(args) -> None:
     config = hugging_face_config(Path(args.src)) if is_hugging_face else {}
     if config.get('num_queries', 300) != 300:
         options.update(num_queries=config['num_queries'], test_cfg=dict(max_per_img=config['num_queries']))
+    num_classes = options['bbox_head']['num_classes']
+    classes = read_class_names(args.classes, num_classes) if args.classes else class_names(config, num_classes)
     cfg = Config.fromfile(config_path('_base_/models/rtdetr'))
     cfg.merge_from_dict(dict(model=options))
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -119,7 +124,6 @@ def convert(args) -> None:
     print(f'{len(source) - len(left_out)} of {len(source)} tensors used')
     for key, reason in left_out.items():
         print(f'left out: {key}: {reason}')
-    classes = class_names(config, options['bbox_head']['num_classes'])
     print(f'classes: {", ".join(classes[:3])}{", ..." if len(classes) > 3 else ""}')
     write_checkpoint(args.dst, weights, classes)
     print(f'written: {args.dst}')

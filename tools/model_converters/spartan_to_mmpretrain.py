@@ -12,7 +12,9 @@ from mmspartan import config_path
 from mmspartan.convert import (
     check_target,
     fit_exactly,
+    numbered_class_names,
     one_line_errors,
+    read_class_names,
     read_weights,
     spartan_from_authors,
     spartan_options,
@@ -28,6 +30,9 @@ def parse_args():
     parser.add_argument('dst', help='file to write')
     parser.add_argument(
         '--task', choices=['cls', 'backbone'], default='cls', help='a whole classifier, or its backbone alone'
+    )
+    parser.add_argument(
+        '--classes', metavar='FILE', help="names of the classes, one a line; ImageNet's for 1000 classes by default"
     )
     parser.add_argument('--reverse', action='store_true', help="from ours to the authors' names")
     return parser.parse_args()
@@ -67,6 +72,9 @@ def convert(args) -> None:
     head = {key: value for key, value in ours.items() if not key.startswith('backbone.')}
     backbone = fit_exactly(MODELS.build(dict(type='SpaRTAN', **options)), backbone, args.src)
     num_classes = check_head(head, len(backbone['patch_embeds.3.conv.weight']), args.src)
+    if args.classes and (args.reverse or args.task == 'backbone' or not num_classes):
+        raise ValueError(f'--classes {args.classes}: only a converted classifier has names of classes')
+    classes = read_class_names(args.classes, num_classes) if args.classes else class_names(num_classes)
 
     print(f'{args.src}{place and f" ({place})"}: {describe(options, num_classes)}')
     ours = {**{f'backbone.{key}': value for key, value in backbone.items()}, **head}
@@ -80,8 +88,21 @@ def convert(args) -> None:
         write_checkpoint(args.dst, backbone)
         print(f"use:    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='{args.dst}'))")
     else:
-        write_checkpoint(args.dst, ours)
+        if classes:
+            print(f'classes: {", ".join(classes[:3])}{", ..." if len(classes) > 3 else ""}')
+        write_checkpoint(args.dst, ours, classes)
     print(f'written: {args.dst}')
+
+
+def class_names(num_classes: int | None) -> list[str] | None:
+    """ImageNet's for 1000 classes, numbers for others; None without a classifier."""
+    if num_classes != 1000:
+        return num_classes and numbered_class_names(num_classes)
+    try:
+        from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
+    except ImportError:  # whatever has it installed knows them from our configs' dataset
+        return None
+    return list(IMAGENET_CATEGORIES)
 
 
 def check_head(head: dict, channels: int, source: str) -> int | None:
