@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .files import cause, read_onnx
+from .files import cause, check_onnx, read_onnx
 
 BACKENDS = ('onnxruntime', 'openvino')
 
@@ -53,6 +53,8 @@ class Session:
             raise ValueError(f"{path}: not a file of tools/export_onnx.py: no batches of 'images' among its inputs")
         self.dtypes = {name: onnx.helper.tensor_dtype_to_np_dtype(type.elem_type) for name, type in inputs.items()}
         self.outputs = [value.name for value in graph.output]
+        if backend == 'openvino':
+            check_onnx(path)
         try:
             if backend == 'openvino':
                 import openvino

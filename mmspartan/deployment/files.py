@@ -24,14 +24,11 @@ NO_CAUSE = (
 PLACE = re.compile(r'/onnxruntime_src/\S+ [^()]*\([^()]*(\([^()]*\)[^()]*)*\)( const)? ')
 
 
-def read_onnx(path: str | Path, weights: bool = False) -> onnx.ModelProto:
-    """
-    Args:
-        path: An ONNX file.
-        weights: Whether to read those that are stored in other files as well.
+def read_onnx(path: str | Path) -> onnx.ModelProto:
+    """A file's model without the weights that are stored in other files.
 
     Raises:
-        ValueError: If it is no regular file, is empty, cannot be read or breaks the rules of ONNX; in one line.
+        ValueError: If it is no regular file, is empty, cannot be read or is no ONNX file; in one line.
     """
     try:
         if not Path(path).exists():
@@ -44,12 +41,21 @@ def read_onnx(path: str | Path, weights: bool = False) -> onnx.ModelProto:
     except OSError as error:
         raise ValueError(f'{path}: cannot be read: {error.strerror}') from error
     try:
-        model = onnx.load(path, load_external_data=weights)
-        # by its path, since it looks for external data beside it; shapes too, which may end the process in OpenVINO
-        onnx.checker.check_model(str(path), full_check=True)
-    except Exception as error:  # protobuf's, the checker's and those of names that are no text
-        raise ValueError(f'{path}: not a valid ONNX file: {cause(error)}') from error
-    return model
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's, and those of names that are no text
+        raise ValueError(f'{path}: not an ONNX file: {cause(error)}') from error
+
+
+def check_onnx(path: str | Path) -> None:
+    """What ONNX Runtime checks itself, for OpenVINO, where some of these files would end the process.
+
+    Raises:
+        ValueError: If the file breaks the rules of ONNX, shapes included; in one line.
+    """
+    try:
+        onnx.checker.check_model(str(path), full_check=True)  # by its path: external data is looked for beside it
+    except Exception as error:
+        raise ValueError(f'{path}: not a valid ONNX model: {cause(error)}') from error
 
 
 def cause(error: Exception) -> str:

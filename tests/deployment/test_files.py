@@ -50,20 +50,20 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     'empty': (lambda path: path.touch(), 'is empty'),
     'folder': (lambda path: path.mkdir(), 'not a regular file'),
     'pipe': (os.mkfifo, 'not a regular file'),
-    'text': (lambda path: path.write_text('no model'), 'not a valid ONNX file: .*Wire format'),
-    'random': (lambda path: path.write_bytes(np.random.default_rng(0).bytes(2000)), 'not a valid ONNX file: '),
-    'truncated': (lambda path: path.write_bytes(CONTENT[:-100]), 'not a valid ONNX file: '),
-    'missing weight': (lambda path: onnx.save(without_kernel(), path), "not a valid ONNX file: .*'kernel'"),
-    'missing file': (lambda path: path.write_bytes(kernel_elsewhere().SerializeToString()), r'.*gone\.bin'),
+    'text': (lambda path: path.write_text('no model'), 'not an ONNX file: .*Wire format'),
+    'random': (lambda path: path.write_bytes(np.random.default_rng(0).bytes(2000)), 'not an ONNX file: '),
+    'truncated': (lambda path: path.write_bytes(CONTENT[:-100]), 'not an ONNX file: '),
+    'missing weight': (lambda path: onnx.save(without_kernel(), path), "'kernel'"),
+    'missing file': (lambda path: path.write_bytes(kernel_elsewhere().SerializeToString()), r'gone\.bin'),
     'unknown operator': (
         lambda path: onnx.save(build(helper.make_node('Nonsense', ['images'], ['scores'])), path),
-        'not a valid ONNX file: .*Nonsense',
+        'Nonsense',
     ),
     'operator of nobody': (
         lambda path: onnx.save(build(helper.make_node('Nonsense', ['images'], ['scores'], domain='some')), path),
-        '.*Nonsense',
+        'Nonsense',
     ),
-    'other weight': (lambda path: onnx.save(build(kernel=np.ones((4, 5, 8, 8), np.float32)), path), r'.*5'),
+    'other weight': (lambda path: onnx.save(build(kernel=np.ones((4, 5, 8, 8), np.float32)), path), '5'),
 }
 
 
