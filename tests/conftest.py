@@ -1,7 +1,15 @@
 import os
+
+if 'PYTEST_XDIST_WORKER' in os.environ:  # a process a core: each and what it starts uses one, and ports of its own
+    os.environ['OMP_NUM_THREADS'] = '1'
+    os.environ['PORT'] = str(29500 + 10 * int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')))
+
+import io
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +22,12 @@ import mmspartan  # noqa: F401 - registers
 
 DATA = Path(__file__).parent / 'data'
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long trainings first, or one process would end with them while the others have nothing to do."""
+    long = {item.path for item in items if item.get_closest_marker('training')}
+    items.sort(key=lambda item: item.path not in long)
 
 
 class Golden(dict):
@@ -38,6 +52,22 @@ def run_script(*command, cwd: Path) -> str:
     result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout + result.stderr
+
+
+def last_line(script: str, *arguments, cwd: Path) -> str:
+    """What a script of ``tools/`` ends with that has to fail by one line; runs in this process, within a second."""
+    path, printed = ROOT / 'tools' / script, io.StringIO()
+    before, folder = sys.argv, os.getcwd()
+    sys.argv = [str(path), *map(str, arguments)]
+    os.chdir(cwd)
+    try:
+        with redirect_stderr(printed), redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(path), run_name='__main__')
+    finally:
+        sys.argv = before
+        os.chdir(folder)
+    assert isinstance(ended.value.code, str), f'{script} ended with {ended.value.code}: {printed.getvalue()[-2000:]}'
+    return ended.value.code.splitlines()[-1]
 
 
 @pytest.fixture(autouse=True)

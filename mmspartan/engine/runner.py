@@ -26,6 +26,7 @@ from .class_names import check_class_names, classes_of
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .stock_checkpoint import stand_ins
+from .stop_hook import StopOnSignalHook
 from .work_dir import WorkDirLock, remove_partial_files
 
 # What our Runner does besides mmengine's default hooks; `default_hooks = dict(finite=None)` in a config takes one away.
@@ -61,6 +62,9 @@ class ResumableRunner(Runner):
         try:
             return super().train()
         finally:
+            for hook in self.hooks:
+                if isinstance(hook, StopOnSignalHook):
+                    hook.restore()
             if lock is not None:
                 lock.release()
 

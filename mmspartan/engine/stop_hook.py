@@ -41,6 +41,10 @@ class StopOnSignalHook(Hook):
                 self.handlers[number] = signal.signal(number, self._receive)
 
     def after_train(self, runner: Any) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Give signals back to the handlers that had them before the training."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import cv2
 import mmdet
+import numpy as np
 import pytest
+import torch
+from mmdet.apis import DetInferencer
 
-from tests.conftest import DATA, ROOT, run_script
+from tests.conftest import DATA, ROOT, last_line, run_script
 
 OWN = ROOT / 'tools'
 MMDET = Path(mmdet.__path__[0]) / '.mim' / 'tools'
@@ -65,6 +68,15 @@ def test_images_and_videos_are_drawn_and_written(project, checkpoint):
     assert cv2.VideoCapture(str(project / 'filmed' / 'vis' / 'film.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
 
+def test_pictures_that_cannot_be_read_are_left_out_and_named(project, checkpoint):
+    shutil.copytree(project / 'digits' / 'val', project / 'some')
+    (project / 'some' / '00001.png').write_bytes(b'')
+    command = [sys.executable, OWN / 'image_demo.py', 'some', 'mine.py', checkpoint, '--out-dir', 'partly']
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and result.stderr.strip().endswith('left out:\nsome/00001.png: is empty')
+    assert len(list((project / 'partly' / 'vis').iterdir())) == 5
+
+
 def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
     items = ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
     items += ['AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
@@ -89,32 +101,84 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['digits/val.json', 'mine.py'], 'digits/val.json: neither an image nor one of'),
-        (['nothing.png', 'mine.py'], 'nothing.png: no such image'),
+        (['digits/val.json', 'mine.py'], 'digits/val.json: is no picture that can be read; videos end with'),
+        (['digits', 'mine.py'], 'digits: no picture in it'),
+        (['/dev/zero', 'mine.py'], '/dev/zero: neither a file nor a folder'),
+        (['film.mp4', 'mine.py'], 'film.mp4: no video that can be read'),
+        (['nothing.png', 'mine.py'], 'nothing.png: no such picture'),
         (['digits/val', 'nothing.py'], 'nothing.py: no such config file'),
         (['digits/val', ROOT / 'configs' / 'spartan_xt_digits.py'], 'spartan_xt_digits.py: not a detector'),
         (['digits/val', ROOT / 'configs' / 'rtdetr_spartan_t_coco.py'], r'does not fit the model: \d+ of its \d+'),
     ],
 )
 def test_demo_refuses_in_one_line(arguments, message, project, checkpoint):
-    command = [sys.executable, OWN / 'image_demo.py', *arguments, checkpoint]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and 'Traceback' not in result.stderr
-    assert re.search(message, result.stderr.strip().splitlines()[-1])
+    (project / 'film.mp4').write_bytes(b'no film')
+    assert re.search(message, last_line('image_demo.py', *arguments, checkpoint, cwd=project))
 
 
 def test_checkpoint_of_another_model_is_not_evaluated(project, checkpoint):
-    command = [
-        sys.executable,
-        OWN / 'test.py',
-        'mine.py',
-        checkpoint,
-        '--cfg-options',
-        'model.bbox_head.num_classes=11',
+    line = last_line('test.py', 'mine.py', checkpoint, '--cfg-options', 'model.bbox_head.num_classes=11', cwd=project)
+    assert 'epoch_1.pth does not fit the model' in line and 'cls_branches.0.weight is (10, ' in line
+
+
+def test_checkpoint_of_the_classes_in_another_order_is_not_evaluated_nor_drawn(project, checkpoint):
+    content = torch.load(checkpoint)
+    content['meta']['dataset_meta']['classes'] = tuple('1023456789')
+    torch.save(content, project / 'turned.pth')
+    for line in (
+        last_line('test.py', 'mine.py', 'turned.pth', cwd=project),
+        last_line('train.py', 'mine.py', '--work-dir', 'new', '--cfg-options', 'load_from=turned.pth', cwd=project),
+        last_line('image_demo.py', 'digits/val', 'mine.py', 'turned.pth', cwd=project),
+    ):
+        assert re.match(r'turned\.pth: has 10 classes \(1, 0, 2, .* in another order than the 10 of .*\(0, 1, 2', line)
+
+
+def test_evaluator_with_other_annotations_than_the_loader_is_refused(project, checkpoint):
+    options = ['--cfg-options', 'test_evaluator.ann_file=digits/train.json']
+    line = last_line('test.py', 'mine.py', checkpoint, *options, cwd=project)
+    assert line.startswith('test_evaluator.ann_file=digits/train.json is another file') and 'digits/val.json' in line
+
+
+def test_weights_for_the_backbone_under_another_prefix_are_refused(project, checkpoint):
+    options = [
+        f'model.backbone.init_cfg.{key}' for key in ('type=Pretrained', f'checkpoint={checkpoint}', 'prefix=stem.')
     ]
+    line = last_line('train.py', 'mine.py', '--work-dir', 'new', '--cfg-options', *options, cwd=project)
+    assert re.match(r"model\.backbone\.init_cfg: .*epoch_1\.pth has no weight of SpaRTAN with prefix='stem\.'", line)
+
+
+def test_without_coco_the_main_command_says_how_to_get_it(project):
+    config = ROOT / 'configs' / 'rtdetr_spartan_t_coco.py'
+    command = [sys.executable, OWN / 'train.py', config]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and 'epoch_1.pth does not fit the model' in result.stderr
-    assert 'cls_branches.0.weight is (10, ' in result.stderr
+    assert result.returncode == 1 and not result.stdout
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith('data/coco/: not there (train_dataloader.dataset.data_root); put COCO 2017 under data/coco')
+
+
+def test_full_disk_is_one_line_and_keeps_the_last_checkpoint(project, checkpoint):
+    disk = project / 'disk'
+    disk.mkdir()
+    size = f'size={int(3.2 * checkpoint.stat().st_size) + 1_000_000}'  # for two checkpoints and the best one
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', size, 'tmpfs', disk], check=False).returncode:
+        pytest.skip('mounting a small disk takes root')
+    try:
+        options = ['--cfg-options', 'train_cfg.max_epochs=9']
+        line = last_line('train.py', 'mine.py', '--work-dir', 'disk/run', *options, cwd=project)
+        assert re.search(r'disk/run/\S+: No space left on device; free some space and go on with --resume', line)
+        kept = (disk / 'run' / 'last_checkpoint').read_text()
+        assert torch.load(project / kept)['meta']['epoch'] >= 1 and not list(disk.rglob('*.part'))
+    finally:
+        subprocess.run(['umount', '--lazy', disk], check=True)  # the log is still open
+
+
+def test_gray_arrays_are_detected_in(project, checkpoint, monkeypatch):
+    monkeypatch.chdir(project)
+    inferencer = DetInferencer('mine.py', str(checkpoint), device='cpu', show_progress=False)
+    gray = cv2.imread('digits/val/00000.png', cv2.IMREAD_GRAYSCALE)
+    colour = np.stack([gray] * 3, -1)
+    scores = [inferencer(array)['predictions'][0]['scores'] for array in (gray, gray[..., None], colour)]
+    assert scores[0] == scores[1] == scores[2]
 
 
 def test_class_name_that_the_annotations_do_not_have_lists_both_sides(project):
@@ -122,10 +186,7 @@ def test_class_name_that_the_annotations_do_not_have_lists_both_sides(project):
         "_base_ = './mine.py'\n_classes = ('0', 'one') + tuple('23456789')\n"
         'train_dataloader = dict(dataset=dict(metainfo=dict(classes=_classes)))\n'
     )
-    command = [sys.executable, OWN / 'train.py', 'wrong.py']
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert result.returncode != 0
-    last = result.stderr.strip()[-500:]
+    line = last_line('train.py', 'wrong.py', cwd=project)
     assert (
-        "no category is called ['one']" in last and "'0', 'one', '2'" in last and "train.json: ['0', '1', '2'" in last
+        "no category is called ['one']" in line and "'0', 'one', '2'" in line and "train.json: ['0', '1', '2'" in line
     )
