@@ -1,3 +1,4 @@
+from .broadcast_buffers_hook import BroadcastBuffersHook
 from .checkpoint import AtomicLocalBackend
 from .checkpoint_hook import SafeCheckpointHook
 from .finite_hook import FiniteHook
@@ -11,6 +12,7 @@ from .stop_hook import StopOnSignalHook
 
 __all__ = [
     'AtomicLocalBackend',
+    'BroadcastBuffersHook',
     'FiniteHook',
     'LogHistoryHook',
     'RegexOptimWrapperConstructor',

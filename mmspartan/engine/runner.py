@@ -31,6 +31,7 @@ from .work_dir import WorkDirLock, remove_partial_files
 
 # What our Runner does besides mmengine's default hooks; `default_hooks = dict(finite=None)` in a config takes one away.
 DEFAULT_HOOKS = dict(
+    broadcast_buffers=dict(type='BroadcastBuffersHook'),
     finite=dict(type='FiniteHook'),
     log_history=dict(type='LogHistoryHook'),
     stop_on_signal=dict(type='StopOnSignalHook'),

@@ -1,0 +1,46 @@
+"""``make soak``: runs that are killed and resumed, and the memory of long ones; ends with 1 if a figure is not right."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.soak.kills import kill_runs
+from tests.soak.memory import grow
+
+MAX_SLOPE = 100.0  # bytes a step; the log's history took 300
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--kills', type=int, default=100, help='a quarter of them of runs of two processes')
+    parser.add_argument('--steps', type=int, default=5000, help='training steps, and inferences')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    args = parse_args()
+    failed, rows = False, []
+    with tempfile.TemporaryDirectory() as folder:
+        for processes, count in ((1, args.kills - args.kills // 4), (2, args.kills // 4)):
+            figures = kill_runs(Path(folder, str(processes)), count, processes, args.seed, say)
+            rows.append(
+                f'{processes} process{"es" if processes > 1 else ""}: {figures["kills"]} kills of {figures["runs"]} runs; '
+                f'{figures["resumed"]} resumed to their end, {figures["equal"]} equal to the unbroken run bit by bit, '
+                f'{figures["leftovers"]} files left over'
+            )
+            failed |= not figures['runs'] == figures['resumed'] == figures['equal'] or figures['leftovers'] > 0
+        for name, slope in (grow(Path(folder, 'memory'), args.steps, say) if args.steps else {}).items():
+            rows.append(f'memory grows by {slope:.0f} bytes a step of {name}, over the second half of {args.steps}')
+            failed |= slope > MAX_SLOPE
+    print('\n' + '\n'.join(rows))
+    sys.exit(int(failed))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,166 @@
+"""SIGKILL at random moments and at the worst ones; runs are resumed to their end and compared with an unbroken one."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.engine.conftest import differences, digits_config
+
+# Where a process waits to be killed, so that it is hit: half of a checkpoint on the disk, in an evaluation, with the
+# next best checkpoint written and the previous one not yet removed.
+MOMENTS = ('any', 'write', 'evaluation', 'best')
+PAUSE = 0.3  # seconds that a process waits there
+
+
+def kill_runs(work_dir: Path, count: int, processes: int, seed: int, progress: Callable[[str], None]) -> Counter:
+    """Kill ``count`` times, several times in one training now and then.
+
+    Args:
+        work_dir: Folder for the runs.
+        count: Kills.
+        processes: Of each run.
+        seed: Of the moments.
+        progress: Called with a line after each run.
+
+    Returns:
+        Counter: ``kills``, ``runs``, ``resumed`` (runs that came to their end), ``equal`` (bit by bit as the unbroken
+        run), ``leftovers`` (files that an unbroken run does not have).
+    """
+    rng, figures = random.Random(seed), Counter()
+    start = time.monotonic()
+    whole = work_dir / 'unbroken'
+    assert run(whole, processes, 'any', None), (whole / 'output.txt').read_text()[-2000:]
+    duration = time.monotonic() - start
+    while figures['kills'] < count:
+        folder = work_dir / f'run_{figures["runs"]}'
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            moment = rng.choice(MOMENTS)
+            ended = run(folder, processes, moment, rng.uniform(0, duration))
+            figures['kills'] += not ended
+        figures['runs'] += 1
+        resumed = run(folder, processes, 'any', None)
+        figures['resumed'] += resumed
+        same, more = compare(folder, whole) if resumed else (False, [])
+        figures['equal'] += same
+        figures['leftovers'] += len(more)
+        progress(
+            f'{figures["kills"]:4} kills, {figures["resumed"]} of {figures["runs"]} resumed, {figures["equal"]} equal'
+        )
+        if same and not more:
+            shutil.rmtree(folder)
+    return figures
+
+
+def compare(folder: Path, whole: Path) -> tuple[bool, list[str]]:
+    """Whether the checkpoints are the same bit by bit, and the names of files that only one of the folders has."""
+    import torch
+
+    names = [{path.name for path in each.iterdir() if path.is_file()} for each in (folder, whole)]
+    pairs = [
+        [torch.load(each / name) for each in (folder, whole)] for name in names[0] & names[1] if name.endswith('.pth')
+    ]
+    return not any(differences(*pair) for pair in pairs), sorted(names[0] ^ names[1])
+
+
+def run(work_dir: Path, processes: int, moment: str, seconds: float | None) -> bool:
+    """Train, from the last checkpoint on, killed after some seconds or at a moment; whether it came to its end."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    mark = work_dir.with_suffix('.mark')
+    mark.unlink(missing_ok=True)
+    port = free_port()
+    children = [os.fork() or train(work_dir, rank, processes, port, moment, mark) for rank in range(processes)]
+    end = time.monotonic() + (120 if seconds is None or moment != 'any' else seconds)
+    left, status = set(children), {}
+    while left and time.monotonic() < end and not (seconds is not None and moment != 'any' and mark.exists()):
+        for child in list(left):
+            found, code = os.waitpid(child, os.WNOHANG)
+            if found:
+                left.discard(child)
+                status[child] = code
+        time.sleep(0.005)
+    for child in left:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return not left and not any(status.values())
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        return found.getsockname()[1]
+
+
+def train(work_dir: Path, rank: int, processes: int, port: int, moment: str, mark: Path) -> None:
+    """In a child: train, resumed, and exit."""
+    code = 1
+    try:
+        output = os.open(work_dir / 'output.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes))
+        os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+        wait_at(moment, mark)
+        train_here(work_dir, processes)
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def train_here(work_dir: Path, processes: int) -> None:
+    from mmspartan.engine.launch import build_runner
+    from mmspartan.engine.work_dir import latest_checkpoint
+
+    cfg = digits_config(work_dir, **{'train_dataloader.batch_size': 32 // processes})
+    cfg.launcher = 'pytorch' if processes > 1 else 'none'
+    cfg.load_from = latest_checkpoint(work_dir)
+    cfg.resume = cfg.load_from is not None
+    build_runner(cfg).train()
+    (work_dir / 'output.txt').unlink(missing_ok=True)
+
+
+def wait_at(moment: str, mark: Path) -> None:
+    """Make this process say that it is at the moment, and wait there."""
+    from mmengine.fileio import LocalBackend
+    from mmengine.runner import ValLoop
+
+    from mmspartan.engine import SafeCheckpointHook
+
+    def pause(*args, **kwargs) -> None:
+        mark.touch()
+        time.sleep(PAUSE)
+
+    def before(owner: type, name: str, condition: Callable[..., bool] = lambda *args: True) -> None:
+        original = getattr(owner, name)
+
+        def paused(*args, **kwargs):
+            if condition(*args):
+                pause()
+            return original(*args, **kwargs)
+
+        setattr(owner, name, paused)
+
+    if moment == 'evaluation':
+        before(ValLoop, 'run_iter')
+    elif moment == 'best':
+        before(SafeCheckpointHook, '_remove', lambda self, path: 'best' in path and os.path.exists(path))
+    elif moment == 'write':
+        put = LocalBackend.put
+
+        def put_in_two(self, obj, filepath):
+            put(self, obj[: len(obj) // 2], filepath)
+            pause()
+            put(self, obj, filepath)
+
+        LocalBackend.put = put_in_two
