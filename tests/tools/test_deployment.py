@@ -13,6 +13,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
@@ -108,6 +109,19 @@ def test_opset_for_older_runtimes(project):
     for backend in ('onnxruntime', 'openvino'):
         found = Session(project / 'opset16.onnx', backend)(**inputs)
         np.testing.assert_allclose(found['scores'], expected['scores'], atol=1e-4)
+
+
+@pytest.mark.parametrize('project', ['detector'], indirect=True)
+def test_detections_in_fp16_are_nearly_the_same(project, exported):
+    half = convert_float_to_float16(onnx.load(exported), keep_io_types=True)
+    onnx.save(half, project / 'half.onnx')
+    assert (project / 'half.onnx').stat().st_size < 0.6 * exported.stat().st_size
+    inputs, _ = example(project, 64)
+    expected, found = Session(exported)(**inputs), Session(project / 'half.onnx')(**inputs)
+    # medians, since rounding decides a near-tie of the channel argmax or of the selection of queries now and then
+    assert np.median(np.abs(found['scores'] / expected['scores'] - 1)) < 0.02
+    assert np.median(np.abs(found['boxes'] - expected['boxes'])) < 1  # pixel of 128
+    assert (found['labels'] == expected['labels']).mean() > 0.7
 
 
 def test_file_says_its_classes_and_is_of_few_nodes(project, exported):
