@@ -18,7 +18,10 @@ train_pipeline = [
     dict(type='PILToNumpy'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='Resize', scale=(32, 32), interpolation='bilinear'), dict(type='PackInputs')]
+test_pipeline = [
+    dict(type='mmpretrain.Resize', scale=(32, 32), interpolation='bilinear'),
+    dict(type='mmpretrain.PackInputs'),
+]
 
 train_dataloader = dict(
     batch_size=32,

@@ -50,3 +50,12 @@ def test_index_names_a_config_for_each_model_and_no_weights():
     assert set(models) == leaves
     for model in models.values():
         assert model.in_collection in ('SpaRTAN', 'RT-DETR') and model.results[0].metrics
+
+
+def test_inferencers_are_built_in_any_order_and_take_gray_pictures():
+    for _ in range(2):
+        detector = DetInferencer(config_path('rtdetr_spartan_xt_digits'), device='cpu', show_progress=False)
+        for name in ('spartan_xt_digits', 'spartan_xt_256_in1k'):
+            classifier = mmpretrain.ImageClassificationInferencer(config_path(name), pretrained=False)
+            assert 'pred_score' in classifier(np.zeros((64, 48), np.uint8))[0]
+        assert len(detector(np.zeros((64, 48), np.uint8))['predictions'][0]['scores']) == 40

@@ -22,7 +22,7 @@ from mmspartan.deployment.exported import Session
 from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
 from mmspartan.deployment.onnx import DEFAULT_OPSET, OPSETS, to_onnx
 from mmspartan.deployment.winograd import use_winograd
-from mmspartan.engine.launch import explain_refused_checkpoint, require_file, test_size
+from mmspartan.engine.launch import require_file, test_size
 
 
 def parse_args():
@@ -142,8 +142,7 @@ def main():
         raise SystemExit(str(error)) from None
     size = tuple(args.size or test_size(cfg, '--size H W'))
     try:
-        with explain_refused_checkpoint():
-            plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
+        plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
         switch_to_deploy(deployed)
         replaced = use_winograd(deployed) if args.winograd else 0
         reference, graph = build_graph(plain), build_graph(deployed)

@@ -6,10 +6,9 @@ Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, channels in the order that
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner.checkpoint import _load_checkpoint
 from torch import Tensor, nn
 
-from ..engine.checkpoint import check_weights_fit
+from ..engine.checkpoint import check_weights_fit, read_checkpoint
 from ..models.layers.deploy import fold_submodules
 
 
@@ -26,7 +25,7 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     if cfg.get('data_preprocessor') is not None:  # as mmengine's Runner, which takes it from beside the model as well
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     model = MODELS.build(settings).eval()
-    weights = _load_checkpoint(checkpoint, map_location='cpu')
+    weights = read_checkpoint(checkpoint)
     check_weights_fit(model, weights, checkpoint)
     model.dataset_meta = weights.get('meta', {}).get('dataset_meta') or {}
     weights = weights.get('state_dict', weights)

@@ -19,7 +19,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import InputError
-from .checkpoint import why_unreadable
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
@@ -72,9 +71,10 @@ def load_config(args: argparse.Namespace) -> Config:
 def test_size(cfg: Config, option: str) -> tuple[int, int]:
     """Height and width ``(h, w)`` of the images that the test pipeline makes; ends naming ``option`` if it is open."""
     for transform in reversed(cfg.test_dataloader.dataset.pipeline):
-        if transform.type == 'CenterCrop':
+        name = transform.type.rpartition('.')[2]  # it may have a registry's scope
+        if name == 'CenterCrop':
             return transform.crop_size, transform.crop_size
-        if transform.type == 'Resize':
+        if name == 'Resize':
             width, height = transform.scale
             return height, width
     raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give {option}')
@@ -211,33 +211,3 @@ def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False)
 def _show_traceback() -> None:
     if os.environ.get('MMSPARTAN_TRACEBACK'):
         traceback.print_exc()
-
-
-@contextmanager
-def explain_refused_checkpoint() -> Iterator[None]:
-    """End with one clear line where ``torch.load`` refuses a file, saying which and for what."""
-    path = None
-    load = torch.load
-
-    def remember(file, *args, **kwargs):
-        nonlocal path
-        path = file
-        return load(file, *args, **kwargs)
-
-    torch.load = remember  # mmengine's error does not name the file, which may come from deep inside a config
-    try:
-        yield
-    except Exception as error:  # what is not a pickle makes the unpickler fail in any way
-        if path is None or not _is_about_loading(error):
-            raise
-        sys.exit(why_unreadable(path, error))
-    finally:
-        torch.load = load
-
-
-def _is_about_loading(error: Exception) -> bool:
-    frames, traceback = [], error.__traceback__
-    while traceback:
-        frames.append(traceback.tb_frame.f_globals.get('__name__', ''))
-        traceback = traceback.tb_next
-    return any(frame.startswith('torch.serialization') for frame in frames) and not isinstance(error, FileNotFoundError)

@@ -157,3 +157,22 @@ def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number
     meta = torch.load(tmp_path / 'run' / 'interrupted.pth')['meta']
     assert meta['iter'] >= 8 and f'after {meta["iter"]} iterations' in last
     assert latest_checkpoint(tmp_path / 'run').endswith('interrupted.pth')
+
+
+def test_accumulated_gradients_are_those_of_a_larger_batch(train):
+    plain = dict(type='Resize', scale=(32, 32), interpolation='bilinear')
+    options = {
+        'train_dataloader.dataset.pipeline': [plain, dict(type='PackInputs')],
+        'model.backbone.norm_eval': True,
+        'model.backbone.drop_path_rate': 0.0,
+        'optim_wrapper': dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1), _delete_=True),
+        'param_scheduler': [],
+        'custom_hooks': [],
+        'train_cfg.max_epochs': 1,
+    }
+    large = train('large', **options)
+    accumulated = {'optim_wrapper.accumulative_counts': 2, 'train_dataloader.batch_size': 16}
+    small = train('small', **options, **accumulated)
+    weights = [torch.load(folder / 'epoch_1.pth')['state_dict'] for folder in (large, small)]
+    for key, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][key], rtol=1e-3, atol=1e-5)

@@ -1,4 +1,4 @@
-"""``make soak``: runs that are killed and resumed, and the memory of long ones; ends with 1 if a figure is not right."""
+"""``make soak``: runs that are killed and resumed, and the memory of long ones; exits with 1 if a figure is wrong."""
 
 import argparse
 import sys
@@ -29,10 +29,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for processes, count in ((1, args.kills - args.kills // 4), (2, args.kills // 4)):
             figures = kill_runs(Path(folder, str(processes)), count, processes, args.seed, say)
+            name = f'{processes} process{"es" if processes > 1 else ""}'
             rows.append(
-                f'{processes} process{"es" if processes > 1 else ""}: {figures["kills"]} kills of {figures["runs"]} runs; '
-                f'{figures["resumed"]} resumed to their end, {figures["equal"]} equal to the unbroken run bit by bit, '
-                f'{figures["leftovers"]} files left over'
+                f'{name}: {figures["kills"]} kills of {figures["runs"]} runs; {figures["resumed"]} resumed to the end, '
+                f'{figures["equal"]} equal to the unbroken run bit by bit, {figures["leftovers"]} files left over'
             )
             failed |= not figures['runs'] == figures['resumed'] == figures['equal'] or figures['leftovers'] > 0
         for name, slope in (grow(Path(folder, 'memory'), args.steps, say) if args.steps else {}).items():

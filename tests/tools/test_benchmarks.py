@@ -73,7 +73,13 @@ def test_loader_is_held_against_the_step():
         TOOLS / 'benchmark_dataloader.py', DATA / 'rtdetr_quick.py', '--photos', '--images', 4, '--batches', 2, cwd=ROOT
     )
     times = re.findall(r'^ +(\d+\.\d+)  (\w+)$', printed, re.M)
-    assert [name for _, name in times] == ['LoadImageFromFile', 'LoadAnnotations', 'Resize', 'PackDetInputs']
+    assert [name for _, name in times] == [
+        'LoadImageFromFile',
+        'CheckPicture',
+        'LoadAnnotations',
+        'Resize',
+        'PackDetInputs',
+    ]
     one = float(re.search(r'one process: (\S+) images/s', printed)[1])
     assert one == pytest.approx(1e3 / sum(float(time) for time, _ in times), rel=0.05)
     eaten, workers = re.search(r'(\S+) images/s, which (\d+) workers feed', printed).groups()

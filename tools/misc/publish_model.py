@@ -1,17 +1,19 @@
 """Make a checkpoint ready to be published, by mmdet's or mmpretrain's own ``publish_model.py``.
 
-Those scripts read checkpoints as torch >= 2.6 refuses to, unless mmspartan is imported before. Kept are the weights
-that were evaluated (averaged ones, if there are) and their meta information; a hash becomes part of the name.
+Those scripts read what torch reads weights-only, as our Runner writes it; checkpoints of a stock mmengine are turned
+into that first. Kept are the weights that were evaluated (averaged ones, if there are) and their meta information; a
+hash becomes part of the name.
 """
 
 import argparse
 import runpy
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-# importing mmspartan makes mmengine's checkpoints loadable
-from mmspartan.convert import check_target, one_line_errors, read_weights
+from mmspartan.convert import check_target, one_line_errors, read_weights, write_whole
+from mmspartan.engine.checkpoint import read_checkpoint
 
 
 def main():
@@ -32,8 +34,11 @@ def main():
             raise ValueError(f'{args.out_file}: is there already')
     Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
-    sys.argv = [str(script), args.in_file, args.out_file]
-    runpy.run_path(str(script), run_name='__main__')
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, Path(args.in_file).name)
+        write_whole(plain, read_checkpoint(args.in_file))
+        sys.argv = [str(script), str(plain), args.out_file]
+        runpy.run_path(str(script), run_name='__main__')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmspartan.convert.files import check_target, write_checkpoint
 from mmspartan.deployment.graph import load_model, switch_to_deploy
-from mmspartan.engine.launch import explain_refused_checkpoint, require_file
+from mmspartan.engine.launch import require_file
 
 
 def parse_args():
@@ -34,8 +34,7 @@ def main():
     logging.disable(logging.WARNING)
     try:
         check_target(args.target, args.source)
-        with explain_refused_checkpoint():
-            model = load_model(Config.fromfile(args.config), args.source)
+        model = load_model(Config.fromfile(args.config), args.source)
         before = count_values(model)
         switch_to_deploy(model)
     except ValueError as error:

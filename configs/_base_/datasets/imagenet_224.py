@@ -23,12 +23,13 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 
+# with the scope, since an inferencer of mmdet leaves its own behind (LoadImageFromFile is mmcv's)
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=dict(backend='picture')),
     dict(type='CheckPicture'),
-    dict(type='ResizeEdge', scale=224, edge='short', backend='pillow', interpolation='bilinear'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackInputs'),
+    dict(type='mmpretrain.ResizeEdge', scale=224, edge='short', backend='pillow', interpolation='bilinear'),
+    dict(type='mmpretrain.CenterCrop', crop_size=224),
+    dict(type='mmpretrain.PackInputs'),
 ]
 
 train_dataloader = dict(
