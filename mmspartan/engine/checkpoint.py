@@ -278,3 +278,35 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
                     problem = f'is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}'
                 if problem:
                     raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")
+
+
+def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any:
+    """States of parameter schedulers without entries that theirs have not, which mmengine would set as attributes.
+
+    Args:
+        schedulers: Of this training; checked if they are a list, as for a single optimizer.
+        states: What was saved of them.
+        source: What to call it in the error.
+
+    Raises:
+        InputError: If there are more or fewer, or an entry is of another kind; names the source and the entry.
+    """
+    if not isinstance(schedulers, list) or not isinstance(states, list):
+        return states
+    if len(states) != len(schedulers):
+        raise InputError(
+            f'{source}: cannot be resumed from: it has {len(states)} param_schedulers, this training {len(schedulers)}'
+        )
+    restored = []
+    for i, (scheduler, state) in enumerate(zip(schedulers, states)):
+        own = scheduler.state_dict()
+        if not isinstance(state, Mapping) or type(state.get('last_step')) is not int:
+            raise InputError(f'{source}: cannot be resumed from: param_schedulers[{i}] has no last_step')
+        for key in own.keys() & state.keys():
+            kinds = {type(state[key]), type(own[key])}
+            if len(kinds) > 1 and not kinds <= {int, float} and own[key] is not None:
+                raise InputError(
+                    f'{source}: cannot be resumed from: param_schedulers[{i}].{key} is a {type(state[key]).__name__}'
+                )
+        restored.append({key: value for key, value in state.items() if key in own})
+    return restored

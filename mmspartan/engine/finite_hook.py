@@ -98,6 +98,8 @@ def check_predictions(data_samples: Sequence[Any], source: str) -> None:
 
 
 def _predicted(sample: Any) -> Iterator[torch.Tensor]:
+    if not hasattr(sample, 'get'):  # a model of somebody's own may predict anything
+        return
     instances = sample.get('pred_instances')
     for holder, names in ((instances, ('scores', 'bboxes')), (sample, ('pred_score',))):
         for name in names:

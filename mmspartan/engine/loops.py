@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from itertools import islice
 from typing import Any
 
 from mmengine.logging import print_log
@@ -9,7 +10,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..errors import InputError
-from .randomness import WorkerInit, seed_from
+from .randomness import SeededBatchSampler, WorkerInit, seed_from
 
 
 class _Reproducible:
@@ -84,8 +85,12 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done, self._done = self._done, 0
-        self.dataloader.batch_sampler.skip = done
-        for i, data_batch in enumerate(self.dataloader, done):
+        batches = self.dataloader
+        if isinstance(batches.batch_sampler, SeededBatchSampler):
+            batches.batch_sampler.skip = done
+        else:  # a loader that was handed over as it is
+            batches = islice(batches, done, None)
+        for i, data_batch in enumerate(batches, done):
             self.run_iter(i, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

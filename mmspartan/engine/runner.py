@@ -20,6 +20,7 @@ from .checkpoint import (
     check_weights_fit,
     check_weights_sound,
     read_checkpoint,
+    restored_schedulers,
     state_dict_of,
 )
 from .class_names import check_class_names, classes_of
@@ -27,7 +28,7 @@ from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .stock_checkpoint import stand_ins
 from .stop_hook import StopOnSignalHook
-from .work_dir import WorkDirLock, remove_partial_files
+from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
 
 # What our Runner does besides mmengine's default hooks; `default_hooks = dict(finite=None)` in a config takes one away.
 DEFAULT_HOOKS = dict(
@@ -70,6 +71,8 @@ class ResumableRunner(Runner):
                 lock.release()
 
     def load_or_resume(self) -> None:
+        if self._resume and self._load_from is None:  # mmengine would go by a path that may be another folder's
+            self._load_from = latest_checkpoint(self.work_dir)
         super().load_or_resume()
         self.started = True
 
@@ -173,6 +176,9 @@ class ResumableRunner(Runner):
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if isinstance(self.optim_wrapper, OptimWrapper):
             check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)
+        if 'param_schedulers' in checkpoint:
+            states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'], filename)
+            checkpoint['param_schedulers'] = states
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
         self._resumed_info = hub['runtime_info']

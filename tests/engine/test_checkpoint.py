@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import LinearLR
 from mmengine.runner import save_checkpoint
 from torch import nn
 
@@ -22,6 +23,7 @@ from mmspartan.engine.checkpoint import (
     check_weights_fit,
     check_weights_sound,
     read_checkpoint,
+    restored_schedulers,
 )
 from mmspartan.engine.plain_state import from_plain_history, to_plain
 from mmspartan.errors import InputError
@@ -298,6 +300,21 @@ def test_optimizer_state_of_other_parameters_is_not_loaded():
     ]:
         with pytest.raises(InputError, match=f'x.pth: .*{message}'):
             check_optimizer_fits(optimizer, changed(change), 'x.pth')
+
+
+def test_states_of_schedulers_set_nothing_that_theirs_have_not():
+    optimizer = torch.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
+    scheduler = LinearLR(optimizer, start_factor=0.5, end=4)
+    state = scheduler.state_dict()
+    assert restored_schedulers([scheduler], [dict(state, step=3)], 'x.pth') == [state]
+    for states, message in [
+        ([], 'it has 0 param_schedulers, this training 1'),
+        ([3], r'param_schedulers\[0\] has no last_step'),
+        ([dict(state, last_step='3')], r'param_schedulers\[0\] has no last_step'),
+        ([dict(state, end='4')], r'param_schedulers\[0\]\.end is a str'),
+    ]:
+        with pytest.raises(InputError, match=rf'x\.pth: cannot be resumed from: {message}'):
+            restored_schedulers([scheduler], states, 'x.pth')
 
 
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
