@@ -1,11 +1,13 @@
 # What classification and detection share.
 custom_imports = dict(imports=['mmspartan'], allow_failed_imports=False)
 
+runner_type = 'ResumableRunner'  # mmengine's Runner, whose training can be killed at any moment
+
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # a killed run leaves whole checkpoints only; three, since mmengine deletes the oldest before it writes the next
+    # written whole or not at all, and before an older one is removed
     checkpoint=dict(
         type='SafeCheckpointHook',
         interval=1,

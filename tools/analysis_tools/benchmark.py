@@ -5,7 +5,7 @@ A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE``,
 timm; ``peers``, those models of the paper's Table II that timm or mmpretrain have, and SpaRTAN. FORM: ``eager`` (the
 default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``with_cp`` (channels_last),
 ``onnxruntime``, ``openvino`` (both from the deployed form), ``winograd`` (OpenVINO, 3x3 convolutions in half the
-multiplications), ``int8`` (OpenVINO, convolutions in eight bits, calibrated on noise: for its time alone). Ratios are
+multiplications), ``int8`` (OpenVINO, convolutions in INT8, calibrated on noise: for its time alone). Ratios are
 to the first model. Weights are random.
 """
 
