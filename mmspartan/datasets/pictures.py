@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import LocalBackend, register_backend
@@ -19,7 +20,7 @@ ORIENTATION = 0x0112  # tag of EXIF; from 5 on, width and height change places
 
 
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
-    """The bytes of a picture that can be decoded; only its header is looked at.
+    """The bytes of a picture that can be decoded; of a JPEG only the header and the end are looked at.
 
     Raises:
         InputError: If there is no such file, it is something else than a file, empty, no picture, cut off, or of more
@@ -58,15 +59,19 @@ def _header(content: bytes, path: str | Path) -> Image.Image:
 
 
 def _check_whole(image: Image.Image, content: bytes, path: str | Path) -> None:
-    """Decoders fill up with gray what a file lacks."""
+    """Decoders fill up with gray what a JPEG lacks; what they give up on, they do not name."""
+    if image.format == 'JPEG':
+        if content.rfind(b'\xff\xd9') < len(content) // 2:  # that of a thumbnail is early
+            raise InputError(f'{path}: is damaged: the file is cut off')
+        return  # not decoded twice, as most are JPEGs
     try:
         if image.format == 'PNG':
-            image.verify()  # checksums, and the chunk that ends it
-        cut = image.format == 'JPEG' and content.rfind(b'\xff\xd9') < len(content) // 2  # that of a thumbnail is early
+            image.verify()  # checksums
+        is_decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
     except Exception as error:
         raise InputError(f'{path}: is damaged: {" ".join(str(error).split())}') from error
-    if cut:
-        raise InputError(f'{path}: is damaged: the file is cut off')
+    if not is_decoded:
+        raise InputError(f'{path}: is damaged, or a {image.format} of a kind that OpenCV cannot decode')
 
 
 class PictureBackend(LocalBackend):

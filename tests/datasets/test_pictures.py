@@ -46,11 +46,15 @@ def test_pictures_of_all_kinds_are_read_whatever_they_are_called(kind, tmp_path)
         (b'hello', 'is no picture that can be read'),
         (encoded('PNG')[:-30], 'is damaged'),
         (encoded('PNG')[:200] + b'no' + encoded('PNG')[202:], 'is damaged'),
+        (encoded('PNG')[:-3], 'is damaged'),
         (encoded('JPEG')[:-100], 'is damaged: the file is cut off'),
+        (encoded('BMP')[:-100], 'is damaged, or a BMP of a kind that OpenCV cannot decode'),
+        (encoded('TIFF')[:-300], 'is damaged'),
+        (png_header(64, 48), 'is damaged'),
         (png_header(65000, 65000), 'has 65000 x 65000 pixels, more than 100,000,000; .*max_pixels'),
         (png_header(20000, 20000), 'has 20000 x 20000 pixels'),
     ],
-    ids=['empty', 'text', 'cut PNG', 'wrong checksum', 'cut JPEG', 'huge', 'large'],
+    ids=['empty', 'text', 'cut', 'checksum', 'no end', 'cut JPEG', 'cut BMP', 'cut TIFF', 'no pixels', 'huge', 'large'],
 )
 def test_file_that_cannot_be_decoded_is_named(content, message, tmp_path):
     path = tmp_path / 'a.png'
