@@ -20,6 +20,7 @@ from mmengine.logging import print_log
 from ..errors import InputError
 
 NUMBERS = (int, float)
+MAX_SIDE = 10  # of a box, in sides of its image; those of whole persons reach far beyond what is seen
 
 
 class CheckedCOCO(COCO):
@@ -173,6 +174,8 @@ def _usable(
         x, y, w, h = boxes.T
         finite, positive = np.isfinite(boxes).all(1), (w > 0) & (h > 0)
         small = (w < 1) | (h < 1)
+        limits = np.array([sizes.get(annotation['image_id'], (0, 0)) for annotation in annotations]).reshape(-1, 2)
+        huge = (boxes[:, 2:] > MAX_SIDE * limits.astype(float)).any(1)
         normalized = len(boxes) > 0 and bool(((boxes >= 0) & (boxes <= 1)).all() and (x + w <= 1.001).all())
     if normalized:
         raise InputError(
@@ -192,6 +195,8 @@ def _usable(
             faults.add('width or height of bbox is not positive', annotation.get('id'))
         elif x[i] >= size[0] or y[i] >= size[1] or x[i] + w[i] <= 0 or y[i] + h[i] <= 0:
             faults.add('bbox is outside of the image', annotation.get('id'))
+        elif huge[i]:
+            faults.add(f'bbox is more than {MAX_SIDE} times as wide or high as the image', annotation.get('id'))
         else:
             area = annotation.get('area')
             is_area = type(area) in NUMBERS and math.isfinite(area) and area > 0

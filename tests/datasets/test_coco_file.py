@@ -54,6 +54,8 @@ def test_file_without_a_fault_is_read_as_it_is(write, reports):
         (dict(bbox=[1, 2, 30, 0]), 'width or height of bbox is not positive'),
         (dict(bbox=[64, 2, 30, 20]), 'bbox is outside of the image'),
         (dict(bbox=[-40, 2, 30, 20]), 'bbox is outside of the image'),
+        (dict(bbox=[1, 2, 64_000, 20]), 'bbox is more than 10 times as wide or high as the image'),
+        (dict(bbox=[1, 2, 30, 1e30]), 'bbox is more than 10 times as wide or high as the image'),
     ],
     ids=str,
 )
