@@ -108,9 +108,12 @@ def run(args) -> None:
             raise InputError(f'{unreadable[0]}; videos end with {", ".join(VIDEO)}')
         if source.suffix.lower() not in IMG_EXTENSIONS:
             raise InputError(f'{args.input}: is a picture, but its name does not say of what kind: rename it')
-    if 'bbox_head' not in Config.fromfile(args.config).get('model', {}):
-        raise InputError(f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer')
-    inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
+    with one_line_errors(args.config):  # whatever the parts of a config fail with
+        if 'bbox_head' not in Config.fromfile(args.config).get('model', {}):
+            raise InputError(
+                f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
+            )
+        inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
     if is_video:
         inferencer.show_progress = False
         detect_in_video(inferencer, source, args.out_dir, args.score_thr)

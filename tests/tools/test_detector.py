@@ -109,10 +109,14 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
         (['digits/val', 'nothing.py'], 'nothing.py: no such config file'),
         (['digits/val', ROOT / 'configs' / 'spartan_xt_digits.py'], 'spartan_xt_digits.py: not a detector'),
         (['digits/val', ROOT / 'configs' / 'rtdetr_spartan_t_coco.py'], r'does not fit the model: \d+ of its \d+'),
+        (['digits/val', 'misspelt.py'], "misspelt.py: TypeError: .*unexpected keyword argument 'hidden_chanels'"),
+        (['digits/val', 'broken.py'], 'broken.py: .*was never closed'),
     ],
 )
 def test_demo_refuses_in_one_line(arguments, message, project, checkpoint):
     (project / 'film.mp4').write_bytes(b'no film')
+    (project / 'misspelt.py').write_text("_base_ = 'mine.py'\nmodel = dict(neck=dict(hidden_chanels=64))\n")
+    (project / 'broken.py').write_text('model = dict(\n')
     assert re.search(message, last_line('image_demo.py', *arguments, checkpoint, cwd=project))
 
 
