@@ -1,0 +1,14 @@
+"""Inputs that are wrong, or only look so, by kind: each knows what a tool has to make of it."""
+
+from . import annotations, checkpoints, configs, onnx_files, pictures, safetensors_files, training_states
+
+# Each changes files of a bench, and says what has to come of it.
+TARGETS = {
+    'annotations': annotations.mutate,
+    'pictures': pictures.mutate,
+    'checkpoints': checkpoints.mutate,
+    'resume': training_states.mutate,
+    'safetensors': safetensors_files.mutate,
+    'onnx': onnx_files.mutate,
+    'configs': configs.mutate,
+}

@@ -1,0 +1,426 @@
+"""Checkpoints: bytes, pickles, weights, classes and what else is beside the weights."""
+
+import copy
+import io
+import pickle
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..case import Bench, Case, replace
+
+# Which checkpoint each command reads.
+READERS = {
+    'test': 'detector.pth',
+    'test classifier': 'classifier.pth',
+    'load_from': 'detector.pth',
+    'resume': 'resumable.pth',
+    'demo': 'detector.pth',
+    'fold': 'detector.pth',
+    'publish': 'detector.pth',
+    'convert rtdetr pth': 'rtdetr_authors.pth',
+    'convert spartan pth': 'spartan_authors.pth',
+}
+OURS = [command for command in READERS if 'convert' not in command]
+
+
+class Checkpoint:
+    """A checkpoint of a bench, read by one of the commands."""
+
+    def __init__(self, bench: Bench, command: str):
+        self.bench, self.command, self.name = bench, command, READERS[command]
+        self.path = bench.mutated / self.name
+        self.bytes = self.path.read_bytes()
+
+    def load(self) -> dict:
+        return torch.load(self.path, weights_only=True)
+
+    def save(self, content: Any) -> None:
+        replace(self.path, saved(content))
+
+    def refer_to(self, content: Any) -> None:
+        """What the mutated checkpoint has to amount to."""
+        replace(self.bench.reference / self.name, saved(content))
+
+    def case(self, what: str, expected: str, entries: list[str] | None = None, **more) -> Case:
+        return Case(f'{self.name}: {what}', self.command, expected, [self.name], entries or [], **more)
+
+
+def mutate(rng: random.Random, bench: Bench) -> Case:
+    """A checkpoint, read by any tool."""
+    change = rng.choice(MUTATIONS)
+    commands = OURS if change in (wrong_classes, other_meta) else list(READERS)
+    return change(rng, Checkpoint(bench, rng.choice(commands)))
+
+
+def saved(content: Any, **options) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+def weights_of(content: dict) -> dict:
+    """The weights inside of ours, or of the authors' files."""
+    return content['state_dict'] if 'state_dict' in content else content['model']
+
+
+def broken_bytes(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    sound = checkpoint.bytes
+    how = rng.choice(['truncated', 'empty', 'garbage', 'a text', 'a page', 'an archive', 'a plain pickle', 'zeros'])
+    content = {
+        'truncated': sound[: rng.randrange(1, len(sound))],
+        'empty': b'',
+        'garbage': rng.randbytes(5000),
+        'a text': b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n',
+        'a page': b'<!DOCTYPE html><html><body>404</body></html>',
+        'an archive': _archive({'readme.txt': b'nothing'}),
+        'a plain pickle': pickle.dumps({'state_dict': {'a': 1}}),
+        'zeros': bytes(5000),
+    }[how]
+    replace(checkpoint.path, content)
+    return checkpoint.case(f'bytes: {how}', 'refused')
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, 'w') as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return content.getvalue()
+
+
+def bytes_flipped(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """Anywhere: in weights a checksum tells, in the padding between them nothing does, and nothing is lost."""
+    content = bytearray(checkpoint.bytes)
+    places = [rng.randrange(len(content)) for _ in range(rng.choice([1, 1, 3, 20]))]
+    if rng.random() < 0.3:  # in the directory at the end
+        places = [len(content) - 1 - rng.randrange(3000) for _ in places]
+    for place in places:
+        content[place] ^= rng.randrange(1, 256)
+    replace(checkpoint.path, bytes(content))
+    return checkpoint.case(f'{len(places)} bytes flipped from {places[0]} on', 'either')
+
+
+def bytes_more_or_less(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    place, size = rng.randrange(len(checkpoint.bytes)), rng.choice([1, 7, 64, 4096])
+    before, after = checkpoint.bytes[:place], checkpoint.bytes[place:]
+    how = rng.choice(['removed', 'inserted', 'appended', 'put before'])
+    more = rng.randbytes(size)
+    parts = {
+        'removed': before + after[size:],
+        'inserted': before + more + after,
+        'appended': checkpoint.bytes + more,
+        'put before': more + checkpoint.bytes,
+    }
+    replace(checkpoint.path, parts[how])
+    return checkpoint.case(f'{size} bytes {how}', 'either')
+
+
+def pickle_changed(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """Opcodes of the pickle, under a checksum that fits: what torch itself reads is what the tool has to read."""
+    with zipfile.ZipFile(io.BytesIO(checkpoint.bytes)) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    name = next(name for name in entries if name.endswith('data.pkl'))
+    content = bytearray(entries[name])
+    for _ in range(rng.choice([1, 1, 2, 10])):
+        place, how = rng.randrange(len(content)), rng.choice(['change', 'change', 'remove', 'insert'])
+        if how == 'change':
+            content[place] = rng.choice([rng.randrange(256), rng.choice(b'cRb(t}]u.esKMJ\x80\x85\x86\x87N)QhqrX')])
+        elif how == 'remove':
+            del content[place]
+        else:
+            content.insert(place, rng.choice(b'cRb(t}]u.e0K1N)Qhq'))
+    if rng.random() < 0.1:
+        del content[rng.randrange(1, len(content)) :]
+    entries[name] = bytes(content)
+    # as torch writes: without compression, and aligned; the reader does not ask for the latter
+    replace(checkpoint.path, _archive(entries))
+    try:
+        checkpoint.refer_to(torch.load(checkpoint.path, weights_only=True))
+    except Exception:
+        return checkpoint.case('opcodes of the pickle', 'refused')
+    return checkpoint.case('opcodes of the pickle, still readable', 'either')
+
+
+class _Call:
+    """Pickled as a call."""
+
+    def __init__(self, function: Callable, *args):
+        self.call = (function, args)
+
+    def __reduce__(self):
+        return self.call
+
+
+def code_inside(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """Functions that a pickle may name; `ran` is what they leave behind."""
+    import os
+    import subprocess
+
+    import numpy as np
+
+    calls = {
+        'os.system': _Call(os.system, 'touch ran'),
+        'subprocess.call': _Call(subprocess.call, ['touch', 'ran']),
+        'exec': _Call(exec, "open('ran', 'w')"),
+        'open': _Call(open, 'ran', 'w'),
+        'getattr': _Call(getattr, Path, 'cwd'),
+        'ndarray': _Call(np.ndarray, (4,), np.dtype('f4'), bytearray(64), -8),
+        'os.rename': _Call(os.rename, 'detector.py', 'ran'),
+        'eval': _Call(eval, "open('ran', 'w')"),
+        'torch.load': _Call(torch.load, 'other.pth'),
+        'Path': _Call(Path, 'x'),
+        'frombuffer': _Call(np.frombuffer, b'1234'),
+        'memmap': _Call(np.memmap, 'ran', 'f4', 'w+', 0, (3,)),
+    }
+    name, content = rng.choice(list(calls)), checkpoint.load()
+    place = rng.choice(['meta', 'optimizer', 'weight', 'top'])
+    if place == 'weight':
+        weights = weights_of(content)
+        weights[rng.choice(list(weights))] = calls[name]
+    elif place == 'top':
+        content = calls[name]
+    else:
+        content[place] = {'x': [calls[name]]}
+    replace(checkpoint.path, saved(content, _use_new_zipfile_serialization=rng.random() < 0.7))
+    return checkpoint.case(f'{name} is called in {place}', 'refused')
+
+
+# What no floating-point weight can be.
+NO_WEIGHTS: dict[str, Callable[[torch.Tensor], Any]] = {
+    'int8': lambda value: value.to(torch.int8),
+    'int64': lambda value: value.long(),
+    'bool': lambda value: value.bool(),
+    'complex64': lambda value: value.to(torch.complex64),
+    'sparse': lambda value: value.to_sparse(),
+    'meta': lambda value: value.to('meta'),
+    'quantized': lambda value: torch.quantize_per_tensor(value.float(), 0.1, 0, torch.qint8),
+    'NaN': lambda value: value.flatten().index_fill(0, torch.tensor([0]), float('nan')).view(value.shape),
+    'infinite': lambda value: value.flatten().index_fill(0, torch.tensor([0]), float('inf')).view(value.shape),
+    'None': lambda value: None,
+    'a number': lambda value: 0.5,
+    'a list': lambda value: value.tolist(),
+    'a text': lambda value: 'x',
+    'empty': lambda value: value[:0],
+    'one dimension more': lambda value: value[None],
+    'one row more': lambda value: torch.cat([value, value[:1]]),
+    'twice as long': lambda value: torch.cat([value, value]),
+    'float8': lambda value: value.to(torch.float8_e4m3fn),
+}
+
+
+def _float_key(rng: random.Random, weights: dict) -> str:
+    """A weight that has at least a dimension; RT-DETR's anchors may be infinite, and are computed anew."""
+    usable = [
+        key
+        for key, value in weights.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim and 'anchors' not in key
+    ]
+    return rng.choice(usable)
+
+
+def broken_weight(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    content = checkpoint.load()
+    weights = weights_of(content)
+    key, what = _float_key(rng, weights), rng.choice([*NO_WEIGHTS, 'missing', 'misspelt'])
+    if what == 'missing':
+        del weights[key]
+    elif what == 'misspelt':
+        weights[key + 's'] = weights.pop(key)
+    else:
+        weights[key] = NO_WEIGHTS[what](weights[key])
+    checkpoint.save(content)
+    is_unchecked = checkpoint.command in ('publish', 'load_from') and what not in NO_WEIGHTS  # fine-tuning
+    if is_unchecked or (checkpoint.command in ('publish', 'load_from') and what in SHAPES):
+        checkpoint.refer_to(content)
+        return checkpoint.case(f'{key}: {what}', 'either', [key])
+    return checkpoint.case(f'{key}: {what}', 'refused', [key])
+
+
+# For fine-tuning, weights of another shape are left out; what is published may have any.
+SHAPES = ('empty', 'one dimension more', 'one row more', 'twice as long')
+
+
+def all_weights(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """All weights changed at once: what holds the same numbers gives the same result."""
+    content = checkpoint.load()
+    weights, how = (
+        weights_of(content),
+        rng.choice(['half', 'double', 'prefix', 'none', 'others', 'bare', 'requires grad']),
+    )
+    expected = 'same'
+    if how in ('half', 'double'):
+        clean = copy.deepcopy(content)
+        dtype = torch.float16 if how == 'half' else torch.float64
+        for key, value in weights.items():
+            if value.is_floating_point() and 'anchors' not in key:
+                weights[key] = value.to(dtype)
+                weights_of(clean)[key] = value.to(dtype).float()
+        checkpoint.refer_to(clean)
+        expected = 'either' if checkpoint.command in ('publish', 'resume') else 'same'
+        if checkpoint.command in ('publish', 'convert rtdetr pth', 'convert spartan pth', 'fold'):
+            checkpoint.refer_to(content)  # the dtype is kept
+    elif how == 'prefix':
+        changed = {f'module.{key}': value for key, value in weights.items()}
+        content['state_dict' if 'state_dict' in content else 'model'] = changed
+        if checkpoint.command == 'publish':
+            checkpoint.refer_to(content)
+    elif how in ('none', 'others'):
+        weights.clear()
+        if how == 'others':
+            weights.update({f'layer{i}.weight': torch.rand(3, 3) for i in range(3)})
+        expected = 'either' if checkpoint.command == 'publish' else 'refused'
+        if checkpoint.command == 'publish':
+            checkpoint.refer_to(content)
+    elif how == 'bare':
+        content = dict(weights)
+        if checkpoint.command in ('resume', 'publish'):
+            expected = 'refused'
+        elif checkpoint.command in OURS:
+            checkpoint.refer_to(dict(state_dict=content))
+    else:
+        for key, value in weights.items():
+            if value.is_floating_point():
+                weights[key] = torch.nn.Parameter(value)
+    checkpoint.save(content)
+    return checkpoint.case(f'all weights: {how}', expected)
+
+
+def other_content(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """What torch reads, and what is no checkpoint."""
+    weight = torch.rand(3)
+    held = [None, 5, [], {}, weight, [weight], {'a': {'b': weight}}, {1: weight}]
+    content = rng.choice(
+        [*held, 'text', {1: 2}, {None: weight}, {'meta': {}}]
+        + [{key: value} for key in ('state_dict', 'model') for value in held]
+    )
+    checkpoint.save(content)
+    return checkpoint.case(f'holds {str(content)[:40]}', 'refused')
+
+
+def wrong_classes(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    content = checkpoint.load()
+    classes = list(content['meta']['dataset_meta']['classes'])
+    how = rng.choice(['another order', 'one more', 'one less', 'reversed', 'two swapped'])
+    if how == 'another order':
+        while classes == list(content['meta']['dataset_meta']['classes']):
+            rng.shuffle(classes)
+    elif how == 'two swapped':
+        i, j = rng.sample(range(10), 2)
+        classes[i], classes[j] = classes[j], classes[i]
+    else:
+        changed = {'one more': [*classes, '10'], 'one less': classes[:-1], 'reversed': classes[::-1]}
+        classes = changed[how]
+    content['meta']['dataset_meta']['classes'] = rng.choice([list, tuple])(classes)
+    checkpoint.save(content)
+    if checkpoint.command in ('publish', 'fold'):  # are not asked what the classes are
+        checkpoint.refer_to(content)
+        return checkpoint.case(f'classes: {how}', 'either')
+    if checkpoint.command in ('load_from', 'resume') and how in ('one more', 'one less'):  # fine-tuning
+        return checkpoint.case(f'classes: {how}', 'either')
+    return checkpoint.case(f'classes: {how}', 'refused')
+
+
+def other_meta(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """The meta data are of any kind, or missing: the weights are what counts."""
+    content = checkpoint.load()
+    value = rng.choice([None, 5, 'text', [], {}, [1], torch.rand(2)])
+    place = rng.choice(['meta', 'dataset_meta', 'classes', 'no meta', 'names', 'seed', 'cfg', 'time'])
+    if place == 'meta':
+        content['meta'] = value
+    elif place == 'no meta':
+        del content['meta']
+    elif place == 'dataset_meta':
+        content['meta']['dataset_meta'] = value
+    elif place in ('classes', 'names'):
+        names = [f'class {i}' for i in range(10)]
+        content['meta']['dataset_meta']['classes'] = value if place == 'classes' else names
+    else:
+        content['meta'][place] = value
+    checkpoint.save(content)
+    if checkpoint.command in ('publish', 'fold'):
+        checkpoint.refer_to(content)
+    return checkpoint.case(
+        f'{place}: {str(value)[:30] if place != "names" else "of others"}', 'either', ['meta', place]
+    )
+
+
+def huge(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """A few bytes that promise much: tensors of many elements over one, deep and shared containers."""
+    content, how = checkpoint.load(), rng.choice(['expanded', 'shared', 'deep', 'text'])
+    if how == 'expanded':
+        weights = weights_of(content)
+        weights[_float_key(rng, weights)] = torch.zeros(1).expand(2**40)
+    else:
+        value: Any = []
+        for _ in range(150 if how == 'deep' else 40):
+            value = [value] if how == 'deep' else [value, value]
+        content['meta'] = {'x': 'y' * 10**7 if how == 'text' else value}
+    checkpoint.save(content)
+    expected = 'refused' if how == 'expanded' and checkpoint.command != 'publish' else 'either'
+    if checkpoint.command in ('publish', 'fold', 'demo') and how != 'expanded':
+        checkpoint.refer_to({**content, 'meta': {}})
+    return checkpoint.case(f'{how} content', expected)
+
+
+def no_file(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    import os
+
+    path, how = checkpoint.path, rng.choice(['a folder', 'a pipe', 'missing', 'a link to itself', 'endless'])
+    path.unlink()
+    if how == 'a folder':
+        path.mkdir()
+    elif how == 'a pipe':
+        os.mkfifo(path)
+    elif how == 'a link to itself':
+        path.symlink_to(path)
+    elif how == 'endless':
+        path.symlink_to('/dev/zero')
+    return checkpoint.case(f'is {how}', 'refused')
+
+
+def old_format(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """torch's format from before 1.6 has no checksums: it is read, or refused where it is cut."""
+    content = saved(checkpoint.load(), _use_new_zipfile_serialization=False)
+    is_cut = rng.random() < 0.5
+    if is_cut:
+        content = content[: rng.randrange(1, len(content))]
+    replace(checkpoint.path, content)
+    return checkpoint.case('old format' + (', cut' if is_cut else ''), 'refused' if is_cut else 'same')
+
+
+def record_changed(rng: random.Random, checkpoint: Checkpoint) -> Case:
+    """Entries of the archive missing, twice, emptied or of another size, under checksums that fit."""
+    with zipfile.ZipFile(io.BytesIO(checkpoint.bytes)) as file:
+        entries = [(name, file.read(name)) for name in file.namelist()]
+    i = rng.choice(
+        [i for i, (name, _) in enumerate(entries) if '/data' in name and not name.endswith('serialization_id')]
+    )
+    name, content = entries[i]
+    how = rng.choice(['missing', 'emptied', 'shortened', 'lengthened', 'renamed', 'byte order'])
+    if how == 'byte order':
+        entries = [(n, b'big' if n.endswith('byteorder') else c) for n, c in entries]
+    elif how == 'missing':
+        del entries[i]
+    elif how == 'renamed':
+        entries[i] = (name + 'x', content)
+    else:
+        sizes = {'emptied': b'', 'shortened': content[: len(content) // 2], 'lengthened': content + bytes(64)}
+        entries[i] = (name, sizes[how])
+    replace(checkpoint.path, _archive(dict(entries)))
+    expected = 'either' if how in ('lengthened', 'byte order') else 'refused'
+    if how == 'byte order':  # every number is another one then, as torch reads them
+        expected = 'refused' if checkpoint.command not in ('publish', 'load_from') else 'either'
+        checkpoint.refer_to(torch.load(checkpoint.path, weights_only=True))
+    return checkpoint.case(f'{name.split("/", 1)[-1]}: {how}', expected)
+
+
+MUTATIONS = [
+    *(broken_bytes, bytes_flipped, bytes_flipped, bytes_more_or_less, pickle_changed, pickle_changed, code_inside),
+    *(broken_weight, broken_weight, all_weights, other_content, wrong_classes, other_meta, huge, no_file, old_format),
+    record_changed,
+]

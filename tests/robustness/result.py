@@ -1,0 +1,48 @@
+"""What a tool made of its input, in a form in which two runs can be compared."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE = 'result.json'
+
+
+def write_result(folder: Path) -> None:
+    """Collect what a tool wrote below its working directory into ``result.json``.
+
+    That is the metrics, the weights (as a checksum of all of them), the classes that are noted beside them, and the
+    detections.
+    """
+    result: dict[str, Any] = {}
+    if (folder / 'metrics.json').exists():
+        result['metrics'] = json.loads((folder / 'metrics.json').read_text())
+    for path in sorted([*folder.glob('work/epoch_*.pth'), *folder.glob('written*.pth')]):
+        result[path.name.split('-')[0]] = _summary(path)
+    for path in sorted(folder.glob('work/*/vis_data/scalars.json')):
+        lines = map(json.loads, path.read_text().splitlines())
+        result['validation'] = [{k: v for k, v in line.items() if k.startswith('coco/')} for line in lines]
+    for path in sorted(folder.glob('outputs/preds/*.json')):
+        result[path.name] = json.loads(path.read_text())
+    (folder / FILE).write_text(json.dumps(result))
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    path = folder / FILE
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    import torch
+
+    content = torch.load(path, map_location='cpu', weights_only=True)
+    weights = content.get('state_dict', content.get('model', content))
+    total = hashlib.sha256()
+    for key in sorted(weights):
+        value = weights[key].detach().contiguous()
+        total.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
+        total.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b'')
+    meta = content.get('meta')
+    classes = (meta.get('dataset_meta') or {}).get('classes') if isinstance(meta, Mapping) else None
+    return dict(weights=total.hexdigest(), classes=list(classes or ()))

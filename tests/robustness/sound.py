@@ -1,0 +1,100 @@
+"""The sound inputs that are mutated: data, configs, checkpoints of a training, and exported and authors' files."""
+
+import json
+import shutil
+from pathlib import Path
+
+from .children import Ended, run_child, run_tool
+
+DATA = Path(__file__).parents[1] / 'data'
+
+# The tiny detector, trained on four pictures and evaluated on them too, so that a lost object costs accuracy.
+DETECTOR = """_base_ = 'rtdetr_quick.py'
+custom_imports = dict(imports=['mmspartan'], allow_failed_imports=False)
+model = dict(
+    neck=dict(hidden_channels=32, feedforward_channels=64),
+    decoder=dict(
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=32),
+            cross_attn_cfg=dict(embed_dims=32),
+            ffn_cfg=dict(embed_dims=32, feedforward_channels=64),
+        )
+    ),
+    bbox_head=dict(embed_dims=32),
+)
+train_dataloader = dict(batch_size=4, num_workers=0)
+val_dataloader = dict(batch_size=4, dataset=dict(ann_file='val.json', data_prefix=dict(img='val/')))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=2, val_interval=1)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+param_scheduler = [dict(type='MultiStepLR', milestones=[1], by_epoch=True)]
+default_hooks = dict(checkpoint=dict(interval=1, save_best=None))
+"""
+CLASSIFIER = """_base_ = 'digits_quick.py'
+train_dataloader = dict(batch_size=8, dataset=dict(indices=16))
+val_dataloader = dict(batch_size=8, dataset=dict(indices=16))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=2, val_interval=1)
+param_scheduler = [dict(type='MultiStepLR', milestones=[1], by_epoch=True)]
+"""
+
+
+def make_sound_inputs(folder: Path) -> None:
+    """Write all of them into an empty folder; takes a minute."""
+    for name in ('rtdetr_quick.py', 'digits_quick.py'):
+        shutil.copy(DATA / name, folder)
+    (folder / 'detector.py').write_text(DETECTOR)
+    (folder / 'classifier.py').write_text(CLASSIFIER)
+    size = ['--train', '4', '--val', '1', '--size', '64']
+    _run(folder, 'dataset_converters/digits_to_coco.py', '--out', 'digits', *size)
+    _evaluate_what_is_trained_on(folder / 'digits')
+
+    learn = ['param_scheduler=[]', 'train_cfg.max_epochs=400', 'train_cfg.val_interval=1000']
+    learn += ['default_hooks.checkpoint.interval=400']
+    _run(folder, 'train.py', 'detector.py', '--work-dir', 'learnt', '--cfg-options', *learn)
+    _run(folder, 'train.py', 'detector.py', '--work-dir', 'trained')
+    learn = ['param_scheduler=[]', 'train_dataloader.dataset.indices=None', 'train_dataloader.batch_size=32']
+    _run(folder, 'train.py', 'classifier.py', '--work-dir', 'classified', '--cfg-options', *learn)
+    for source, target in (
+        ('learnt/epoch_400.pth', 'detector.pth'),
+        ('trained/epoch_1.pth', 'resumable.pth'),
+        ('classified/epoch_2.pth', 'classifier.pth'),
+    ):
+        shutil.move(folder / source, folder / target)
+    for name in ('learnt', 'trained', 'classified'):
+        shutil.rmtree(folder / name)
+    _run(folder, 'export_onnx.py', 'detector.py', 'detector.pth', '--out', 'detector.onnx', '--dynamic-batch')
+    _run(folder, 'export_onnx.py', 'classifier.py', 'classifier.pth', '--out', 'classifier.onnx', '--dynamic-batch')
+    _check(run_child(lambda: _write_authors_files(folder), folder, 60), "the authors' files")
+    (folder / 'output.txt').unlink()
+
+
+def _run(folder: Path, tool: str, *args: str) -> None:
+    _check(run_tool([tool, *args], folder, timeout=300), tool)
+
+
+def _check(ended: Ended, what: str) -> None:
+    if ended.code != 0:
+        raise RuntimeError(f'{what} failed on sound input ({ended}):\n{ended.output[-3000:]}')
+
+
+def _evaluate_what_is_trained_on(digits: Path) -> None:
+    shutil.rmtree(digits / 'val')
+    shutil.copytree(digits / 'train', digits / 'val')
+    shutil.copy(digits / 'train.json', digits / 'val.json')
+    (digits / 'made_with.json').unlink()
+
+
+def _write_authors_files(folder: Path) -> None:
+    import numpy as np
+    import torch
+    from safetensors.torch import save_file
+
+    for name in ('spartan', 'rtdetr'):
+        with np.load(DATA / f'{name}_tiny.npz') as file:
+            weights = {key[3:]: torch.from_numpy(file[key]) for key in file.files if key.startswith('sd/')}
+        weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+        save_file(weights, folder / f'{name}.safetensors', metadata=dict(format='pt'))
+        torch.save(dict(model=weights), folder / f'{name}_authors.pth')
+    categories = json.loads((folder / 'digits' / 'train.json').read_text())['categories']
+    assert len(categories) == 10
