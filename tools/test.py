@@ -7,8 +7,6 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import METRICS
 
-from mmspartan.engine.checkpoint import check_weights_fit, read_checkpoint
-from mmspartan.engine.class_names import check_class_names, classes_of
 from mmspartan.engine.launch import build_launch_parser, build_runner, load_config, one_line_errors, require_file
 
 
@@ -67,10 +65,6 @@ def main():
         if args.out and args.out_item == 'pred':
             dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
             runner.test_evaluator.metrics.append(METRICS.build(dict(type=dump, out_file_path=args.out)))
-        checkpoint = read_checkpoint(args.checkpoint)
-        check_weights_fit(runner.model, checkpoint, args.checkpoint)
-        classes = (runner.test_dataloader.dataset.metainfo or {}).get('classes') or ()
-        check_class_names(classes_of(checkpoint), args.checkpoint, list(classes), 'the test set', same_number=True)
         metrics = runner.test()
     if args.out and args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)

@@ -125,7 +125,7 @@ def _is_id(value: Any) -> bool:
 
 def _is_size(value: Any) -> bool:
     """a positive whole number"""
-    return type(value) in NUMBERS and math.isfinite(value) and value > 0 and value == int(value)
+    return type(value) in NUMBERS and 0 < value < 1e9 and value == int(value)
 
 
 def _is_text(value: Any) -> bool:
@@ -161,7 +161,10 @@ def _usable(
     unknown: dict[Any, int] = {}
     boxes = np.zeros((len(annotations), 4))
     for i, annotation in enumerate(annotations):
-        boxes[i] = _checked_annotation(path, i, annotation)
+        try:
+            boxes[i] = _checked_annotation(path, i, annotation)
+        except OverflowError:  # a whole number too large for any float
+            boxes[i] = math.inf
         if annotation['category_id'] not in known:
             unknown[annotation['category_id']] = unknown.get(annotation['category_id'], 0) + 1
     if unknown:
@@ -176,7 +179,9 @@ def _usable(
         small = (w < 1) | (h < 1)
         limits = np.array([sizes.get(annotation['image_id'], (0, 0)) for annotation in annotations]).reshape(-1, 2)
         huge = (boxes[:, 2:] > MAX_SIDE * limits.astype(float)).any(1)
-        normalized = len(boxes) > 0 and bool(((boxes >= 0) & (boxes <= 1)).all() and (x + w <= 1.001).all())
+        normalized = len(boxes) > 0 and bool(
+            ((boxes >= 0) & (boxes <= 1)).all() and (x + w <= 1.001).all() and (boxes % 1).any()
+        )
     if normalized:
         raise InputError(
             f'{path}: all boxes are within [0, 1], annotations[0].bbox: {_shown(annotations[0]["bbox"])}; COCO has '

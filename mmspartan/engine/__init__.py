@@ -4,6 +4,7 @@ from .checkpoint_hook import SafeCheckpointHook
 from .finite_hook import FiniteHook
 from .log_history_hook import LogHistoryHook
 from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
+from .missing_evaluation_hook import MissingEvaluationHook
 from .optim_wrapper_constructor import RegexOptimWrapperConstructor
 from .randomness import SeededBatchSampler
 from .runner import ResumableRunner
@@ -15,6 +16,7 @@ __all__ = [
     'BroadcastBuffersHook',
     'FiniteHook',
     'LogHistoryHook',
+    'MissingEvaluationHook',
     'RegexOptimWrapperConstructor',
     'ResumableEpochBasedTrainLoop',
     'ResumableIterBasedTrainLoop',

@@ -3,8 +3,8 @@
 import os
 import re
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,33 @@ def load_plain(path: str | Path, map_location: Any = 'cpu') -> Any:
                 verify_checksums(path)
                 content = torch.load(path, map_location=map_location, weights_only=True)
             else:
-                content = CheckpointLoader.load_checkpoint(str(path), map_location=map_location)
+                content = load_address(str(path), map_location)
         return without_stand_ins(content)
     except Exception as error:  # what is not a pickle makes the unpickler fail in any way
         raise InputError(why_unreadable(path, error)) from error
+
+
+def load_address(path: str, map_location: Any) -> Any:
+    """What mmengine's ``CheckpointLoader`` reads from an address, weights-only, which it does not ask for itself."""
+    with weights_only():
+        return CheckpointLoader.load_checkpoint(path, map_location=map_location)
+
+
+@contextmanager
+def weights_only() -> Iterator[None]:
+    """While this context is open, all that is loaded in this process is loaded weights-only, whoever asks for it."""
+    load = torch.load
+
+    def load_weights_only(*args, **kwargs) -> Any:
+        return load(*args, **{**kwargs, 'weights_only': True})
+
+    torch.load = load_weights_only
+    hub = torch.hub.load_state_dict_from_url
+    torch.hub.load_state_dict_from_url = lambda *args, **kwargs: hub(*args, **{**kwargs, 'weights_only': True})
+    try:
+        yield
+    finally:
+        torch.load, torch.hub.load_state_dict_from_url = load, hub
 
 
 def verify_checksums(path: str | Path) -> None:
@@ -190,6 +213,14 @@ def check_weights_sound(weights: Mapping[str, Any], source: str | Path) -> None:
                 raise InputError(f'{source}: {key} {problem}')
 
 
+def names_of_weights(model: nn.Module) -> set[str]:
+    """What has to be finite in a state dict: parameters and batch statistics, but not masks and the like."""
+    while hasattr(model, 'module'):
+        model = model.module
+    statistics = {key for key, _ in model.named_buffers() if key.endswith(('running_mean', 'running_var'))}
+    return statistics | {key for key, _ in model.named_parameters()}
+
+
 def weight_problem(value: Any) -> str | None:
     """What forbids using a value as a floating-point weight, or None."""
     if not isinstance(value, Tensor):
@@ -273,15 +304,19 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
             for name, value in entries.items():
                 if not isinstance(value, Tensor):
                     continue
-                problem = weight_problem(value)
-                if value.shape not in (torch.Size([]), parameter.shape) and problem is None:
+                # others than fused ones look at shapes themselves, and may have rows, columns or bytes for a parameter
+                problem = weight_problem(value) if group.get('fused') or value.is_floating_point() else None
+                fits = (
+                    value.shape == parameter.shape or value.dim() == 0 or (not group.get('fused') and value.dim() > 1)
+                )
+                if problem is None and not fits:
                     problem = f'is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}'
                 if problem:
                     raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")
 
 
 def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any:
-    """States of parameter schedulers without entries that theirs have not, which mmengine would set as attributes.
+    """Drop unknown entries from saved states of parameter schedulers, which mmengine would set as attributes.
 
     Args:
         schedulers: Of this training; checked if they are a list, as for a single optimizer.

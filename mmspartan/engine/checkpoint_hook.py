@@ -1,6 +1,7 @@
 """mmengine's ``CheckpointHook`` that never has fewer checkpoints on the disk than before, whenever it is killed."""
 
 import math
+import re
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
 from ..errors import InputError
-from .checkpoint import AtomicLocalBackend, check_weights_sound, state_dict_of
+from .checkpoint import AtomicLocalBackend, check_weights_sound, names_of_weights, state_dict_of
+from .finite_hook import NonFiniteError
 from .plain_state import to_plain
+from .work_dir import latest_checkpoint, remove_partial_files
 
 INTERRUPTED = 'interrupted.pth'
 
@@ -25,8 +28,6 @@ class SafeCheckpointHook(CheckpointHook):
 
     * What the Runner saves is turned into tensors and plain containers, which ``torch.load`` reads weights-only.
     * Weights that are not finite are not written, and a score that is not finite is never the best.
-    * An evaluation that a killed run did not finish is made first when the training is resumed, so that the best
-      checkpoint is that of an unbroken run.
     * Files are written by the backend ``atomic_local`` unless ``backend_args`` says otherwise.
     """
 
@@ -41,26 +42,25 @@ class SafeCheckpointHook(CheckpointHook):
         # a work dir may be a copy: its best checkpoint is the one inside, and the original's is not ours to remove
         for key, path in self._best().items():
             self._set_best(key, path and self._inside(path))
+        noted = runner.message_hub.runtime_info.get('last_ckpt')
+        self.last_ckpt = noted and self._inside(noted)
+        if is_main_process() and Path(self.out_dir).is_dir():
+            remove_partial_files(self.out_dir)
         self._remove_outdated(runner)
-        loop = runner.train_loop
-        evaluated = runner.message_hub.runtime_info.get('evaluated_iter') == runner.iter
-        if runner.val_loop is not None and not evaluated and getattr(loop, 'evaluation_is_due', bool)():
-            runner.logger.info('The evaluation of the checkpoint that was resumed comes first: it had not ended.')
-            self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt') and self._inside(
-                runner.message_hub.get_info('last_ckpt')
-            )
-            runner.val_loop.run()
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """
         Raises:
-            FloatingPointError: If weights are not finite.
+            NonFiniteError: If weights are not finite.
         """
+        names = names_of_weights(runner.model)
         for name in ('state_dict', 'ema_state_dict'):
+            weights = state_dict_of(checkpoint.get(name, {}), name)
             try:
-                check_weights_sound(state_dict_of(checkpoint.get(name, {}), name), name)
-            except ValueError as error:
-                raise FloatingPointError(f'not saved, since {error}') from None
+                check_weights_sound({key: value for key, value in weights.items() if key in names}, name)
+            except InputError as error:
+                last = latest_checkpoint(runner.work_dir) or 'none yet'
+                raise NonFiniteError(f'no checkpoint is saved, since {error}. The last one is {last}') from None
         for name in ('meta', 'message_hub'):
             checkpoint[name] = to_plain(checkpoint[name])
 
@@ -68,7 +68,7 @@ class SafeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('evaluated_iter', runner.iter)
         if not self.save_best:
             return
-        finite = {key: value for key, value in metrics.items() if not _is_infinite(value)}
+        finite = {key: value for key, value in metrics.items() if not _is_not_finite(value)}
         for key in set(metrics) - set(finite):
             runner.logger.warning(f'{key} is {metrics[key]}: not taken for the best score')
         watched = list(metrics)[:1] if 'auto' in self.key_indicators else self.key_indicators
@@ -80,10 +80,10 @@ class SafeCheckpointHook(CheckpointHook):
         if all(key in finite for key in watched):
             super().after_val_epoch(runner, metrics)
 
-    def save_interrupted(self, runner: Any) -> str:
-        """Save the state after the iteration that just ended, to be resumed; returns the path."""
+    def save_interrupted(self, runner: Any, by_epoch: bool = False) -> str:
+        """Save the state after the iteration, or at the end of the epoch, that just ended; returns the path."""
         path = self._inside(INTERRUPTED)
-        runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False, backend_args=self.backend_args)
+        runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=by_epoch, backend_args=self.backend_args)
         self._note(runner, path)
         return path
 
@@ -103,12 +103,31 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = path
 
     def _remove_outdated(self, runner: Any) -> None:
-        """Remove the files that the message hub, and so the checkpoint on the disk, calls outdated."""
-        best = {**self._previous_best, **{key: path for key, path in self._best().items() if path}}
-        kept = {*filter(None, best.values()), *map(self._inside, self._kept_names())}
-        for path in runner.message_hub.runtime_info.get('outdated_checkpoints', []):
-            if self._inside(path) not in kept:
-                self._remove(self._inside(path))
+        """Remove the files that the message hub, and so the checkpoint on the disk, calls outdated.
+
+        Only names that this hook gives are removed, whatever a checkpoint says.
+        """
+        info = runner.message_hub.runtime_info
+        best = [path for key, path in info.items() if key.startswith('best_ckpt')]
+        best += [*self._best().values(), *self._previous_best.values()]
+        replaced = self._replaced()
+        kept = {Path(path).name for path in best if isinstance(path, str) and path not in replaced}
+        kept |= set(self._kept_names())
+        number = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'\d+')
+        outdated = info.get(self._outdated_key, [])
+        for path in outdated if isinstance(outdated, list) else []:
+            name = Path(str(path)).name
+            if name not in kept and re.fullmatch(f'(best_.+_)?{number}', name):
+                self._remove(self._inside(name))
+
+    @property
+    def _outdated_key(self) -> str:
+        return f'outdated_checkpoints/{self.filename_tmpl}'  # two hooks have a list each
+
+    def _replaced(self) -> list[str]:
+        """Best checkpoints in whose place another one is, while that is being saved."""
+        now = self._best()
+        return [path for key, path in self._previous_best.items() if path and now.get(key) not in (None, path)]
 
     def _kept_names(self) -> list[str]:
         return [self.filename_tmpl.format(n) for n in getattr(self, 'keep_ckpt_ids', ())]
@@ -118,14 +137,12 @@ class SafeCheckpointHook(CheckpointHook):
             AtomicLocalBackend().put_text(path, Path(runner.work_dir, 'last_checkpoint'))
 
     def _remove(self, path: str) -> None:
-        if is_main_process():
-            if self.file_backend.isfile(path):
-                self.file_backend.remove(path)
-            elif self.file_backend.isdir(path):
-                self.file_backend.rmtree(path)
+        if is_main_process() and self.file_backend.isfile(path):
+            self.file_backend.remove(path)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """As mmengine's, in another order: the checkpoint, the note of it, and then the removal of the oldest."""
+        self._call_outdated(runner, self._replaced())
         if self.max_keep_ckpts > 0:
             before = self._kept_names()
             self.keep_ckpt_ids = deque([*(n for n in self.keep_ckpt_ids if n != step), step], self.max_keep_ckpts)
@@ -151,25 +168,26 @@ class SafeCheckpointHook(CheckpointHook):
         self._remove(self._inside(INTERRUPTED))
 
     def _call_outdated(self, runner: Any, paths: list[str]) -> None:
-        known = runner.message_hub.runtime_info.get('outdated_checkpoints', [])
-        existing = [path for path in known if self.file_backend.exists(self._inside(path))]
-        runner.message_hub.update_info('outdated_checkpoints', [*existing, *paths])
+        names = [Path(path).name for path in paths]
+        known = runner.message_hub.runtime_info.get(self._outdated_key, [])
+        existing = [name for name in known if name not in names and self.file_backend.exists(self._inside(name))]
+        runner.message_hub.update_info(self._outdated_key, [*existing, *names])
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         """As mmengine's, which would remove the previous best first: it is hidden from it, and removed afterwards."""
         before = self._previous_best = self._best()
-        self._call_outdated(runner, list(filter(None, before.values())))
         for key in before:
             self._set_best(key, None)
         super()._save_best_checkpoint(runner, metrics)
         for key, path in before.items():
             if self._best()[key] is None:  # not better
                 self._set_best(key, path)
-        self._previous_best = {}
+        self._call_outdated(runner, self._replaced())
         self._remove_outdated(runner)
+        self._previous_best = {}
 
 
-def _is_infinite(value: Any) -> bool:
+def _is_not_finite(value: Any) -> bool:
     if isinstance(value, torch.Tensor):
         return value.numel() == 1 and not bool(value.isfinite())
     try:

@@ -1,4 +1,4 @@
-"""Whether what was trained and what is evaluated call the same things by the same numbers."""
+"""Compare the class names of a checkpoint, a dataset and a model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,19 +25,22 @@ def check_class_names(
     Args:
         found: Names, by label, of ``source``; empty if it does not say.
         expected: Names of ``other``; empty if it does not say.
-        same_number: Refuse lists of different length too.
+        same_number: For an evaluation: refuse lists of different length, and any name that both have at different
+            places.
 
     Raises:
-        InputError: If lists of one length have a name in common that stands at another place; shows both.
+        InputError: If one list is the other in another order; shows both.
     """
-    if not found or not expected:
+    found, expected = list(found), list(expected)
+    if not found or not expected or found == expected:
         return
-    moved = [name for i, name in enumerate(found) if name in expected and list(expected).index(name) != i]
-    if len(found) == len(expected) and not moved:
+    moved = any(name != other_name and name in expected for name, other_name in zip(found, expected))
+    if sorted(found) == sorted(expected) or (same_number and len(found) == len(expected) and moved):
+        why = 'in another order than'
+    elif same_number and len(found) != len(expected):
+        why = 'not as many as'
+    else:
         return
-    if len(found) != len(expected) and not same_number:
-        return
-    why = 'in another order than' if len(found) == len(expected) else 'not as many as'
     raise InputError(
         f'{source}: has {len(found)} classes ({_listed(found)}), {why} the {len(expected)} of {other} '
         f'({_listed(expected)}): evaluate and train with the same list'

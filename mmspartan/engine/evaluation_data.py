@@ -1,4 +1,4 @@
-"""Whether a metric compares with the annotations of the pictures that it is given."""
+"""Compare the annotation files of an evaluator and of the dataset that it evaluates."""
 
 import filecmp
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Numbers that are not finite end a training and are no result of an evaluation."""
+"""Stop at losses and predictions that are not finite."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from ..errors import InputError
+from .work_dir import latest_checkpoint
 
 
 class NonFiniteError(InputError):
@@ -53,7 +54,7 @@ class FiniteHook(Hook):
             runner.logger.warning(f'{place}: {wrong}; the loss scaler leaves this step out')
             return
         rates = {f'{rate:.2g}' for group in runner.optim_wrapper.get_lr().values() for rate in group}
-        kept = runner.message_hub.runtime_info.get('last_ckpt')
+        kept = latest_checkpoint(runner.work_dir)
         raise NonFiniteError(
             f'{place}: the loss is not finite: {wrong}. Learning rate {", ".join(sorted(rates))}: try a lower one '
             '(optim_wrapper.optimizer.lr), a longer warm-up, or optim_wrapper.clip_grad. '

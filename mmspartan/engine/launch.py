@@ -4,7 +4,9 @@ import argparse
 import atexit
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -186,8 +188,18 @@ def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False)
         source: What to name if the error names nothing: the config.
         is_started: Whether all is built.
     """
+
+    def stop(number: int, frame: Any = None) -> None:
+        when = '' if is_started() else ' before the run began'
+        print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
+        sys.exit(128 + number)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
     try:
         yield
+    except KeyboardInterrupt:
+        stop(signal.SIGINT)
     except InputError as error:
         _show_traceback()
         # that of a data loader's worker comes with its traceback, which ends with the message
@@ -206,6 +218,9 @@ def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False)
         message = ' '.join(str(error).split())
         kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
         sys.exit(f'{source}: {kind}{message}')
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _show_traceback() -> None:

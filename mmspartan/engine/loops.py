@@ -25,16 +25,28 @@ class _Reproducible:
                 drop_last=dataloader.pop('drop_last', False),
                 batch_sampler=dataloader.get('batch_sampler'),
             )
+            dataloader['worker_init_fn'] = dict(type=WorkerInit(dataloader.get('worker_init_fn')))
         super().__init__(runner, dataloader, **kwargs)
-        if self.dataloader.num_workers:
-            self.dataloader.worker_init_fn = WorkerInit(self.dataloader.worker_init_fn)
+        runner.message_hub.update_info('sampler_seed', getattr(self._sampler, 'seed', None))
+
+    @property
+    def _sampler(self) -> Any:
+        return getattr(self.dataloader.batch_sampler, 'sampler', None)
 
     def on_resume(self, runtime_info: dict) -> None:
-        """Take over the seed that the runner has from the checkpoint."""
-        batch_sampler = self.dataloader.batch_sampler
-        for sampler in (batch_sampler, getattr(batch_sampler, 'sampler', None)):
-            if hasattr(sampler, 'seed'):
-                sampler.seed = self.runner.seed
+        """Take over the seeds that the checkpoint was made with."""
+        if isinstance(self.dataloader.batch_sampler, SeededBatchSampler):
+            self.dataloader.batch_sampler.seed = self.runner.seed
+        if hasattr(self._sampler, 'seed'):
+            self._sampler.seed = runtime_info.get('sampler_seed', self.runner.seed)
+        accumulated = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
+        if self.iter % accumulated:
+            print_log(
+                f'The checkpoint was saved between two steps of the optimizer (accumulative_counts={accumulated}); '
+                'the gradients since the last one are not in it.',
+                'current',
+                logging.WARNING,
+            )
 
     def run_iter(self, *args, **kwargs) -> None:
         seed_from(self.runner.seed, self.runner.rank, self.iter)
@@ -87,7 +99,7 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         done, self._done = self._done, 0
         batches = self.dataloader
         if isinstance(batches.batch_sampler, SeededBatchSampler):
-            batches.batch_sampler.skip = done
+            batches.batch_sampler.start(self.epoch, done)
         else:  # a loader that was handed over as it is
             batches = islice(batches, done, None)
         for i, data_batch in enumerate(batches, done):

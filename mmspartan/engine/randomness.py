@@ -10,12 +10,13 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
-from mmengine.registry import DATA_SAMPLERS
+from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
 
 
 def seed_from(*place: int) -> None:
@@ -47,15 +48,12 @@ class SeededBatchSampler:
     """A batch sampler whose batches are :class:`SeededBatch`, and which can start in the middle of an epoch.
 
     Args:
-        sampler: Sampler of indices; its ``epoch``, if it has one, is part of the seed.
+        sampler: Sampler of indices.
         batch_size (int): Indices of a batch.
         drop_last (bool): Leave out a last batch that is not full. Defaults to False.
         seed (int): The training's.
         batch_sampler (dict, optional): Config of the batch sampler to take the batches from. Defaults to torch's
             ``BatchSampler``.
-
-    Attributes:
-        skip (int): So many batches are left out in the next epoch, once.
     """
 
     def __init__(
@@ -69,11 +67,16 @@ class SeededBatchSampler:
         self.sampler = sampler
         self.batch_size = batch_size
         self.seed = seed
-        self.skip = 0
+        self.epoch = self.skip = 0
+
+    def start(self, epoch: int, skip: int) -> None:
+        """Say which epoch comes next, and how many of its batches are left out since they were trained already."""
+        self.epoch, self.skip = epoch, skip
 
     def __iter__(self) -> Iterator[SeededBatch]:
         skip, self.skip = self.skip, 0
-        place = (self.seed, get_rank(), getattr(self.sampler, 'epoch', 0))
+        place = (self.seed, get_rank(), self.epoch)
+        seed_from(*place)  # for samplers that draw from torch's own generator
         for number, indices in enumerate(self.batch_sampler):
             if number >= skip:
                 yield SeededBatch(list(indices), (*place, number))
@@ -89,13 +92,16 @@ class WorkerInit:
     process could not finish the step that it is in.
 
     Args:
-        init: The ``worker_init_fn`` to call first, if any.
+        init: Config of the ``worker_init_fn`` to call first, as mmengine takes it.
     """
 
     grace = 5.0  # seconds
 
-    def __init__(self, init: Callable[[int], None] | None):
-        self.init = init
+    def __init__(self, init: dict | None):
+        self.init: Callable[[int], None] | None = None
+        if init is not None:
+            function, options = init['type'], {key: value for key, value in init.items() if key != 'type'}
+            self.init = partial(FUNCTIONS.get(function) if isinstance(function, str) else function, **options)
 
     def __call__(self, worker: int) -> None:
         if self.init is not None:

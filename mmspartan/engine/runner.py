@@ -19,9 +19,11 @@ from .checkpoint import (
     check_resumable,
     check_weights_fit,
     check_weights_sound,
+    names_of_weights,
     read_checkpoint,
     restored_schedulers,
     state_dict_of,
+    weights_only,
 )
 from .class_names import check_class_names, classes_of
 from .evaluation_data import check_evaluation_data
@@ -36,6 +38,7 @@ DEFAULT_HOOKS = dict(
     finite=dict(type='FiniteHook'),
     log_history=dict(type='LogHistoryHook'),
     stop_on_signal=dict(type='StopOnSignalHook'),
+    missing_evaluation=dict(type='MissingEvaluationHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1),
 )
 
@@ -56,6 +59,9 @@ class ResumableRunner(Runner):
     _resumed_info: Mapping[str, Any] = {}
 
     def train(self) -> torch.nn.Module:
+        stop = [hook for hook in self.hooks if isinstance(hook, StopOnSignalHook)]
+        for hook in stop:
+            hook.install(self)
         lock = None
         if is_main_process():
             lock = WorkDirLock(self.work_dir)
@@ -64,9 +70,8 @@ class ResumableRunner(Runner):
         try:
             return super().train()
         finally:
-            for hook in self.hooks:
-                if isinstance(hook, StopOnSignalHook):
-                    hook.restore()
+            for hook in stop:
+                hook.restore()
             if lock is not None:
                 lock.release()
 
@@ -83,15 +88,20 @@ class ResumableRunner(Runner):
         checkpoint = hooks.get('checkpoint')
         if isinstance(checkpoint, dict) and checkpoint.get('type') == 'CheckpointHook':
             hooks['checkpoint'] = {**checkpoint, 'type': 'SafeCheckpointHook'}
-        # mmengine knows None for its own hooks only
-        super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name == 'checkpoint'})
+        # None takes one of mmengine's away, which knows no other
+        ours = DEFAULT_HOOKS.keys() - {'checkpoint'}
+        super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name not in ours})
 
     def build_train_loop(self, loop: Any) -> Any:
         if isinstance(loop, dict):
             loop = dict(loop)
+            if isinstance(loop.get('type'), str):
+                loop['type'] = loop['type'].removeprefix('mmengine.')
             kinds = {True: 'ResumableEpochBasedTrainLoop', False: 'ResumableIterBasedTrainLoop'}
             stock = {'EpochBasedTrainLoop': kinds[True], 'IterBasedTrainLoop': kinds[False]}
-            loop['type'] = kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(loop['type'], loop['type'])
+            loop['type'] = (
+                kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(str(loop['type']), loop['type'])
+            )
         return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: Any) -> Any:
@@ -129,9 +139,12 @@ class ResumableRunner(Runner):
         return checkpoint
 
     def _check_checkpoint(self, checkpoint: dict, filename: str) -> None:
-        weights = state_dict_of(checkpoint, filename)
-        check_weights_sound(weights, filename)
-        check_class_names(classes_of(checkpoint), filename, *self._dataset_classes())
+        is_evaluation = self._train_loop is None
+        if is_evaluation:
+            check_weights_fit(self.model, checkpoint, filename)
+        names, weights = names_of_weights(self.model), state_dict_of(checkpoint, filename)
+        check_weights_sound({key: value for key, value in weights.items() if key in names}, filename)
+        check_class_names(classes_of(checkpoint), filename, *self._dataset_classes(), same_number=is_evaluation)
 
     def _dataset_classes(self) -> tuple[list[str], str]:
         """Names of the classes of the first dataset that is there, and which that is."""
@@ -158,7 +171,8 @@ class ResumableRunner(Runner):
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
-            self.train_loop.on_resume(self._resumed_info)
+            if hasattr(self.train_loop, 'on_resume'):  # a loop of somebody's own has not
+                self.train_loop.on_resume(self._resumed_info)
         except InputError as error:
             raise InputError(str(error) if str(error).startswith(str(filename)) else f'{filename}: {error}') from None
         except Exception as error:  # a state that does not fit makes its owner fail in any way
@@ -172,7 +186,8 @@ class ResumableRunner(Runner):
         checkpoint['meta'].pop('config', None)  # text that mmengine would run as a config
         check_weights_fit(self.model, checkpoint, filename)
         if 'ema_state_dict' in checkpoint:
-            check_weights_sound(state_dict_of(checkpoint['ema_state_dict'], filename), filename)
+            names, weights = names_of_weights(self.model), state_dict_of(checkpoint['ema_state_dict'], filename)
+            check_weights_sound({key: value for key, value in weights.items() if key in names}, filename)
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if isinstance(self.optim_wrapper, OptimWrapper):
             check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)
@@ -187,7 +202,7 @@ class ResumableRunner(Runner):
         model = self.model.module if is_model_wrapper(self.model) else self.model
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
-        with stand_ins():  # mmengine's initializers read the file once more
+        with stand_ins(), weights_only():  # mmengine's initializers read the file once more
             super()._init_model_weights()
 
 

@@ -54,6 +54,8 @@ class StoredHistory:
     """An ``mmengine.logging.HistoryBuffer``; of its state only values, counts and length are kept."""
 
     def __setstate__(self, state: Any) -> None:
+        if type(state) is not dict:
+            raise pickle.UnpicklingError('a HistoryBuffer without a state')
         log, counts = (state.get(name) for name in ('_log_history', '_count_history'))
         if type(log) is not StoredArray or type(counts) is not StoredArray or log.value.shape != counts.value.shape:
             raise pickle.UnpicklingError('a HistoryBuffer without values and counts of the same shape')
@@ -133,6 +135,11 @@ def _replace(content: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
         raise pickle.UnpicklingError(f'{content.__qualname__} itself is no value')
     if not isinstance(content, Mapping | list | tuple):
         return content
+    attributes = getattr(content, '__dict__', {})
+    if attributes.keys() - {'_metadata'}:  # a pickle may give an OrderedDict a method of its own
+        raise pickle.UnpicklingError(f'a {type(content).__name__} with attributes')
+    if '_metadata' in attributes:
+        _replace(attributes['_metadata'], seen)
     if id(content) not in seen:  # what a pickle refers to many times is looked at once
         seen[id(content)] = (content, None)
         before = list(content.values() if isinstance(content, Mapping) else content)

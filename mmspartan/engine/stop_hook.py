@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from .checkpoint_hook import SafeCheckpointHook
+from .work_dir import latest_checkpoint
 
 
 @HOOKS.register_module()
@@ -20,7 +21,7 @@ class StopOnSignalHook(Hook):
     """Finishes the current iteration, saves ``interrupted.pth``, says how to go on and exits with 128 + the signal.
 
     Outside of iterations, while a model is built or evaluated, it exits at once: the checkpoint before the evaluation
-    is on the disk, and the evaluation is made when the training is resumed. So does a second signal.
+    is on the disk, and the evaluation is made when the training is resumed. So does a second Ctrl-C.
 
     Several processes agree on the iteration: they tell each other of signals after each one, on GPUs, where that waits
     for the device, after every tenth. With gradient accumulation the step is finished first.
@@ -31,17 +32,15 @@ class StopOnSignalHook(Hook):
 
     def __init__(self):
         self.signal = 0
-        self.training = False
+        self.training = self.evaluating = False
         self.handlers: dict[int, Any] = {}
 
-    def before_train(self, runner: Any) -> None:
+    def install(self, runner: Any) -> None:
+        """Take SIGTERM and SIGINT; called before the training is built."""
         self.runner = runner
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.handlers[number] = signal.signal(number, self._receive)
-
-    def after_train(self, runner: Any) -> None:
-        self.restore()
 
     def restore(self) -> None:
         """Give signals back to the handlers that had them before the training."""
@@ -52,67 +51,79 @@ class StopOnSignalHook(Hook):
     def before_train_epoch(self, runner: Any) -> None:
         self.training = True
 
+    def before_val_epoch(self, runner: Any) -> None:
+        self.evaluating = True
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
+        self.evaluating = False
+
     def after_train_epoch(self, runner: Any) -> None:
+        number = self._agree()
+        if number:
+            self._save_and_exit(number, runner.iter, by_epoch=True)
         self.training = False
-        if self.signal:
-            self._exit(self.signal, self._last_checkpoint(), self.runner.iter)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        step = runner.iter + 1
-        if step % getattr(runner.optim_wrapper, '_accumulative_counts', 1):
-            return
-        number = self._agree(step)
-        if not number:
-            return
-        hook = next((hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)), None)
-        path = hook.save_interrupted(runner) if hook else self._last_checkpoint()
-        barrier()
-        self._exit(number, path, step)
+        step, accumulated = runner.iter + 1, getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        interval = accumulated * (self.interval_on_gpus if get_world_size() > 1 and on_gpus() else 1)
+        if step % interval == 0:
+            number = self._agree()
+            if number:
+                self._save_and_exit(number, step, by_epoch=False)
 
-    def _agree(self, step: int) -> int:
+    def _save_and_exit(self, number: int, done: int, by_epoch: bool) -> None:
+        hook = next((hook for hook in self.runner.hooks if isinstance(hook, SafeCheckpointHook)), None)
+        if hook is not None:
+            hook.save_interrupted(self.runner, by_epoch)
+        barrier()
+        self._exit(number, done)
+
+    def _agree(self) -> int:
+        """The signal that any of the processes has received; 0 if none has."""
         if get_world_size() == 1:
             return self.signal
-        on_gpu = torch.distributed.get_backend() == 'nccl'
-        if on_gpu and step % self.interval_on_gpus:
-            return 0
-        number = torch.tensor(self.signal, device='cuda' if on_gpu else 'cpu')
+        number = torch.tensor(self.signal, device='cuda' if on_gpus() else 'cpu')
         all_reduce(number, 'max')
         return int(number)
 
     def _receive(self, number: int, frame: Any) -> None:
-        if multiprocess_child():
+        if in_worker():
             return
-        if self.training and not self.signal:
-            self.signal = number
+        # a scheduler's SIGTERM may come twice, from it and from torchrun
+        if self.training and not self.evaluating and (not self.signal or number == signal.SIGTERM):
+            self.signal = self.signal or number
             return
-        self._exit(number, self._last_checkpoint(), self.runner.iter)
+        self._exit(number, self.runner.iter if self.runner.started else 0)
 
-    def _last_checkpoint(self) -> str | None:
-        return self.runner.message_hub.runtime_info.get('last_ckpt')
-
-    def _exit(self, number: int, path: str | None, done: int) -> None:
+    def _exit(self, number: int, done: int) -> None:
         if is_main_process():
+            path = latest_checkpoint(self.runner.work_dir)
             kept = f'Kept: {path}. Go on with: {command_to_go_on()}' if path else 'No checkpoint was saved yet.'
-            print(
-                f'\n{signal.Signals(number).name}: stopped after {done} iterations. {kept}', file=sys.stderr, flush=True
-            )
+            name = signal.Signals(number).name
+            print(f'\n{name}: stopped after {done} iterations. {kept}', file=sys.stderr, flush=True)
         sys.exit(128 + number)
 
 
-def multiprocess_child() -> bool:
+def on_gpus() -> bool:
+    """Whether the processes talk by NCCL."""
+    return torch.distributed.get_backend() == 'nccl'
+
+
+def in_worker() -> bool:
     """Whether this is a data loader's worker that has inherited the handler."""
     return torch.utils.data.get_worker_info() is not None
 
 
 def command_to_go_on() -> str:
     """The command line of this process, resumed; of several processes, that of ``dist_train.sh``."""
-    script, *arguments = sys.argv
-    skipped = ('--launcher', '--local_rank', '--local-rank', '--resume')
-    arguments = [
-        argument
-        for before, argument in zip(['', *arguments], arguments)
-        if before not in skipped[:3] and argument.split('=')[0] not in skipped and before != '--resume'
-    ]
+    script, *given = sys.argv
+    arguments: list[str] = []
+    before = ''
+    for argument in given:
+        is_value = before in ('--launcher', '--local_rank', '--local-rank', '--resume') and not argument.startswith('-')
+        if not is_value and argument.split('=')[0] not in ('--launcher', '--local_rank', '--local-rank', '--resume'):
+            arguments.append(argument)
+        before = '' if is_value else argument
     arguments = [*arguments, '--resume']
     if os.environ.get('TORCHELASTIC_RUN_ID') is None:
         return shlex.join(['python', script, *arguments])

@@ -1,10 +1,12 @@
 """The folder of a run: one run at a time, no remains of killed ones, and the checkpoint to go on from."""
 
+import errno
 import fcntl
 import os
 import re
 import socket
 import time
+import warnings
 from pathlib import Path
 
 from ..errors import InputError
@@ -24,8 +26,13 @@ class WorkDirLock:
         Path(work_dir).mkdir(parents=True, exist_ok=True)
         self.file = open(Path(work_dir, '.lock'), 'a+')  # noqa: SIM115 - open as long as it is held
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which, other than flock, no worker inherits
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                warnings.warn(
+                    f'{work_dir}: its file system has no locks; two runs in it would disturb each other', stacklevel=2
+                )
+                return
             self.file.seek(0)
             holder = self.file.read().strip() or 'another process'
             self.file.close()

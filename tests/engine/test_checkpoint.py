@@ -5,6 +5,10 @@ import os
 import pickle
 import subprocess
 import zipfile
+from collections import OrderedDict
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -104,7 +108,6 @@ LONG = 1 << 20
         State(RECONSTRUCT, (np.ndarray, (0,), b'b'), dict(__array_interface__=dict(data=(0, False), shape=(9,)))),
         State(HistoryBuffer, (), dict(_log_history=[1.0], _count_history=[1])),
     ],
-    ids=str,
 )
 def test_pickle_that_calls_anything_is_refused_in_one_line_that_names_the_file(attack, tmp_path):
     marker = tmp_path / 'ran'
@@ -134,6 +137,34 @@ def test_container_that_refers_to_one_many_times_or_to_itself_ends_soon(tmp_path
     torch.save(dict(loop=loop), tmp_path / 'loop.pth')
     with pytest.raises(InputError, match=r'loop\.pth: damaged'):
         read_checkpoint(tmp_path / 'loop.pth')
+
+
+def test_address_is_read_weights_only(tmp_path):
+    marker = tmp_path / 'ran'
+    torch.save(dict(state_dict={}, payload=Call(os.system, f'touch {marker}')), tmp_path / 'evil.pth')
+    torch.save(dict(state_dict=dict(weight=torch.ones(2))), tmp_path / 'good.pth')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}'
+        before = torch.hub.get_dir()
+        torch.hub.set_dir(str(tmp_path / 'hub'))
+        try:
+            assert read_checkpoint(f'{address}/good.pth')['state_dict']['weight'].tolist() == [1.0, 1.0]
+            with pytest.raises(InputError, match=r'evil\.pth: refused'):
+                read_checkpoint(f'{address}/evil.pth')
+        finally:
+            torch.hub.set_dir(before)
+            server.shutdown()
+    assert not marker.exists()
+
+
+def test_container_with_methods_of_its_own_is_refused(tmp_path):
+    weights = OrderedDict(weight=torch.ones(2))
+    weights.items = OrderedDict
+    torch.save(dict(state_dict=weights), tmp_path / 'odd.pth')
+    with pytest.raises(InputError, match=r'odd\.pth: damaged'):
+        read_checkpoint(tmp_path / 'odd.pth')
 
 
 NAMES = [
@@ -279,7 +310,7 @@ def test_what_is_no_checkpoint_of_a_training_is_not_resumed(change, message):
 
 def test_optimizer_state_of_other_parameters_is_not_loaded():
     model = nn.Linear(3, 2)
-    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     model(torch.zeros(1, 3)).sum().backward()
     optimizer.step()
 

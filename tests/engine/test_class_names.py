@@ -1,4 +1,5 @@
 import pytest
+from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from mmspartan.engine.class_names import check_class_names, classes_of
 from mmspartan.errors import InputError
@@ -9,7 +10,8 @@ from mmspartan.errors import InputError
     [
         (('cat', 'dog'), ('cat', 'dog'), False),
         (('cat', 'dog'), ('dog', 'cat'), True),
-        (('cat', 'dog', 'bird'), ('dog', 'fish', 'bird'), True),  # one of them has moved
+        (('cat', 'dog', 'bird'), ('dog', 'fish', 'bird'), False),  # to be fine-tuned
+        (('crane', 'maillot', 'crane'), ('crane', 'maillot', 'crane'), False),  # ImageNet has names twice
         (('0', '1'), ('cat', 'dog'), False),  # numbers for names
         (('bolt', 'nut', 'washer'), ('cat', 'dog'), False),  # to be fine-tuned
         ((), ('cat', 'dog'), False),
@@ -21,6 +23,15 @@ def test_lists_that_contradict_each_other_are_refused(found, expected, refused):
         return check_class_names(found, 'a.pth', expected, 'the dataset')
     with pytest.raises(InputError, match=rf'a\.pth: has \d classes \({", ".join(found)}\).*\({", ".join(expected)}\)'):
         check_class_names(found, 'a.pth', expected, 'the dataset')
+
+
+def test_imagenets_own_list_agrees_with_itself():
+    check_class_names(IMAGENET_CATEGORIES, 'a.pth', IMAGENET_CATEGORIES, 'the test set', same_number=True)
+
+
+def test_name_at_another_place_is_refused_in_an_evaluation():
+    with pytest.raises(InputError, match='in another order than'):
+        check_class_names(('cat', 'dog', 'bird'), 'a.pth', ('dog', 'fish', 'bird'), 'the test set', same_number=True)
 
 
 def test_other_number_of_classes_is_refused_where_it_has_to_be_the_same():

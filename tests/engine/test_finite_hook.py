@@ -7,6 +7,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
+from torch import nn
 
 from mmspartan.engine.checkpoint_hook import SafeCheckpointHook
 from mmspartan.engine.finite_hook import FiniteHook, NonFiniteError, check_predictions
@@ -34,13 +35,19 @@ def test_training_that_diverges_stops_at_the_first_loss_and_keeps_the_last_finit
     )
 
 
-def test_weights_that_are_not_finite_are_not_saved():
-    hook, weights = SafeCheckpointHook(), dict(weight=torch.tensor([1.0, torch.nan]))
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Masked(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 1)
+            self.register_buffer('mask', torch.tensor([-torch.inf]))  # which is what a mask may be
+
+    runner = SimpleNamespace(model=Masked(), work_dir=tmp_path)
+    hook, weights = SafeCheckpointHook(), runner.model.state_dict()
+    hook.before_save_checkpoint(runner, dict(state_dict=weights, meta={}, message_hub={}))
+    weights['weight'] = torch.full((1, 2), torch.nan)
     for name in ('state_dict', 'ema_state_dict'):
-        with pytest.raises(
-            FloatingPointError, match=f'not saved, since {name}: weight holds values that are not finite'
-        ):
-            hook.before_save_checkpoint(None, {'state_dict': {}, 'meta': {}, 'message_hub': {}, name: weights})
+        with pytest.raises(NonFiniteError, match=f'no checkpoint is saved, since {name}: weight holds values that are'):
+            hook.before_save_checkpoint(runner, {'state_dict': {}, 'meta': {}, 'message_hub': {}, name: weights})
 
 
 @pytest.fixture
@@ -52,6 +59,7 @@ def runner():
         message_hub=hub,
         iter=0,
         epoch=0,
+        work_dir='none',
         optim_wrapper=SimpleNamespace(get_lr=lambda: dict(lr=[0.1])),
         logger=SimpleNamespace(warning=warnings.append),
         warnings=warnings,

@@ -9,9 +9,11 @@ import time
 import pytest
 import torch
 from mmengine.fileio import LocalBackend
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 from mmspartan.engine.launch import build_runner
-from mmspartan.engine.work_dir import WorkDirLock, latest_checkpoint
+from mmspartan.engine.work_dir import latest_checkpoint
 from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT
 from tests.engine.conftest import Killed, digits_config, same_result
@@ -123,11 +125,47 @@ def test_copied_work_dir_goes_on_from_its_own_checkpoint_and_leaves_the_original
 
 
 def test_one_run_at_a_time_in_a_work_dir(train, tmp_path):
-    lock = WorkDirLock(tmp_path / 'run')
-    with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
-        train()
-    lock.release()
+    code = (
+        f"from mmspartan.engine.work_dir import WorkDirLock; a = WorkDirLock(r'{tmp_path / 'run'}'); print(1); input()"
+    )
+    command = [sys.executable, '-c', code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
+            train()
+        other.kill()
     train(**{'train_cfg.max_epochs': 1})
+
+
+def test_files_that_are_not_the_hooks_are_never_removed_whatever_a_checkpoint_says(train, tmp_path):
+    work_dir = train(kill=('after_train_iter', 12))
+    content = torch.load(work_dir / 'epoch_1.pth')
+    (work_dir / 'mine.pth').touch()
+    (tmp_path / 'precious.txt').touch()
+    info = ['..', '.', '', '../precious.txt', 'mine.pth', 'last_checkpoint', 3, 'best_accuracy_top1_epoch_1.pth']
+    for name in ('epoch_{}.pth', 'iter_{}.pth'):
+        content['message_hub']['runtime_info'][f'outdated_checkpoints/{name}'] = info
+        content['message_hub']['resumed_keys'][f'outdated_checkpoints/{name}'] = True
+    torch.save(content, work_dir / 'epoch_1.pth')
+    before = {path.name for path in work_dir.iterdir()}
+    train(kill=('after_train_iter', 1), resume=str(work_dir / 'epoch_1.pth'))
+    assert before <= {path.name for path in work_dir.iterdir()} and (tmp_path / 'precious.txt').exists()
+
+
+def test_best_checkpoint_of_one_hook_is_safe_from_another(train):
+    second = dict(type='SafeCheckpointHook', by_epoch=False, interval=3, max_keep_ckpts=2)
+    scores = iter([5.0, 9.0, 3.0, 4.0])
+
+    class Scores(Hook):
+        priority = 'HIGHEST'
+
+        def after_val_epoch(self, runner, metrics):
+            metrics['accuracy/top1'] = next(scores)
+
+    HOOKS.register_module(name='Scores', module=Scores, force=True)
+    work_dir = train(**{'custom_hooks': [second, dict(type='Scores')], 'train_cfg.max_epochs': 4})
+    assert [path.name for path in work_dir.glob('best*')] == ['best_accuracy_top1_epoch_2.pth']
+    assert sorted(path.name for path in work_dir.glob('iter*')) == ['iter_30.pth', 'iter_32.pth']
 
 
 def test_log_has_a_bound_and_goes_on(train, unbroken):
@@ -150,7 +188,8 @@ def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number
         while not re.search(r'Epoch\(train\) +\[ *2\]', (tmp_path / 'output').read_text()):
             assert process.poll() is None, (tmp_path / 'output').read_text()[-2000:]
             time.sleep(0.1)
-        subprocess.run(['pkill', f'-{number}', '-g', str(process.pid)], check=True)  # the loader's worker as well
+        for _ in range(2 if number == 'TERM' else 1):  # a scheduler's may come twice
+            subprocess.run(['pkill', f'-{number}', '-g', str(process.pid)], check=True)  # the loader's worker as well
         assert process.wait(timeout=60) == dict(TERM=143, INT=130)[number]
     last = (tmp_path / 'output').read_text().strip().splitlines()[-1]
     assert last.startswith(f'SIG{number}: stopped after ') and last.endswith('--resume') and 'train.py' in last

@@ -1,11 +1,14 @@
 """Thousands of training steps and of inferences, and by how much memory grows with each."""
 
+import ctypes
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from scipy.stats import theilslopes
 
 from tests.conftest import DATA, run_script
 from tests.engine.conftest import EXPERIMENTS
@@ -14,15 +17,18 @@ INTERVAL = 50  # steps between two looks
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Bytes of this process in memory, without what the allocator holds back."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path('/proc/self/statm').read_text().split()[1])
     return pages * 4096
 
 
 def slope(sizes: list[int]) -> float:
     """Bytes a step that memory grows by, in the second half of a run, when caches are full."""
-    half = np.array(sizes[len(sizes) // 2 :], dtype=float)
-    return float(np.polyfit(np.arange(len(half)) * INTERVAL, half, 1)[0])
+    half = sizes[len(sizes) // 2 :]
+    # the median of the slopes between any two, since single looks may see a checkpoint that is being written
+    return float(theilslopes(half, np.arange(len(half)) * INTERVAL).slope)
 
 
 class Watch(Hook):
