@@ -13,13 +13,12 @@ import cv2
 import mmcv
 from mmdet.apis import DetInferencer
 from mmdet.apis.det_inferencer import IMG_EXTENSIONS
-from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
 from mmspartan.datasets.pictures import read_picture
 from mmspartan.engine.checkpoint import check_weights_fit, read_checkpoint
 from mmspartan.engine.class_names import check_class_names, classes_of
-from mmspartan.engine.launch import one_line_errors, require_file
+from mmspartan.engine.launch import one_line_errors, read_config, require_file
 from mmspartan.errors import InputError
 
 
@@ -109,7 +108,7 @@ def run(args) -> None:
         if source.suffix.lower() not in IMG_EXTENSIONS:
             raise InputError(f'{args.input}: is a picture, but its name does not say of what kind: rename it')
     with one_line_errors(args.config):  # whatever the parts of a config fail with
-        if 'bbox_head' not in Config.fromfile(args.config).get('model', {}):
+        if 'bbox_head' not in read_config(args.config).get('model', {}):
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
             )

@@ -5,7 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..engine.launch import build_runner
+from ..engine.launch import build_runner, one_line_errors
+from ..errors import InputError
 from . import exported  # noqa: F401 - registers
 from .files import read_onnx
 
@@ -24,9 +25,11 @@ def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int 
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.custom_hooks = []  # those of training
     cfg.experiment_name = f'{hash((path, backend)) & 0xFFFFFF:x}'  # a Runner's has to be its own
-    runner = build_runner(cfg)
-    check_classes(path, runner.test_dataloader.dataset.metainfo.get('classes', ()))
-    return runner.test()
+    runner = None
+    with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None)):
+        runner = build_runner(cfg)
+        check_classes(path, runner.test_dataloader.dataset.metainfo.get('classes', ()))
+        return runner.test()
 
 
 def check_classes(path: str, expected: Sequence[str]) -> None:
@@ -40,7 +43,7 @@ def check_classes(path: str, expected: Sequence[str]) -> None:
     if not found or not expected:
         return
     if len(found) != len(expected) or (found != expected and sorted(found) == sorted(expected)):
-        raise ValueError(
+        raise InputError(
             f"{path}: has {len(found)} classes ({', '.join(found[:10])}), the config's test set {len(expected)} "
             f'({", ".join(expected[:10])}): evaluate it with the config it was exported from'
         )

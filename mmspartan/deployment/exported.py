@@ -12,7 +12,8 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .files import cause, check_onnx, read_onnx
+from ..errors import InputError
+from .files import cause, check_finite, check_onnx, read_onnx
 
 BACKENDS = ('onnxruntime', 'openvino')
 
@@ -40,8 +41,10 @@ class Session:
     def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None, streams: int = 1):
         self.path, self.backend, self.streams = path, backend, streams
         if streams < 1:
-            raise ValueError(f'streams must be at least 1, got {streams}')
-        graph = read_onnx(path).graph
+            raise InputError(f'streams must be at least 1, got {streams}')
+        model = read_onnx(path)
+        check_finite(model, path)
+        graph = model.graph
         stored = {tensor.name for tensor in graph.initializer}
         inputs = {value.name: value.type.tensor_type for value in graph.input if value.name not in stored}
         self.inputs = {
@@ -50,7 +53,9 @@ class Session:
         }
         is_typed = all(type.elem_type for type in inputs.values())  # 0 in what is no tensor, too
         if 'images' not in inputs or not is_typed or not all(self.inputs.values()):
-            raise ValueError(f"{path}: not a file of tools/export_onnx.py: no batches of 'images' among its inputs")
+            raise InputError(f"{path}: not a file of tools/export_onnx.py: no batches of 'images' among its inputs")
+        if not {type.elem_type for type in inputs.values()} <= set(onnx.TensorProto.DataType.values()):
+            raise InputError(f'{path}: an input is of a type that ONNX does not know')
         self.dtypes = {name: onnx.helper.tensor_dtype_to_np_dtype(type.elem_type) for name, type in inputs.items()}
         self.outputs = [value.name for value in graph.output]
         if backend == 'openvino':
@@ -74,9 +79,9 @@ class Session:
                 session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
                 self._run = lambda feeds: [session.run(None, feed) for feed in feeds]
         except ImportError as error:
-            raise ValueError(f'{backend} is not installed: pip install {backend}') from error
+            raise InputError(f'{backend} is not installed: pip install {backend}') from error
         except Exception as error:
-            raise ValueError(f'{path}: {backend} cannot read it: {cause(error)}') from error
+            raise InputError(f'{path}: {backend} cannot read it: {cause(error)}') from error
 
     @property
     def batch_size(self) -> int | None:
@@ -95,20 +100,20 @@ class Session:
         """
         for name in feed:
             if name not in self.inputs:
-                raise ValueError(f"{self.path}: has no input '{name}', but {', '.join(self.inputs)}")
+                raise InputError(f"{self.path}: has no input '{name}', but {', '.join(self.inputs)}")
         feed = {name: self._fit(name, feed.get(name)) for name in self.inputs}
         count = len(feed['images'])
         step = self.batch_size or -(-count // self.streams)
         if not count or count % (self.batch_size or 1):
-            raise ValueError(f'{self.path}: takes {step or 1} images at once, not {count}: set the batch size to it')
+            raise InputError(f'{self.path}: takes {step or 1} images at once, not {count}: set the batch size to it')
         try:
             parts = self._run([{k: v[i : i + step] for k, v in feed.items()} for i in range(0, count, step)])
             outputs = {name: np.concatenate(arrays) for name, arrays in zip(self.outputs, zip(*parts))}
         except Exception as error:
-            raise ValueError(f'{self.path}: {self.backend} cannot run it: {cause(error)}') from error
+            raise InputError(f'{self.path}: {self.backend} cannot run it: {cause(error)}') from error
         for name, array in outputs.items():
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-                raise ValueError(f"{self.path}: its output '{name}' is not finite in {self.backend}")
+                raise InputError(f"{self.path}: its output '{name}' is not finite in {self.backend}")
         return outputs
 
     def _fit(self, name: str, value: np.ndarray | None) -> np.ndarray:
@@ -120,14 +125,14 @@ class Session:
             or any(side.isdigit() and side != str(n) for side, n in zip(expected, found))
         ):
             found = 'none' if found is None else 'x'.join(map(str, found))
-            raise ValueError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
+            raise InputError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
         dtype = self.dtypes[name]
         if value.dtype == dtype:
             return value
         with np.errstate(all='ignore'):  # what overflows is refused below
             converted = value.astype(dtype) if value.dtype.kind in 'biuf' else None
         if converted is None or not np.array_equal(converted, value, equal_nan=True):
-            raise ValueError(
+            raise InputError(
                 f"{self.path}: its input '{name}' is of {dtype}, which does not hold the given {value.dtype} exactly"
             )
         return converted
@@ -171,6 +176,8 @@ class ExportedModel(BaseModel):
     def __init__(self, path: str, backend: str = 'onnxruntime', threads: int | None = None):
         super().__init__(data_preprocessor=dict(type='mmengine.BaseDataPreprocessor'))
         self.session = Session(path, backend, threads)
+        if not ({'scores'} == set(self.session.outputs) or {'boxes', 'scores', 'labels'} <= set(self.session.outputs)):
+            raise InputError(f'{path}: not a file of tools/export_onnx.py: its outputs are {self.session.outputs}')
 
     def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list, mode: str = 'predict') -> list:
         """
@@ -184,7 +191,7 @@ class ExportedModel(BaseModel):
         is_detector = 'boxes' in self.session.outputs
         if is_detector == hasattr(data_samples[0], 'set_pred_score'):
             tasks = ('detector', 'classifier') if is_detector else ('classifier', 'detector')
-            raise ValueError(f'{self.session.path}: is a {tasks[0]}, the config is of a {tasks[1]}')
+            raise InputError(f'{self.session.path}: is a {tasks[0]}, the config is of a {tasks[1]}')
         images = torch.stack(list(inputs)).float().numpy()
         feed = dict(images=images)
         if 'sizes' in self.session.inputs:

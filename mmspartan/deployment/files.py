@@ -7,7 +7,10 @@ OpenVINO.
 import re
 from pathlib import Path
 
+import numpy as np
 import onnx
+
+from ..errors import InputError
 
 # Lines of OpenVINO's errors that say where in its source something went wrong, not what.
 NO_CAUSE = (
@@ -24,6 +27,10 @@ NO_CAUSE = (
 PLACE = re.compile(r'/onnxruntime_src/\S+ [^()]*\([^()]*(\([^()]*\)[^()]*)*\)( const)? ')
 
 
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+MATRICES = ('Conv', 'Gemm', 'MatMul', 'ConvTranspose')
+
+
 def read_onnx(path: str | Path) -> onnx.ModelProto:
     """A file's model without the weights that are stored in other files.
 
@@ -32,18 +39,35 @@ def read_onnx(path: str | Path) -> onnx.ModelProto:
     """
     try:
         if not Path(path).exists():
-            raise ValueError(f'{path}: no such file')
+            raise InputError(f'{path}: no such file')
         if not Path(path).is_file():  # reading a pipe would wait
-            raise ValueError(f'{path}: not a regular file')
+            raise InputError(f'{path}: not a regular file')
         if not Path(path).stat().st_size:
-            raise ValueError(f'{path}: is empty')
+            raise InputError(f'{path}: is empty')
         Path(path).open('rb').close()
     except OSError as error:
-        raise ValueError(f'{path}: cannot be read: {error.strerror}') from error
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
     try:
         return onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's, and those of names that are no text
-        raise ValueError(f'{path}: not an ONNX file: {cause(error)}') from error
+        raise InputError(f'{path}: not an ONNX file: {cause(error)}') from error
+
+
+def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
+    """
+    Raises:
+        InputError: If a constant holds a NaN, or a kernel or matrix a value that is not finite; names both.
+    """
+    kernels = {node.input[1] for node in model.graph.node if node.op_type in MATRICES and len(node.input) > 1}
+    for tensor in model.graph.initializer:
+        if tensor.data_type not in FLOATS or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            continue
+        try:
+            array = onnx.numpy_helper.to_array(tensor)
+        except Exception:  # the runtime says what is wrong with it
+            continue
+        if np.isnan(array).any() or (tensor.name in kernels and not np.isfinite(array).all()):
+            raise InputError(f"{path}: its weight '{tensor.name}' is not finite")
 
 
 def check_onnx(path: str | Path) -> None:
@@ -55,7 +79,7 @@ def check_onnx(path: str | Path) -> None:
     try:
         onnx.checker.check_model(str(path), full_check=True)  # by its path: external data is looked for beside it
     except Exception as error:
-        raise ValueError(f'{path}: not a valid ONNX model: {cause(error)}') from error
+        raise InputError(f'{path}: not a valid ONNX model: {cause(error)}') from error
 
 
 def cause(error: Exception) -> str:

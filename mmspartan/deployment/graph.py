@@ -9,6 +9,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from ..engine.checkpoint import check_weights_fit, read_checkpoint
+from ..engine.class_names import classes_of
 from ..models.layers.deploy import fold_submodules
 
 
@@ -27,7 +28,8 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     model = MODELS.build(settings).eval()
     weights = read_checkpoint(checkpoint)
     check_weights_fit(model, weights, checkpoint)
-    model.dataset_meta = weights.get('meta', {}).get('dataset_meta') or {}
+    classes = classes_of(weights)
+    model.dataset_meta = dict(classes=tuple(classes)) if classes else {}
     weights = weights.get('state_dict', weights)
     model.load_state_dict({key.removeprefix('module.'): value for key, value in weights.items()}, strict=False)
     return model

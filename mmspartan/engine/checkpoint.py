@@ -1,5 +1,6 @@
 """Checkpoint files: written whole or not at all, read without running anything in them, checked before use."""
 
+import math
 import os
 import re
 import zipfile
@@ -268,6 +269,11 @@ def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
     for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
         if not isinstance(hub.get(key), Mapping):
             raise InputError(f'{source}: cannot be resumed from: its message_hub has no {key}')
+    for key, value in hub['resumed_keys'].items():
+        if type(value) is not bool:
+            raise InputError(f'{source}: cannot be resumed from: message_hub.resumed_keys[{key}] is {value!r}')
+    if not (meta.get('seed') is None or type(meta['seed']) is int):
+        raise InputError(f'{source}: cannot be resumed from: its meta.seed is a {type(meta["seed"]).__name__}')
 
 
 def _is_count(value: Any) -> bool:
@@ -296,11 +302,26 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
             f'{source}: cannot be resumed from: its optimizer has {len(found)} groups of {found[:4]} parameters, this '
             f'training {len(sizes)} of {sizes[:4]}: another model, or other optimizer settings'
         )
-    for group, saved in zip(optimizer.param_groups, groups):
+    for i, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
+        for name, value in group.items():
+            if name in saved and not _is_setting_like(saved[name], value):
+                raise InputError(
+                    f'{source}: cannot be resumed from: {name} of group {i} of its optimizer is {saved[name]!r}'
+                )
+        kinds: dict[int, dict] = {}  # of the entries of a state, by the parameter's number of dimensions
         for parameter, number in zip(group['params'], saved['params']):
             entries = state['state'].get(number, {})
             if not isinstance(entries, Mapping):
                 raise InputError(f'{source}: cannot be resumed from: parameter {number} of its optimizer has no state')
+            if number in state['state']:
+                found = {name: type(value) for name, value in entries.items()}
+                expected = kinds.setdefault(parameter.ndim, found)
+                differing = [name for name in {**expected, **found} if found.get(name) is not expected.get(name)]
+                if differing:
+                    raise InputError(
+                        f"{source}: cannot be resumed from: its optimizer's {differing[0]} of parameter {number} is "
+                        'missing or of another kind than that of others'
+                    )
             for name, value in entries.items():
                 if not isinstance(value, Tensor):
                     continue
@@ -311,8 +332,24 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
                 )
                 if problem is None and not fits:
                     problem = f'is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}'
+                if problem is None and name in NOT_NEGATIVE and bool((value < 0).any()):
+                    problem = 'is negative'
                 if problem:
                     raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")
+
+
+# What an optimizer takes the square root of, or counts.
+NOT_NEGATIVE = ('step', 'exp_avg_sq', 'max_exp_avg_sq', 'square_avg')
+
+
+def _is_setting_like(found: Any, expected: Any) -> bool:
+    """Whether a saved setting of an optimizer is made of finite numbers as that of this training, and of their sign."""
+    if isinstance(expected, tuple):
+        fits = isinstance(found, tuple | list) and len(found) == len(expected)
+        return fits and all(map(_is_setting_like, found, expected))
+    if type(expected) not in (int, float):
+        return True
+    return type(found) in (int, float) and math.isfinite(found) and (found >= 0 or expected < 0)
 
 
 def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any:

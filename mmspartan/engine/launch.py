@@ -21,6 +21,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import InputError
+from .config_check import check_config
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
@@ -47,16 +48,24 @@ def build_launch_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def read_config(path: str | Path) -> Config:
+    """A config whose sections are of the right kinds, see :func:`~mmspartan.engine.config_check.check_config`."""
+    cfg = Config.fromfile(path)
+    check_config(cfg, path)
+    return cfg
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common arguments into it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
         raise SystemExit(f'{args.config}: no such config file')
     with one_line_errors(args.config):
-        cfg = Config.fromfile(args.config)
+        cfg = read_config(args.config)
         cfg.launcher = args.launcher
         if args.cfg_options is not None:
             cfg.merge_from_dict(args.cfg_options)
+            check_config(cfg, args.config)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

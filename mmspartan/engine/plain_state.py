@@ -39,7 +39,12 @@ def from_plain_history(history: Any) -> HistoryBuffer:
     """
     keys = ('values', 'counts', 'max_length')
     values, counts, length = (history.get(key) for key in keys) if isinstance(history, Mapping) else (None,) * 3
-    one_row = isinstance(values, torch.Tensor) and isinstance(counts, torch.Tensor) and values.dim() == 1
+    one_row = all(_is_row_of_numbers(row) for row in (values, counts))
     if not one_row or values.shape != counts.shape or type(length) is not int or length < 1:
         raise ValueError("a log's history is not one of numbers")
     return HistoryBuffer(values.cpu().numpy(), counts.cpu().numpy(), max_length=length)
+
+
+def _is_row_of_numbers(row: Any) -> bool:
+    is_dense = isinstance(row, torch.Tensor) and row.layout == torch.strided and row.device.type != 'meta'
+    return is_dense and row.dim() == 1 and not row.is_complex() and not row.is_quantized

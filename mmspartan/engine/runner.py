@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -55,6 +55,7 @@ class ResumableRunner(Runner):
     """
 
     started = False  # whether all is built and loaded
+    _training = False
     _resuming = False
     _resumed_info: Mapping[str, Any] = {}
 
@@ -62,6 +63,7 @@ class ResumableRunner(Runner):
         stop = [hook for hook in self.hooks if isinstance(hook, StopOnSignalHook)]
         for hook in stop:
             hook.install(self)
+        self._training = True
         lock = None
         if is_main_process():
             lock = WorkDirLock(self.work_dir)
@@ -139,7 +141,7 @@ class ResumableRunner(Runner):
         return checkpoint
 
     def _check_checkpoint(self, checkpoint: dict, filename: str) -> None:
-        is_evaluation = self._train_loop is None
+        is_evaluation = not self._training
         if is_evaluation:
             check_weights_fit(self.model, checkpoint, filename)
         names, weights = names_of_weights(self.model), state_dict_of(checkpoint, filename)
@@ -185,9 +187,14 @@ class ResumableRunner(Runner):
         check_resumable(checkpoint, filename)
         checkpoint['meta'].pop('config', None)  # text that mmengine would run as a config
         check_weights_fit(self.model, checkpoint, filename)
-        if 'ema_state_dict' in checkpoint:
-            names, weights = names_of_weights(self.model), state_dict_of(checkpoint['ema_state_dict'], filename)
-            check_weights_sound({key: value for key, value in weights.items() if key in names}, filename)
+        averaging = [hook for hook in self.hooks if isinstance(hook, EMAHook)]
+        if averaging and 'ema_state_dict' not in checkpoint:
+            raise InputError(
+                f'{filename}: cannot be resumed from: it has no ema_state_dict, and the config has an EMAHook; to '
+                'average anew use --cfg-options load_from=... instead of --resume'
+            )
+        for hook in averaging:
+            check_weights_fit(hook.ema_model, checkpoint['ema_state_dict'], f'{filename} (ema_state_dict)')
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if isinstance(self.optim_wrapper, OptimWrapper):
             check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)

@@ -7,12 +7,11 @@ cannot be undone: keep SRC.
 import argparse
 import logging
 
-from mmengine.config import Config
 from torch import nn
 
 from mmspartan.convert.files import check_target, write_checkpoint
 from mmspartan.deployment.graph import load_model, switch_to_deploy
-from mmspartan.engine.launch import require_file
+from mmspartan.engine.launch import one_line_errors, read_config, require_file
 
 
 def parse_args():
@@ -32,13 +31,11 @@ def main():
     require_file(args.config)
     require_file(args.source)
     logging.disable(logging.WARNING)
-    try:
+    with one_line_errors(args.config):
         check_target(args.target, args.source)
-        model = load_model(Config.fromfile(args.config), args.source)
+        model = load_model(read_config(args.config), args.source)
         before = count_values(model)
         switch_to_deploy(model)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
     write_checkpoint(args.target, model.state_dict(), list(model.dataset_meta.get('classes', ())))
     option = 'model.deploy=True' if hasattr(model, 'switch_to_deploy') else 'model.backbone.deploy=True'
     print(
