@@ -12,7 +12,7 @@ lint: env
 	$(VENV)/ruff format --check .
 
 test: env ## all tests, a process a core; TESTS="tests/models -k ..." for some
-	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: env ## 2,000 damaged or contradictory inputs: half an hour on one core; ARGS="--count 200 --seed 1" for others
 	$(VENV)/python -m tests.robustness.campaign $(ARGS)

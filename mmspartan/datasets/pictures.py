@@ -3,6 +3,7 @@
 import io
 import stat
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,14 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
                 f'{path}: has {width} x {height} pixels, more than {max_pixels:,}; cut it into parts, or raise '
                 "max_pixels: LoadImageFromFile(backend_args=dict(backend='picture', max_pixels=...))"
             )
-        _check_whole(image, content, path)
+        seen = hash((str(path), len(content), zlib.crc32(content)))
+        if seen not in _whole:  # those but JPEGs are decoded for it, once a process
+            _check_whole(image, content, path)
+            _whole.add(seen)
     return content
+
+
+_whole: set[int] = set()
 
 
 def _header(content: bytes, path: str | Path) -> Image.Image:

@@ -190,7 +190,7 @@ def test_verification_does_not_lose_a_nan(output, tmp_path):
     class Broken(Graph):
         def forward(self, images, sizes):
             found = dict(zip(self.outputs, super().forward(images, sizes)))
-            found[output][:, 1] = torch.nan
+            found[output][:, 1] = (0 * images.sum()).log() * 0  # computed, since a weight would not be read
             return tuple(found.values())
 
     names = dict(input_names=Graph.inputs, output_names=Graph.outputs)

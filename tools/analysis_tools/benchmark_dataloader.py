@@ -22,6 +22,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from mmspartan.engine.launch import build_parser, build_runner, load_config
+from mmspartan.errors import InputError
 
 
 @DATASETS.register_module()
@@ -109,11 +110,11 @@ def main():
     cfg.test_evaluator = cfg.load_from = None
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
-        runner = build_runner(cfg)
         try:
+            runner = build_runner(cfg)
             data_loader = runner.build_dataloader(loader)
-        except FileNotFoundError as error:
-            raise SystemExit(f'{error.filename}: no such file; --photos takes two photographs instead') from None
+        except InputError as error:
+            raise SystemExit(f'{error}; --photos takes two photographs instead') from None
         if len(data_loader) == 0:
             raise SystemExit(f'{args.config}: {len(data_loader.dataset)} images do not fill one batch')
         times = transform_times(data_loader.dataset, args.images)
