@@ -304,9 +304,9 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
         )
     for i, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
         for name, value in group.items():
-            if name in saved and not _is_setting_like(saved[name], value):
+            if not _is_setting_like(saved.get(name), value):
                 raise InputError(
-                    f'{source}: cannot be resumed from: {name} of group {i} of its optimizer is {saved[name]!r}'
+                    f'{source}: cannot be resumed from: {name} of group {i} of its optimizer is {saved.get(name)!r}'
                 )
         kinds: dict[int, dict] = {}  # of the entries of a state, by the parameter's number of dimensions
         for parameter, number in zip(group['params'], saved['params']):
