@@ -16,10 +16,8 @@ class MissingEvaluationHook(Hook):
     priority = 'LOWEST'  # when all other hooks are ready for an evaluation
 
     def before_train(self, runner: Any) -> None:
+        # which SafeCheckpointHook notes before it saves
         evaluated = runner.message_hub.runtime_info.get('evaluated_iter') == runner.iter
         if runner.val_loop is not None and not evaluated and getattr(runner.train_loop, 'evaluation_is_due', bool)():
             runner.logger.info('The evaluation of the checkpoint that was resumed comes first: it had not ended.')
             runner.val_loop.run()
-
-    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
-        runner.message_hub.update_info('evaluated_iter', runner.iter)
