@@ -107,8 +107,10 @@ def run(args) -> None:
             raise InputError(f'{unreadable[0]}; videos end with {", ".join(VIDEO)}')
         if source.suffix.lower() not in IMG_EXTENSIONS:
             raise InputError(f'{args.input}: is a picture, but its name does not say of what kind: rename it')
-    with one_line_errors(args.config):  # whatever the parts of a config fail with
-        if 'bbox_head' not in read_config(args.config).get('model', {}):
+    with one_line_errors(args.config):
+        cfg = read_config(args.config)
+    with one_line_errors(args.config, cfg=cfg):
+        if 'bbox_head' not in cfg.get('model', {}):
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
             )

@@ -60,7 +60,7 @@ def main():
 
     require_file(args.checkpoint)
     runner = None
-    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None)):
+    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None), cfg):
         runner = build_runner(cfg)
         if args.out and args.out_item == 'pred':
             dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'

@@ -53,7 +53,7 @@ def main():
     if cfg.get('load_from'):
         require_file(cfg.load_from)
     runner = None
-    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None)):
+    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None), cfg):
         runner = build_runner(cfg)
         if len(runner.train_dataloader) == 0:
             loader = cfg.train_dataloader

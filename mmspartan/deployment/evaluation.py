@@ -26,7 +26,7 @@ def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int 
     cfg.custom_hooks = []  # those of training
     cfg.experiment_name = f'{hash((path, backend)) & 0xFFFFFF:x}'  # a Runner's has to be its own
     runner = None
-    with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None)):
+    with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None), cfg):
         runner = build_runner(cfg)
         check_classes(path, runner.test_dataloader.dataset.metainfo.get('classes', ()))
         return runner.test()

@@ -1,9 +1,15 @@
 """Check the kinds of a config's sections, since what is built of a wrong one fails far from the cause."""
 
+import os
 import re
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
+
+from mmengine.fileio.backends.registry_utils import backends
+from mmengine.registry import build_from_cfg
 
 from ..errors import InputError
 
@@ -28,6 +34,17 @@ LISTS = (
 ROOTS = re.compile(
     r'model|env_cfg|randomness|optim_wrapper|param_scheduler|(default|custom)_hooks|(train|val|test)_\w+'
 )
+# Of these, each that is a dict is built by its ``type``.
+TYPED = ('sampler', 'batch_sampler', 'collate_fn', 'dataset', 'backbone', 'bbox_head', 'assigner')
+TYPED_LISTS = ('pipeline', 'match_costs', 'custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator')
+# Kinds of plain values; None is left to whoever reads the entry.
+PATH, COUNT, NUMBER, NUMBERS = 'a path', 'a whole number', 'a number', 'a list of numbers'
+PLAIN = {
+    **dict.fromkeys(('data_root', 'ann_file', 'img', 'work_dir'), PATH),
+    **dict.fromkeys(('num_workers', 'batch_size', 'max_epochs', 'max_iters'), COUNT),
+    **dict.fromkeys(('lr', 'weight_decay', 'momentum'), NUMBER),
+    **dict.fromkeys(('mean', 'std'), NUMBERS),
+}
 NEEDED = {'model': 'type', 'train_dataloader': 'dataset', 'val_dataloader': 'dataset', 'test_dataloader': 'dataset'}
 
 
@@ -41,6 +58,9 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
     for key, needed in NEEDED.items():
         if isinstance(cfg.get(key), Mapping) and not cfg[key].get(needed):
             raise InputError(f'{source}: {key}.{needed}: is missing')
+    for key in ('val_evaluator', 'test_evaluator'):
+        if isinstance(cfg.get(key), list | tuple | Mapping) and not cfg[key]:
+            raise InputError(f'{source}: {key}: is empty, must have at least one metric')
     _check({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}, '', source)
 
 
@@ -53,10 +73,71 @@ def _check(content: Any, place: str, source: str | Path) -> None:
             raise InputError(f'{source}: {name}: is {value!r}, must be a dict or a list of dicts')
         if place == 'default_hooks' and not (value is None or isinstance(value, Mapping)):
             raise InputError(f'{source}: {name}: is {value!r}, must be a dict')
-        if key == 'type' and not (callable(value) or (isinstance(value, str) and value)):
+        for item, entry in _typed(key, value, name):
+            if not item.keys() & {'type', 'metrics'}:  # with metrics, an evaluator's is the default
+                raise InputError(f'{source}: {entry}.type: is missing')
+        if key in PLAIN and value is not None and not _is_plain(value, PLAIN[key]):
+            raise InputError(f'{source}: {name}: is {value!r}, must be {PLAIN[key]}')
+        if key == 'backend_args' and isinstance(value, Mapping) and 'backend' in value:
+            _check_backend(value['backend'], f'{name}.backend', source)
+        if key in ('constructor', 'ema_type', 'type') and not (callable(value) or (isinstance(value, str) and value)):
             raise InputError(f'{source}: {name}: is {value!r}, must be a name')
         if isinstance(value, Mapping | list | tuple):
             _check(value, name, source)
+
+
+def _check_backend(backend: Any, name: str, source: str | Path) -> None:
+    if not isinstance(backend, str) or backend not in backends:
+        raise InputError(f'{source}: {name}: is {backend!r}, must be one of {", ".join(sorted(backends))}')
+
+
+def _is_plain(value: Any, kind: str) -> bool:
+    if kind == PATH:
+        return isinstance(value, str | os.PathLike)
+    if kind == NUMBERS:
+        return isinstance(value, list | tuple) and len(value) > 0 and all(_is_plain(item, NUMBER) for item in value)
+    return isinstance(value, int if kind == COUNT else Real) and not isinstance(value, bool)
+
+
+def _typed(key: str | int, value: Any, name: str) -> Iterator[tuple[Mapping, str]]:
+    """The dicts of an entry that need a ``type``, with their names."""
+    if key in TYPED or (key in TYPED_LISTS and isinstance(value, Mapping)):
+        items = [(value, name)]
+    elif key in TYPED_LISTS and isinstance(value, list | tuple):
+        items = [(item, f'{name}.{i}') for i, item in enumerate(value)]
+    else:
+        items = []
+    return ((item, entry) for item, entry in items if isinstance(item, Mapping) and item)
+
+
+def entry_being_built(error: BaseException, cfg: Mapping) -> str:
+    """Find the entry of a config whose constructor raised an error, by the frames of the traceback.
+
+    Returns:
+        The entry's name and its plain values, ``model.bbox_head.loss_cls (type='FocalLoss', gamma=2.0)``, or ``''``
+        if the error was raised elsewhere or the entry is not in the config.
+    """
+    built: list[Mapping] = [
+        frame.f_locals['cfg']
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code is build_from_cfg.__code__
+    ]
+    for entry in reversed(built):  # an inner one may be made by code alone
+        for name, value in _entries(getattr(cfg, '_cfg_dict', cfg), ''):
+            if value == entry:
+                plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
+                return f'{name} ({", ".join(plain)[:200]})'
+    return ''
+
+
+def _entries(content: Any, place: str) -> Iterator[tuple[str, Mapping]]:
+    """All dicts below an entry with their names, the outer ones first."""
+    for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+        name = f'{place}.{key}'.lstrip('.')
+        if isinstance(value, Mapping):
+            yield name, value
+        if isinstance(value, Mapping | list | tuple):
+            yield from _entries(value, name)
 
 
 def _is_list_of_dicts(value: Any) -> bool:

@@ -21,7 +21,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import InputError
-from .config_check import check_config
+from .config_check import check_config, entry_being_built
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
@@ -187,7 +187,9 @@ CURES = {
 
 
 @contextmanager
-def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def one_line_errors(
+    source: str, is_started: Callable[[], bool] = lambda: False, cfg: Config | None = None
+) -> Iterator[None]:
     """End with one line where a file, an option or the machine is at fault; errors of code keep their traceback.
 
     While a run is being built, what goes wrong is a matter of its config, whatever raises it; with
@@ -196,6 +198,7 @@ def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False)
     Args:
         source: What to name if the error names nothing: the config.
         is_started: Whether all is built.
+        cfg: What is built: an error of a constructor is reported with the config's entry.
     """
 
     def stop(number: int, frame: Any = None) -> None:
@@ -226,7 +229,8 @@ def one_line_errors(source: str, is_started: Callable[[], bool] = lambda: False)
         _show_traceback()
         message = ' '.join(str(error).split())
         kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-        sys.exit(f'{source}: {kind}{message}')
+        entry = cfg and entry_being_built(error, cfg)
+        sys.exit(': '.join(filter(None, (source, entry, f'{kind}{message}'))))
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, handler)

@@ -32,8 +32,10 @@ def main():
     require_file(args.source)
     logging.disable(logging.WARNING)
     with one_line_errors(args.config):
+        cfg = read_config(args.config)
+    with one_line_errors(args.config, cfg=cfg):
         check_target(args.target, args.source)
-        model = load_model(read_config(args.config), args.source)
+        model = load_model(cfg, args.source)
         before = count_values(model)
         switch_to_deploy(model)
     write_checkpoint(args.target, model.state_dict(), list(model.dataset_meta.get('classes', ())))

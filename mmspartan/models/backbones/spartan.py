@@ -205,7 +205,7 @@ class SpaRTAN(BaseModule):
                         expand_ratio,
                         depthwise,
                         next(rates),
-                        layer_scale_init_value,
+                        float(layer_scale_init_value),  # of an integer torch.full makes integers
                         smixer,
                         cmixer,
                         norm_cfg,
