@@ -1,0 +1,84 @@
+"""Entries of a config that are of the wrong kind, and those whose constructors fail, are named."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from mmspartan.engine.config_check import check_config, entry_being_built
+from mmspartan.errors import InputError
+
+SOUND = dict(
+    model=dict(type='RTDETR', train_cfg=dict(assigner=dict(type='A', match_costs=[dict(type='C', weight=2.0)]))),
+    train_dataloader=dict(
+        batch_size=2,
+        num_workers=0,
+        dataset=dict(
+            type='D',
+            data_root='data',
+            pipeline=[dict(type='LoadImageFromFile', backend_args=dict(backend='picture')), dict(type='Flip')],
+        ),
+        collate_fn=dict(type='pseudo_collate'),
+    ),
+    optim_wrapper=dict(constructor='X', optimizer=dict(type='AdamW', lr=1e-4)),
+    val_evaluator=dict(metrics=[dict(type='M')]),
+    custom_hooks=[dict(type='EMAHook', ema_type='E')],
+)
+
+
+def test_a_sound_config_passes():
+    check_config(Config(SOUND), 'a.py')
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value', 'message'),
+    [
+        ('model', dict(backbone=1), r'a\.py: model\.type: is missing'),
+        ('model.train_cfg.assigner.match_costs.0', dict(weight=1), r'match_costs\.0\.type: is missing'),
+        ('model.train_cfg.assigner', [], r'assigner: is \[\], must be a dict'),
+        ('train_dataloader.num_workers', '2', r"train_dataloader\.num_workers: is '2', must be a whole number"),
+        ('train_dataloader.batch_size', True, r'batch_size: is True, must be a whole number'),
+        ('train_dataloader.dataset.data_root', dict(a=1), r"data_root: is \{'a': 1\}, must be a path"),
+        ('train_dataloader.dataset.pipeline.1', dict(prob=0.5), r'pipeline\.1\.type: is missing'),
+        (
+            'train_dataloader.dataset.pipeline.0.backend_args.backend',
+            'disk',
+            r"backend: is 'disk', must be one of .*local",
+        ),
+        ('train_dataloader.collate_fn', dict(a=1), r'collate_fn\.type: is missing'),
+        ('optim_wrapper.constructor', dict(type='X'), r"constructor: is \{'type': 'X'\}, must be a name"),
+        ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
+        ('val_evaluator', [], r'val_evaluator: is empty, must have at least one metric'),
+        ('custom_hooks.0.ema_type', 3.5, r'custom_hooks\.0\.ema_type: is 3\.5, must be a name'),
+    ],
+    ids=lambda value: value if isinstance(value, str) and ' ' not in value else '',
+)
+def test_an_entry_of_the_wrong_kind_is_named(entry, value, message):
+    cfg = Config(SOUND)
+    *path, last = [int(part) if part.isdigit() else part for part in entry.split('.')]
+    holder = cfg
+    for part in path:
+        holder = holder[part]
+    holder[last] = value
+    with pytest.raises(InputError, match=message):
+        check_config(cfg, 'a.py')
+
+
+def test_the_entry_whose_constructor_fails_is_found():
+    things = Registry('things')
+
+    @things.register_module()
+    class Outer:
+        def __init__(self, parts):
+            self.parts = [things.build(part) for part in parts]
+
+    @things.register_module()
+    class Inner:
+        def __init__(self, size):
+            assert size == 1
+
+    cfg = Config(dict(model=dict(type='Outer', parts=[dict(type='Inner', size=1), dict(type='Inner', size='x')])))
+    with pytest.raises(AssertionError) as caught:
+        things.build(cfg.model)
+    assert entry_being_built(caught.value, cfg) == "model.parts.1 (type='Inner', size='x')"
+    assert entry_being_built(caught.value, Config(dict(model=1))) == ''
+    assert entry_being_built(ValueError('elsewhere'), cfg) == ''
