@@ -38,12 +38,11 @@ ROOTS = re.compile(
 TYPED = ('sampler', 'batch_sampler', 'collate_fn', 'dataset', 'backbone', 'bbox_head', 'assigner')
 TYPED_LISTS = ('pipeline', 'match_costs', 'custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator')
 # Kinds of plain values; None is left to whoever reads the entry.
-PATH, COUNT, NUMBER, NUMBERS = 'a path', 'a whole number', 'a number', 'a list of numbers'
+PATH, COUNT, NUMBER = 'a path', 'a whole number', 'a number'
 PLAIN = {
     **dict.fromkeys(('data_root', 'ann_file', 'img', 'work_dir'), PATH),
     **dict.fromkeys(('num_workers', 'batch_size', 'max_epochs', 'max_iters'), COUNT),
     **dict.fromkeys(('lr', 'weight_decay', 'momentum'), NUMBER),
-    **dict.fromkeys(('mean', 'std'), NUMBERS),
 }
 NEEDED = {'model': 'type', 'train_dataloader': 'dataset', 'val_dataloader': 'dataset', 'test_dataloader': 'dataset'}
 
@@ -94,8 +93,6 @@ def _check_backend(backend: Any, name: str, source: str | Path) -> None:
 def _is_plain(value: Any, kind: str) -> bool:
     if kind == PATH:
         return isinstance(value, str | os.PathLike)
-    if kind == NUMBERS:
-        return isinstance(value, list | tuple) and len(value) > 0 and all(_is_plain(item, NUMBER) for item in value)
     return isinstance(value, int if kind == COUNT else Real) and not isinstance(value, bool)
 
 
