@@ -1,24 +1,45 @@
 PYTHON ?= python3
 VENV := .venv/bin
+DOCS := .venv/docs
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: env lint test fuzz soak demo
+.PHONY: help env lint test fuzz soak demo docs docs-serve dist
+.DEFAULT_GOAL := help
 
-env: ## .venv/ with the tested stack and this project
+help: ## this list
+	@echo 'make TARGET'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: ## make .venv/ with the tested stack and this project
 	@$(PYTHON) requirements/make_env.py
 
-lint: env
+demo: env ## train, evaluate and draw a detector and a classifier on handwritten digits
+	PATH="$(CURDIR)/$(VENV):$$PATH" tools/demo.sh
+
+test: env ## run all tests, one process for each core; TESTS="tests/spartan -k golden" for some of them
+	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+lint: env ## check style and formatting by ruff
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 
-test: env ## all tests, a process a core; TESTS="tests/models -k ..." for some
-	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+docs: $(DOCS)/complete ## build this documentation into build/docs/
+	$(DOCS)/bin/mkdocs build --strict --quiet
 
-fuzz: env ## 2,000 damaged or contradictory inputs: half an hour on one core; ARGS="--count 200 --seed 1" for others
+docs-serve: $(DOCS)/complete ## show the documentation at http://127.0.0.1:8000, rebuilt when a page changes
+	$(DOCS)/bin/mkdocs serve --strict
+
+dist: env $(DOCS)/complete ## build sdist and wheel into dist/, check both, install each in an empty environment
+	.ci/dist
+
+fuzz: env ## run 2,000 damaged or contradictory inputs, half an hour on one core; ARGS="--count 200 --seed 1" for others
 	$(VENV)/python -m tests.robustness.campaign $(ARGS)
 
-soak: env ## 100 kills of trainings, 5,000 training steps, 5,000 inferences: about 25 minutes
+soak: env ## kill 100 trainings, then run 5,000 training steps and 5,000 inferences, about 25 minutes
 	OMP_NUM_THREADS=1 $(VENV)/python -m tests.soak $(ARGS)
 
-demo: env ## train, evaluate and draw on data that ships with scikit-learn
-	PATH="$(CURDIR)/$(VENV):$$PATH" tools/demo.sh
+$(DOCS)/complete: requirements/docs.txt
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements/docs.txt
+	$(DOCS)/bin/python -m pip check
+	@touch $@
