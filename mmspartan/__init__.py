@@ -3,8 +3,14 @@
 from . import datasets, engine  # noqa: F401 - register
 from .configs import config_path
 from .model_hub import register_models
-from .models import SpaRTAN
+from .spartan import SpaRTAN
+from .stack import has_mmdet
 from .version import __version__
+
+if has_mmdet():
+    from . import rtdetr  # noqa: F401 - registers
+    from .datasets import coco  # noqa: F401 - registers
+    from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
 
 register_models()
 

@@ -6,8 +6,8 @@ import mmengine
 from mmengine.fileio.handlers.registry_utils import file_handlers
 
 from mmspartan.convert.files import check_target
-from mmspartan.deployment.evaluation import evaluate
-from mmspartan.deployment.exported import BACKENDS
+from mmspartan.deploy.evaluation import evaluate
+from mmspartan.deploy.session import BACKENDS
 from mmspartan.engine.launch import build_parser, load_config, require_file
 
 

@@ -18,10 +18,12 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
 
 from mmspartan.convert.files import check_target
-from mmspartan.deployment.exported import Session
-from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
-from mmspartan.deployment.onnx import DEFAULT_OPSET, OPSETS, to_onnx
-from mmspartan.deployment.winograd import use_winograd
+from mmspartan.deploy import deploy
+from mmspartan.deploy.load import load_model
+from mmspartan.deploy.onnx import DEFAULT_OPSET, OPSETS, to_onnx
+from mmspartan.deploy.session import Session
+from mmspartan.deploy.tasks import Task, task_of_model
+from mmspartan.deploy.winograd import use_winograd
 from mmspartan.engine.launch import require_file, test_size
 
 
@@ -49,16 +51,11 @@ def parse_args():
     return parser.parse_args()
 
 
-def example_inputs(graph: torch.nn.Module, batch_size: int, size: tuple[int, int]) -> list[torch.Tensor]:
-    example = {'images': torch.rand(batch_size, 3, *size) * 255, 'sizes': torch.tensor([[480.0, 640.0]] * batch_size)}
-    return [example[name] for name in graph.inputs]
-
-
-def check_size(graph: torch.nn.Module, size: tuple[int, int]) -> None:
+def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:
     """End with one line if the model does not take images of that size."""
     try:
         with torch.no_grad():
-            graph(*example_inputs(graph, 1, size))
+            graph(*task.example(1, size).values())
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SystemExit(
@@ -66,17 +63,20 @@ def check_size(graph: torch.nn.Module, size: tuple[int, int]) -> None:
         ) from None
 
 
-def export(graph: torch.nn.Module, size: tuple[int, int], dynamic_batch: bool, opset: int) -> onnx.ModelProto:
+def export(
+    graph: torch.nn.Module, task: Task, size: tuple[int, int], dynamic_batch: bool, opset: int
+) -> onnx.ModelProto:
+    example = task.example(2 if dynamic_batch else 1, size)
     dim = torch.export.Dim('batch', min=1, max=1024)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         program = to_onnx(
             graph,
-            example_inputs(graph, 2 if dynamic_batch else 1, size),
+            list(example.values()),
             opset,
-            input_names=graph.inputs,
-            output_names=graph.outputs,
-            dynamic_shapes=tuple({0: dim} for _ in graph.inputs) if dynamic_batch else None,
+            input_names=list(example),
+            output_names=task.outputs,
+            dynamic_shapes=tuple({0: dim} for _ in example) if dynamic_batch else None,
         )
     return program.model_proto
 
@@ -105,25 +105,18 @@ def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list
     return samples
 
 
-def verify(graph: torch.nn.Module, path: Path, samples: list[dict]) -> list[float]:
+def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict]) -> list[float]:
     """Of each test image the largest difference of scores, and of boxes relative to it, to PyTorch's."""
     session = Session(path)
     differences = []
     for data in samples:
-        feed = dict(images=data['inputs'][None].float())
-        if 'sizes' in graph.inputs:
-            feed['sizes'] = torch.tensor([data['data_samples'].ori_shape]).float()
+        feed = task.feed([data['inputs']], [data['data_samples']])
         with torch.no_grad():
-            expected = graph(*feed.values())
-        expected = dict(zip(graph.outputs, expected if isinstance(expected, tuple) else (expected,)))
-        found = session(**{name: value.numpy() for name, value in feed.items()})
-        worst = float(np.abs(found['scores'] - expected['scores'].numpy()).max())
-        if 'boxes' in found:
-            gaps = -np.diff(expected['scores'].numpy(), prepend=1, append=0)
-            sure = np.minimum(gaps[:, 1:], gaps[:, :-1]) > 1e-4  # near-ties may change places
-            shifts = np.abs(found['boxes'] - expected['boxes'].numpy())[sure] / feed['sizes'].max().item()
-            worst = float(np.max([worst, shifts.max(initial=0)]))  # Python's max may lose a NaN
-        differences.append(worst)
+            expected = graph(*map(torch.from_numpy, feed.values()))
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        expected = {name: value[0].numpy() for name, value in zip(task.outputs, expected)}
+        found = {name: value[0] for name, value in session(**feed).items()}
+        differences.append(task.difference(found, expected, data['data_samples'].ori_shape))
     return differences
 
 
@@ -142,33 +135,35 @@ def main():
         raise SystemExit(str(error)) from None
     size = tuple(args.size or test_size(cfg, '--size H W'))
     try:
-        plain, deployed = (load_model(cfg, args.checkpoint) for _ in range(2))
-        switch_to_deploy(deployed)
+        plain = load_model(cfg, args.checkpoint)
+        task = task_of_model(plain)
+        deployed = deploy(plain)
         replaced = use_winograd(deployed) if args.winograd else 0
-        reference, graph = build_graph(plain), build_graph(deployed)
+        reference, graph = (task.graph(model).eval() for model in (plain, deployed))
     except ValueError as error:
         raise SystemExit(str(error)) from None
-    check_size(reference, size)
+    check_size(reference, task, size)
     samples = read_test_images(cfg, size) if args.verify else []
     if args.winograd:
         print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
     try:
-        model = export(graph, size, args.dynamic_batch, args.opset)
+        model = export(graph, task, size, args.dynamic_batch, args.opset)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if args.simplify:
         import onnxslim
 
         model = onnxslim.slim(model)
-    props = {'config': Path(args.config).stem, 'classes': '\n'.join(class_names(plain, cfg)), 'winograd': str(replaced)}
+    classes = '\n'.join(class_names(plain, task, cfg))
+    props = {'config': Path(args.config).stem, 'classes': classes, 'winograd': str(replaced)}
     onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model)
     write(model, args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
     if args.verify:
         try:
-            differences = verify(reference, args.out, samples)
+            differences = verify(reference, task, args.out, samples)
         except ValueError as error:
             raise SystemExit(str(error)) from None
         median = float(np.median(differences))
@@ -180,10 +175,9 @@ def main():
             raise SystemExit(f'{args.out}: differs from PyTorch')
 
 
-def class_names(model: torch.nn.Module, cfg: Config) -> list[str]:
+def class_names(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:
     """What the checkpoint or else the config's test set calls them; made up of numbers if neither names them all."""
-    head = model.bbox_head if hasattr(model, 'bbox_head') else model.head
-    count = getattr(head, 'num_classes', 0)
+    count = getattr(getattr(model, task.head), 'num_classes', 0)
     for meta in (model.dataset_meta, cfg.test_dataloader.dataset.get('metainfo', {})):
         names = list(meta.get('classes', ()))
         if names and len(names) == count:

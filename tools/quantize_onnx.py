@@ -8,14 +8,14 @@ import statistics
 import time
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from mmspartan.convert.files import check_target
-from mmspartan.deployment.evaluation import check_classes, evaluate
-from mmspartan.deployment.exported import BACKENDS, Session
-from mmspartan.deployment.files import read_onnx
-from mmspartan.deployment.quantization import DatasetReader, quantize
+from mmspartan.deploy.evaluation import check_classes, evaluate
+from mmspartan.deploy.files import read_onnx
+from mmspartan.deploy.quantization import DatasetReader, quantize
+from mmspartan.deploy.session import BACKENDS, Session
+from mmspartan.deploy.tasks import Task, task_of_outputs
 from mmspartan.engine.launch import build_parser, load_config, require_file
 
 
@@ -37,13 +37,11 @@ def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
     return [node.name for node in convs if any(re.search(pattern, name) for name in node.input)]
 
 
-def latencies(paths: list[Path], backend: str, threads: int, repeats: int = 30) -> list[float]:
+def latencies(paths: list[Path], task: Task, backend: str, threads: int, repeats: int = 30) -> list[float]:
     """Median milliseconds for one image, the files in turn."""
     sessions = [Session(path, backend, threads) for path in paths]
     shape = [int(side) for side in sessions[0].inputs['images'][1:]]
-    feed = dict(images=np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype(np.float32))
-    if 'sizes' in sessions[0].inputs:
-        feed['sizes'] = np.array([shape[1:]], dtype=np.float32)
+    feed = {name: value.numpy() for name, value in task.example(1, tuple(shape[1:])).items()}
     times: list[list[float]] = [[] for _ in sessions]
     for _ in range(repeats):
         for session, record in zip(sessions, times):
@@ -75,7 +73,10 @@ def run(args) -> None:
     keep = kept_nodes(model, args.keep)
     if args.keep and not keep:
         raise ValueError(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')
-    reader = DatasetReader(cfg, args.images, any(i.name == 'sizes' for i in model.graph.input))
+    task = task_of_outputs(output.name for output in model.graph.output)
+    if task is None:
+        raise ValueError(f'{args.model}: not a file of tools/export_onnx.py')
+    reader = DatasetReader(cfg, args.images, task)
     check_classes(str(args.model), reader.classes)
     # first, since it shows whether file and config belong together
     metrics = {(args.model, backend): evaluate(cfg, str(args.model), backend) for backend in BACKENDS}
@@ -87,7 +88,7 @@ def run(args) -> None:
     width = max(len(path.name) for path in paths) + 2
     print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
     for backend in BACKENDS:
-        for path, milliseconds in zip(paths, latencies(paths, backend, args.threads)):
+        for path, milliseconds in zip(paths, latencies(paths, task, backend, args.threads)):
             row = f'{path.name:{width}}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
             print(row + ''.join(f'{metrics[path, backend][name]:>20.3f}' for name in names))
     print(f'{len(keep)} convolutions stay in float')

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.backbones.spartan import ARCHS, CONV_TYPES
+from ..spartan.backbone import ARCHS, CONV_TYPES
 
 # Beginnings of the names inside a block, there and here. The first that fits counts.
 BLOCK_NAMES = [

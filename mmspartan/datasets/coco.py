@@ -1,6 +1,7 @@
 """COCO-format data whose annotations and class names are checked."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS
@@ -22,6 +23,8 @@ class CheckedCocoDataset(CocoDataset):
 
     def COCOAPI(self, path: str) -> CheckedCOCO:
         """What mmdet reads the file by, and forgets before labels can be compared with it."""
+        if not Path(path).is_file():
+            raise InputError(f'{path}: ann_file is no file')
         api = CheckedCOCO(path)
         self.file_classes = [category['name'] for category in api.dataset['categories']]
         self.num_annotations = len(api.dataset['annotations'])

@@ -130,7 +130,7 @@ def _is_size(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     """a text"""
-    return type(value) is str and value != ''
+    return type(value) is str and value != '' and '\0' not in value
 
 
 IMAGE = {'id': _is_id, 'width': _is_size, 'height': _is_size, 'file_name': _is_text}

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .stock_checkpoint import stand_ins, without_stand_ins
 
+# torch.load's own switches; both at once are an error of torch.
+FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -93,19 +95,17 @@ def load_address(path: str, map_location: Any) -> Any:
 
 @contextmanager
 def weights_only() -> Iterator[None]:
-    """While this context is open, all that is loaded in this process is loaded weights-only, whoever asks for it."""
-    load = torch.load
+    """While this context is open ``torch.load`` reads weights-only, whatever its caller asks for.
 
-    def load_weights_only(*args, **kwargs) -> Any:
-        return load(*args, **{**kwargs, 'weights_only': True})
-
-    torch.load = load_weights_only
-    hub = torch.hub.load_state_dict_from_url
-    torch.hub.load_state_dict_from_url = lambda *args, **kwargs: hub(*args, **{**kwargs, 'weights_only': True})
+    By torch's own environment variable for this, which overrides ``weights_only=False``.
+    """
+    before = {name: os.environ.pop(name, None) for name in (FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY)}
+    os.environ[FORCE_WEIGHTS_ONLY] = '1'
     try:
         yield
     finally:
-        torch.load, torch.hub.load_state_dict_from_url = load, hub
+        del os.environ[FORCE_WEIGHTS_ONLY]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def verify_checksums(path: str | Path) -> None:
@@ -174,7 +174,7 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
     """
     while hasattr(model, 'module'):
         model = model.module
-    weights = state_dict_of(weights, source)
+    weights = with_current_names(model, state_dict_of(weights, source))
     expected = model.state_dict()
     problems = [
         f'{key} is missing' for key in expected if key not in weights and not key.endswith('num_batches_tracked')
@@ -189,6 +189,19 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
             f'{source} does not fit the model: {len(problems)} of its {len(expected)} weights are missing, of another '
             f'shape or no weights: {first}'
         )
+
+
+def with_current_names(model: nn.Module, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Rename weights of modules whose parameters had other names in earlier versions (``former_names``)."""
+    for prefix, module in model.named_modules():
+        for former, name in getattr(module, 'former_names', {}).items():
+            start, current = (f'{prefix}.{end}'.lstrip('.') for end in (former, name))
+            if any(key.startswith(start) for key in weights):
+                weights = {
+                    current + key.removeprefix(start) if key.startswith(start) else key: value
+                    for key, value in weights.items()
+                }
+    return weights
 
 
 def _problem(value: Any, expected: Tensor) -> str | None:
@@ -269,6 +282,9 @@ def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
     for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
         if not isinstance(hub.get(key), Mapping):
             raise InputError(f'{source}: cannot be resumed from: its message_hub has no {key}')
+    for key, kind in (('sampler_seed', int), ('last_ckpt', str)):
+        if not isinstance(hub['runtime_info'].get(key), kind | None):
+            raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no {kind.__name__}')
     for key, value in hub['resumed_keys'].items():
         if type(value) is not bool:
             raise InputError(f'{source}: cannot be resumed from: message_hub.resumed_keys[{key}] is {value!r}')

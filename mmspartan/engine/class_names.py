@@ -47,5 +47,20 @@ def check_class_names(
     )
 
 
+def check_num_classes(model: Any, dataset: Any) -> None:
+    """Compare the number of classes of a detector with that of its training set.
+
+    Raises:
+        InputError: If ``model.bbox_head.num_classes`` is another number; names both.
+    """
+    classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
+    number = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+    if classes and number not in (None, len(classes)):
+        raise InputError(
+            f'model.bbox_head.num_classes is {number}, but the training set has {len(classes)} classes '
+            f'({_listed(classes)}): set it to {len(classes)}'
+        )
+
+
 def _listed(names: Sequence[str]) -> str:
     return ', '.join(map(str, names[:10])) + (', ...' if len(names) > 10 else '')

@@ -41,8 +41,8 @@ TYPED_LISTS = ('pipeline', 'match_costs', 'custom_hooks', 'param_scheduler', 'va
 PATH, COUNT, NUMBER = 'a path', 'a whole number', 'a number'
 PLAIN = {
     **dict.fromkeys(('data_root', 'ann_file', 'img', 'work_dir'), PATH),
-    **dict.fromkeys(('num_workers', 'batch_size', 'max_epochs', 'max_iters'), COUNT),
-    **dict.fromkeys(('lr', 'weight_decay', 'momentum'), NUMBER),
+    **dict.fromkeys(('num_workers', 'batch_size', 'max_epochs', 'max_iters', 'pad_size_divisor'), COUNT),
+    **dict.fromkeys(('lr', 'weight_decay', 'momentum', 'loss_weight', 'weight'), NUMBER),
 }
 NEEDED = {'model': 'type', 'train_dataloader': 'dataset', 'val_dataloader': 'dataset', 'test_dataloader': 'dataset'}
 

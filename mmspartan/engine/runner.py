@@ -25,7 +25,7 @@ from .checkpoint import (
     state_dict_of,
     weights_only,
 )
-from .class_names import check_class_names, classes_of
+from .class_names import check_class_names, check_num_classes, classes_of
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .stock_checkpoint import stand_ins
@@ -104,7 +104,10 @@ class ResumableRunner(Runner):
             loop['type'] = (
                 kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(str(loop['type']), loop['type'])
             )
-        return super().build_train_loop(loop)
+        loop = super().build_train_loop(loop)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        check_num_classes(model, loop.dataloader.dataset)
+        return loop
 
     def build_val_loop(self, loop: Any) -> Any:
         loop = super().build_val_loop(loop)

@@ -19,7 +19,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from mmspartan import config_path
 from mmspartan.engine.optim_wrapper_constructor import tagged_parameters
 from tests.conftest import ROOT
-from tests.models.detectors.test_rtdetr import batch
+from tests.rtdetr.test_detector import batch
 
 SMALL = ['rtdetr_spartan_xt_coco', 'rtdetr_spartan_t_coco', 'rtdetr_r18vd_coco', 'rtdetr_r34vd_coco']
 COCO = [*SMALL, 'rtdetr_r50vd_coco', 'rtdetr_r101vd_coco']

@@ -1,7 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
-from mmspartan.engine.class_names import check_class_names, classes_of
+from mmspartan.engine.class_names import check_class_names, check_num_classes, classes_of
 from mmspartan.errors import InputError
 
 
@@ -49,3 +51,12 @@ def test_classes_of_a_checkpoint():
         dict(meta=dict(dataset_meta=dict(classes=3))),
     ):
         assert classes_of(content) == []
+
+
+def test_number_of_classes_of_a_detector_is_that_of_its_training_set():
+    model = SimpleNamespace(bbox_head=SimpleNamespace(num_classes=3))
+    check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('a', 'b', 'c'))))
+    check_num_classes(SimpleNamespace(), SimpleNamespace(metainfo=dict(classes=('a',))))
+    message = r'model\.bbox_head\.num_classes is 3, but the training set has 2 classes \(a, b\): set it to 2'
+    with pytest.raises(InputError, match=message):
+        check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('a', 'b'))))

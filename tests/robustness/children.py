@@ -19,7 +19,7 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 MODULES = (
     *('mmdet.apis', 'mmdet.engine.hooks', 'mmdet.visualization', 'mmpretrain', 'onnx', 'onnxruntime', 'openvino'),
     *('safetensors.torch', 'sklearn.datasets', 'torch._dynamo', 'torch.onnx', 'matplotlib.backends.backend_agg'),
-    *('mmspartan.datasets.digits', 'mmspartan.deployment.evaluation'),
+    *('mmspartan.datasets.digits', 'mmspartan.deploy.evaluation'),
 )
 MEMORY = 12 << 30  # bytes of address space, so that a runaway child does not take the machine along
 

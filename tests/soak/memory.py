@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,28 @@ from tests.engine.conftest import EXPERIMENTS
 INTERVAL = 50  # steps between two looks
 
 
-def resident() -> int:
-    """Bytes of this process in memory, without what the allocator holds back."""
+SMALL_OBJECT = 512  # bytes that a block of Python's allocator has at most
+
+
+class Mallinfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc."""
+
+    _fields_ = [
+        *((name, ctypes.c_size_t) for name in ('arena', 'ordblks', 'smblks', 'hblks', 'hblkhd')),
+        *((name, ctypes.c_size_t) for name in ('usmblks', 'fsmblks', 'uordblks', 'fordblks', 'keepcost')),
+    ]
+
+
+def in_use() -> int:
+    """Bytes that this process has allocated and not freed, at most.
+
+    The resident size would not do: allocators take memory of the system by the megabyte, and give it back late.
+    """
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
-    return pages * 4096
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = Mallinfo
+    info = mallinfo2()
+    return info.uordblks + info.hblkhd + sys.getallocatedblocks() * SMALL_OBJECT
 
 
 def slope(sizes: list[int]) -> float:
@@ -39,7 +56,7 @@ class Watch(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if runner.iter % INTERVAL == 0:
-            self.sizes.append(resident())
+            self.sizes.append(in_use())
             if runner.iter % 500 == 0:
                 self.progress(f'step {runner.iter}: {self.sizes[-1] / 1e6:.1f} MB')
 
@@ -77,7 +94,7 @@ def grow(folder: Path, steps: int, progress: Callable[[str], None]) -> dict[str,
     for step in range(steps):
         model.test_step({key: list(value) for key, value in batch.items()})
         if step % INTERVAL == 0:
-            sizes['inference'].append(resident())
+            sizes['inference'].append(in_use())
         if step % 500 == 0:
             progress(f'inference {step}: {sizes["inference"][-1] / 1e6:.1f} MB')
     return {name: slope(values) for name, values in sizes.items()}

@@ -15,9 +15,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from mmspartan.deployment.exported import Session
-from mmspartan.deployment.graph import build_graph, load_model, switch_to_deploy
-from mmspartan.deployment.onnx import to_onnx
+from mmspartan.deploy import deploy
+from mmspartan.deploy.load import load_model
+from mmspartan.deploy.onnx import to_onnx
+from mmspartan.deploy.session import Session
+from mmspartan.deploy.tasks import build_graph, task_of_model
 from tests.conftest import DATA, ROOT, run_script
 
 TOOLS = ROOT / 'tools'
@@ -69,12 +71,13 @@ def test_accuracy_is_that_of_pytorch_in_both_runtimes(project, exported):
 
 @pytest.mark.parametrize(('backend', 'streams'), [('onnxruntime', 1), ('openvino', 1), ('openvino', 2)])
 def test_batches_of_any_size_give_what_single_images_do(backend, streams, project, exported):
-    graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
+    model = load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth'))
+    task = task_of_model(model)
     inputs = dict(images=torch.rand(3, 3, 64, 64) * 255, sizes=torch.tensor([[40.0, 60.0], [64.0, 64.0], [99.0, 50.0]]))
-    if 'sizes' not in graph.inputs:
+    if not task.inputs:
         inputs = dict(images=torch.rand(3, 3, 32, 32) * 255)
     session = Session(exported, backend, streams=streams)
-    assert session.batch_size is None and tuple(session.outputs) == graph.outputs
+    assert session.batch_size is None and tuple(session.outputs) == task.outputs
     together = session(**{name: value.numpy() for name, value in inputs.items()})
     for i in range(3):
         alone = session(**{name: value[i : i + 1].numpy() for name, value in inputs.items()})
@@ -86,23 +89,22 @@ def test_batches_of_any_size_give_what_single_images_do(backend, streams, projec
 
 def example(project: Path, side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Inputs for three images, and what PyTorch's unfolded model makes of them."""
-    graph = build_graph(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth')))
+    model = load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth'))
+    task = task_of_model(model)
     torch.manual_seed(1)
     inputs = dict(images=torch.rand(3, 3, side, side) * 255, sizes=torch.full((3, 2), 128.0))
-    inputs = {name: inputs[name] for name in graph.inputs}
+    inputs = {name: inputs[name] for name in ('images', *task.inputs)}
     with torch.no_grad():
-        outputs = graph(**inputs)
-    outputs = dict(zip(graph.outputs, outputs if isinstance(outputs, tuple) else (outputs,)))
+        outputs = task.graph(model)(**inputs)
+    outputs = dict(zip(task.outputs, outputs if isinstance(outputs, tuple) else (outputs,)))
     return {name: x.numpy() for name, x in inputs.items()}, {name: x.numpy() for name, x in outputs.items()}
 
 
 def test_opset_for_older_runtimes(project):
     inputs, expected = example(project, 64)
-    model = load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth'))
-    switch_to_deploy(model)
-    graph = build_graph(model)
+    graph = build_graph(deploy(load_model(Config.fromfile(project / 'mine.py'), str(project / 'mine.pth'))))
     one = [torch.from_numpy(array[:1]) for array in inputs.values()]
-    exported = to_onnx(graph, one, 16, input_names=graph.inputs, output_names=graph.outputs).model_proto
+    exported = to_onnx(graph, one, 16, input_names=list(inputs), output_names=list(expected)).model_proto
     onnx.checker.check_model(exported, full_check=True)
     assert [(entry.domain, entry.version) for entry in exported.opset_import] == [('', 16)] and exported.ir_version == 8
     onnx.save(exported, project / 'opset16.onnx')

@@ -20,8 +20,8 @@ from torch.testing import assert_close
 from mmspartan import config_path
 from mmspartan.convert import spartan_from_authors, spartan_to_authors
 from tests.conftest import ROOT, TINY, Golden
-from tests.models.backbones.test_spartan_golden import Classifier
-from tests.models.detectors.test_rtdetr_golden import CONFIG, SIZE
+from tests.rtdetr.test_golden import CONFIG, SIZE
+from tests.spartan.test_golden import Classifier
 
 SPARTAN, RTDETR = 'model_converters/spartan_to_mmpretrain.py', 'model_converters/rtdetr_to_mmdet.py'
 
@@ -279,7 +279,7 @@ def detector_to_authors(weights: dict, num_layers: int) -> dict:
 
 def test_folder_of_hugging_face_with_its_class_names(convert, tmp_path):
     pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
-    from tests.models.detectors.test_rtdetr_transformers import build_ours, build_theirs, compare
+    from tests.rtdetr.test_transformers import build_ours, build_theirs, compare
 
     theirs = build_theirs(50, num_labels=3)
     theirs.config.id2label = {0: 'bolt', 1: 'nut', 2: 'washer'}

@@ -26,14 +26,15 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from mmspartan.deployment.exported import Session
-from mmspartan.deployment.graph import switch_to_deploy
-from mmspartan.deployment.onnx import to_onnx
-from mmspartan.deployment.quantization import Feeds, quantize
-from mmspartan.deployment.winograd import use_winograd
+from mmspartan.deploy import fold_in_place
+from mmspartan.deploy.onnx import to_onnx
+from mmspartan.deploy.quantization import Feeds, quantize
+from mmspartan.deploy.session import Session
+from mmspartan.deploy.winograd import use_winograd
 from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
 from mmspartan.engine.launch import test_size
-from mmspartan.models.backbones.spartan import ARCHS
+from mmspartan.spartan import ARCHS
+from mmspartan.spartan.reference import ReferenceSpaRTAN
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # Table II; its other rows (PVT-T, ViT-C, MogaNet-XT, Swin-1G, ConvNeXt-XT) are in neither package.
@@ -90,9 +91,6 @@ def build(what: str, form: str) -> nn.Module:
     if form not in FORMS:
         raise SystemExit(f'{what}@{form}: forms are {", ".join(FORMS)}')
     if what.startswith('reference-'):
-        sys.path.insert(0, str(Path(__file__).parents[2]))  # it stands beside the tests that it serves
-        from tests.models.backbones.reference import ReferenceSpaRTAN
-
         arch = what.removeprefix('reference-')
         if arch not in ARCHS:
             raise SystemExit(f'{what}: there are {", ".join(f"reference-{name}" for name in ARCHS)}')
@@ -133,7 +131,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
 
             model = reparameterize_model(model)
         else:
-            switch_to_deploy(getattr(model, 'model', model))
+            fold_in_place(getattr(model, 'model', model))
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
     if form in EXPORTED:
         if x.device.type != 'cpu':

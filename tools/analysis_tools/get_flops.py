@@ -18,7 +18,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmspartan import config_path
 from mmspartan.engine.costs import countable
 from mmspartan.engine.launch import test_size
-from mmspartan.models.layers.csp_rep import RepVGGBlock
+from mmspartan.rtdetr.fusion import RepVGGBlock
 
 
 def parse_args():

@@ -10,7 +10,8 @@ import logging
 from torch import nn
 
 from mmspartan.convert.files import check_target, write_checkpoint
-from mmspartan.deployment.graph import load_model, switch_to_deploy
+from mmspartan.deploy import fold_in_place
+from mmspartan.deploy.load import load_model
 from mmspartan.engine.launch import one_line_errors, read_config, require_file
 
 
@@ -37,7 +38,7 @@ def main():
         check_target(args.target, args.source)
         model = load_model(cfg, args.source)
         before = count_values(model)
-        switch_to_deploy(model)
+        fold_in_place(model)
     write_checkpoint(args.target, model.state_dict(), list(model.dataset_meta.get('classes', ())))
     option = 'model.deploy=True' if hasattr(model, 'switch_to_deploy') else 'model.backbone.deploy=True'
     print(

@@ -1,0 +1,87 @@
+"""Checks of constructor arguments: one line a kind, one wording of the error.
+
+Each takes the name of the class and the options by keyword, and raises a ValueError that names class, option, value
+and what is allowed. ``True`` and ``False`` are no numbers here, and NaN and infinity are in no range.
+"""
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+
+
+def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
+    """
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f'{owner}: {name} must be {allowed}, got {value!r}')
+
+
+def is_integer(value: Any, low: int = 1, high: float = math.inf) -> bool:
+    """Whether ``value`` is an integer in ``low..high``, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
+
+
+def check_integers(owner: str, low: int = 1, high: float = math.inf, /, **options: Any) -> None:
+    """Integers in ``low..high``."""
+    if high < math.inf:
+        allowed = f'an integer in {low}..{high}'
+    else:
+        allowed = 'a positive integer' if low == 1 else f'an integer of at least {low}'
+    for name, value in options.items():
+        if not is_integer(value, low, high):
+            refuse(owner, name, allowed, value)
+
+
+def check_multiples(owner: str, of: int, /, **options: Any) -> None:
+    """Positive multiples of an integer."""
+    for name, value in options.items():
+        if not is_integer(value) or value % of:
+            refuse(owner, name, f'a positive multiple of {of}', value)
+
+
+def check_numbers(owner: str, interval: str, /, **options: Any) -> None:
+    """Finite numbers in an interval, written as ``'[0, 1)'`` or ``'[0, inf)'``."""
+    low, high = map(float, interval[1:-1].split(','))
+    for name, value in options.items():
+        is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if (
+            not is_number
+            or not low <= value <= high
+            or (value == low and interval[0] == '(')
+            or (value == high and interval[-1] == ')')
+        ):
+            refuse(owner, name, f'in {interval}', value)
+
+
+def check_flags(owner: str, **options: Any) -> None:
+    """``True`` or ``False``, and not a string that says so."""
+    for name, value in options.items():
+        if not isinstance(value, bool):
+            refuse(owner, name, 'True or False', value)
+
+
+def check_choices(owner: str, allowed: Iterable[Any], /, **options: Any) -> None:
+    """One of some values, of the same type."""
+    allowed = list(allowed)
+    for name, value in options.items():
+        if (type(value), value) not in [(type(choice), choice) for choice in allowed]:
+            refuse(owner, name, f'one of {allowed}', value)
+
+
+def refuse_training_of_deployed(module: nn.Module) -> None:
+    """
+    Raises:
+        ValueError: If a module that was folded for inference, as its attribute ``is_deployed`` says, is in training
+            mode while gradients are recorded.
+    """
+    if module.is_deployed and module.training and torch.is_grad_enabled():
+        raise ValueError(
+            f'{type(module).__name__}: deploy must be False in training, got a model folded for inference (deploy=True '
+            'or switch_to_deploy). Build it with deploy=False, load the checkpoint that was trained, train that, and '
+            'fold afterwards. To predict with this one, call eval().'
+        )

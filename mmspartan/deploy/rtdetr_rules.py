@@ -1,0 +1,58 @@
+"""How RT-DETR is folded: batch normalization, RepVGG branches, and the first convolutions of finer feature maps."""
+
+import copy
+from collections import OrderedDict
+
+from mmcv.cnn import fuse_conv_bn
+from torch import nn
+from torch.nn.functional import pad
+
+from ..rtdetr.detector import RTDETR
+from ..rtdetr.encoder import HybridEncoder
+from ..rtdetr.fusion import RepVGGBlock
+from ..spartan.conv_norm_act import ConvNormAct
+from .fold import RULES, changed_copy, constant, rule
+from .split_projection import SplitProjection
+
+
+def is_one_conv(module: nn.Module) -> bool:
+    """Whether all but the activation is folded into a convolution with a bias."""
+    return isinstance(module, ConvNormAct) and not hasattr(module, 'norm') and module.conv.bias is not None
+
+
+@rule(RepVGGBlock)
+def fold_repvgg(block: RepVGGBlock) -> nn.Module:
+    """Both branches become one 3x3 convolution (RepVGG, arXiv 2101.03697)."""
+    if not (is_one_conv(block.conv3) and is_one_conv(block.conv1)):
+        return block
+    conv3, conv1 = block.conv3.conv, block.conv1.conv
+    weight, bias = conv3.weight + pad(conv1.weight, [1, 1, 1, 1]), conv3.bias + conv1.bias
+    conv = changed_copy(conv3, weight=constant(weight), bias=constant(bias))
+    return nn.Sequential(OrderedDict(conv3=conv, act=block.act)).eval()
+
+
+@rule(HybridEncoder)
+def fold_encoder(encoder: HybridEncoder) -> HybridEncoder:
+    """The first convolution of a finer map becomes part of the fusion block's branches."""
+    input_convs, blocks = list(encoder.input_convs), list(encoder.top_down_blocks)
+    for i, level in enumerate(range(len(input_convs) - 2, -1, -1)):
+        before, branches = input_convs[level], (blocks[i].conv1, blocks[i].conv2)
+        if all(is_one_conv(conv) for conv in (before, *branches)):
+            conv1, conv2 = (SplitProjection(branch.conv, branch.act, before.conv) for branch in branches)
+            blocks[i] = changed_copy(blocks[i], conv1=conv1, conv2=conv2, is_split=True)
+            input_convs[level] = nn.Identity()
+    return changed_copy(
+        encoder,
+        input_convs=nn.ModuleList(input_convs).eval(),
+        top_down_blocks=nn.ModuleList(blocks).eval(),
+        is_deployed=True,
+    )
+
+
+@rule(RTDETR)
+def fold_rtdetr(model: RTDETR) -> RTDETR:
+    """A backbone without a rule is folded by mmcv; denoising, which only training uses, is removed."""
+    backbone = model.backbone
+    if type(backbone) not in RULES:
+        backbone = fuse_conv_bn(copy.deepcopy(backbone))
+    return changed_copy(model, backbone=backbone, denoising=None, is_deployed=True)

@@ -1,0 +1,159 @@
+"""An ONNX file in a runtime of CPUs."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ..errors import InputError
+from .files import cause, check_finite, check_onnx, read_onnx
+
+BACKENDS = ('onnxruntime', 'openvino')
+
+
+class Session:
+    """An ONNX file in one of the runtimes.
+
+    Args:
+        path: The file.
+        backend: ``'onnxruntime'`` or ``'openvino'``, both on the CPU and in the file's own precision.
+        threads: How many; the runtime's choice by default.
+        streams: Parts of a batch that OpenVINO works on at the same time, each by its share of the threads: more images
+            a second, where 1, the default, gives the first one sooner. ONNX Runtime takes one after the other.
+
+    Attributes:
+        inputs (dict[str, list]): Shapes by name; a side that may be any is a name or a question mark.
+        dtypes (dict[str, np.dtype]): Of the inputs.
+        outputs (list[str]): Names.
+
+    Raises:
+        ValueError: If there are no streams, or the file is not there, is no model of images, or the runtime cannot
+            read it.
+    """
+
+    def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None, streams: int = 1):
+        self.path, self.backend, self.streams = path, backend, streams
+        if streams < 1:
+            raise InputError(f'streams must be at least 1, got {streams}')
+        model = read_onnx(path)
+        check_finite(model, path)
+        graph = model.graph
+        stored = {tensor.name for tensor in graph.initializer}
+        inputs = {value.name: value.type.tensor_type for value in graph.input if value.name not in stored}
+        self.inputs = {
+            name: [side.dim_value if side.HasField('dim_value') else side.dim_param or '?' for side in type.shape.dim]
+            for name, type in inputs.items()
+        }
+        is_typed = all(type.elem_type for type in inputs.values())  # 0 in what is no tensor, too
+        if 'images' not in inputs or not is_typed or not all(self.inputs.values()):
+            raise InputError(f"{path}: not a file of tools/export_onnx.py: no batches of 'images' among its inputs")
+        if not {type.elem_type for type in inputs.values()} <= set(onnx.TensorProto.DataType.values()):
+            raise InputError(f'{path}: an input is of a type that ONNX does not know')
+        self.dtypes = {name: onnx.helper.tensor_dtype_to_np_dtype(type.elem_type) for name, type in inputs.items()}
+        self.outputs = [value.name for value in graph.output]
+        if backend == 'openvino':
+            check_onnx(path)
+        try:
+            if backend == 'openvino':
+                import openvino
+
+                options = {'INFERENCE_PRECISION_HINT': 'f32', 'NUM_STREAMS': streams}
+                if threads:
+                    options['INFERENCE_NUM_THREADS'] = threads
+                model = openvino_core().compile_model(str(path), 'CPU', options)
+                queue = openvino.AsyncInferQueue(model, streams)
+                self._run = lambda feeds: run_queue(queue, feeds)
+            else:
+                import onnxruntime
+
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = threads or 0
+                options.log_severity_level = 3
+                session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+                self._run = lambda feeds: [session.run(None, feed) for feed in feeds]
+        except ImportError as error:
+            raise InputError(f'{backend} is not installed: pip install {backend}') from error
+        except Exception as error:
+            raise InputError(f'{path}: {backend} cannot read it: {cause(error)}') from error
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images a call, None if any number."""
+        size = str(self.inputs['images'][0])
+        return int(size) if size.isdigit() else None
+
+    def __call__(self, **feed: np.ndarray) -> dict[str, np.ndarray]:
+        """Arrays by the names of inputs, to arrays by the names of outputs.
+
+        Arrays of another dtype than the file takes are converted if it holds their values exactly.
+
+        Raises:
+            ValueError: If an input is missing, unknown or does not fit in shape or dtype, the images are no multiple of
+                those that the file takes at once, the runtime fails, or an output is not finite.
+        """
+        for name in feed:
+            if name not in self.inputs:
+                raise InputError(f"{self.path}: has no input '{name}', but {', '.join(self.inputs)}")
+        feed = {name: self._fit(name, feed.get(name)) for name in self.inputs}
+        count = len(feed['images'])
+        step = self.batch_size or -(-count // self.streams)
+        if not count or count % (self.batch_size or 1):
+            raise InputError(f'{self.path}: takes {step or 1} images at once, not {count}: set the batch size to it')
+        try:
+            parts = self._run([{k: v[i : i + step] for k, v in feed.items()} for i in range(0, count, step)])
+            outputs = {name: np.concatenate(arrays) for name, arrays in zip(self.outputs, zip(*parts))}
+        except Exception as error:
+            raise InputError(f'{self.path}: {self.backend} cannot run it: {cause(error)}') from error
+        for name, array in outputs.items():
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+                raise InputError(f"{self.path}: its output '{name}' is not finite in {self.backend}")
+        return outputs
+
+    def _fit(self, name: str, value: np.ndarray | None) -> np.ndarray:
+        expected = [str(side) for side in self.inputs[name][1:]]
+        found = None if value is None else value.shape[1:]
+        if (
+            found is None
+            or len(found) != len(expected)
+            or any(side.isdigit() and side != str(n) for side, n in zip(expected, found))
+        ):
+            found = 'none' if found is None else 'x'.join(map(str, found))
+            raise InputError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
+        dtype = self.dtypes[name]
+        if value.dtype == dtype:
+            return value
+        with np.errstate(all='ignore'):  # what overflows is refused below
+            converted = value.astype(dtype) if value.dtype.kind in 'biuf' else None
+        if converted is None or not np.array_equal(converted, value, equal_nan=True):
+            raise InputError(
+                f"{self.path}: its input '{name}' is of {dtype}, which does not hold the given {value.dtype} exactly"
+            )
+        return converted
+
+
+@cache
+def openvino_core() -> 'openvino.Core':  # noqa: F821
+    """OpenVINO's device manager, one for the whole process as OpenVINO advises.
+
+    Never given up either: each has its thread take signals on a stack of its own, and gives way to that of the one
+    before it even where this is freed already. The next signal, such as the end of a data loader's worker, would be a
+    segmentation fault (seen with 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+def run_queue(queue: 'openvino.AsyncInferQueue', feeds: list[dict[str, np.ndarray]]) -> list[list[np.ndarray]]:  # noqa: F821
+    """All requests at once, their outputs in order."""
+    results: list = [None] * len(feeds)
+
+    def keep(request, i: int) -> None:
+        results[i] = [value.copy() for value in request.results.values()]
+
+    queue.set_callback(keep)
+    for i, feed in enumerate(feeds):
+        queue.start_async(feed, i)
+    queue.wait_all()
+    return results

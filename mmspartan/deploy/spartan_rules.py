@@ -1,0 +1,96 @@
+"""How SpaRTAN is folded: batch normalization, complex weights, LayerScale and feature decomposition."""
+
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..ops.modulated_conv import modulated_weight
+from ..spartan.backbone import SpaRTAN, SpaRTANBlock
+from ..spartan.baselines import ConvSMixer
+from ..spartan.cmixer import CMixer
+from ..spartan.conv_norm_act import ConvNormAct
+from ..spartan.modulated_conv import ModulatedConv2d
+from ..spartan.smixer import SMixer
+from .cmixer import DeployedCMixer
+from .fold import changed_copy, constant, rule
+from .smixer import DeployedSMixer
+
+
+@rule(ConvNormAct, ConvSMixer)
+def fold_conv_norm_act(module: ConvNormAct) -> ConvNormAct:
+    """Batch normalization becomes part of the convolution; other kinds of normalization stay."""
+    norm = getattr(module, 'norm', None)
+    if not isinstance(norm, _BatchNorm) or norm.running_mean is None or isinstance(module.conv, ModulatedConv2d):
+        return module
+    folded = changed_copy(module, conv=fuse_conv_bn_eval(module.conv, norm).requires_grad_(False))
+    del folded.norm
+    return folded
+
+
+@rule(ModulatedConv2d)
+def fold_modulated_conv(conv: ModulatedConv2d) -> nn.Conv2d:
+    """Complex weights become part of the kernel; groups of an odd number of channels above one stay as they are."""
+    if conv.weight.shape[1] % 2 and conv.weight.shape[1] > 1:
+        return conv
+    weight = modulated_weight(conv.weight, conv.complex_weight, conv.groups)
+    channels, inputs, size, _ = weight.shape
+    options = dict(padding=size // 2, groups=channels // inputs, bias=False, device='meta')
+    folded = nn.Conv2d(channels, channels, size, **options)
+    folded.weight = constant(weight)
+    return folded.eval()
+
+
+@rule(SMixer)
+def fold_smixer(mixer: SMixer) -> nn.Module:
+    """Feature decomposition becomes part of ``proj_in``, but where ``gamma`` is -1 and leaves the mean alone."""
+    return mixer if (mixer.gamma == -1).any() else DeployedSMixer(mixer)
+
+
+@rule(CMixer)
+def fold_cmixer(mixer: CMixer) -> nn.Module:
+    """Real and imaginary channels are separated, if the convolution is one of pairs."""
+    conv, is_normalized = mixer.conv.conv, hasattr(mixer.conv, 'norm')
+    is_of_pairs = not isinstance(conv, ModulatedConv2d) and conv.weight.shape[1] == 2 and not is_normalized
+    return DeployedCMixer(mixer) if is_of_pairs else mixer
+
+
+@rule(SpaRTANBlock)
+def fold_block(block: SpaRTANBlock) -> SpaRTANBlock:
+    """LayerScale becomes part of the mixers' last projections, and the first norm's affine part of ``proj_in``."""
+    folded = changed_copy(block)
+    for mixer, scale in (('smixer', 'scale1'), ('cmixer', 'scale2')):
+        if getattr(block, scale) is not None and ends_with_projection(getattr(block, mixer)):
+            setattr(folded, mixer, scale_projection(getattr(block, mixer), getattr(block, scale)))
+            setattr(folded, scale, None)
+    is_affine = isinstance(block.norm1, nn.GroupNorm) and block.norm1.weight is not None
+    if is_affine and isinstance(block.smixer, SMixer | DeployedSMixer):
+        folded.norm1 = changed_copy(block.norm1, weight=None, bias=None)
+        folded.smixer = changed_copy(folded.smixer, proj_in=after_affine(block.norm1, block.smixer.proj_in))
+    return folded
+
+
+@rule(SpaRTAN)
+def fold_spartan(model: SpaRTAN) -> SpaRTAN:
+    return changed_copy(model, is_deployed=True)
+
+
+def ends_with_projection(mixer: nn.Module) -> bool:
+    return isinstance(mixer, DeployedSMixer | DeployedCMixer) or getattr(mixer, 'takes_scale', False)
+
+
+def scale_projection(mixer: nn.Module, scale: Tensor) -> nn.Module:
+    """The mixer with its output multiplied by ``scale`` ``(C, 1, 1)``."""
+    if not isinstance(mixer.proj_out, nn.ModuleList):
+        return changed_copy(mixer, proj_out=scaled_conv(mixer.proj_out, scale))
+    return changed_copy(mixer, proj_out=nn.ModuleList(scaled_conv(conv, scale) for conv in mixer.proj_out).eval())
+
+
+def scaled_conv(conv: nn.Conv2d, scale: Tensor) -> nn.Conv2d:
+    bias = None if conv.bias is None else constant(conv.bias * scale.flatten())
+    return changed_copy(conv, weight=constant(conv.weight * scale[:, None]), bias=bias)
+
+
+def after_affine(norm: nn.GroupNorm, conv: nn.Conv2d) -> nn.Conv2d:
+    """The 1x1 convolution, with a bias, that includes weight and bias of the normalization before it."""
+    bias = conv.bias + conv.weight.flatten(1) @ norm.bias
+    return changed_copy(conv, weight=constant(conv.weight * norm.weight[:, None, None]), bias=constant(bias))

@@ -1,0 +1,34 @@
+"""A 1x1 convolution of an upsampled and a finer feature map, for inference, without their concatenation."""
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from .fold import conv_of
+
+
+class SplitProjection(nn.Module):
+    """``act(conv(cat([upsample(coarse), before(fine)])))``.
+
+    The convolution and nearest upsampling commute, so the coarse part is computed on a quarter of the positions; and
+    two linear maps in a row are one.
+
+    Args:
+        conv (nn.Conv2d): The 1x1 convolution, with a bias.
+        act (nn.Module): Its activation.
+        before (nn.Conv2d): 1x1 convolution, with a bias, of the finer map, to as many channels as ``conv`` takes of it.
+
+    Shape: ``(B, C, H, W)`` and ``(B, before.in_channels, H', W')`` to ``(B, conv.out_channels, H', W')``.
+    """
+
+    def __init__(self, conv: nn.Conv2d, act: nn.Module, before: nn.Conv2d):
+        super().__init__()
+        coarse, fine = conv.weight.split([conv.in_channels - before.out_channels, before.out_channels], dim=1)
+        self.coarse = conv_of(coarse)
+        fine = fine.flatten(1)
+        self.fine = conv_of((fine @ before.weight.flatten(1))[..., None, None], conv.bias + fine @ before.bias)
+        self.act = act
+        self.eval()
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        fine = self.fine(fine)
+        return self.act(fine.add_(interpolate(self.coarse(coarse), size=fine.shape[-2:], mode='nearest')))

@@ -1,0 +1,140 @@
+"""The tasks whose models are exported: what goes in, what comes out, and how predictions are written back.
+
+Another task is another entry of ``TASKS``.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor, nn
+
+from .graph import ClassifierGraph, DetectorGraph
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input beside the images: a row of numbers for each image.
+
+    Attributes:
+        read: The row of a data sample.
+        example: A row to trace the graph with.
+    """
+
+    read: Callable[[BaseDataElement], Sequence[float]]
+    example: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of model.
+
+    Attributes:
+        name: For people.
+        model: Name of the model's class.
+        graph: What is exported of such a model; takes ``images`` and the other inputs in their order.
+        outputs: Names of what the graph returns.
+        head: The model's attribute that has ``num_classes``.
+        sample: Name of the class of its data samples.
+        write: Writes the outputs for one image into its data sample.
+        difference: The largest difference between two results for one image, given the size of the image.
+        inputs: Inputs beside ``images``.
+    """
+
+    name: str
+    model: str
+    graph: type[nn.Module]
+    outputs: tuple[str, ...]
+    head: str
+    sample: str
+    write: Callable[[Any, dict[str, Tensor]], None]
+    difference: Callable[[Arrays, Arrays, Sequence[float]], float]
+    inputs: dict[str, Input] = field(default_factory=dict)
+
+    def example(self, batch_size: int, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Inputs to trace the graph with, for images of (height, width)."""
+        rows = {name: torch.tensor([input.example] * batch_size) for name, input in self.inputs.items()}
+        return {'images': torch.rand(batch_size, 3, *size) * 255, **rows}
+
+    def feed(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> Arrays:
+        """Inputs from images ``(3, H, W)`` of one size and their data samples."""
+        rows = {
+            name: np.array([input.read(sample) for sample in samples], dtype=np.float32)
+            for name, input in self.inputs.items()
+        }
+        return {'images': torch.stack(list(images)).float().numpy(), **rows}
+
+
+def write_scores(sample: Any, outputs: dict[str, Tensor]) -> None:
+    sample.set_pred_score(outputs['scores']).set_pred_label(outputs['scores'].argmax())
+
+
+def write_instances(sample: Any, outputs: dict[str, Tensor]) -> None:
+    sample.pred_instances = InstanceData(bboxes=outputs['boxes'], scores=outputs['scores'], labels=outputs['labels'])
+
+
+def difference_of_scores(found: Arrays, expected: Arrays, size: Sequence[float] = ()) -> float:
+    return float(np.abs(found['scores'] - expected['scores']).max())
+
+
+def difference_of_detections(found: Arrays, expected: Arrays, size: Sequence[float]) -> float:
+    """Of scores, and of boxes relative to the longer side of the image."""
+    gaps = -np.diff(expected['scores'], prepend=1, append=0)
+    sure = np.minimum(gaps[1:], gaps[:-1]) > 1e-4  # detections of almost the same score may change places
+    shifts = np.abs(found['boxes'] - expected['boxes'])[sure] / max(size)
+    return float(np.max([difference_of_scores(found, expected), shifts.max(initial=0)]))  # Python's max may lose a NaN
+
+
+TASKS = (
+    Task(
+        name='classifier',
+        model='ImageClassifier',
+        graph=ClassifierGraph,
+        outputs=('scores',),
+        head='head',
+        sample='DataSample',
+        write=write_scores,
+        difference=difference_of_scores,
+    ),
+    Task(
+        name='detector',
+        model='RTDETR',
+        graph=DetectorGraph,
+        outputs=('boxes', 'scores', 'labels'),
+        head='bbox_head',
+        sample='DetDataSample',
+        write=write_instances,
+        difference=difference_of_detections,
+        inputs={'sizes': Input(read=lambda sample: sample.ori_shape, example=(480.0, 640.0))},
+    ),
+)
+
+
+def task_of_model(model: nn.Module) -> Task:
+    """
+    Raises:
+        ValueError: If models of this class are not exported; names those that are.
+    """
+    for task in TASKS:
+        if type(model).__name__ == task.model:
+            return task
+    raise ValueError(f'{type(model).__name__} cannot be exported: {" and ".join(task.model for task in TASKS)} can')
+
+
+def build_graph(model: nn.Module) -> nn.Module:
+    """The graph that is exported of a model, in evaluation mode.
+
+    Raises:
+        ValueError: If models of this class are not exported.
+    """
+    return task_of_model(model).graph(model).eval()
+
+
+def task_of_outputs(names: Iterable[str]) -> Task | None:
+    """The task of an exported file by the names of its outputs, None if there is no such task."""
+    return next((task for task in TASKS if set(task.outputs) == set(names)), None)

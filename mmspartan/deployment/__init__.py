@@ -1,1 +1,0 @@
-"""Models as ONNX files: written from a config and a checkpoint, and evaluated like any other model."""

@@ -1,3 +1,0 @@
-from .spartan import SpaRTAN
-
-__all__ = ['SpaRTAN']

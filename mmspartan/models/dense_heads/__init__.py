@@ -1,3 +1,0 @@
-from .rtdetr_head import RTDETRHead
-
-__all__ = ['RTDETRHead']

@@ -1,3 +1,0 @@
-from .rtdetr import RTDETR
-
-__all__ = ['RTDETR']

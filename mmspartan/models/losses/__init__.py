@@ -1,3 +1,0 @@
-from .varifocal_loss import IoUVarifocalLoss
-
-__all__ = ['IoUVarifocalLoss']

@@ -1,3 +1,0 @@
-from .hybrid_encoder import HybridEncoder
-
-__all__ = ['HybridEncoder']

@@ -1,0 +1,89 @@
+"""Modulation of waves by complex weights and the convolution that follows (paper Eq. 9).
+
+Channels ``(2k, 2k + 1)`` are the real and the imaginary part of one wave. They are multiplied by ``a_k + i b_k`` and
+then convolved. The authors build a complex tensor of the size of the features. Both steps are linear, so the complex
+weights can go into the weights of the convolution, if each of its groups holds whole pairs.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from .memory_format import is_channels_last
+from .tracing import is_recorded
+
+
+def modulated_conv(x: Tensor, weight: Tensor, complex_weight: Tensor, groups: int) -> Tensor:
+    """Modulate pairs of channels and convolve them, without bias, to the same size.
+
+    Args:
+        x (Tensor): ``(B, C, H, W)``.
+        weight (Tensor): ``(C, C / groups, k, k)`` with an odd ``k``.
+        complex_weight (Tensor): ``(a_k, b_k)``, ``(C / 2, 2)``.
+
+    Returns:
+        Tensor: ``(B, C, H, W)``.
+    """
+    padding = weight.shape[-1] // 2
+    if not _is_modulated_by_weight(x, weight):
+        return conv2d(modulate(x, complex_weight), weight, padding=padding, groups=groups)
+    weight = modulated_weight(weight, complex_weight, groups)
+    if weight.shape[1] == 2 and x.device.type == 'cpu' and is_recorded(x):
+        return _pair_conv(x, weight)
+    return conv2d(x, weight, padding=padding, groups=len(weight) // weight.shape[1])
+
+
+def _is_modulated_by_weight(x: Tensor, weight: Tensor) -> bool:
+    """Whether the complex weights go into the weights of the convolution.
+
+    That costs nothing where groups hold whole pairs. Depthwise kernels become kernels of pairs, with twice the
+    multiply-adds; in training this still costs less than the passes over memory of the plain form.
+    """
+    inputs = weight.shape[1]
+    return inputs % 2 == 0 or (inputs == 1 and is_recorded(x))
+
+
+def modulate(x: Tensor, complex_weight: Tensor) -> Tensor:
+    """Multiply each pair of channels of ``x`` ``(B, C, H, W)`` by its complex weight, without a complex tensor."""
+    a, b = complex_weight.to(x.dtype).unbind(1)
+    a = torch.stack([a, a], 1).view(-1, 1, 1)
+    b = torch.stack([-b, b], 1).view(-1, 1, 1)
+    return torch.addcmul(x * a, swap_pairs(x), b)
+
+
+def modulated_weight(weight: Tensor, complex_weight: Tensor, groups: int) -> Tensor:
+    """The weight ``(C, C / groups, k, k)`` that modulates and convolves at once.
+
+    For a depthwise convolution ``(C, 2, k, k)``, with half as many groups.
+    """
+    if weight.shape[1] == 1:
+        groups //= 2
+        identity = torch.eye(2, dtype=weight.dtype, device=weight.device)[..., None, None]
+        weight = (weight.unflatten(0, (groups, 2)) * identity).flatten(0, 1)
+    pairs = weight.shape[1] // 2
+    weight = weight.unflatten(0, (groups, -1)).unflatten(2, (pairs, 2))  # (groups, out, pairs, 2, k, k)
+    a, b = complex_weight.view(groups, 1, pairs, 2, 1, 1).unbind(3)
+    real, imag = weight.unbind(3)
+    return torch.stack([a * real + b * imag, a * imag - b * real], 3).flatten(2, 3).flatten(0, 1)
+
+
+def _pair_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """A convolution of groups of two channels as two depthwise ones, for whose gradients CPUs have fast kernels.
+
+    Args:
+        x (Tensor): ``(B, C, H, W)``.
+        weight (Tensor): ``(C, 2, k, k)``.
+    """
+    options = dict(padding=weight.shape[-1] // 2, groups=len(weight))
+    pairs = weight.unflatten(0, (-1, 2))  # (C / 2, out, in, k, k)
+    to_same = torch.stack([pairs[:, 0, 0], pairs[:, 1, 1]], 1).flatten(0, 1)[:, None]
+    to_partner = torch.stack([pairs[:, 1, 0], pairs[:, 0, 1]], 1).flatten(0, 1)[:, None]
+    # the results are swapped and not x, of which a second copy would be kept for the backward pass
+    return conv2d(x, to_same, **options).add_(swap_pairs(conv2d(x, to_partner, **options)))
+
+
+def swap_pairs(x: Tensor) -> Tensor:
+    """Exchange channels ``2k`` and ``2k + 1`` of ``x`` ``(B, C, H, W)``, in the memory format of ``x``."""
+    if is_channels_last(x):
+        return x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).roll(1, 4).flatten(3).permute(0, 3, 1, 2)
+    return x.unflatten(1, (-1, 2)).roll(1, 2).flatten(1, 2)

@@ -1,0 +1,10 @@
+"""RT-DETR (Zhao et al., CVPR 2024, arXiv 2304.08069) for MMDetection 3.x."""
+
+from .detector import RTDETR
+from .encoder import HybridEncoder
+from .head import RTDETRHead
+from .multi_scale import BatchRandomChoiceResize
+from .resnet_vd import ResNetVD
+from .varifocal_loss import IoUVarifocalLoss
+
+__all__ = ['RTDETR', 'BatchRandomChoiceResize', 'HybridEncoder', 'IoUVarifocalLoss', 'RTDETRHead', 'ResNetVD']

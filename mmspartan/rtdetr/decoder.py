@@ -1,0 +1,80 @@
+"""Decoder of RT-DETR (arXiv 2304.08069): deformable attention whose query positions follow the refined boxes."""
+
+import torch
+from mmdet.models.layers import MLP, DeformableDetrTransformerDecoder, inverse_sigmoid
+from mmengine.model import ModuleList
+from torch import Tensor, nn
+
+from ..checks import check_integers
+from .deformable_attention import RTDETRTransformerDecoderLayer
+
+
+class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
+    """Decoder layers of mmdet's Deformable DETR; each refines the boxes, from which the next takes its positions.
+
+    DINO's decoder differs in three things: its positions are sine-cosine, it normalizes what it returns, and it knows
+    the padding of images.
+
+    Args:
+        num_layers (int): Layers, at least 1.
+        layer_cfg (dict): ``self_attn_cfg``, ``cross_attn_cfg`` and ``ffn_cfg``, all with the same ``embed_dims``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def _init_layers(self) -> None:
+        check_integers('RTDETRTransformerDecoder', num_layers=self.num_layers)
+        self.layers = ModuleList(RTDETRTransformerDecoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
+        self.embed_dims = self.layers[0].embed_dims
+        self.query_pos_head = MLP(4, 2 * self.embed_dims, self.embed_dims, 2)
+
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        shapes: list[tuple[int, int]],
+        self_attn_mask: Tensor | None,
+        reg_branches: nn.ModuleList,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """
+        Args:
+            query (Tensor): ``(B, Q, C)``.
+            value (Tensor): Features of all levels, ``(B, N, C)``.
+            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient. They stay in
+                their type, float32 or float64, where the network runs in half precision.
+            spatial_shapes (Tensor): Height and width of the levels, ``(L, 2)``.
+            level_start_index (Tensor): First feature of each level, ``(L,)``.
+            shapes (list[tuple[int, int]]): ``spatial_shapes`` as numbers.
+            self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not look.
+            reg_branches (nn.ModuleList): Box branch of each layer.
+
+        Returns:
+            tuple[Tensor, list[Tensor]]: Hidden states ``(layers, B, Q, C)`` and for each of them the boxes that its
+            box branch corrects, ``(B, Q, 4)``. In evaluation only the last layer's.
+        """
+        # boxes carry a gradient into the layer before only where the next layer's own box is computed from them
+        hidden_states, references = [], []
+        reference, detached = reference_points, reference_points
+        for layer, reg_branch in zip(self.layers, reg_branches):
+            query = layer(
+                query,
+                query_pos=self.query_pos_head(detached.to(query.dtype)),
+                value=value,
+                self_attn_mask=self_attn_mask,
+                reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),
+                spatial_shapes=spatial_shapes,
+                level_start_index=level_start_index,
+                shapes=shapes,
+            )
+            hidden_states.append(query)
+            references.append(reference)
+            if len(hidden_states) < len(self.layers):
+                reference = (reg_branch(query) + inverse_sigmoid(detached)).sigmoid()
+                detached = reference.detach()
+        if not self.training:
+            hidden_states, references = hidden_states[-1:], references[-1:]
+        return torch.stack(hidden_states), references

@@ -1,0 +1,116 @@
+"""Deformable attention of RT-DETR's decoder: mmcv's, without waiting for the GPU in each layer.
+
+Where mmcv has no operator, on CPUs and in exported graphs, values are projected right into the order of dimensions that
+``grid_sample`` takes, and levels are summed as they come: mmcv's own fallback turns all features around in each layer.
+"""
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
+from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerDecoderLayer
+from mmengine.model import ModuleList
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from ..checks import check_integers, check_numbers, refuse
+
+
+class DeformableAttention(MultiScaleDeformableAttention):
+    """mmcv's module for boxes as references, with the sizes of the levels as numbers.
+
+    mmcv asserts on ``spatial_shapes``, a tensor, which makes the host wait for the GPU; without one it reads numbers
+    out of that tensor, which cannot be exported.
+    """
+
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        query_pos: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        shapes: list[tuple[int, int]],
+        **kwargs,
+    ) -> Tensor:
+        """
+        Args:
+            query, query_pos (Tensor): ``(B, Q, C)``.
+            value (Tensor): ``(B, N, C)``.
+            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, L, 4)``.
+            spatial_shapes, level_start_index (Tensor): ``(L, 2)`` and ``(L,)``, which the CUDA operator reads.
+            shapes (list[tuple[int, int]]): The same heights and widths as numbers.
+
+        Returns:
+            Tensor: ``(B, Q, C)``, the query added.
+        """
+        batch, num_queries, _ = query.shape
+        positioned = query + query_pos
+        points = (self.num_heads, self.num_levels, self.num_points)
+        offsets = self.sampling_offsets(positioned).view(batch, num_queries, *points, 2)
+        weights = self.attention_weights(positioned).view(batch, num_queries, self.num_heads, -1).softmax(-1)
+        weights = weights.view(batch, num_queries, *points)
+        centers, sizes = reference_points[:, :, None, :, None].split(2, dim=-1)
+        locations = centers + offsets / self.num_points * sizes * 0.5
+        if value.is_cuda:
+            value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
+            value = value.float() if value.dtype == torch.bfloat16 else value  # which mmcv's operator does not take
+            output = MultiScaleDeformableAttnFunction.apply(
+                value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
+            )
+        else:
+            output = self._sample(value, shapes, 2 * locations - 1, weights)
+        return self.dropout(self.output_proj(output.to(query.dtype))) + query
+
+    def _sample(self, value: Tensor, shapes: list[tuple[int, int]], grid: Tensor, weights: Tensor) -> Tensor:
+        """Projected values ``(B, N, C)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1], weighted: ``(B, Q, C)``."""
+        grid, weights = (x.transpose(1, 2).flatten(0, 1) for x in (grid, weights))  # (B * heads, Q, L, P, ...)
+        total = 0
+        for level, (height, width) in enumerate(shapes):
+            features, value = value.split([height * width, value.shape[1] - height * width], dim=1)
+            projected = self.value_proj.weight @ features.mT + self.value_proj.bias[:, None]  # (B, C, H * W)
+            # sampled in the precision of the boxes: half of it would move them by a fraction of a pixel
+            projected = projected.view(grid.shape[0], -1, height, width).to(grid.dtype)
+            sampled = grid_sample(projected, grid[:, :, level], align_corners=False)  # (B * heads, C / heads, Q, P)
+            total = total + (sampled * weights[:, None, :, level]).sum(-1)
+        return total.view(features.shape[0], -1, grid.shape[1]).mT
+
+
+class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
+    """mmdet's layer with :class:`DeformableAttention`.
+
+    Raises:
+        ValueError: If a size or a dropout rate is out of its range, or the three ``embed_dims`` differ.
+    """
+
+    def _init_layers(self) -> None:
+        for name in ('self_attn_cfg', 'cross_attn_cfg', 'ffn_cfg'):
+            check_layer_cfg(name, getattr(self, name))
+        self.self_attn = MultiheadAttention(**self.self_attn_cfg)
+        self.cross_attn = DeformableAttention(**self.cross_attn_cfg)
+        self.embed_dims = self.self_attn.embed_dims
+        self.ffn = FFN(**self.ffn_cfg)
+        for name, module in (('cross_attn_cfg', self.cross_attn), ('ffn_cfg', self.ffn)):
+            if module.embed_dims != self.embed_dims:
+                allowed = f'{self.embed_dims}, as in self_attn_cfg'
+                refuse('RTDETRTransformerDecoder', f'layer_cfg.{name}.embed_dims', allowed, module.embed_dims)
+        self.norms = ModuleList(build_norm_layer(self.norm_cfg, self.embed_dims)[1] for _ in range(3))
+
+
+def check_layer_cfg(name: str, cfg: dict) -> None:
+    """Check one of the configs of a decoder layer, whose modules assert on some values and take others as they come.
+
+    Raises:
+        ValueError: If a size is no positive integer, a dropout rate not in [0, 1], or ``embed_dims`` no multiple of
+            ``num_heads``.
+    """
+    owner = 'RTDETRTransformerDecoder'
+    sizes = ('embed_dims', 'num_heads', 'num_levels', 'num_points', 'feedforward_channels')
+    rates = ('dropout', 'attn_drop', 'proj_drop', 'ffn_drop')
+    check_integers(owner, **{f'layer_cfg.{name}.{key}': cfg[key] for key in sizes if key in cfg})
+    check_numbers(owner, '[0, 1]', **{f'layer_cfg.{name}.{key}': cfg[key] for key in rates if key in cfg})
+    embed_dims, num_heads = cfg.get('embed_dims', 256), cfg.get('num_heads', 1)
+    if embed_dims % num_heads:
+        refuse(owner, f'layer_cfg.{name}.embed_dims', f'a multiple of num_heads={num_heads}', embed_dims)

@@ -1,0 +1,279 @@
+"""RT-DETR (Zhao et al., CVPR 2024, arXiv 2304.08069) on mmdet's DETR base. Authors' code: github.com/lyuwenyu/RT-DETR
+(rtdetr_pytorch, Apache-2.0).
+
+A reader who knows mmdet's DINO finds the same steps. What differs: the encoder is the neck
+(:class:`~mmspartan.rtdetr.encoder.HybridEncoder`), queries start from the selected features, and boxes are relative to
+the whole input, padding included, since nothing masks padding.
+"""
+
+import logging
+
+import torch
+from mmdet.models.detectors import DetectionTransformer
+from mmdet.models.layers import inverse_sigmoid
+from mmdet.structures import OptSampleList, SampleList
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ..checks import check_flags, check_integers, refuse, refuse_training_of_deployed
+from ..spartan.backbone import SpaRTAN
+from ..spartan.conv_norm_act import ConvNormAct
+from .decoder import RTDETRTransformerDecoder
+from .denoising import ContrastiveDenoising
+from .encoder import HybridEncoder
+from .head import ground_truth
+
+
+@MODELS.register_module()
+class RTDETR(DetectionTransformer):
+    """Real-time detection transformer.
+
+    Args:
+        backbone, neck (dict): Configs; the neck gives ``num_levels`` feature maps of the same number of channels.
+        bbox_head (dict): Config of :class:`~mmspartan.rtdetr.head.RTDETRHead`; its ``num_classes`` is the only
+            place that holds the number of classes.
+        decoder (dict): Arguments of ``RTDETRTransformerDecoder``: ``num_layers`` and ``layer_cfg``.
+        dn_cfg (dict, optional): Arguments of ``ContrastiveDenoising``; None, or ``num_denoising=0`` in it, trains
+            without denoising.
+        num_queries (int): Queries. Defaults to 300.
+        num_levels (int): Feature maps of the neck. Defaults to 3.
+        in_channels (int): Their channels, if other than the decoder's.
+        deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
+        **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet. An image has
+            ``test_cfg.max_per_img`` detections, or as many as there are pairs of query and class.
+
+    Raises:
+        ValueError: If an argument is out of its range, backbone, neck, decoder and head do not fit each other, or the
+            deployed form is to be trained.
+    """
+
+    def __init__(
+        self,
+        *args,
+        bbox_head: dict,
+        decoder: dict,
+        dn_cfg: dict | None = None,
+        num_queries: int = 300,
+        num_levels: int = 3,
+        in_channels: int | None = None,
+        deploy: bool = False,
+        **kwargs,
+    ):
+        max_per_img = (kwargs.get('test_cfg') or {}).get('max_per_img', num_queries)
+        check_integers('RTDETR', num_queries=num_queries, num_levels=num_levels)
+        # the decoder is built after the head, which has a branch for each of its layers
+        num_layers = decoder.get('num_layers')
+        check_integers('RTDETR', **{'test_cfg.max_per_img': max_per_img, 'decoder.num_layers': num_layers})
+        if in_channels is not None:
+            check_integers('RTDETR', in_channels=in_channels)
+        check_flags('RTDETR', deploy=deploy)
+        self.num_levels = num_levels
+        self.in_channels = in_channels
+        self.is_deployed = False
+        # a branch for each layer of the decoder and one for the selection of queries
+        bbox_head = dict(bbox_head, num_pred_layer=num_layers + 1, share_pred_layer=False, as_two_stage=True)
+        super().__init__(*args, bbox_head=bbox_head, decoder=decoder, num_queries=num_queries, **kwargs)
+        self._check_fit()
+        self.denoising = None
+        if dn_cfg is not None:
+            denoising = ContrastiveDenoising(self.bbox_head.num_classes, self.embed_dims, num_queries, **dn_cfg)
+            self.denoising = denoising if denoising.num_denoising else None
+        if deploy:
+            self.eval().switch_to_deploy()
+
+    def switch_to_deploy(self) -> None:
+        """Fold normalization, RepVGG branches and all that SpaRTAN folds; what only training uses is removed.
+
+        Outputs stay the same up to rounding. There is no way back but to build the model anew and load its weights.
+
+        Raises:
+            RuntimeError: In training mode.
+        """
+        from ..deploy import fold_in_place
+
+        fold_in_place(self)
+
+    def _check_fit(self) -> None:
+        """Compare what backbone, neck, decoder and head were told of each other, as far as they say it."""
+        if self.bbox_head.embed_dims != self.embed_dims:
+            refuse('RTDETR', 'bbox_head.embed_dims', f'{self.embed_dims}, as of the decoder', self.bbox_head.embed_dims)
+        levels = self.decoder.layers[0].cross_attn.num_levels
+        if levels != self.num_levels:
+            allowed = f'{self.num_levels}, the num_levels of RTDETR'
+            refuse('RTDETR', 'decoder.layer_cfg.cross_attn_cfg.num_levels', allowed, levels)
+        neck = getattr(self, 'neck', None)
+        if not isinstance(neck, HybridEncoder):
+            return
+        channels = self.in_channels or self.embed_dims
+        if neck.hidden_channels != channels:
+            of = 'as in_channels says' if self.in_channels else 'as embed_dims of the decoder'
+            refuse('RTDETR', 'neck.hidden_channels', f'{channels}, {of}', neck.hidden_channels)
+        if len(neck.in_channels) != self.num_levels:
+            refuse('RTDETR', 'neck.in_channels', f'num_levels={self.num_levels} numbers', neck.in_channels)
+        if isinstance(self.backbone, SpaRTAN) and neck.in_channels != self.backbone.out_channels:
+            allowed = f'{self.backbone.out_channels}, as the backbone returns'
+            refuse('RTDETR', 'neck.in_channels', allowed, neck.in_channels)
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        refuse_training_of_deployed(self)
+        return super().loss(batch_inputs, batch_data_samples)
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of the neck, in the precision of the weights: data preprocessors return float32."""
+        return super().extract_feat(batch_inputs.to(self.memory_trans_fc.weight.dtype))
+
+    def _init_layers(self) -> None:
+        self.decoder = RTDETRTransformerDecoder(post_norm_cfg=None, **self.decoder)
+        self.embed_dims = self.decoder.embed_dims
+        channels = self.in_channels or self.embed_dims
+        self.input_convs = nn.ModuleList(
+            ConvNormAct(nn.Conv2d(channels, self.embed_dims, 1, bias=False), dict(type='BN'), None)
+            for _ in range(self.num_levels)
+        )
+        self.memory_trans_fc = nn.Linear(self.embed_dims, self.embed_dims)
+        self.memory_trans_norm = nn.LayerNorm(self.embed_dims)
+
+    def init_weights(self) -> None:
+        configs = self.backbone.init_cfg
+        configs = configs if isinstance(configs, list | tuple) else [configs]
+        if not any(cfg and cfg['type'] == 'Pretrained' for cfg in configs):
+            print_log(
+                f'The backbone {type(self.backbone).__name__} starts from random weights. For weights trained on '
+                "ImageNet set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.').",
+                'current',
+                logging.WARNING,
+            )
+        nn.init.xavier_uniform_(self.memory_trans_fc.weight)
+        for layer in self.decoder.query_pos_head.layers:
+            nn.init.xavier_uniform_(layer.weight)
+        super().init_weights()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        """Say what weights of another number of classes mean; mmengine leaves out what has another shape."""
+        scores = state_dict.get(f'{prefix}bbox_head.cls_branches.0.bias')
+        if scores is not None and len(scores) != self.bbox_head.num_classes:
+            print_log(
+                f'The weights are of a detector of {len(scores)} classes, this one has {self.bbox_head.num_classes}: '
+                'class branches and label embedding start anew, all else is taken over.',
+                'current',
+                logging.WARNING,
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def forward_transformer(self, img_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None) -> dict:
+        encoder_inputs_dict, decoder_inputs_dict = self.pre_transformer(img_feats, batch_data_samples)
+        encoder_outputs_dict = self.forward_encoder(**encoder_inputs_dict)
+        # as in DINO, ground truth goes into the queries
+        decoder_inputs, head_inputs_dict = self.pre_decoder(
+            **encoder_outputs_dict, batch_data_samples=batch_data_samples
+        )
+        return {**head_inputs_dict, **self.forward_decoder(**decoder_inputs_dict, **decoder_inputs)}
+
+    def pre_transformer(
+        self, mlvl_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None
+    ) -> tuple[dict, dict]:
+        """Project the neck's feature maps and put them in one sequence.
+
+        Returns:
+            tuple[dict, dict]: For :meth:`forward_encoder` ``feat`` ``(B, N, C)`` and ``shapes``, (height, width) of
+            each level; for :meth:`forward_decoder` the same shapes, also as tensors.
+        """
+        feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats, strict=True)]
+        shapes = [tuple(feat.shape[-2:]) for feat in feats]
+        feat = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
+        sizes = [height * width for height, width in shapes]
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        decoder_inputs_dict = dict(
+            spatial_shapes=torch.tensor(shapes, device=feat.device),
+            level_start_index=torch.tensor(starts, device=feat.device),
+            shapes=shapes,
+        )
+        return dict(feat=feat, shapes=shapes), decoder_inputs_dict
+
+    def forward_encoder(self, feat: Tensor, shapes: list[tuple[int, int]]) -> dict:
+        """The neck has encoded: nothing to do."""
+        return dict(memory=feat, shapes=shapes)
+
+    def pre_decoder(
+        self, memory: Tensor, shapes: list[tuple[int, int]], batch_data_samples: OptSampleList = None
+    ) -> tuple[dict, dict]:
+        """Select the features that start as queries, by their best class; in training, prepend denoising queries.
+
+        Returns:
+            tuple[dict, dict]: For :meth:`forward_decoder` ``query`` ``(B, Q, C)``, ``reference_points`` ``(B, Q, 4)``,
+            ``memory`` and ``dn_mask``; in training for the head ``enc_outputs_class`` and ``enc_outputs_coord`` of the
+            selected, and ``dn_meta``.
+        """
+        anchors, valid = self.generate_anchors(shapes, memory)
+        output_memory = self.memory_trans_norm(self.memory_trans_fc(memory * valid))
+        scores = self.bbox_head.cls_branches[-1](output_memory)
+        if scores.shape[1] < self.num_queries:
+            raise ValueError(
+                f'RTDETR: the input is too small: its features have {scores.shape[1]} positions, fewer than '
+                f'num_queries={self.num_queries}'
+            )
+        indices = scores.amax(-1).topk(self.num_queries, dim=1).indices[..., None]
+        query = output_memory.gather(1, indices.expand(-1, -1, output_memory.shape[-1]))
+        anchors = anchors.expand(scores.shape[0], -1, -1).gather(1, indices.expand(-1, -1, 4))
+        coords = self.bbox_head.reg_branches[-1](query) + anchors  # before the sigmoid
+        query, reference = query.detach(), coords.detach()
+        dn_mask = dn_meta = None
+        if self.training and self.denoising is not None:
+            noisy = self.denoising(*ground_truth(batch_data_samples))
+            if noisy is not None:
+                dn_query, dn_reference, dn_mask, dn_meta = noisy
+                query = torch.cat([dn_query.to(query.dtype), query], dim=1)
+                reference = torch.cat([dn_reference.to(reference.dtype), reference], dim=1)
+            else:
+                # without an object in the batch the embedding has to take part all the same, or DDP waits for it
+                query = query + 0.0 * self.denoising.label_embedding.weight.sum()
+
+        decoder_inputs_dict = dict(query=query, memory=memory, reference_points=reference.sigmoid(), dn_mask=dn_mask)
+        if not self.training:
+            return decoder_inputs_dict, {}
+        enc_scores = scores.gather(1, indices.expand(-1, -1, scores.shape[-1]))
+        head_inputs_dict = dict(enc_outputs_class=enc_scores, enc_outputs_coord=coords.sigmoid(), dn_meta=dn_meta)
+        return decoder_inputs_dict, head_inputs_dict
+
+    def forward_decoder(
+        self,
+        query: Tensor,
+        memory: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        shapes: list[tuple[int, int]],
+        dn_mask: Tensor | None = None,
+    ) -> dict:
+        hidden_states, references = self.decoder(
+            query=query,
+            value=memory,
+            reference_points=reference_points,
+            spatial_shapes=spatial_shapes,
+            level_start_index=level_start_index,
+            shapes=shapes,
+            self_attn_mask=dn_mask,
+            reg_branches=self.bbox_head.reg_branches,
+        )
+        return dict(hidden_states=hidden_states, references=references)
+
+    @staticmethod
+    def generate_anchors(shapes: list[tuple[int, int]], like: Tensor, size: float = 0.05) -> tuple[Tensor, Tensor]:
+        """Boxes that query selection starts from: one a feature, of side ``size * 2 ** level``.
+
+        Returns:
+            tuple[Tensor, Tensor]: ``(1, N, 4)`` before the sigmoid, infinite where not valid, and ``(1, N, 1)``, true
+            where all of a box's numbers are within (0.01, 0.99).
+        """
+        anchors = []
+        dtype = torch.float32  # as the authors' constants, also where the network runs in another precision
+        for level, (height, width) in enumerate(shapes):
+            y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) / height
+            x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) / width
+            y, x = torch.meshgrid(y, x, indexing='ij')
+            side = torch.full_like(x, size * 2**level)
+            anchors.append(torch.stack([x, y, side, side], dim=-1).flatten(0, 1))
+        anchors = torch.cat(anchors)[None]
+        valid = ((anchors > 0.01) & (anchors < 0.99)).all(-1, keepdim=True)
+        return torch.where(valid, inverse_sigmoid(anchors), torch.inf), valid

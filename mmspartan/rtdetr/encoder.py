@@ -1,0 +1,151 @@
+"""Hybrid encoder of RT-DETR (Zhao et al., CVPR 2024, arXiv 2304.08069, Sec. 4.2).
+
+Authors' code: github.com/lyuwenyu/RT-DETR (rtdetr_pytorch, Apache-2.0).
+
+Departs from it in one value: positions of an input that is not square run along its own rows and columns, where the
+authors' grid is transposed. For square inputs both agree.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.layers import DetrTransformerEncoder
+from mmengine.model import BaseModule, ModuleList
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ..checks import check_integers, check_numbers, is_integer, refuse, refuse_training_of_deployed
+from ..spartan.conv_norm_act import ConvNormAct
+from .fusion import CSPRepLayer, TopDownFusion
+
+
+@MODELS.register_module()
+class HybridEncoder(BaseModule):
+    """Attention within the coarsest scale (AIFI), then convolutional fusion across scales (CCFF).
+
+    Args:
+        in_channels (Sequence[int]): Channels of the inputs, finest scale first, each of half the previous one's size.
+        hidden_channels (int): Channels of all outputs; a multiple of 4 and of ``num_heads``. Defaults to 256.
+        feedforward_channels (int): Hidden width of the attention layer's feed-forward network. Defaults to 1024.
+        num_heads (int): Heads of the attention layer. Defaults to 8.
+        expansion (float): Width of the fusion blocks' branches relative to ``hidden_channels``, of which at least one
+            channel is left. Defaults to 1.0.
+        num_blocks (int): RepVGG blocks in a fusion block. Defaults to 3.
+        temperature (float): Of the sine-cosine positions. Defaults to 10000.
+        norm_cfg, act_cfg (dict): Normalization and activation after convolutions. Default to BN and SiLU.
+        init_cfg (dict, optional): Initialization.
+
+    Shape: a tuple of ``(B, in_channels[i], H_i, W_i)`` to a tuple of ``(B, hidden_channels, H_i, W_i)``.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the deployed form is to be trained.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        hidden_channels: int = 256,
+        feedforward_channels: int = 1024,
+        num_heads: int = 8,
+        expansion: float = 1.0,
+        num_blocks: int = 3,
+        temperature: float = 10000.0,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='SiLU'),
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if not isinstance(in_channels, Sequence) or not in_channels or not all(map(is_integer, in_channels)):
+            refuse('HybridEncoder', 'in_channels', 'a list of positive integers', in_channels)
+        check_integers(
+            'HybridEncoder', num_heads=num_heads, num_blocks=num_blocks, feedforward_channels=feedforward_channels
+        )
+        if not is_integer(hidden_channels) or hidden_channels % 4 or hidden_channels % num_heads:
+            refuse(
+                'HybridEncoder',
+                'hidden_channels',
+                f'a positive multiple of 4 and of num_heads={num_heads}',
+                hidden_channels,
+            )
+        check_numbers('HybridEncoder', '(0, inf)', temperature=temperature)
+        check_numbers('HybridEncoder', f'[{1 / hidden_channels}, inf)', expansion=expansion)
+        self.in_channels = tuple(in_channels)
+        self.hidden_channels = hidden_channels
+        self.is_deployed = False
+        self.temperature = temperature
+
+        def conv(kernel_size: int, stride: int) -> ConvNormAct:
+            padding = kernel_size // 2
+            return ConvNormAct(
+                nn.Conv2d(hidden_channels, hidden_channels, kernel_size, stride, padding, bias=False), norm_cfg, act_cfg
+            )
+
+        def fusion(kind: type[CSPRepLayer]) -> CSPRepLayer:
+            return kind(2 * hidden_channels, hidden_channels, num_blocks, expansion, norm_cfg, act_cfg)
+
+        self.input_convs = ModuleList(
+            ConvNormAct(nn.Conv2d(channels, hidden_channels, 1, bias=False), norm_cfg, None) for channels in in_channels
+        )
+        self.aifi = DetrTransformerEncoder(
+            num_layers=1,
+            layer_cfg=dict(
+                self_attn_cfg=dict(embed_dims=hidden_channels, num_heads=num_heads, dropout=0.0),
+                ffn_cfg=dict(
+                    embed_dims=hidden_channels,
+                    feedforward_channels=feedforward_channels,
+                    ffn_drop=0.0,
+                    act_cfg=dict(type='GELU'),
+                ),
+            ),
+        )
+        steps = range(len(in_channels) - 1)
+        self.lateral_convs = ModuleList(conv(1, 1) for _ in steps)
+        self.top_down_blocks = ModuleList(fusion(TopDownFusion) for _ in steps)
+        self.downsample_convs = ModuleList(conv(3, 2) for _ in steps)
+        self.bottom_up_blocks = ModuleList(fusion(CSPRepLayer) for _ in steps)
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        refuse_training_of_deployed(self)
+        feats = [conv(feat) for conv, feat in zip(self.input_convs, feats, strict=True)]
+        feats[-1] = self.attend(feats[-1])
+
+        outs = [feats[-1]]  # coarsest first
+        for lateral, block, feat in zip(self.lateral_convs, self.top_down_blocks, feats[-2::-1]):
+            outs[-1] = lateral(outs[-1])
+            outs.append(block(outs[-1], feat))
+        fused = [outs.pop()]  # finest first
+        for downsample, block in zip(self.downsample_convs, self.bottom_up_blocks):
+            fused.append(block(torch.cat([downsample(fused[-1]), outs.pop()], dim=1)))
+        return tuple(fused)
+
+    def switch_to_deploy(self) -> None:
+        """Fold what is linear in a row: normalization, RepVGG branches, and the finer maps' first convolutions.
+
+        Raises:
+            RuntimeError: In training mode.
+        """
+        from ..deploy import fold_in_place
+
+        fold_in_place(self)
+
+    def attend(self, feat: Tensor) -> Tensor:
+        """Self-attention over all positions of one feature map ``(B, C, H, W)``."""
+        height, width = feat.shape[-2:]
+        positions = sine_positions(height, width, feat.shape[1], self.temperature, feat)
+        tokens = self.aifi(feat.flatten(2).transpose(1, 2), query_pos=positions, key_padding_mask=None)
+        return tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
+
+
+def sine_positions(height: int, width: int, channels: int, temperature: float, like: Tensor) -> Tensor:
+    """Two-dimensional sine-cosine positions ``(1, height * width, channels)`` in the type and place of ``like``.
+
+    A quarter of the channels each for sine and cosine of the row, then of the column. mmdet's
+    ``SinePositionalEncoding`` interleaves sine and cosine, which released weights do not.
+    """
+    dtype = torch.float32  # as the authors' constants, also where the network runs in another precision
+    quarter = channels // 4
+    omega = 1 / temperature ** (torch.arange(quarter, device=like.device, dtype=dtype) / quarter)
+    rows, columns = (torch.arange(n, device=like.device, dtype=dtype)[:, None] * omega for n in (height, width))
+    rows = torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(-1, width, -1)
+    columns = torch.cat([columns.sin(), columns.cos()], 1)[None].expand(height, -1, -1)
+    return torch.cat([rows, columns], 2).flatten(0, 1)[None].to(like.dtype)

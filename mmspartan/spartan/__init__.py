@@ -1,0 +1,9 @@
+"""SpaRTAN as the paper describes it (Pay et al., IJCNN 2025). It needs mmengine and mmcv, and no other package."""
+
+from .backbone import ARCHS, SpaRTAN
+from .baselines import ConvSMixer, MLPCMixer
+from .cmixer import CMixer
+from .init import GroupedFanOutInit
+from .smixer import SMixer
+
+__all__ = ['ARCHS', 'CMixer', 'ConvSMixer', 'GroupedFanOutInit', 'MLPCMixer', 'SMixer', 'SpaRTAN']

@@ -1,0 +1,57 @@
+"""What a mixer provides: the protocol between :class:`~mmspartan.spartan.backbone.SpaRTANBlock` and its mixers.
+
+A mixer is a module of the registry ``MODELS``, named by ``smixer=dict(type=...)`` or ``cmixer=dict(type=...)`` of the
+backbone. It is built with the keyword arguments that :class:`SpatialMixer` or :class:`ChannelMixer` lists, and those of
+its config. It maps features ``(B, C, H, W)`` to the same shape.
+
+LayerScale and stochastic depth belong to the block, which multiplies the mixer's output by one factor for each channel.
+A mixer that ends with a 1x1 convolution ``proj_out`` may set ``takes_scale = True``: the block then hands the factor
+over as second argument, the mixer applies it to the weights of ``proj_out``, and training keeps one feature map less.
+
+Folding for inference knows a mixer by its type (:func:`mmspartan.deploy.fold.rule`). Of a mixer without a rule only the
+parts that have rules are folded. If it has ``takes_scale``, LayerScale is folded into ``proj_out``.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class SpatialMixer(Protocol):
+    """Mixes positions: ``smixer`` of a block.
+
+    Args:
+        channels (int): Channels C in and out.
+        depthwise (bool): Whether the convolutions of this stage are depthwise (Table VIII).
+        norm_cfg, act_cfg (dict): Normalization and activation after convolutions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ChannelMixer(Protocol):
+    """Mixes channels: ``cmixer`` of a block.
+
+    Args:
+        channels (int): Channels C in and out.
+        expand_ratio (int): N / C for N hidden channels.
+        groups (int): Groups of the hidden convolution (Table VIII): N in stages of full convolutions, C in stages of
+            depthwise ones.
+        norm_cfg, act_cfg (dict): Normalization and activation after convolutions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+
+def mix(mixer: nn.Module, x: Tensor, scale: Tensor | None) -> Tensor:
+    """``scale * mixer(x)``.
+
+    Args:
+        x (Tensor): ``(B, C, H, W)``.
+        scale (Tensor, optional): ``(C, 1, 1)``, or of each image ``(B, C, 1, 1)``. None where it is folded.
+    """
+    if scale is None:
+        return mixer(x)
+    return mixer(x, scale) if getattr(mixer, 'takes_scale', False) else scale * mixer(x)

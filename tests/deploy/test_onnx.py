@@ -1,0 +1,78 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmspartan.deploy.onnx import OPSETS, to_onnx
+from mmspartan.deploy.session import Session
+
+
+@pytest.mark.parametrize(('groups', 'affine'), [(1, True), (1, False), (4, True)])
+@pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
+def test_group_norm_gives_the_same(backend, groups, affine, tmp_path):
+    norm = nn.GroupNorm(groups, 8, eps=1e-3, affine=affine).eval()
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(4, 8, 5, 6) * 0.1 + 3
+    to_onnx(norm, [x[:2]], input_names=['images']).save(tmp_path / 'norm.onnx')
+    session = Session(tmp_path / 'norm.onnx', backend)
+    assert session.batch_size == 2  # four images are two calls
+    (found,) = session(images=x.numpy()).values()
+    np.testing.assert_allclose(found, norm(x).detach().numpy(), atol=1e-4)
+    with pytest.raises(ValueError, match='takes 2 images at once, not 3'):
+        session(images=x[:3].numpy())
+
+
+class Changed(nn.Module):
+    """Operations whose ONNX form depends on the opset."""
+
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.ModuleList([nn.LayerNorm(6), nn.LayerNorm([5, 6], eps=1e-3), nn.LayerNorm(6, bias=False)])
+        for parameter in self.parameters():
+            nn.init.normal_(parameter)
+        self.group_norm = nn.GroupNorm(2, 8)
+
+    def forward(self, images):
+        x = F.gelu(images)
+        for norm in (*self.norms, self.group_norm):
+            x = x + norm(x)
+        first, second = x.chunk(2, dim=1)
+        x = first + second + x.mean((2, 3), keepdim=True)[:, :4] + x.amax(1, keepdim=True) + x.mean()
+        x = F.interpolate(F.pad(x, (1, 0, 2, 1)), scale_factor=2)
+        grid = torch.stack([x[:, 0].sigmoid(), x[:, 1].tanh()], -1)
+        return F.grid_sample(x, grid, align_corners=False), x.argmax(1), x.prod(2), x.norm(dim=3)
+
+
+@pytest.mark.parametrize('opset', OPSETS)
+@torch.no_grad()
+def test_every_opset_gives_the_same(opset, tmp_path):
+    torch.manual_seed(0)
+    model, x = Changed().eval(), torch.randn(2, 8, 5, 6)
+    dynamic = ({0: torch.export.Dim('batch', max=8)},)
+    model_proto = to_onnx(model, [x], opset, input_names=['images'], dynamic_shapes=dynamic).model_proto
+    onnx.checker.check_model(model_proto, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model_proto.opset_import] == [('', opset)]
+    assert model_proto.ir_version == (8 if opset < 19 else 9)  # older runtimes refuse a later one
+    assert not any(node.metadata_props for node in model_proto.graph.node)
+    onnx.save(model_proto, tmp_path / 'x.onnx')
+    for backend in ('onnxruntime', 'openvino'):
+        found = Session(tmp_path / 'x.onnx', backend)(images=x.numpy()).values()
+        for array, expected in zip(found, model(x), strict=True):
+            np.testing.assert_allclose(array, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+class Largest(nn.Module):
+    def forward(self, images):
+        return images.scatter_reduce(1, images.argmax(1, keepdim=True), images[:, :1], 'amax')
+
+
+def test_opset_that_lacks_an_operation_is_refused():
+    x = torch.randn(1, 3, 4, 4)
+    with pytest.raises(ValueError, match=r'^opset 17: ScatterElements that reduces by min or max needs opset 18$'):
+        to_onnx(Largest().eval(), [x], 17)
+    to_onnx(Largest().eval(), [x], 18)
+    with pytest.raises(ValueError, match=r'^opset 21: can be 16 to 20$'):
+        to_onnx(Largest().eval(), [x], 21)

@@ -1,0 +1,40 @@
+"""Two processes with batch b compute what one computes with batch 2b."""
+
+SCRIPT = """
+import sys, torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from tests.rtdetr.test_detector import batch, build, total
+
+def step(model, inner, data):
+    model.train()
+    for module in inner.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    data = inner.data_preprocessor(data, training=True)
+    loss = total(model(data['inputs'].double(), data['data_samples'], mode='loss'))
+    loss.backward()
+    return loss.detach(), torch.cat([p.grad.flatten() for p in inner.parameters()])
+
+def quiet(model):
+    model.denoising.label_noise, model.denoising.box_noise = 0.0, 1e-9  # nothing is random
+    return model.double()
+
+dist.init_process_group('gloo')
+rank = dist.get_rank()
+whole = batch(3, 3, 3, 3)
+half = {key: value[2 * rank : 2 * rank + 2] for key, value in whole.items()}
+inner = quiet(build())
+loss, gradient = step(DistributedDataParallel(inner), inner, half)
+dist.all_reduce(loss)
+dist.destroy_process_group()
+alone = quiet(build())
+expected_loss, expected_gradient = step(alone, alone, whole)
+assert abs(loss / 2 - expected_loss) < 1e-5 * expected_loss, (loss / 2, expected_loss)
+error = (gradient - expected_gradient).norm() / expected_gradient.norm()
+assert error < 1e-5, error
+"""
+
+
+def test_loss_and_gradients_of_the_first_step(two_processes):
+    two_processes(SCRIPT)

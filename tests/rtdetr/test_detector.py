@@ -1,0 +1,311 @@
+"""RT-DETR where other implementations go wrong: batches without objects, sizes, padding, costs, precision."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import InstanceData
+
+from mmspartan.engine.costs import Operators
+from mmspartan.rtdetr import head as rtdetr_head
+from mmspartan.rtdetr.denoising import ContrastiveDenoising
+from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
+from tests.rtdetr.test_golden import CONFIG
+
+
+def build(num_classes: int = 10, **options):
+    torch.manual_seed(0)
+    cfg = copy.deepcopy({**CONFIG, **options})
+    cfg['bbox_head']['num_classes'] = num_classes
+    if 'dn_cfg' not in options:
+        cfg['dn_cfg'] = dict(num_denoising=20)
+    preprocessor = dict(
+        type='mmdet.DetDataPreprocessor', mean=[0] * 3, std=[255] * 3, bgr_to_rgb=True, pad_size_divisor=32
+    )
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build({**cfg, 'data_preprocessor': preprocessor})
+        model.init_weights()
+    return model
+
+
+def batch(*counts: int, shapes=None, num_classes: int = 10) -> dict:
+    """Random images as a dataloader gives them, with these numbers of objects."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, samples = [], []
+    for i, count in enumerate(counts):
+        height, width = shapes[i] if shapes else (96, 128)
+        inputs.append(torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8))
+        corner = torch.rand(count, 2, generator=generator) * 0.5
+        boxes = torch.cat([corner, corner + 0.1 + 0.3 * torch.rand(count, 2, generator=generator)], 1)
+        meta = dict(img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0), img_id=i)
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = InstanceData(
+            bboxes=boxes * torch.tensor([width, height] * 2),
+            labels=torch.randint(0, num_classes, (count,), generator=generator),
+        )
+        sample.ignored_instances = InstanceData(bboxes=torch.empty(0, 4), labels=torch.empty(0, dtype=torch.long))
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def losses_of(model, data: dict) -> dict:
+    data = model.data_preprocessor(copy.deepcopy(data), training=True)
+    return model.train()(**data, mode='loss')
+
+
+def total(losses: dict) -> torch.Tensor:
+    return sum(loss for name, loss in losses.items() if 'loss' in name)
+
+
+@pytest.mark.parametrize('counts', [(3, 2), (3, 0), (0, 0), (40, 1)])
+def test_every_parameter_learns_whatever_the_number_of_objects(counts):
+    model = build()
+    losses = losses_of(model, batch(*counts))
+    assert all(loss.isfinite() for loss in losses.values())
+    total(losses).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+
+
+def test_the_host_waits_for_the_device_once_a_step_for_the_matching(monkeypatch):
+    model, data = build(), batch(3, 2)
+    data = model.data_preprocessor(data, training=True)
+    transfers = []
+    to_host = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, 'cpu', lambda self: transfers.append(self.shape) or to_host(self))
+    with Operators() as operators:
+        model.train()(**data, mode='loss')
+    waits = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', 'is_nonzero', 'unique', '_unique2'}
+    assert [name for name in operators.names if name in waits] == []
+    assert len(transfers) == 1
+
+
+@torch.no_grad()
+def test_deployed_gives_the_same():
+    model = build().double()
+    for name, tensor in model.state_dict().items():  # nothing at its start, where folding would be easy
+        if name.endswith('running_var'):
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.is_floating_point():
+            tensor.add_(0.05 * torch.randn_like(tensor))
+    with pytest.raises(RuntimeError, match=r'RTDETR\.switch_to_deploy: call eval\(\) first'):
+        model.train().switch_to_deploy()
+    data = model.eval().data_preprocessor(batch(1, 1), training=False)
+    images = data['inputs'].double()
+    expected = model(images)
+    weights = model.state_dict()
+    model.switch_to_deploy()
+    for found, wanted in zip(model(images)[0], expected[0]):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    assert sum(p.numel() for p in model.parameters()) < sum(value.numel() for value in weights.values())
+    assert not any('conv1' in name.partition('.blocks.')[2] for name in model.state_dict())
+    again = build(deploy=True).double()
+    again.load_state_dict(model.state_dict())
+    for found, wanted in zip(again(images)[0], expected[0]):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@torch.no_grad()
+def test_neck_with_another_normalization_deploys_without_folding_it():
+    norm_cfg = dict(type='GN', num_groups=4)
+    neck = HybridEncoder([8, 16, 24], hidden_channels=32, norm_cfg=norm_cfg).double().eval()
+    sizes = zip((8, 16, 24), (8, 4, 2))
+    feats = [torch.randn(1, channels, side, side, dtype=torch.float64) for channels, side in sizes]
+    expected = neck(feats)
+    neck.switch_to_deploy()
+    for found, wanted in zip(neck(feats), expected):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_ignored_boxes_are_not_learnt():
+    model, data = build(), batch(3, 2)
+    torch.manual_seed(1)
+    expected = total(losses_of(model, data))
+    data['data_samples'][0].ignored_instances = InstanceData(
+        bboxes=torch.tensor([[5.0, 5.0, 60.0, 60.0]]), labels=torch.tensor([1])
+    )
+    model = build()
+    torch.manual_seed(1)
+    assert torch.equal(total(losses_of(model, data)), expected)
+
+
+SCRIPT = """
+import sys, torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from tests.rtdetr.test_detector import batch, build, total
+dist.init_process_group('gloo')
+model = DistributedDataParallel(build())
+optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+for counts in [(2, 3), (0, 0), (0, 1)]:
+    data = batch(*(counts if dist.get_rank() == 0 else counts[::-1] if any(counts) else (4, 1)))
+    losses = model(**model.module.data_preprocessor(data, training=True), mode='loss')
+    total(losses).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+first = next(model.parameters()).detach().clone()
+dist.broadcast(first, 0)
+assert torch.equal(first, next(model.parameters()).detach())
+dist.destroy_process_group()  # or the process that ends first may abort the other one's end
+"""
+
+
+def test_two_processes_one_without_objects_do_not_wait_for_each_other(two_processes):
+    two_processes(SCRIPT)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_costs_that_are_not_finite_are_skipped_and_counted(value, caplog):
+    model = build().train()
+    head = model.bbox_head
+    logits, boxes = torch.randn(2, 1, 30, 10), torch.rand(2, 1, 30, 4) * 0.3 + 0.2
+    labels, targets = [torch.tensor([1, 2])], [torch.tensor([[0.3, 0.3, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]])]
+    matches, skipped = head.match(logits, boxes, labels, targets, (96, 128))
+    assert skipped == 0 and [len(match[0]) for match in matches] == [2, 2]
+
+    one_query = boxes.clone()
+    query = matches[0][1][0]
+    one_query[0, 0, query] = value
+    rematched, skipped = head.match(logits, one_query, labels, targets, (96, 128))
+    assert skipped == 0 and query not in rematched[0][1]  # another query takes over
+    all_queries = boxes.clone()
+    all_queries[0] = value
+    rematched, skipped = head.match(logits, all_queries, labels, targets, (96, 128))
+    assert skipped == 2 and [len(match[0]) for match in rematched] == [0, 2]
+
+
+def test_costs_of_all_layers_go_to_the_host_at_once(monkeypatch):
+    model, calls = build(), []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, 'cpu', lambda tensor: calls.append(tensor.shape) or cpu(tensor))
+    for name in ('item', 'tolist'):
+        original = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda t, original=original, name=name: calls.append(name) or original(t)
+        )
+    losses_of(model, batch(3, 2))
+    assert calls == [(3 * 30 * (3 + 2),)]  # layers and query selection x queries x objects
+
+
+def test_matching_is_that_of_mmdets_assigner():
+    model = build()
+    logits, boxes = torch.randn(1, 1, 30, 10), torch.rand(1, 1, 30, 4) * 0.3 + 0.2
+    labels, targets = torch.tensor([1, 2, 2]), torch.rand(3, 4) * 0.3 + 0.2
+    (match,), _ = model.bbox_head.match(logits, boxes, [labels], [targets], (96, 128))
+    scale = torch.tensor([128, 96, 128, 96])
+    to_xyxy = rtdetr_head.bbox_cxcywh_to_xyxy
+    assigned = model.bbox_head.assigner.assign(
+        InstanceData(scores=logits[0, 0], bboxes=to_xyxy(boxes[0, 0]) * scale),
+        InstanceData(labels=labels, bboxes=to_xyxy(targets) * scale),
+        img_meta=dict(img_shape=(96, 128)),
+    )
+    queries = assigned.gt_inds.nonzero().squeeze(1)
+    assert torch.equal(match[1], queries) and torch.equal(match[2], assigned.gt_inds[queries] - 1)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_trains_and_predicts(dtype):
+    model, data = build(), batch(3, 2)
+    with torch.autocast('cpu', dtype):
+        losses = losses_of(model, data)
+    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
+    total(losses).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    with torch.autocast('cpu', dtype):
+        predictions = model.eval().test_step(data)
+    assert all(p.pred_instances.bboxes.isfinite().all() for p in predictions)
+
+
+@pytest.mark.parametrize('shape', [(64, 64), (96, 160), (224, 32)])
+def test_any_size_that_is_a_multiple_of_32(shape):
+    model = build(num_queries=14, test_cfg=dict(max_per_img=14)).eval()
+    (prediction,) = model.test_step(batch(1, shapes=[shape]))
+    boxes = prediction.pred_instances.bboxes
+    assert boxes.shape == (14, 4) and boxes[:, 0::2].max() <= shape[1] and boxes[:, 1::2].max() <= shape[0]
+
+
+def test_input_with_fewer_positions_than_queries_is_an_error():
+    with pytest.raises(ValueError, match='21 positions, fewer than num_queries=30'):
+        build().eval()(torch.rand(1, 3, 32, 32), mode='tensor')
+
+
+def test_positions_follow_rows_and_columns_of_what_is_not_square():
+    like = torch.zeros(1)
+    square = sine_positions(5, 5, 16, 10000.0, like).view(5, 5, 16)
+    wide = sine_positions(3, 5, 16, 10000.0, like).view(3, 5, 16)
+    high = sine_positions(5, 3, 16, 10000.0, like).view(5, 3, 16)
+    assert torch.equal(wide, square[:3]) and torch.equal(high, square[:, :3])
+
+
+def test_padded_image_has_the_same_loss_and_boxes_as_the_padding_in_its_data():
+    """Boxes are relative to the padded input in training and in prediction."""
+    small, data = (64, 96), batch(2, 1, shapes=[(64, 96), (96, 128)])
+    explicit = copy.deepcopy(data)
+    explicit['inputs'][0] = torch.nn.functional.pad(data['inputs'][0], [0, 32, 0, 32])
+    explicit['data_samples'][0].set_metainfo(dict(img_shape=(96, 128)))
+    model = build()
+    torch.manual_seed(1)
+    padded = total(losses_of(model, data))
+    model = build()
+    torch.manual_seed(1)
+    torch.testing.assert_close(padded, total(losses_of(model, explicit)))
+
+    model.eval()
+    predicted, expected = (model.test_step(copy.deepcopy(d))[0].pred_instances for d in (data, explicit))
+    limit = torch.tensor([small[1], small[0]] * 2)
+    torch.testing.assert_close(predicted.bboxes, expected.bboxes.minimum(limit))
+
+
+def test_number_of_classes_is_set_in_one_place():
+    model = build(num_classes=3)
+    assert model.denoising.label_embedding.num_embeddings == 4
+    assert {branch.out_features for branch in model.bbox_head.cls_branches} == {3}
+    assert total(losses_of(model, batch(3, 2, num_classes=3))).isfinite()
+
+
+def test_denoising_groups_do_not_see_each_other_and_queries_see_none():
+    denoising = ContrastiveDenoising(num_classes=5, embed_dims=8, num_queries=3, num_denoising=4)
+    mask = denoising.attention_mask(group_size=2, groups=2, device='cpu')
+    x = True
+    expected = [[0, 0, x, x], [0, 0, x, x], [x, x, 0, 0], [x, x, 0, 0], [x] * 4, [x] * 4, [x] * 4]
+    assert torch.equal(mask[:, :4], torch.tensor(expected).bool())
+    assert not mask[:, 4:].any()
+
+
+def test_denoising_noise_is_as_large_as_said():
+    torch.manual_seed(0)
+    denoising = ContrastiveDenoising(num_classes=5, embed_dims=8, num_queries=3, num_denoising=4000, label_noise=0.5)
+    box = torch.tensor([[0.5, 0.5, 0.2, 0.1]])
+    content, reference, _, meta = denoising([torch.tensor([2])], [box])
+    groups = meta['num_denoising_groups']
+    assert meta == dict(num_denoising_queries=8000, num_denoising_groups=4000)
+    corners = rtdetr_head.bbox_cxcywh_to_xyxy(reference.sigmoid()[0])
+    shift = (corners - rtdetr_head.bbox_cxcywh_to_xyxy(box)).abs() / torch.tensor([0.1, 0.05, 0.1, 0.05])
+    positive, negative = shift.view(groups, 2, 4).unbind(1)
+    # corners may swap, which only the far ones of negatives do
+    assert positive.max() < 1.001 and positive.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert negative.max() < 2.001 and negative.mean() > 1
+    embedded = denoising.label_embedding.weight[2]
+    changed = (content[0] != embedded).any(-1).float().mean().item()
+    assert changed == pytest.approx(0.25 * 4 / 5, abs=0.03)  # a quarter, of which a fifth falls on the same class
+
+
+def test_random_backbone_is_warned_of(caplog):
+    import mmspartan.rtdetr.detector as module
+
+    logged = []
+    original = module.print_log
+    module.print_log = lambda *args: logged.append(args[0])
+    try:
+        build()
+    finally:
+        module.print_log = original
+    assert any('starts from random weights' in line and 'init_cfg' in line for line in logged)
+
+
+def test_tensor_mode_needs_no_ground_truth():
+    logits, boxes = build().eval()(torch.rand(1, 3, 96, 96), mode='tensor')
+    assert logits.shape == (1, 1, 30, 10) and boxes.shape == (1, 1, 30, 4)
+    assert np.all((boxes.detach().numpy() >= 0) & (boxes.detach().numpy() <= 1))

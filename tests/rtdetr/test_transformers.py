@@ -1,0 +1,78 @@
+"""RT-DETR with ResNet-vd computes what Hugging Face's independent implementation computes (float64, random weights)."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch.testing import assert_close
+
+from mmspartan.convert import rtdetr_from_hugging_face
+from tests.rtdetr.test_golden import CONFIG
+
+transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
+
+KINDS = {18: ('basic', [2, 2, 2, 2], [64, 128, 256, 512]), 50: ('bottleneck', [3, 4, 6, 3], [256, 512, 1024, 2048])}
+
+
+def build_theirs(depth: int, num_labels: int = 10):
+    """A small RTDetrForObjectDetection with random weights, none of them zero."""
+    layer_type, depths, channels = KINDS[depth]
+    backbone = transformers.RTDetrResNetConfig(
+        depths=depths,
+        layer_type=layer_type,
+        hidden_sizes=channels,
+        embedding_size=64,
+        out_features=['stage2', 'stage3', 'stage4'],
+    )
+    config = transformers.RTDetrConfig(
+        backbone_config=backbone,
+        backbone=None,
+        use_pretrained_backbone=False,
+        freeze_backbone_batch_norms=False,
+        encoder_in_channels=channels[1:],
+        encoder_hidden_dim=64,
+        encoder_ffn_dim=128,
+        hidden_expansion=0.5,
+        d_model=64,
+        decoder_in_channels=[64] * 3,
+        decoder_ffn_dim=128,
+        decoder_layers=2,
+        num_queries=30,
+        num_labels=num_labels,
+    )
+    torch.manual_seed(0)
+    theirs = transformers.RTDetrForObjectDetection(config).double().eval().requires_grad_(False)
+    for name, buffer in theirs.named_buffers():
+        if name.endswith(('running_mean', 'running_var')):
+            buffer.uniform_(0.5, 1.5)
+    for parameter in theirs.parameters():  # zeros at the start would hide what they multiply
+        parameter.add_(0.02 * torch.randn_like(parameter))
+    return theirs
+
+
+@pytest.mark.parametrize('depth', KINDS)
+@torch.no_grad()
+def test_outputs_are_equal(depth):
+    theirs = build_theirs(depth)
+    ours = build_ours(depth)
+    ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
+    compare(ours, theirs)
+
+
+def build_ours(depth: int, num_classes: int = 10):
+    cfg = copy.deepcopy(CONFIG)
+    cfg['bbox_head']['num_classes'] = num_classes
+    cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
+    cfg['neck']['in_channels'] = KINDS[depth][2][1:]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return MODELS.build(cfg).double().eval()
+
+
+@torch.no_grad()
+def compare(ours, theirs):
+    x = torch.rand(2, 3, 128, 128, dtype=torch.float64)
+    logits, boxes = ours(x, mode='tensor')
+    expected = theirs(x)
+    assert_close(logits[-1], expected.logits, rtol=0, atol=1e-6)
+    assert_close(boxes[-1], expected.pred_boxes, rtol=0, atol=1e-6)
