@@ -24,10 +24,10 @@ lint: env ## check style and formatting by ruff
 	$(VENV)/ruff format --check .
 
 docs: $(DOCS)/complete ## build this documentation into build/docs/
-	$(DOCS)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 docs-serve: $(DOCS)/complete ## show the documentation at http://127.0.0.1:8000, rebuilt when a page changes
-	$(DOCS)/bin/mkdocs serve --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --strict
 
 dist: env $(DOCS)/complete ## build sdist and wheel into dist/, check both, install each in an empty environment
 	.ci/dist

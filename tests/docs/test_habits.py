@@ -45,6 +45,15 @@ def run_documented(page: str, text: str, *more: object, cwd: Path, **replaced: s
     return run_here(Path(words[0]), *words[1:], *more, cwd=cwd)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    """Small networks are faster without a second thread, and much faster where the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope='module')
 def project(tmp_path_factory) -> Path:
     """Somebody's project: two configs, data, a trained detector and a trained classifier."""
@@ -208,6 +217,38 @@ def test_backbone_of_timm_in_rtdetr(project):
     work_dir = train_with(code.split('\n', 1)[1], 'timm_backbone', project)  # on the quick config
     weights = torch.load(work_dir / 'epoch_1.pth')['state_dict']
     assert any(key.startswith('backbone.timm_model.') for key in weights)
+
+
+def test_mixer_and_head_of_ones_own_train(project, monkeypatch):
+    modules = (documented_code('extending.md', 'A mixer'), documented_code('extending.md', 'A head or a loss'))
+    (project / 'my_modules.py').write_text('\n'.join(modules))
+    imports = documented_code('extending.md', 'Extending')
+    settings = [documented_code('extending.md', heading, 1) for heading in ('A mixer', 'A head or a loss')]
+    (project / 'mixed.py').write_text(f"_base_ = 'mine.py'\n{imports}{settings[0]}")
+    monkeypatch.syspath_prepend(project)
+    work_dir = train_with(settings[1], 'extended', project, 'mixed.py')
+    weights = torch.load(work_dir / 'epoch_1.pth')['state_dict']
+    assert weights['backbone.stages.0.0.smixer.conv.weight'].shape == (8, 1, 7, 7)
+
+
+def test_rule_of_ones_own_folds():
+    from mmspartan.deploy import deploy
+
+    names = {}
+    exec(documented_code('extending.md', 'Folding it for inference'), names)
+    model = torch.nn.Sequential(names['JoinedConvs'](torch.nn.Conv2d(4, 6, 1), torch.nn.Conv2d(6, 5, 1))).eval()
+    folded, x = deploy(model), torch.randn(2, 4, 3, 3)
+    assert type(folded[0]) is torch.nn.Conv2d
+    torch.testing.assert_close(folded(x), model(x))
+
+
+def test_exporter_of_ones_own_gives_what_the_graph_gives(project, monkeypatch):
+    monkeypatch.chdir(project)
+    shutil.copy(project / 'work_dirs' / 'mine' / 'epoch_1.pth', project / 'detector.pth')
+    names = {}
+    exec(documented_code('extending.md', 'An exporter').replace('640, 640', '64, 64'), names)
+    program, inputs = torch.export.load(project / 'm.pt2').module(), tuple(names['inputs'].values())
+    torch.testing.assert_close(program(*inputs), names['build_graph'](names['model'])(*inputs))
 
 
 @pytest.mark.parametrize('heading', ['RetinaNet', 'Faster R-CNN'])
