@@ -11,6 +11,7 @@ if has_mmdet():
     from . import rtdetr  # noqa: F401 - registers
     from .datasets import coco  # noqa: F401 - registers
     from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
+    from .visualization import enlarging_visualizer  # noqa: F401 - registers
 
 register_models()
 

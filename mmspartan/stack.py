@@ -9,7 +9,11 @@ from importlib.util import find_spec
 @cache
 def has_mmdet() -> bool:
     """Whether RT-DETR can be built."""
-    return _imports('mmdet', ('mmdet.models', 'mmdet.datasets', 'mmdet.evaluation'), 'RT-DETR is not available')
+    return _imports(
+        'mmdet',
+        ('mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmdet.visualization'),
+        'RT-DETR is not available',
+    )
 
 
 @cache

@@ -4,41 +4,92 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+DETECTOR=rtdetr_spartan_xt_digits CLASSIFIER=spartan_xt_digits
 analyze_logs=$(python -c 'import mmpretrain; print(mmpretrain.__path__[0])')/.mim/tools/analysis_tools/analyze_logs.py
 
-# demo CONFIG EPOCHS DRAW_EVERY KEY...: train, evaluate, and draw the curves of KEYs of the log
+cat <<'SCREEN'
+mmspartan demo: handwritten digits, on the CPU or on one GPU, without a download
+
+  1. Data         1,500 scenes of digits to train on, 200 scenes of other digits to evaluate     15 seconds
+  2. Detector     RT-DETR with SpaRTAN-XT, from scratch                                          9 minutes on 2 cores
+  3. Classifier   SpaRTAN-XT, 12 epochs over 1,438 digits                                        4 minutes on 2 cores
+
+Ctrl-C stops it; the next `make demo` goes on from the last epoch.
+SCREEN
+
+# Run a command with its output in a file; show the lines of a training's log that say how far it is.
+# quietly LOG COMMAND...
+quietly() {
+    local log=$1
+    shift
+    mkdir -p "$(dirname "$log")"
+    if ! "$@" 2>&1 | tee -a "$log" | awk -v terminal="$([ -t 1 ] && echo 1 || echo 0)" '
+        match($0, /Epoch\(train\) +\[[0-9]+\]\[ *[0-9]+\/[0-9]+\]/) {
+            step = substr($0, RSTART + 12, RLENGTH - 12); gsub(/ /, "", step)
+            match($0, /eta: [0-9:]+/); left = substr($0, RSTART + 5, RLENGTH - 5)
+            match($0, / loss: [0-9.]+/); loss = substr($0, RSTART + 7, RLENGTH - 7)
+            printf "%s     epoch and step %-14s loss %-9s %s left%s", terminal ? "\r" : "", step, loss, left, \
+                terminal ? "   " : "\n"
+            fflush()
+        }
+        /Epoch\(val\).*(bbox_mAP:|top1:)/ {
+            match($0, /(bbox_mAP|top1): [0-9.]+/)
+            printf "%s     evaluated        %s\n", terminal ? "\n" : "", substr($0, RSTART, RLENGTH)
+            fflush()
+        }'; then
+        echo "failed; the last lines of $log:" >&2
+        tail -n 5 "$log" >&2
+        exit 1
+    fi
+}
+
+# demo CONFIG DRAW_EVERY KEY...: train, evaluate, and draw predictions and the curves of KEYs of the log
 demo() {
-    local config=configs/$1.py out=work_dirs/$1 epochs=$2 every=$3
+    local config=configs/$1.py out=work_dirs/$1 every=$2 epochs
+    epochs=$(python -c "from mmengine.config import Config; print(Config.fromfile('$config').train_cfg.max_epochs)")
     if [ -f "$out/epoch_$epochs.pth" ]; then
-        echo "$out holds a finished training. Remove the folder to train anew."
+        echo "     $out holds a finished training. Remove the folder to train anew."
     else
-        python tools/train.py "$config" --work-dir "$out" --resume
+        quietly "$out/output.log" python tools/train.py "$config" --work-dir "$out" --resume
     fi
     rm -rf "$out/predictions"
-    python tools/test.py "$config" "$(cat "$out/last_checkpoint")" --work-dir "$out" \
+    quietly "$out/output.log" python tools/test.py "$config" "$(cat "$out/last_checkpoint")" --work-dir "$out" \
         --out "$out/metrics.json" --out-item metrics --show-dir "$out/predictions" \
         --cfg-options default_hooks.visualization.interval="$every"
     cat "$out"/*/vis_data/scalars.json >"$out/scalars.json" # of all runs, should training have been interrupted
-    for key in "${@:4}"; do
-        python "$analyze_logs" plot_curve "$out/scalars.json" --keys "$key" --legend "$key" \
-            --out "$out/curve_${key##*/}.png" >/dev/null
+    for key in "${@:3}"; do
+        quietly "$out/output.log" python "$analyze_logs" plot_curve "$out/scalars.json" --keys "$key" --legend "$key" \
+            --out "$out/curve_${key##*/}.png"
     done
+    quietly "$out/output.log" python tools/misc/contact_sheet.py "$out/predictions" --out "$out/predictions.png"
+    quietly "$out/output.log" python tools/misc/contact_sheet.py "$out"/curve_*.png --columns 2 --out "$out/curves.png"
 }
 
-echo "[1/3] 1500 scenes of digits to train on, 200 with other digits to evaluate: some seconds."
-python tools/dataset_converters/digits_to_coco.py --out data/digits_coco
+printf '\n1/3  Data\n'
+quietly work_dirs/data.log python tools/dataset_converters/digits_to_coco.py --out data/digits_coco
 
-echo "[2/3] The detector: RT-DETR with SpaRTAN-XT, 6 epochs. About 10 minutes on 2 cores."
-demo rtdetr_spartan_xt_digits 6 10 loss coco/bbox_mAP
+printf '\n2/3  Detector (full log: work_dirs/%s/output.log)\n' $DETECTOR
+demo $DETECTOR 10 loss coco/bbox_mAP
 
-echo "[3/3] The classifier: SpaRTAN-XT, 12 epochs over 1438 digits. About 4 minutes on 2 cores."
-demo spartan_xt_digits 12 20 loss accuracy/top1
+printf '\n3/3  Classifier (full log: work_dirs/%s/output.log)\n' $CLASSIFIER
+demo $CLASSIFIER 20 loss accuracy/top1
 
-echo
-echo "From tools/test.py, on digits that were not trained on:"
-for name in rtdetr_spartan_xt_digits spartan_xt_digits; do
-    echo "  $name: $(cat "work_dirs/$name/metrics.json")"
-    echo "    checkpoint  $(cat "work_dirs/$name/last_checkpoint")"
-    echo "    curves      $(echo work_dirs/"$name"/curve_*.png)"
-    echo "    predictions work_dirs/$name/predictions/"
+printf '\nMeasured by tools/test.py on digits that were not trained on:\n\n'
+python - $DETECTOR $CLASSIFIER <<'PYTHON'
+import json
+import sys
+from pathlib import Path
+
+print(f'  {"config":<28}{"metric":<18}{"value":>8}')
+for name in sys.argv[1:]:
+    metrics = json.loads(Path('work_dirs', name, 'metrics.json').read_text())
+    for key in ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'accuracy/top1'):
+        if key in metrics:
+            print(f'  {name:<28}{key.split("/")[1]:<18}{metrics[key]:>8.3f}')
+PYTHON
+for name in $DETECTOR $CLASSIFIER; do
+    printf '\n  %s\n' "$name"
+    echo "    checkpoint    $(cat "work_dirs/$name/last_checkpoint")"
+    echo "    predictions   work_dirs/$name/predictions.png, all in work_dirs/$name/predictions/"
+    echo "    curves        work_dirs/$name/curves.png"
 done
