@@ -17,30 +17,9 @@ mmspartan demo: handwritten digits, on the CPU or on one GPU, without a download
 Ctrl-C stops it; the next `make demo` goes on from the last epoch.
 SCREEN
 
-# Run a command with its output in a file; show the lines of a training's log that say how far it is.
 # quietly LOG COMMAND...
 quietly() {
-    local log=$1
-    shift
-    mkdir -p "$(dirname "$log")"
-    if ! "$@" 2>&1 | tee -a "$log" | awk -v terminal="$([ -t 1 ] && echo 1 || echo 0)" '
-        match($0, /Epoch\(train\) +\[[0-9]+\]\[ *[0-9]+\/[0-9]+\]/) {
-            step = substr($0, RSTART + 12, RLENGTH - 12); gsub(/ /, "", step)
-            match($0, /eta: [0-9:]+/); left = substr($0, RSTART + 5, RLENGTH - 5)
-            match($0, / loss: [0-9.]+/); loss = substr($0, RSTART + 7, RLENGTH - 7)
-            printf "%s     epoch and step %-14s loss %-9s %s left%s", terminal ? "\r" : "", step, loss, left, \
-                terminal ? "   " : "\n"
-            fflush()
-        }
-        /Epoch\(val\).*(bbox_mAP:|top1:)/ {
-            match($0, /(bbox_mAP|top1): [0-9.]+/)
-            printf "%s     evaluated        %s\n", terminal ? "\n" : "", substr($0, RSTART, RLENGTH)
-            fflush()
-        }'; then
-        echo "failed; the last lines of $log:" >&2
-        tail -n 5 "$log" >&2
-        exit 1
-    fi
+    python tools/misc/run_with_progress.py "$@"
 }
 
 # demo CONFIG DRAW_EVERY KEY...: train, evaluate, and draw predictions and the curves of KEYs of the log
