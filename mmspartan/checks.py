@@ -23,7 +23,8 @@ def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
 
 def is_integer(value: Any, low: int = 1, high: float = math.inf) -> bool:
     """Whether ``value`` is an integer in ``low..high``, and no bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
+    is_integral = isinstance(value, Integral) and not isinstance(value, bool)
+    return is_integral and low <= value <= high
 
 
 def check_integers(owner: str, low: int = 1, high: float = math.inf, /, **options: Any) -> None:

@@ -4,7 +4,7 @@ The backbone is PResNet, variant d, or SpaRTAN in its authors' names.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ NAMES = {
 }
 
 # Names inside a module, applied to what the first table gives.
-PARTS = [
+PARTS: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'\.self_attn\.', '.self_attn.attn.'),
     (r'\.linear1\.', '.ffn.layers.0.0.'),
     (r'\.linear2\.', '.ffn.layers.1.'),
@@ -157,9 +157,9 @@ def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         backbone = dict(type='ResNetVD', depth=_resnet_depth(weights), out_indices=(1, 2, 3))
     inputs = [shape(f'neck.input_convs.{i}.conv.weight') for i in range(3)]
     hidden = inputs[0][0]
-    layers = {re.match(r'decoder\.layers\.(\d+)', key) for key in weights} - {None}
+    layers = {found[1] for found in map(re.compile(r'decoder\.layers\.(\d+)').match, weights) if found}
     embed_dims = shape('memory_trans_fc.weight')[0]
-    options = dict(
+    options: dict[str, Any] = dict(
         backbone=backbone,
         neck=dict(
             in_channels=[channels for _, channels, *_ in inputs],
@@ -168,7 +168,7 @@ def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
             expansion=shape('neck.top_down_blocks.0.conv1.conv.weight')[0] / hidden,
         ),
         decoder=dict(
-            num_layers=len({found[1] for found in layers}),
+            num_layers=len(layers),
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=embed_dims),
                 cross_attn_cfg=dict(embed_dims=embed_dims),

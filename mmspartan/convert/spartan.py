@@ -153,7 +153,7 @@ def spartan_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     conv_types = [name for name, stages in CONV_TYPES.items() if stages == depthwise]
     if not conv_types:
         raise ValueError(f'stages with depthwise convolutions {depthwise} are none of {CONV_TYPES}')
-    options = dict(arch=next((name for name, known in ARCHS.items() if known == arch), arch))
+    options: dict[str, Any] = dict(arch=next((name for name, known in ARCHS.items() if known == arch), arch))
     if conv_types[0] != 'hybrid':
         options['conv_type'] = conv_types[0]
     in_channels = shape('patch_embeds.0.0.conv.weight')[1]

@@ -175,10 +175,10 @@ def _usable(
         )
     with np.errstate(all='ignore'):
         x, y, w, h = boxes.T
-        finite, positive = np.isfinite(boxes).all(1), (w > 0) & (h > 0)
+        finite, positive = np.all(np.isfinite(boxes), axis=1), (w > 0) & (h > 0)
         small = (w < 1) | (h < 1)
         limits = np.array([sizes.get(annotation['image_id'], (0, 0)) for annotation in annotations]).reshape(-1, 2)
-        huge = (boxes[:, 2:] > MAX_SIDE * limits.astype(float)).any(1)
+        huge = np.any(boxes[:, 2:] > MAX_SIDE * limits.astype(float), axis=1)
         normalized = len(boxes) > 0 and bool(
             ((boxes >= 0) & (boxes <= 1)).all() and (x + w <= 1.001).all() and (boxes % 1).any()
         )

@@ -28,6 +28,9 @@ class DeployedCMixer(nn.Module):
     # of parameters and buffers, in checkpoints of earlier versions
     former_names: ClassVar[dict[str, str]] = {'place': 'channel_index', 'own.': 'to_same.', 'other.': 'to_partner.'}
 
+    channel_index: Tensor
+    is_imag: Tensor
+
     def __init__(self, mixer: CMixer):
         super().__init__()
         channels, hidden = mixer.proj_out.out_channels, mixer.proj_out.in_channels

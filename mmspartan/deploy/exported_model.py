@@ -23,9 +23,10 @@ class ExportedModel(BaseModel):
     def __init__(self, path: str, backend: str = 'onnxruntime', threads: int | None = None):
         super().__init__(data_preprocessor=dict(type='mmengine.BaseDataPreprocessor'))
         self.session = Session(path, backend, threads)
-        self.task = task_of_outputs(self.session.outputs)
-        if self.task is None:
+        task = task_of_outputs(self.session.outputs)
+        if task is None:
             raise InputError(f'{path}: not a file of tools/export_onnx.py: its outputs are {self.session.outputs}')
+        self.task = task
 
     def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list, mode: str = 'predict') -> list:
         """

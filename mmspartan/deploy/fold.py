@@ -29,7 +29,7 @@ def rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
     return register
 
 
-def deploy(model: Module) -> Module:
+def deploy(model: nn.Module) -> nn.Module:
     """A folded copy of a model in evaluation mode, which shares nothing with it.
 
     Raises:
@@ -51,7 +51,7 @@ def fold_in_place(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def fold(module: Module) -> Module:
+def fold(module: nn.Module) -> nn.Module:
     """The folded form of a module in evaluation mode, which stays as it is.
 
     Parts without a rule, and parts that a rule leaves as they are, belong to both.

@@ -4,11 +4,15 @@ Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, channels in the order that
 """
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 
 class Normalize(nn.Module):
     """The arithmetic of the model's data preprocessor."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, data_preprocessor: nn.Module):
         super().__init__()
@@ -25,7 +29,7 @@ class Normalize(nn.Module):
 class ClassifierGraph(nn.Module):
     """``images`` to ``scores`` ``(B, classes)``, which sum to 1."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         super().__init__()
         self.normalize = Normalize(model.data_preprocessor)
         self.model = model
@@ -42,7 +46,7 @@ class DetectorGraph(nn.Module):
     as many as there are pairs of query and class.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         super().__init__()
         self.normalize = Normalize(model.data_preprocessor)
         self.model = model

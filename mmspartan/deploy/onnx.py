@@ -80,6 +80,7 @@ def to_onnx(
             custom_translation_table=table,
             **options,
         )
+    assert program is not None  # which is typed as optional since dynamo=False returns nothing
     if opset < TORCH_OPSET:
         lower(program.model, opset)
     remove_notes(program.model)

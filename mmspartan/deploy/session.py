@@ -2,12 +2,16 @@
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from ..errors import InputError
 from .files import cause, check_finite, check_onnx, read_onnx
+
+if TYPE_CHECKING:
+    import openvino
 
 BACKENDS = ('onnxruntime', 'openvino')
 
@@ -112,13 +116,8 @@ class Session:
 
     def _fit(self, name: str, value: np.ndarray | None) -> np.ndarray:
         expected = [str(side) for side in self.inputs[name][1:]]
-        found = None if value is None else value.shape[1:]
-        if (
-            found is None
-            or len(found) != len(expected)
-            or any(side.isdigit() and side != str(n) for side, n in zip(expected, found))
-        ):
-            found = 'none' if found is None else 'x'.join(map(str, found))
+        if value is None or not _has_shape(value.shape[1:], expected):
+            found = 'none' if value is None else 'x'.join(map(str, value.shape[1:]))
             raise InputError(f"{self.path}: its input '{name}' is of {'x'.join(expected)} each, got {found}")
         dtype = self.dtypes[name]
         if value.dtype == dtype:
@@ -132,8 +131,13 @@ class Session:
         return converted
 
 
+def _has_shape(shape: tuple[int, ...], expected: list[str]) -> bool:
+    """Whether a shape is the expected one, of which sides that are no numbers may have any length."""
+    return len(shape) == len(expected) and all(side == str(n) or not side.isdigit() for side, n in zip(expected, shape))
+
+
 @cache
-def openvino_core() -> 'openvino.Core':  # noqa: F821
+def openvino_core() -> 'openvino.Core':
     """OpenVINO's device manager, one for the whole process as OpenVINO advises.
 
     Never given up either: each has its thread take signals on a stack of its own, and gives way to that of the one
@@ -145,7 +149,7 @@ def openvino_core() -> 'openvino.Core':  # noqa: F821
     return openvino.Core()
 
 
-def run_queue(queue: 'openvino.AsyncInferQueue', feeds: list[dict[str, np.ndarray]]) -> list[list[np.ndarray]]:  # noqa: F821
+def run_queue(queue: 'openvino.AsyncInferQueue', feeds: list[dict[str, np.ndarray]]) -> list[list[np.ndarray]]:
     """All requests at once, their outputs in order."""
     results: list = [None] * len(feeds)
 

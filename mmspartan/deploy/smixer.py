@@ -20,6 +20,8 @@ class DeployedSMixer(nn.Module):
     Shape: ``(B, C, H, W)`` to the same.
     """
 
+    mean_factor: Tensor
+
     def __init__(self, mixer: SMixer):
         super().__init__()
         factor = 1 + mixer.gamma

@@ -1,5 +1,7 @@
 """How SpaRTAN is folded: batch normalization, complex weights, LayerScale and feature decomposition."""
 
+from typing import Any
+
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -34,8 +36,8 @@ def fold_modulated_conv(conv: ModulatedConv2d) -> nn.Conv2d:
         return conv
     weight = modulated_weight(conv.weight, conv.complex_weight, conv.groups)
     channels, inputs, size, _ = weight.shape
-    options = dict(padding=size // 2, groups=channels // inputs, bias=False, device='meta')
-    folded = nn.Conv2d(channels, channels, size, **options)
+    groups = channels // inputs
+    folded = nn.Conv2d(channels, channels, size, padding=size // 2, groups=groups, bias=False, device='meta')
     folded.weight = constant(weight)
     return folded.eval()
 
@@ -78,14 +80,15 @@ def ends_with_projection(mixer: nn.Module) -> bool:
     return isinstance(mixer, DeployedSMixer | DeployedCMixer) or getattr(mixer, 'takes_scale', False)
 
 
-def scale_projection(mixer: nn.Module, scale: Tensor) -> nn.Module:
+def scale_projection(mixer: Any, scale: Tensor) -> nn.Module:
     """The mixer with its output multiplied by ``scale`` ``(C, 1, 1)``."""
-    if not isinstance(mixer.proj_out, nn.ModuleList):
-        return changed_copy(mixer, proj_out=scaled_conv(mixer.proj_out, scale))
-    return changed_copy(mixer, proj_out=nn.ModuleList(scaled_conv(conv, scale) for conv in mixer.proj_out).eval())
+    return changed_copy(mixer, proj_out=scaled_conv(mixer.proj_out, scale))
 
 
-def scaled_conv(conv: nn.Conv2d, scale: Tensor) -> nn.Conv2d:
+def scaled_conv(conv: Any, scale: Tensor) -> nn.Module:
+    """A convolution, or a list of convolutions whose outputs are summed, with its output multiplied by ``scale``."""
+    if isinstance(conv, nn.ModuleList):
+        return nn.ModuleList(scaled_conv(part, scale) for part in conv).eval()
     bias = None if conv.bias is None else constant(conv.bias * scale.flatten())
     return changed_copy(conv, weight=constant(conv.weight * scale[:, None]), bias=bias)
 

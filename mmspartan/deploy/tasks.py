@@ -61,7 +61,7 @@ class Task:
         rows = {name: torch.tensor([input.example] * batch_size) for name, input in self.inputs.items()}
         return {'images': torch.rand(batch_size, 3, *size) * 255, **rows}
 
-    def feed(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> Arrays:
+    def feed(self, images: Iterable[Tensor], samples: Sequence[BaseDataElement]) -> Arrays:
         """Inputs from images ``(3, H, W)`` of one size and their data samples."""
         rows = {
             name: np.array([input.read(sample) for sample in samples], dtype=np.float32)

@@ -172,8 +172,7 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
         InputError: If a weight of the model is missing, has another shape or another kind of dtype, is sparse or
             without content, or holds values that are not finite; says how many and which come first.
     """
-    while hasattr(model, 'module'):
-        model = model.module
+    model = without_wrappers(model)
     weights = with_current_names(model, state_dict_of(weights, source))
     expected = model.state_dict()
     problems = [
@@ -189,6 +188,13 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
             f'{source} does not fit the model: {len(problems)} of its {len(expected)} weights are missing, of another '
             f'shape or no weights: {first}'
         )
+
+
+def without_wrappers(model: nn.Module) -> nn.Module:
+    """The model itself, out of DistributedDataParallel and the like."""
+    while isinstance(wrapped := getattr(model, 'module', None), nn.Module):
+        model = wrapped
+    return model
 
 
 def with_current_names(model: nn.Module, weights: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -229,8 +235,7 @@ def check_weights_sound(weights: Mapping[str, Any], source: str | Path) -> None:
 
 def names_of_weights(model: nn.Module) -> set[str]:
     """What has to be finite in a state dict: parameters and batch statistics, but not masks and the like."""
-    while hasattr(model, 'module'):
-        model = model.module
+    model = without_wrappers(model)
     statistics = {key for key, _ in model.named_buffers() if key.endswith(('running_mean', 'running_var'))}
     return statistics | {key for key, _ in model.named_parameters()}
 
@@ -261,30 +266,33 @@ def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
     Raises:
         InputError: If an entry that a Runner saves is missing or of another kind; names the source and the entry.
     """
-    kinds = {
+    kinds: dict[str, Any] = {
         'meta': Mapping,
         'state_dict': Mapping,
         'message_hub': Mapping,
         'optimizer': Mapping,
         'param_schedulers': (list, Mapping),
     }
-    meta = checkpoint.get('meta')
     for key, kind in kinds.items():
         if not isinstance(checkpoint.get(key), kind) and (key != 'param_schedulers' or key in checkpoint):
             raise InputError(
                 f'{source}: cannot be resumed from: it has no {key}, as a published or a best checkpoint has '
                 'none; to start from its weights use --cfg-options load_from=... instead of --resume'
             )
+    meta, hub = checkpoint['meta'], checkpoint['message_hub']
     for key in ('epoch', 'iter'):
         if not _is_count(meta.get(key)):
             raise InputError(f'{source}: cannot be resumed from: its meta.{key} is {meta.get(key)!r}, not a number')
-    hub = checkpoint['message_hub']
     for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
         if not isinstance(hub.get(key), Mapping):
             raise InputError(f'{source}: cannot be resumed from: its message_hub has no {key}')
     for key, kind in (('sampler_seed', int), ('last_ckpt', str)):
         if not isinstance(hub['runtime_info'].get(key), kind | None):
             raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no {kind.__name__}')
+    for key, value in hub['runtime_info'].items():
+        is_list = isinstance(value, list) and all(isinstance(path, str) for path in value)
+        if key.startswith('outdated_checkpoints/') and not is_list:
+            raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no list of paths')
     for key, value in hub['resumed_keys'].items():
         if type(value) is not bool:
             raise InputError(f'{source}: cannot be resumed from: message_hub.resumed_keys[{key}] is {value!r}')
@@ -312,7 +320,8 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
     if not isinstance(groups, list) or not isinstance(state.get('state'), Mapping):
         raise InputError(f'{source}: cannot be resumed from: its optimizer has no param_groups or no state')
     sizes = [len(group['params']) for group in optimizer.param_groups]
-    found = [len(group.get('params', ())) if isinstance(group, Mapping) else 0 for group in groups]
+    numbers = [group.get('params') if isinstance(group, Mapping) else None for group in groups]
+    found = [len(params) if isinstance(params, list | tuple) else 0 for params in numbers]
     if found != sizes:
         raise InputError(
             f'{source}: cannot be resumed from: its optimizer has {len(found)} groups of {found[:4]} parameters, this '
@@ -330,9 +339,9 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
             if not isinstance(entries, Mapping):
                 raise InputError(f'{source}: cannot be resumed from: parameter {number} of its optimizer has no state')
             if number in state['state']:
-                found = {name: type(value) for name, value in entries.items()}
-                expected = kinds.setdefault(parameter.ndim, found)
-                differing = [name for name in {**expected, **found} if found.get(name) is not expected.get(name)]
+                types = {name: type(value) for name, value in entries.items()}
+                expected = kinds.setdefault(parameter.ndim, types)
+                differing = [name for name in {**expected, **types} if types.get(name) is not expected.get(name)]
                 if differing:
                     raise InputError(
                         f"{source}: cannot be resumed from: its optimizer's {differing[0]} of parameter {number} is "

@@ -31,6 +31,8 @@ class SafeCheckpointHook(CheckpointHook):
     * Files are written by the backend ``atomic_local`` unless ``backend_args`` says otherwise.
     """
 
+    keep_ckpt_ids: deque[int]
+
     def __init__(self, *args, backend_args: dict | None = None, **kwargs):
         if kwargs.get('file_client_args') is None:
             backend_args = backend_args or dict(backend='atomic_local')

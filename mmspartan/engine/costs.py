@@ -4,6 +4,7 @@ import logging
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.analysis import FlopAnalyzer
@@ -32,7 +33,7 @@ class Operators(TorchDispatchMode):
 def countable() -> Iterator[None]:
     """Without what hides operations from mmengine's count, and without its list of those that it leaves out."""
     disabled = logging.root.manager.disable
-    mha = getattr(torch.backends, 'mha', None)  # its fast path is one operation, of which the count knows nothing
+    mha: Any = getattr(torch.backends, 'mha', None)  # its fast path is one operation, of which the count knows nothing
     fast = mha is not None and mha.get_fastpath_enabled()
     logging.disable(logging.WARNING)
     if fast:

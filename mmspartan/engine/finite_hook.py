@@ -62,7 +62,8 @@ class FiniteHook(Hook):
         )
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        check_predictions(outputs or [], type(_unwrapped(runner.model)).__name__)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_predictions(outputs or [], type(model).__name__)
 
     after_test_iter = after_val_iter
 
@@ -70,10 +71,6 @@ class FiniteHook(Hook):
     def _value(runner: Any, key: str, value: Any) -> float:
         scalars = runner.message_hub.log_scalars
         return float(scalars[f'train/{key}'].current()) if f'train/{key}' in scalars else float(value)
-
-
-def _unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def check_predictions(data_samples: Sequence[Any], source: str) -> None:

@@ -108,7 +108,7 @@ def _adapt_to_cpu(cfg: Config) -> None:
     optim_wrapper = cfg.get('optim_wrapper') or {}
     if optim_wrapper.get('type') == 'AmpOptimWrapper':
         warnings.warn('no GPU: training in full precision instead of AMP', stacklevel=2)
-        optim_wrapper.type = 'OptimWrapper'
+        optim_wrapper['type'] = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             optim_wrapper.pop(key, None)
     for phase in ('val', 'test'):

@@ -7,13 +7,13 @@ from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..errors import InputError
 from .randomness import SeededBatchSampler, WorkerInit, seed_from
 
 
-class _Reproducible:
+class _Reproducible(BaseLoop):
     """Batches and iterations seeded by their place in the training (:mod:`~mmspartan.engine.randomness`)."""
 
     def __init__(self, runner: Any, dataloader: Any, **kwargs):
@@ -111,6 +111,8 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
 @LOOPS.register_module()
 class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
     """mmengine's ``IterBasedTrainLoop``, which takes the same arguments."""
+
+    dataloader_iterator: Any
 
     def on_resume(self, runtime_info: dict) -> None:
         super().on_resume(runtime_info)

@@ -1,6 +1,8 @@
 """Parameter groups by regular expressions, as the authors of RT-DETR choose them."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -28,7 +30,7 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         unused = {rule['pattern'] for rule in rules}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in tagged_parameters(module):
-            rule = next((rule for rule in rules if re.search(rule['pattern'], name)), {})
+            rule: dict[str, Any] = next((rule for rule in rules if re.search(rule['pattern'], name)), {})
             unused.discard(rule.get('pattern'))
             if parameter.requires_grad:
                 groups.setdefault((rule.get('lr_mult', 1.0), rule.get('decay_mult', 1.0)), []).append(parameter)
@@ -40,7 +42,7 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
 
 
-def tagged_parameters(module: nn.Module):
+def tagged_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Names, with the tag ``[norm]`` where it applies, and parameters of a module."""
     for prefix, child in module.named_modules():
         tag = '[norm]' if isinstance(child, _NormBase | GroupNorm | LayerNorm) else ''

@@ -37,10 +37,10 @@ def from_plain_history(history: Any) -> HistoryBuffer:
     Raises:
         ValueError: If it is something else.
     """
-    keys = ('values', 'counts', 'max_length')
-    values, counts, length = (history.get(key) for key in keys) if isinstance(history, Mapping) else (None,) * 3
-    one_row = all(_is_row_of_numbers(row) for row in (values, counts))
-    if not one_row or values.shape != counts.shape or type(length) is not int or length < 1:
+    entries: Any = history if isinstance(history, Mapping) else {}
+    values, counts, length = (entries.get(key) for key in ('values', 'counts', 'max_length'))
+    are_rows = _is_row_of_numbers(values) and _is_row_of_numbers(counts)
+    if not are_rows or values.shape != counts.shape or type(length) is not int or length < 1:
         raise ValueError("a log's history is not one of numbers")
     return HistoryBuffer(values.cpu().numpy(), counts.cpu().numpy(), max_length=length)
 

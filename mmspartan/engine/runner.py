@@ -54,6 +54,8 @@ class ResumableRunner(Runner):
     * Checkpoints, datasets and evaluators that do not belong together are refused before the run.
     """
 
+    optim_wrapper: Any
+    _load_from: str | None
     started = False  # whether all is built and loaded
     _training = False
     _resuming = False

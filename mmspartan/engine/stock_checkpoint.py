@@ -56,10 +56,11 @@ class StoredHistory:
     def __setstate__(self, state: Any) -> None:
         if type(state) is not dict:
             raise pickle.UnpicklingError('a HistoryBuffer without a state')
-        log, counts = (state.get(name) for name in ('_log_history', '_count_history'))
-        if type(log) is not StoredArray or type(counts) is not StoredArray or log.value.shape != counts.value.shape:
+        arrays = (state.get(name) for name in ('_log_history', '_count_history'))
+        values, counts = (array.value if type(array) is StoredArray else None for array in arrays)
+        if values is None or counts is None or values.shape != counts.shape:
             raise pickle.UnpicklingError('a HistoryBuffer without values and counts of the same shape')
-        self.value = dict(values=log.value, counts=counts.value, max_length=int(state.get('max_length', 1_000_000)))
+        self.value = dict(values=values, counts=counts, max_length=int(state.get('max_length', 1_000_000)))
 
 
 def stored_array(kind: Any, shape: Any, code: Any) -> StoredArray:

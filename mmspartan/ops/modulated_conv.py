@@ -5,6 +5,8 @@ then convolved. The authors build a complex tensor of the size of the features. 
 weights can go into the weights of the convolution, if each of its groups holds whole pairs.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
@@ -74,12 +76,12 @@ def _pair_conv(x: Tensor, weight: Tensor) -> Tensor:
         x (Tensor): ``(B, C, H, W)``.
         weight (Tensor): ``(C, 2, k, k)``.
     """
-    options = dict(padding=weight.shape[-1] // 2, groups=len(weight))
+    conv = partial(conv2d, padding=weight.shape[-1] // 2, groups=len(weight))
     pairs = weight.unflatten(0, (-1, 2))  # (C / 2, out, in, k, k)
     to_same = torch.stack([pairs[:, 0, 0], pairs[:, 1, 1]], 1).flatten(0, 1)[:, None]
     to_partner = torch.stack([pairs[:, 1, 0], pairs[:, 0, 1]], 1).flatten(0, 1)[:, None]
     # the results are swapped and not x, of which a second copy would be kept for the backward pass
-    return conv2d(x, to_same, **options).add_(swap_pairs(conv2d(x, to_partner, **options)))
+    return conv(x, to_same).add_(swap_pairs(conv(x, to_partner)))
 
 
 def swap_pairs(x: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ The plain form keeps the input of both for the backward pass. The other form kee
 computes its output again.
 """
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -19,14 +21,14 @@ aten = torch.ops.aten
 def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """``act(norm(x))``."""
     operators = in_place_operators(act)
-    if operators is None or not _is_batch_norm_of_batch(x, norm) or not is_recorded(x):
+    if operators is None or not _is_batch_norm_of_batch(norm, x) or not is_recorded(x):
         return act(norm(x))
     norm.num_batches_tracked.add_(1)
     buffers = (norm.running_mean, norm.running_var)
     return _BatchNormAct.apply(x, norm.weight, norm.bias, *buffers, norm.momentum, norm.eps, operators)
 
 
-def _is_batch_norm_of_batch(x: Tensor, norm: nn.Module) -> bool:
+def _is_batch_norm_of_batch(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
     """Whether ``norm`` normalizes by the statistics of this batch on this process and notes them."""
     return (
         type(norm) is nn.BatchNorm2d

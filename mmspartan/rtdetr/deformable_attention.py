@@ -67,7 +67,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
     def _sample(self, value: Tensor, shapes: list[tuple[int, int]], grid: Tensor, weights: Tensor) -> Tensor:
         """Projected values ``(B, N, C)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1], weighted: ``(B, Q, C)``."""
         grid, weights = (x.transpose(1, 2).flatten(0, 1) for x in (grid, weights))  # (B * heads, Q, L, P, ...)
-        total = 0
+        total: Tensor | int = 0
         for level, (height, width) in enumerate(shapes):
             features, value = value.split([height * width, value.shape[1] - height * width], dim=1)
             projected = self.value_proj.weight @ features.mT + self.value_proj.bias[:, None]  # (B, C, H * W)

@@ -7,6 +7,7 @@ the whole input, padding included, since nothing masks padding.
 """
 
 import logging
+from typing import Any
 
 import torch
 from mmdet.models.detectors import DetectionTransformer
@@ -47,6 +48,9 @@ class RTDETR(DetectionTransformer):
         ValueError: If an argument is out of its range, backbone, neck, decoder and head do not fit each other, or the
             deployed form is to be trained.
     """
+
+    decoder: Any  # a config until `_init_layers`
+    embed_dims: int
 
     def __init__(
         self,
@@ -266,14 +270,14 @@ class RTDETR(DetectionTransformer):
             tuple[Tensor, Tensor]: ``(1, N, 4)`` before the sigmoid, infinite where not valid, and ``(1, N, 1)``, true
             where all of a box's numbers are within (0.01, 0.99).
         """
-        anchors = []
+        levels = []
         dtype = torch.float32  # as the authors' constants, also where the network runs in another precision
         for level, (height, width) in enumerate(shapes):
             y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) / height
             x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) / width
             y, x = torch.meshgrid(y, x, indexing='ij')
             side = torch.full_like(x, size * 2**level)
-            anchors.append(torch.stack([x, y, side, side], dim=-1).flatten(0, 1))
-        anchors = torch.cat(anchors)[None]
+            levels.append(torch.stack([x, y, side, side], dim=-1).flatten(0, 1))
+        anchors = torch.cat(levels)[None]
         valid = ((anchors > 0.01) & (anchors < 0.99)).all(-1, keepdim=True)
         return torch.where(valid, inverse_sigmoid(anchors), torch.inf), valid

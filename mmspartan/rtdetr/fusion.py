@@ -62,7 +62,7 @@ class TopDownFusion(CSPRepLayer):
     # Folded branches take both maps, without their concatenation.
     is_split = False
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:  # type: ignore[override] # two feature maps
         if self.is_split:
             return self.conv3(self.blocks(self.conv1(coarse, fine)) + self.conv2(coarse, fine))
         upsampled = interpolate(coarse, size=fine.shape[-2:], mode='nearest')

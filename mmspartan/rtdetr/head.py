@@ -128,15 +128,15 @@ class RTDETRHead(DeformableDETRHead):
         matches, skipped = self.match(logits, boxes, labels, targets, shape)
         num_layers = len(hidden_states)
         names = [f'd{i}.' for i in range(num_layers - 1)] + ['', 'enc_']
-        labels, targets = torch.cat(labels), torch.cat(targets)
-        losses = {}
-        for name, *outputs, match in zip(names, logits, boxes, matches):
-            losses.update(self.loss_by_match(name, *outputs, match, labels, targets, scale, num_objects))
+        label, target = torch.cat(labels), torch.cat(targets)
+        losses: dict[str, Tensor] = {}
+        for name, logit, box, match in zip(names, logits, boxes, matches):
+            losses.update(self.loss_by_match(name, logit, box, match, label, target, scale, num_objects))
         if dn_meta:
             match = denoising_match(counts, dn_meta, boxes.device)
             average = num_dn_objects * dn_meta['num_denoising_groups']
-            for name, *outputs in zip(names, dn_logits, dn_boxes):
-                losses.update(self.loss_by_match(f'{name}dn_', *outputs, match, labels, targets, scale, average))
+            for name, logit, box in zip(names, dn_logits, dn_boxes):
+                losses.update(self.loss_by_match(f'{name}dn_', logit, box, match, label, target, scale, average))
         if skipped:
             print_log(f'{skipped} matches skipped: their costs were not finite', 'current', logging.WARNING)
             losses['num_skipped_matches'] = boxes.new_tensor(skipped)
@@ -276,7 +276,10 @@ def denoising_match(counts: list[int], dn_meta: dict[str, int], device: torch.de
     """Which denoising query stands for which object: object k of an image for the k-th positive of each group."""
     groups = dn_meta['num_denoising_groups']
     group_size = dn_meta['num_denoising_queries'] // groups
-    image, query, obj, before = [], [], [], 0
+    image: list[int] = []
+    query: list[int] = []
+    obj: list[int] = []
+    before = 0
     for i, (count, taken) in enumerate(zip(counts, denoising_counts(counts, dn_meta))):
         for group in range(groups):
             image += [i] * taken

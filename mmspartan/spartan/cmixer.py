@@ -58,7 +58,7 @@ class CMixer(BaseModule):
     def init_weights(self) -> None:
         """Fan-out as of two convolutions with N outputs each, which ``wave`` stands for."""
         nn.init.normal_(self.wave.weight, 0, math.sqrt(2 / (self.wave.out_channels // 2)))
-        nn.init.normal_(self.conv.conv.complex_weight)
+        nn.init.normal_(self.conv.conv.get_parameter('complex_weight'))
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         amplitude, phase = halved_conv(x, self.wave)  # Eq. 7

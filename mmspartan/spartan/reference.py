@@ -4,6 +4,8 @@ What ``mmspartan`` is compared with, in value (``test_reference.py``) and in cos
 Names of the parameters are those of the authors' checkpoints.
 """
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -41,9 +43,8 @@ class SMixer(nn.Module):
         self.proj_in = nn.Conv2d(channels, width, 1)
         self.gamma = nn.Parameter(torch.full((1, width, 1, 1), 1e-5))
         self.h_conv = ConvNormAct(conv(1), nn.GELU())
-        first = nn.Module()
-        first.conv = conv(2)
-        self.l_conv = nn.ModuleList([first, ConvNormAct(conv(2), nn.GELU())])
+        first = nn.Sequential(OrderedDict(conv=conv(2)))  # without normalization and activation
+        self.l_conv = nn.Sequential(first, ConvNormAct(conv(2), nn.GELU()))
         self.h_attn = ChannelAttention(width, width // 4)
         self.l_attn = ChannelAttention(width, width // 4)
         self.proj_out = nn.Conv2d(channels, channels, 1)
@@ -52,7 +53,7 @@ class SMixer(nn.Module):
         x = self.proj_in(x)
         x = x + self.gamma * (x - x.mean((2, 3), keepdim=True))
         high = self.h_attn(self.h_conv(x))
-        low = self.l_attn(self.l_conv[1](self.l_conv[0].conv(x)))
+        low = self.l_attn(self.l_conv(x))
         return self.proj_out(torch.cat([high, low], 1))
 
 
@@ -108,7 +109,7 @@ class ReferenceSpaRTAN(nn.Module):
             ConvNormAct(nn.Conv2d(3, first // 2, 3, stride=2, padding=1, bias=False), nn.GELU()),
             ConvNormAct(nn.Conv2d(first // 2, first, 3, stride=2, padding=1, bias=False), nn.GELU()),
         )
-        layers = []
+        layers: list[nn.Module] = []
         for i, (width, depth, ratio) in enumerate(zip(channels, depths, expand_ratios)):
             if i:
                 layers.append(ConvNormAct(nn.Conv2d(channels[i - 1], width, 2, stride=2, bias=False), nn.SiLU()))

@@ -56,9 +56,8 @@ class SMixer(BaseModule):
         self.proj_in = nn.Conv2d(channels, width, 1)
         self.gamma = nn.Parameter(torch.full((width, 1, 1), 1e-5))
         self.high_conv = ConvNormAct(conv(3, 1), norm_cfg, act_cfg)
-        self.low_conv = ConvNormAct(conv(kernel_size, 2), norm_cfg, act_cfg)
-        if kernel_size == 3:
-            self.low_conv = nn.Sequential(conv(3, 2), self.low_conv)
+        low_conv = ConvNormAct(conv(kernel_size, 2), norm_cfg, act_cfg)
+        self.low_conv = nn.Sequential(conv(3, 2), low_conv) if kernel_size == 3 else low_conv
         self.high_se = ChannelGate(width, width // 4)
         self.low_se = ChannelGate(width, width // 4)
         self.proj_out = nn.Conv2d(channels, channels, 1)

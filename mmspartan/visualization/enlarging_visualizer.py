@@ -40,7 +40,7 @@ def instances_of(data_sample: DetDataSample | None) -> list[str]:
 
 
 def has_masks(data_sample: DetDataSample | None) -> bool:
-    return any('masks' in data_sample.get(name) for name in instances_of(data_sample))
+    return data_sample is not None and any('masks' in data_sample.get(name) for name in instances_of(data_sample))
 
 
 def enlarged(data_sample: DetDataSample | None, factor: int) -> DetDataSample | None:
