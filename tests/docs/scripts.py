@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
 
 
@@ -31,6 +32,7 @@ def run_here(script: Path, *arguments: object, cwd: Path) -> str:
 
     Configs that are logged or saved stay unformatted: yapf would take three quarters of a short training.
     """
+    scopes = dict(DefaultScope._instance_dict)
     forget_runs()
     printed = io.StringIO()
     unformatted = mock.patch('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
@@ -39,6 +41,9 @@ def run_here(script: Path, *arguments: object, cwd: Path) -> str:
             runpy.run_path(str(script), run_name='__main__')
         except SystemExit as ended:
             assert not ended.code, f'{script.name}: {ended.code}\n{printed.getvalue()[-2000:]}'
+        finally:
+            forget_runs()
+            DefaultScope._instance_dict.update(scopes)
     return printed.getvalue()
 
 

@@ -178,7 +178,8 @@ def test_frozen_backbone_is_not_trained(project):
     run_documented('training.md', 'frozen_stages=4', '--work-dir', 'frozen', cwd=project)
     checkpoint = torch.load(project / 'frozen' / 'epoch_1.pth')
     trained = sum(len(group['params']) for group in checkpoint['optimizer']['param_groups'])
-    model = MODELS.build(Config.fromfile(project / 'mine.py').model)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(project / 'mine.py').model)
     assert trained == sum(not name.startswith('backbone.') for name, _ in model.named_parameters())
 
 
