@@ -19,9 +19,10 @@ demo: env ## train, evaluate and draw a detector and a classifier on handwritten
 test: env ## run all tests, one process for each core; TESTS="tests/spartan -k golden" for some of them
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-lint: env ## check style and formatting by ruff
+lint: env ## check style and formatting by ruff, types by mypy
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
+	$(VENV)/mypy
 
 docs: $(DOCS)/complete ## build this documentation into build/docs/
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
