@@ -1,4 +1,4 @@
-"""All processes evaluate the weights that the checkpoint holds."""
+"""Evaluation of the same batch statistics in all processes."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class BroadcastBuffersHook(Hook):
-    """Gives each process the buffers of the first one before an evaluation.
+    """Broadcasts the buffers of the first process before each evaluation.
 
-    Without SyncBN each process has batch statistics of its own, and those of the first are saved. A run that was
-    resumed would evaluate others than an unbroken one.
+    Without SyncBN each process keeps its own batch statistics, but a checkpoint holds only those of the first process.
+    Without this hook a resumed run would therefore evaluate other statistics than an uninterrupted one.
     """
 
-    priority = 'LOW'  # after the averaged weights were put in
+    priority = 'LOW'  # after EMAHook has swapped in the averaged weights
 
     def before_val_epoch(self, runner: Any) -> None:
         if get_world_size() > 1:

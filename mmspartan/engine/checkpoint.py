@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read without running anything in them, checked before use."""
+"""Checkpoint files: written atomically, read without executing code from them, and checked before use."""
 
 import math
 import os
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .stock_checkpoint import stand_ins, without_stand_ins
 
-# torch.load's own switches; both at once are an error of torch.
+# Environment variables of torch.load, which raises an error if both are set.
 FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local files, but a file appears under its name only once all of it is on the disk.
+    """mmengine's ``LocalBackend`` with atomic writes: a file gets its name once it is complete on the disk.
 
-    A process killed while it writes leaves the previous file, never half of the new one. In a config:
+    If the process is killed while it writes, the previous file remains. In a config:
     ``default_hooks = dict(checkpoint=dict(type='SafeCheckpointHook', backend_args=dict(backend='atomic_local')))``
     """
 
@@ -36,7 +36,7 @@ class AtomicLocalBackend(LocalBackend):
             with open(partial, 'rb') as file:
                 os.fsync(file.fileno())
             os.replace(partial, filepath)
-        except OSError as error:  # a full disk's does not say where
+        except OSError as error:  # the error of a full disk names no file
             raise OSError(error.errno, error.strerror, str(filepath)) from error
         finally:
             with suppress(OSError):
@@ -50,19 +50,19 @@ register_backend('atomic_local', AtomicLocalBackend, force=True)
 
 
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any]:
-    """Read a checkpoint of mmengine's Runner, ours or a stock one, or a state dict; nothing in the file is run.
+    """Read a checkpoint of ``ResumableRunner`` or of mmengine's ``Runner``, or a state dict, without executing code.
 
     Args:
-        path: A local file, or an address that mmengine's ``CheckpointLoader`` knows.
-        map_location: As ``torch.load`` takes it.
+        path: A local file, or a URL that mmengine's ``CheckpointLoader`` supports.
+        map_location: As in ``torch.load``.
 
     Returns:
-        dict: What was saved. Arrays of numpy are tensors, numpy's numbers those of Python, and a log's history is a
-        dict of ``values``, ``counts`` and ``max_length``.
+        dict: The saved content. NumPy arrays become tensors, NumPy scalars become Python numbers, and the history of a
+        logged value becomes a dict with ``values``, ``counts`` and ``max_length``.
 
     Raises:
-        InputError: If there is no such file, it is damaged, or reading it takes more than tensors and plain containers;
-            one line that names the file.
+        InputError: If the file does not exist, is damaged, or holds objects other than tensors and plain containers.
+            The message is one line that names the file.
     """
     content = load_plain(path, map_location)
     if not isinstance(content, Mapping):
@@ -71,7 +71,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
 
 
 def load_plain(path: str | Path, map_location: Any = 'cpu') -> Any:
-    """``torch.load`` weights-only, with verified checksums; see :func:`read_checkpoint`."""
+    """Load a file or a URL weights-only, with verified checksums; see :func:`read_checkpoint`."""
     is_local = '://' not in str(path)
     if is_local and not Path(path).is_file():
         raise InputError(f'{path}: no such file')
@@ -83,21 +83,21 @@ def load_plain(path: str | Path, map_location: Any = 'cpu') -> Any:
             else:
                 content = load_address(str(path), map_location)
         return without_stand_ins(content)
-    except Exception as error:  # what is not a pickle makes the unpickler fail in any way
+    except Exception as error:  # the unpickler raises errors of any type on data that is no pickle
         raise InputError(why_unreadable(path, error)) from error
 
 
 def load_address(path: str, map_location: Any) -> Any:
-    """What mmengine's ``CheckpointLoader`` reads from an address, weights-only, which it does not ask for itself."""
+    """Load a URL by mmengine's ``CheckpointLoader``, weights-only, which it does not request itself."""
     with weights_only():
         return CheckpointLoader.load_checkpoint(path, map_location=map_location)
 
 
 @contextmanager
 def weights_only() -> Iterator[None]:
-    """While this context is open ``torch.load`` reads weights-only, whatever its caller asks for.
+    """Make ``torch.load`` read weights-only within this context, whatever its caller requests.
 
-    By torch's own environment variable for this, which overrides ``weights_only=False``.
+    This sets an environment variable of torch, which overrides ``weights_only=False``.
     """
     before = {name: os.environ.pop(name, None) for name in (FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY)}
     os.environ[FORCE_WEIGHTS_ONLY] = '1'
@@ -109,10 +109,10 @@ def weights_only() -> Iterator[None]:
 
 
 def verify_checksums(path: str | Path) -> None:
-    """Compare the checksums in a file of ``torch.save``, which ``torch.load`` does not look at.
+    """Verify the checksums in a file of ``torch.save``, which ``torch.load`` ignores.
 
-    Files in torch's format from before 1.6 have none. Where no entry's checksum fits, the file was written without
-    (``torch.serialization.set_crc32_options(False)``).
+    Files in the format of torch before 1.6 have no checksums. If no entry matches its checksum, the file was written
+    without checksums (``torch.serialization.set_crc32_options(False)``).
 
     Raises:
         zipfile.BadZipFile: If an entry is damaged.
@@ -120,12 +120,12 @@ def verify_checksums(path: str | Path) -> None:
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as file:
-        damaged = [entry.filename for entry in file.infolist() if not _checksum_fits(file, entry)]
+        damaged = [entry.filename for entry in file.infolist() if not _matches_checksum(file, entry)]
         if damaged and len(damaged) < len(file.infolist()):
-            raise zipfile.BadZipFile(f'the checksum of {damaged[0]} does not fit')
+            raise zipfile.BadZipFile(f'{damaged[0]} does not match its checksum')
 
 
-def _checksum_fits(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+def _matches_checksum(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
     try:
         with file.open(entry) as content:
             while content.read(1 << 20):
@@ -136,23 +136,23 @@ def _checksum_fits(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 
 def why_unreadable(path: str | Path, error: Exception) -> str:
-    """One line on a file that ``torch.load`` refused with ``error``."""
+    """Explain in one line why a file cannot be loaded, given the error of ``torch.load``."""
     if isinstance(error, OSError) and error.strerror:
         return f'{path}: cannot be read: {error.strerror}'
-    asked = re.search(r'GLOBAL (\S+)|(getattr) is not allowed', str(error))
-    if asked is None:
+    requested = re.search(r'GLOBAL (\S+)|(getattr) is not allowed', str(error))
+    if requested is None:
         return f'{path}: damaged, or not a checkpoint at all'
     return (
-        f'{path}: refused. Reading it would use {asked[1] or asked[2]}, which weights need not. If you trust its '
-        'source, save its state dict alone and load that.'
+        f'{path}: refused. Reading it would use {requested[1] or requested[2]}, which weights do not need. If you '
+        'trust its source, save only its state dict and load that.'
     )
 
 
 def state_dict_of(checkpoint: Any, source: str | Path) -> dict[str, Any]:
-    """The weights of a checkpoint or of a bare state dict, without the prefix of DistributedDataParallel.
+    """Return the weights of a checkpoint or of a bare state dict, without DistributedDataParallel's prefix ``module.``.
 
     Raises:
-        InputError: If there are none; names the source.
+        InputError: If it holds no weights. The message names ``source``.
     """
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
@@ -161,16 +161,16 @@ def state_dict_of(checkpoint: Any, source: str | Path) -> dict[str, Any]:
 
 
 def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str | Path) -> None:
-    """Refuse weights of another network, which mmengine loads as far as names agree, and those that are no weights.
+    """Check that weights belong to a model; mmengine itself loads those that match and skips the others.
 
     Args:
-        model: The network to load into; a wrapper's ``module`` is taken.
+        model: The network to load into. Wrappers such as DistributedDataParallel are removed.
         weights: State dict, or a checkpoint that holds one under ``state_dict``.
-        source: What to call it in the error.
+        source: Name of the weights in the error message.
 
     Raises:
-        InputError: If a weight of the model is missing, has another shape or another kind of dtype, is sparse or
-            without content, or holds values that are not finite; says how many and which come first.
+        InputError: If a weight of the model is missing, has another shape or kind of dtype, is sparse, has no data, or
+            holds values that are not finite. The message gives the number of such weights and names the first three.
     """
     model = without_wrappers(model)
     weights = with_current_names(model, state_dict_of(weights, source))
@@ -191,7 +191,7 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
 
 
 def without_wrappers(model: nn.Module) -> nn.Module:
-    """The model itself, out of DistributedDataParallel and the like."""
+    """Return the model inside DistributedDataParallel or a similar wrapper."""
     while isinstance(wrapped := getattr(model, 'module', None), nn.Module):
         model = wrapped
     return model
@@ -220,10 +220,10 @@ def _problem(value: Any, expected: Tensor) -> str | None:
 
 
 def check_weights_sound(weights: Mapping[str, Any], source: str | Path) -> None:
-    """Refuse tensors that cannot be weights of any network: without content, sparse, complex or not finite.
+    """Check that tensors can be weights of a network: dense, real and finite.
 
     Raises:
-        InputError: Names the source and the first tensor.
+        InputError: If one cannot. The message names the source and the tensor.
     """
     for key, value in weights.items():
         if isinstance(value, Tensor):
@@ -234,14 +234,14 @@ def check_weights_sound(weights: Mapping[str, Any], source: str | Path) -> None:
 
 
 def names_of_weights(model: nn.Module) -> set[str]:
-    """What has to be finite in a state dict: parameters and batch statistics, but not masks and the like."""
+    """Return the names of the values that have to be finite: parameters and batch statistics, but not masks."""
     model = without_wrappers(model)
     statistics = {key for key, _ in model.named_buffers() if key.endswith(('running_mean', 'running_var'))}
     return statistics | {key for key, _ in model.named_parameters()}
 
 
 def weight_problem(value: Any) -> str | None:
-    """What forbids using a value as a floating-point weight, or None."""
+    """Describe why a value cannot be a floating-point weight; None if it can."""
     if not isinstance(value, Tensor):
         return f'is no tensor but {type(value).__name__}'
     if dense_problem(value):
@@ -254,17 +254,18 @@ def weight_problem(value: Any) -> str | None:
 
 
 def dense_problem(value: Tensor) -> str | None:
-    """Whether a tensor is something else than numbers in memory."""
+    """Describe why a tensor is not a dense array in memory; None if it is."""
     if value.layout != torch.strided or value.device.type == 'meta' or value.is_quantized:
         return f'is a {value.layout} tensor of {value.dtype} on {value.device}; it should be a dense one'
     return None
 
 
 def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
-    """Refuse to resume from what is not a whole checkpoint of a training.
+    """Check that a checkpoint holds the complete state of a training.
 
     Raises:
-        InputError: If an entry that a Runner saves is missing or of another kind; names the source and the entry.
+        InputError: If an entry that a Runner saves is missing or has a wrong type. The message names the source and the
+            entry.
     """
     kinds: dict[str, Any] = {
         'meta': Mapping,
@@ -305,16 +306,16 @@ def _is_count(value: Any) -> bool:
 
 
 def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], source: str | Path) -> None:
-    """Refuse an optimizer's state of other parameters, which a fused optimizer would use without looking at its size.
+    """Check that a saved optimizer state belongs to the optimizer; a fused optimizer does not check sizes itself.
 
     Args:
         optimizer: The optimizer to load into.
-        state: Its ``state_dict()`` as it was saved.
-        source: What to call it in the error.
+        state: A saved ``state_dict()``.
+        source: Name of the checkpoint in the error message.
 
     Raises:
-        InputError: If groups or parameters are more or fewer, or a state is of another shape, kind of dtype or not
-            finite; names the source and the parameter's number.
+        InputError: If the number of groups or parameters differs, or an entry has another shape or kind of dtype or is
+            not finite. The message names the source and the parameter's number.
     """
     groups = state.get('param_groups')
     if not isinstance(groups, list) or not isinstance(state.get('state'), Mapping):
@@ -333,7 +334,7 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
                 raise InputError(
                     f'{source}: cannot be resumed from: {name} of group {i} of its optimizer is {saved.get(name)!r}'
                 )
-        kinds: dict[int, dict] = {}  # of the entries of a state, by the parameter's number of dimensions
+        kinds: dict[int, dict] = {}  # types of a state's entries, by the parameter's number of dimensions
         for parameter, number in zip(group['params'], saved['params']):
             entries = state['state'].get(number, {})
             if not isinstance(entries, Mapping):
@@ -350,7 +351,7 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
             for name, value in entries.items():
                 if not isinstance(value, Tensor):
                     continue
-                # others than fused ones look at shapes themselves, and may have rows, columns or bytes for a parameter
+                # other optimizers check shapes themselves, and may keep row and column statistics or quantized values
                 problem = weight_problem(value) if group.get('fused') or value.is_floating_point() else None
                 fits = (
                     value.shape == parameter.shape or value.dim() == 0 or (not group.get('fused') and value.dim() > 1)
@@ -363,12 +364,12 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
                     raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")
 
 
-# What an optimizer takes the square root of, or counts.
+# Entries whose square root an optimizer takes, and its count of steps.
 NOT_NEGATIVE = ('step', 'exp_avg_sq', 'max_exp_avg_sq', 'square_avg')
 
 
 def _is_setting_like(found: Any, expected: Any) -> bool:
-    """Whether a saved setting of an optimizer is made of finite numbers as that of this training, and of their sign."""
+    """Whether a saved optimizer setting consists of finite numbers, none negative where the current one is not."""
     if isinstance(expected, tuple):
         fits = isinstance(found, tuple | list) and len(found) == len(expected)
         return fits and all(map(_is_setting_like, found, expected))
@@ -378,15 +379,16 @@ def _is_setting_like(found: Any, expected: Any) -> bool:
 
 
 def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any:
-    """Drop unknown entries from saved states of parameter schedulers, which mmengine would set as attributes.
+    """Remove unknown entries from saved states of parameter schedulers, which mmengine would set as attributes.
 
     Args:
-        schedulers: Of this training; checked if they are a list, as for a single optimizer.
-        states: What was saved of them.
-        source: What to call it in the error.
+        schedulers: Schedulers of this training. They are checked if they are a list, as for a single optimizer.
+        states: Their saved states.
+        source: Name of the checkpoint in the error message.
 
     Raises:
-        InputError: If there are more or fewer, or an entry is of another kind; names the source and the entry.
+        InputError: If the number of schedulers differs or an entry has another type. The message names the source and
+            the entry.
     """
     if not isinstance(schedulers, list) or not isinstance(states, list):
         return states
@@ -396,14 +398,14 @@ def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any
         )
     restored = []
     for i, (scheduler, state) in enumerate(zip(schedulers, states)):
-        own = scheduler.state_dict()
+        current = scheduler.state_dict()
         if not isinstance(state, Mapping) or type(state.get('last_step')) is not int:
             raise InputError(f'{source}: cannot be resumed from: param_schedulers[{i}] has no last_step')
-        for key in own.keys() & state.keys():
-            kinds = {type(state[key]), type(own[key])}
-            if len(kinds) > 1 and not kinds <= {int, float} and own[key] is not None:
+        for key in current.keys() & state.keys():
+            kinds = {type(state[key]), type(current[key])}
+            if len(kinds) > 1 and not kinds <= {int, float} and current[key] is not None:
                 raise InputError(
                     f'{source}: cannot be resumed from: param_schedulers[{i}].{key} is a {type(state[key]).__name__}'
                 )
-        restored.append({key: value for key, value in state.items() if key in own})
+        restored.append({key: value for key, value in state.items() if key in current})
     return restored

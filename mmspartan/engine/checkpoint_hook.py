@@ -1,4 +1,4 @@
-"""mmengine's ``CheckpointHook`` that never has fewer checkpoints on the disk than before, whenever it is killed."""
+"""A checkpoint hook that removes an old checkpoint only after the new one is on the disk."""
 
 import math
 import re
@@ -22,13 +22,14 @@ INTERRUPTED = 'interrupted.pth'
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """Writes first and removes afterwards; takes the arguments of mmengine's hook.
+    """mmengine's ``CheckpointHook``, which writes a checkpoint before it removes an old one. Takes the same arguments.
 
-    mmengine removes the oldest checkpoint, and the previous best one, before it writes the next. Besides:
+    mmengine removes the oldest checkpoint and the previous best one first, so that a run killed at this moment loses
+    them. Further differences:
 
-    * What the Runner saves is turned into tensors and plain containers, which ``torch.load`` reads weights-only.
-    * Weights that are not finite are not written, and a score that is not finite is never the best.
-    * Files are written by the backend ``atomic_local`` unless ``backend_args`` says otherwise.
+    * The Runner's state is converted to tensors and plain containers, which ``torch.load`` reads weights-only.
+    * Weights that are not finite are not saved, and a score that is not finite never becomes the best one.
+    * Files are written by the backend ``atomic_local`` unless ``backend_args`` names another one.
     """
 
     keep_ckpt_ids: deque[int]
@@ -37,21 +38,22 @@ class SafeCheckpointHook(CheckpointHook):
         if kwargs.get('file_client_args') is None:
             backend_args = backend_args or dict(backend='atomic_local')
         super().__init__(*args, backend_args=backend_args, **kwargs)
-        self._previous_best: dict[str, str | None] = {}  # while the next best one is being written
+        self._previous_best: dict[str, str | None] = {}  # set while the next best one is being written
 
     def before_train(self, runner: Any) -> None:
         super().before_train(runner)
-        # a work dir may be a copy: its best checkpoint is the one inside, and the original's is not ours to remove
+        # the work dir may be a copy: use the best checkpoint inside it, and never remove that of the original work dir
         for key, path in self._best().items():
             self._set_best(key, path and self._inside(path))
-        noted = runner.message_hub.runtime_info.get('last_ckpt')
-        self.last_ckpt = noted and self._inside(noted)
+        last = runner.message_hub.runtime_info.get('last_ckpt')
+        self.last_ckpt = last and self._inside(last)
         if is_main_process() and Path(self.out_dir).is_dir():
             remove_partial_files(self.out_dir)
         self._remove_outdated(runner)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """
+        """Check the weights and convert the Runner's state to plain containers.
+
         Raises:
             NonFiniteError: If weights are not finite.
         """
@@ -83,17 +85,20 @@ class SafeCheckpointHook(CheckpointHook):
             super().after_val_epoch(runner, metrics)
 
     def save_interrupted(self, runner: Any, by_epoch: bool = False) -> str:
-        """Save the state after the iteration, or at the end of the epoch, that just ended; returns the path."""
+        """Save the state after the iteration or epoch that just ended, and return the path of the file."""
         path = self._inside(INTERRUPTED)
         runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=by_epoch, backend_args=self.backend_args)
-        self._note(runner, path)
+        self._write_last_checkpoint(runner, path)
         return path
 
     def _inside(self, path: str) -> str:
         return self.file_backend.join_path(self.out_dir, Path(path).name)
 
     def _best(self) -> dict[str, str | None]:
-        """Path of the best checkpoint by metric; mmengine keeps one for a single metric elsewhere than for several."""
+        """Return the path of each metric's best checkpoint.
+
+        mmengine stores the path in one attribute for a single metric, and in another one for several metrics.
+        """
         if not self.save_best:
             return {}
         return {'': self.best_ckpt_path} if len(self.key_indicators) == 1 else dict(self.best_ckpt_path_dict)
@@ -105,9 +110,9 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = path
 
     def _remove_outdated(self, runner: Any) -> None:
-        """Remove the files that the message hub, and so the checkpoint on the disk, calls outdated.
+        """Remove the files that the message hub lists as outdated; checkpoints save this list.
 
-        Only names that this hook gives are removed, whatever a checkpoint says.
+        Whatever a checkpoint lists, only files with names that this hook generates are removed.
         """
         info = runner.message_hub.runtime_info
         best = [path for key, path in info.items() if key.startswith('best_ckpt')]
@@ -124,17 +129,17 @@ class SafeCheckpointHook(CheckpointHook):
 
     @property
     def _outdated_key(self) -> str:
-        return f'outdated_checkpoints/{self.filename_tmpl}'  # two hooks have a list each
+        return f'outdated_checkpoints/{self.filename_tmpl}'  # each hook keeps its own list
 
     def _replaced(self) -> list[str]:
-        """Best checkpoints in whose place another one is, while that is being saved."""
+        """Return the previous best checkpoints that a better one replaces, while that one is being saved."""
         now = self._best()
         return [path for key, path in self._previous_best.items() if path and now.get(key) not in (None, path)]
 
     def _kept_names(self) -> list[str]:
         return [self.filename_tmpl.format(n) for n in getattr(self, 'keep_ckpt_ids', ())]
 
-    def _note(self, runner: Any, path: str) -> None:
+    def _write_last_checkpoint(self, runner: Any, path: str) -> None:
         if is_main_process():
             AtomicLocalBackend().put_text(path, Path(runner.work_dir, 'last_checkpoint'))
 
@@ -143,14 +148,14 @@ class SafeCheckpointHook(CheckpointHook):
             self.file_backend.remove(path)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
-        """As mmengine's, in another order: the checkpoint, the note of it, and then the removal of the oldest."""
-        self._call_outdated(runner, self._replaced())
+        """Save as mmengine does, but write the checkpoint and ``last_checkpoint`` before the oldest one is removed."""
+        self._mark_outdated(runner, self._replaced())
         if self.max_keep_ckpts > 0:
             before = self._kept_names()
             self.keep_ckpt_ids = deque([*(n for n in self.keep_ckpt_ids if n != step), step], self.max_keep_ckpts)
             outdated = [name for name in before if name not in self._kept_names()]
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-            self._call_outdated(runner, outdated)
+            self._mark_outdated(runner, outdated)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self._inside(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -165,18 +170,18 @@ class SafeCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
-        self._note(runner, self.last_ckpt)
+        self._write_last_checkpoint(runner, self.last_ckpt)
         self._remove_outdated(runner)
         self._remove(self._inside(INTERRUPTED))
 
-    def _call_outdated(self, runner: Any, paths: list[str]) -> None:
+    def _mark_outdated(self, runner: Any, paths: list[str]) -> None:
         names = [Path(path).name for path in paths]
         known = runner.message_hub.runtime_info.get(self._outdated_key, [])
         existing = [name for name in known if name not in names and self.file_backend.exists(self._inside(name))]
         runner.message_hub.update_info(self._outdated_key, [*existing, *names])
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        """As mmengine's, which would remove the previous best first: it is hidden from it, and removed afterwards."""
+        """Save as mmengine does, but hide the previous best checkpoint from it, which it would remove first."""
         before = self._previous_best = self._best()
         for key in before:
             self._set_best(key, None)
@@ -184,7 +189,7 @@ class SafeCheckpointHook(CheckpointHook):
         for key, path in before.items():
             if self._best()[key] is None:  # not better
                 self._set_best(key, path)
-        self._call_outdated(runner, self._replaced())
+        self._mark_outdated(runner, self._replaced())
         self._remove_outdated(runner)
         self._previous_best = {}
 

@@ -1,4 +1,4 @@
-"""Compare the class names of a checkpoint, a dataset and a model."""
+"""Checks that a checkpoint, a dataset and a model have the same classes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from ..errors import InputError
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Names of the classes that a checkpoint says it was trained on; [] if it does not say."""
+    """Return the class names that a checkpoint stores; [] if it stores none."""
     meta = checkpoint.get('meta')
     meta = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
     names = meta.get('classes', meta.get('CLASSES')) if isinstance(meta, Mapping) else None
@@ -15,26 +15,28 @@ def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
 
 
 def check_class_names(
-    found: Sequence[str], source: str, expected: Sequence[str], other: str, same_number: bool = False
+    found: Sequence[str], source: str, expected: Sequence[str], target: str, same_number: bool = False
 ) -> None:
-    """Refuse two lists of classes that contradict each other.
+    """Check that two lists of class names do not contradict each other.
 
-    Lists of different names are let through: a file may have numbers where a dataset has names, and a detector may be
+    Lists of different names are accepted: a file may have numbers where a dataset has names, and a detector may be
     fine-tuned for other classes.
 
     Args:
-        found: Names, by label, of ``source``; empty if it does not say.
-        expected: Names of ``other``; empty if it does not say.
-        same_number: For an evaluation: refuse lists of different length, and any name that both have at different
-            places.
+        found: Names in ``source`` in the order of the labels; empty if it has none.
+        source: Name of the checkpoint or file in the error message.
+        expected: Names in ``target``; empty if it has none.
+        target: Name of the dataset or model in the error message.
+        same_number: Also require lists of the same length without a name that has two different labels, as an
+            evaluation does.
 
     Raises:
-        InputError: If one list is the other in another order; shows both.
+        InputError: If one list is the other one in another order. The message shows both.
     """
     found, expected = list(found), list(expected)
     if not found or not expected or found == expected:
         return
-    moved = any(name != other_name and name in expected for name, other_name in zip(found, expected))
+    moved = any(name != same_label and name in expected for name, same_label in zip(found, expected))
     if sorted(found) == sorted(expected) or (same_number and len(found) == len(expected) and moved):
         why = 'in another order than'
     elif same_number and len(found) != len(expected):
@@ -42,16 +44,16 @@ def check_class_names(
     else:
         return
     raise InputError(
-        f'{source}: has {len(found)} classes ({_listed(found)}), {why} the {len(expected)} of {other} '
+        f'{source}: has {len(found)} classes ({_listed(found)}), {why} the {len(expected)} of {target} '
         f'({_listed(expected)}): evaluate and train with the same list'
     )
 
 
 def check_num_classes(model: Any, dataset: Any) -> None:
-    """Compare the number of classes of a detector with that of its training set.
+    """Check that a detector has as many classes as its training set.
 
     Raises:
-        InputError: If ``model.bbox_head.num_classes`` is another number; names both.
+        InputError: If ``model.bbox_head.num_classes`` is another number. The message names both.
     """
     classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
     number = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)

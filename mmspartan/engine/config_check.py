@@ -1,4 +1,4 @@
-"""Check the kinds of a config's sections, since what is built of a wrong one fails far from the cause."""
+"""Checks of the types in a config, since an object built from a wrong entry fails far from the cause."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from mmengine.registry import build_from_cfg
 
 from ..errors import InputError
 
-# Entries that are a dict where they are anything; a name may be one of several places.
+# Entries that are a dict or None, by their key at any depth.
 DICTS = (
     *('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper', 'optimizer', 'default_hooks'),
     *('train_cfg', 'val_cfg', 'test_cfg', 'dataset', 'sampler', 'backbone', 'bbox_head', 'data_preprocessor'),
@@ -30,14 +30,14 @@ LISTS = (
     'pipeline',
     'match_costs',
 )
-# Where these are looked for: a config may have variables of any name beside them.
+# Top-level entries that are checked: a config may also define variables with any other name.
 ROOTS = re.compile(
     r'model|env_cfg|randomness|optim_wrapper|param_scheduler|(default|custom)_hooks|(train|val|test)_\w+'
 )
-# Of these, each that is a dict is built by its ``type``.
+# Entries that need a ``type`` where they are a dict.
 TYPED = ('sampler', 'batch_sampler', 'collate_fn', 'dataset', 'backbone', 'bbox_head', 'assigner')
 TYPED_LISTS = ('pipeline', 'match_costs', 'custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator')
-# Kinds of plain values; None is left to whoever reads the entry.
+# Types of plain values; None is accepted here.
 PATH, COUNT, NUMBER = 'a path', 'a whole number', 'a number'
 PLAIN = {
     **dict.fromkeys(('data_root', 'ann_file', 'img', 'work_dir'), PATH),
@@ -48,12 +48,13 @@ NEEDED = {'model': 'type', 'train_dataloader': 'dataset', 'val_dataloader': 'dat
 
 
 def check_config(cfg: Mapping, source: str | Path) -> None:
-    """
+    """Check the types of a config's entries.
+
     Raises:
-        InputError: If a section is no dict (or list of dicts), has no ``type`` or ``dataset`` where it needs one, or a
-            ``type`` is no name; names the file and the entry.
+        InputError: If an entry has a wrong type, or a required ``type`` or ``dataset`` is missing. The message names
+            ``source`` and the entry.
     """
-    cfg = getattr(cfg, '_cfg_dict', cfg)  # a Config is no mapping
+    cfg = getattr(cfg, '_cfg_dict', cfg)  # a Config is not a Mapping
     for key, needed in NEEDED.items():
         if isinstance(cfg.get(key), Mapping) and not cfg[key].get(needed):
             raise InputError(f'{source}: {key}.{needed}: is missing')
@@ -63,17 +64,17 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
     _check({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}, '', source)
 
 
-def _check(content: Any, place: str, source: str | Path) -> None:
+def _check(content: Any, parent: str, source: str | Path) -> None:
     for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
-        name = f'{place}.{key}'.lstrip('.')
+        name = f'{parent}.{key}'.lstrip('.')
         if key in DICTS and not (value is None or isinstance(value, Mapping)):
             raise InputError(f'{source}: {name}: is {value!r}, must be a dict')
         if key in LISTS and not _is_list_of_dicts(value):
             raise InputError(f'{source}: {name}: is {value!r}, must be a dict or a list of dicts')
-        if place == 'default_hooks' and not (value is None or isinstance(value, Mapping)):
+        if parent == 'default_hooks' and not (value is None or isinstance(value, Mapping)):
             raise InputError(f'{source}: {name}: is {value!r}, must be a dict')
         for item, entry in _typed(key, value, name):
-            if not item.keys() & {'type', 'metrics'}:  # with metrics, an evaluator's is the default
+            if not item.keys() & {'type', 'metrics'}:  # an evaluator with `metrics` has a default type
                 raise InputError(f'{source}: {entry}.type: is missing')
         if key in PLAIN and value is not None and not _is_plain(value, PLAIN[key]):
             raise InputError(f'{source}: {name}: is {value!r}, must be {PLAIN[key]}')
@@ -97,7 +98,7 @@ def _is_plain(value: Any, kind: str) -> bool:
 
 
 def _typed(key: str | int, value: Any, name: str) -> Iterator[tuple[Mapping, str]]:
-    """The dicts of an entry that need a ``type``, with their names."""
+    """Return the dicts in an entry that need a ``type``, with their names."""
     if key in TYPED or (key in TYPED_LISTS and isinstance(value, Mapping)):
         items = [(value, name)]
     elif key in TYPED_LISTS and isinstance(value, list | tuple):
@@ -108,18 +109,18 @@ def _typed(key: str | int, value: Any, name: str) -> Iterator[tuple[Mapping, str
 
 
 def entry_being_built(error: BaseException, cfg: Mapping) -> str:
-    """Find the entry of a config whose constructor raised an error, by the frames of the traceback.
+    """Find the entry of a config whose constructor raised an error, from the frames of the traceback.
 
     Returns:
-        The entry's name and its plain values, ``model.bbox_head.loss_cls (type='FocalLoss', gamma=2.0)``, or ``''``
-        if the error was raised elsewhere or the entry is not in the config.
+        str: The entry's name and plain values, such as ``model.bbox_head.loss_cls (type='FocalLoss', gamma=2.0)``;
+        ``''`` if no constructor raised the error or the entry is not in the config.
     """
     built: list[Mapping] = [
         frame.f_locals['cfg']
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_code is build_from_cfg.__code__
     ]
-    for entry in reversed(built):  # an inner one may be made by code alone
+    for entry in reversed(built):  # the innermost dict may not be in the config but made by code
         for name, value in _entries(getattr(cfg, '_cfg_dict', cfg), ''):
             if value == entry:
                 plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
@@ -127,10 +128,10 @@ def entry_being_built(error: BaseException, cfg: Mapping) -> str:
     return ''
 
 
-def _entries(content: Any, place: str) -> Iterator[tuple[str, Mapping]]:
-    """All dicts below an entry with their names, the outer ones first."""
+def _entries(content: Any, parent: str) -> Iterator[tuple[str, Mapping]]:
+    """Iterate over all dicts below an entry with their names, outer dicts first."""
     for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
-        name = f'{place}.{key}'.lstrip('.')
+        name = f'{parent}.{key}'.lstrip('.')
         if isinstance(value, Mapping):
             yield name, value
         if isinstance(value, Mapping | list | tuple):

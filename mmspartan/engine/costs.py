@@ -1,4 +1,4 @@
-"""What a model costs, in figures that are the same in each run."""
+"""Reproducible costs of a model: operators, multiply-adds, and bytes in use."""
 
 import logging
 import operator
@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Operators(TorchDispatchMode):
-    """Names of the operators that compute within this context: ``with Operators() as operators: ...; operators.names``.
+    """Record the operators that run in a context: ``with Operators() as operators: ...``, then ``operators.names``.
 
-    Views, which only look at the same memory in another way, are left out.
+    Views are not recorded, since they compute nothing.
     """
 
     def __init__(self):
@@ -31,9 +31,9 @@ class Operators(TorchDispatchMode):
 
 @contextmanager
 def countable() -> Iterator[None]:
-    """Without what hides operations from mmengine's count, and without its list of those that it leaves out."""
+    """Make all operations visible to mmengine's ``FlopAnalyzer``, and silence its list of operators not counted."""
     disabled = logging.root.manager.disable
-    mha: Any = getattr(torch.backends, 'mha', None)  # its fast path is one operation, of which the count knows nothing
+    mha: Any = getattr(torch.backends, 'mha', None)  # its fast path is one fused operation, which is not counted
     fast = mha is not None and mha.get_fastpath_enabled()
     logging.disable(logging.WARNING)
     if fast:
@@ -48,7 +48,7 @@ def countable() -> Iterator[None]:
 
 
 def multiply_adds(model: nn.Module, x: Tensor) -> float:
-    """Of one image, in units of 1e9, in evaluation."""
+    """Return the multiply-adds for one image in evaluation mode, in units of 1e9."""
     modes = {module: module.training for module in model.modules()}
     try:
         with countable():
@@ -59,14 +59,14 @@ def multiply_adds(model: nn.Module, x: Tensor) -> float:
 
 
 def saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Bytes that a forward pass keeps for the backward pass, parameters not counted."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    """Return the bytes that a forward pass keeps for the backward pass, without parameters."""
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, or its address may be used again
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # the reference keeps the address from being reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -76,7 +76,7 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
 
 
 def peak_bytes(run: Callable[[], object], device: str) -> int:
-    """Most bytes in use at once during a run, beyond what was in use before."""
+    """Return the peak of the bytes in use during a run, minus those in use before it."""
     if device.startswith('cuda'):
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""Compare the annotation files of an evaluator and of the dataset that it evaluates."""
+"""Check that an evaluator and the dataset that it evaluates read the same annotation file."""
 
 import filecmp
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from ..errors import InputError
 
 
 def check_evaluation_data(dataset: Any, cfg: Config, phase: str) -> None:
-    """Refuse an evaluator whose annotation file is not the dataset's.
+    """Check that an evaluator reads the annotation file of the dataset.
 
     Args:
-        dataset: What the loader reads, wrappers included.
-        cfg: The run's config.
+        dataset: The dataset of the data loader, including its wrappers.
+        cfg: The config of the run.
         phase: ``'val'`` or ``'test'``.
 
     Raises:
-        InputError: Shows both paths.
+        InputError: If it reads another file. The message shows both paths.
     """
     evaluators = cfg.get(f'{phase}_evaluator') or []
     wanted = {path for path in _annotation_files(dataset) if path}
     for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
         path = evaluator.get('ann_file') if isinstance(evaluator, dict) else None
-        if path and wanted and not any(_is_same(path, other) for other in wanted):
+        if path and wanted and not any(_is_same(path, file) for file in wanted):
             raise InputError(
                 f'{phase}_evaluator.ann_file={path} is another file than the one whose pictures are evaluated, '
                 f'{phase}_dataloader.dataset.ann_file={", ".join(sorted(wanted))}'
@@ -37,11 +37,11 @@ def _annotation_files(dataset: Any) -> Iterator[str]:
     if inner[0] is None:
         yield getattr(dataset, 'ann_file', '')
         return
-    for part in inner:
-        yield from _annotation_files(part)
+    for wrapped in inner:
+        yield from _annotation_files(wrapped)
 
 
-def _is_same(path: str, other: str) -> bool:
-    if path == other or not (Path(path).is_file() and Path(other).is_file()):
-        return path == other
-    return Path(path).samefile(other) or filecmp.cmp(path, other, shallow=False)
+def _is_same(first: str, second: str) -> bool:
+    if first == second or not (Path(first).is_file() and Path(second).is_file()):
+        return first == second
+    return Path(first).samefile(second) or filecmp.cmp(first, second, shallow=False)

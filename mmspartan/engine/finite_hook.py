@@ -1,4 +1,4 @@
-"""Stop at losses and predictions that are not finite."""
+"""Stop a run at the first loss or prediction that is not finite."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,22 +19,21 @@ class NonFiniteError(InputError):
 
 @HOOKS.register_module()
 class FiniteHook(Hook):
-    """Stops at the first loss, and at predictions, that are not finite; mmdet's ``CheckInvalidLossHook`` looks at every
-    50th loss.
+    """Stops at the first loss or prediction that is not finite.
 
-    The losses are those that mmengine's ``RuntimeInfoHook`` has brought to the host for the log: no step waits for the
-    GPU for this. Before the optimizer has seen such a loss, nothing can be done about it, so the weights in memory are
-    given up; checkpoints on the disk are from before.
+    mmdet's ``CheckInvalidLossHook`` checks every 50th loss. This hook reads the losses that ``RuntimeInfoHook`` has
+    already copied to the host for the log, so it adds no synchronization with the GPU. The optimizer has used the loss
+    by then, so the weights in memory are lost; the checkpoints on the disk are older.
 
     Args:
-        max_skipped (int): Under AMP with a loss scaler, whose optimizer leaves a step out when gradients overflow, so
-            many losses in a row that are not finite are let through. Defaults to 10.
+        max_skipped (int): Number of losses in a row that may be not finite under AMP with a loss scaler, which skips
+            a step when gradients overflow. Defaults to 10.
 
     Raises:
-        NonFiniteError: Names the iteration and the terms of the loss, or the picture.
+        NonFiniteError: The message names the iteration and the terms of the loss, or the image.
     """
 
-    priority = 'HIGH'  # after the log has the values, before any checkpoint
+    priority = 'HIGH'  # after RuntimeInfoHook has logged the values, before any checkpoint is saved
 
     def __init__(self, max_skipped: int = 10):
         self.max_skipped = max_skipped
@@ -48,15 +47,15 @@ class FiniteHook(Hook):
             self.skipped = 0
             return
         wrong = ', '.join(f'{key} = {value}' for key, value in terms.items() if not math.isfinite(value))
-        place = f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
+        step = f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
         self.skipped += 1
         if hasattr(runner.optim_wrapper, 'loss_scaler') and self.skipped <= self.max_skipped:
-            runner.logger.warning(f'{place}: {wrong}; the loss scaler leaves this step out')
+            runner.logger.warning(f'{step}: {wrong}; the loss scaler skips this step')
             return
         rates = {f'{rate:.2g}' for group in runner.optim_wrapper.get_lr().values() for rate in group}
         kept = latest_checkpoint(runner.work_dir)
         raise NonFiniteError(
-            f'{place}: the loss is not finite: {wrong}. Learning rate {", ".join(sorted(rates))}: try a lower one '
+            f'{step}: the loss is not finite: {wrong}. Learning rate {", ".join(sorted(rates))}: try a lower one '
             '(optim_wrapper.optimizer.lr), a longer warm-up, or optim_wrapper.clip_grad. '
             + (f'The last finite checkpoint is {kept}' if kept else 'No checkpoint was saved yet')
         )
@@ -74,14 +73,14 @@ class FiniteHook(Hook):
 
 
 def check_predictions(data_samples: Sequence[Any], source: str) -> None:
-    """Refuse predictions that hold a NaN or an infinite number.
+    """Check that predictions are finite.
 
     Args:
-        data_samples: Of mmdet or mmpretrain, with predictions.
-        source: Who predicted, for the error.
+        data_samples: Data samples of mmdet or mmpretrain with predictions.
+        source: Name of the model in the error message.
 
     Raises:
-        NonFiniteError: Names the source and the picture.
+        NonFiniteError: If a prediction is NaN or infinite. The message names the model and the image.
     """
     tensors = [(sample, tensor) for sample in data_samples for tensor in _predicted(sample)]
     if not tensors or torch.stack([tensor.isfinite().all() for _, tensor in tensors]).all():
@@ -96,7 +95,7 @@ def check_predictions(data_samples: Sequence[Any], source: str) -> None:
 
 
 def _predicted(sample: Any) -> Iterator[torch.Tensor]:
-    if not hasattr(sample, 'get'):  # a model of somebody's own may predict anything
+    if not hasattr(sample, 'get'):  # predictions of third-party models may have any type
         return
     instances = sample.get('pred_instances')
     for holder, names in ((instances, ('scores', 'bboxes')), (sample, ('pred_score',))):

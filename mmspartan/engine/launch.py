@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: their common arguments, and runs on machines without a GPU."""
+"""Common code of the tools: arguments, configs, errors of one line, and runs on machines without a GPU."""
 
 import argparse
 import atexit
@@ -25,7 +25,7 @@ from .config_check import check_config, entry_being_built
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments of scripts that build a Runner."""
+    """Build a parser with the arguments of scripts that build a Runner."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; work_dirs/<config name> by default')
@@ -40,7 +40,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 
 
 def build_launch_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that OpenMMLab's training and test scripts, which a launcher may start, have in common."""
+    """Build a parser with the common arguments of OpenMMLab's training and test scripts, which a launcher may start."""
     parser = build_parser(description)
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
@@ -49,7 +49,7 @@ def build_launch_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(path: str | Path) -> Config:
-    """A config whose sections are of the right kinds, see :func:`~mmspartan.engine.config_check.check_config`."""
+    """Read a config and check it by :func:`~mmspartan.engine.config_check.check_config`."""
     cfg = Config.fromfile(path)
     check_config(cfg, path)
     return cfg
@@ -72,7 +72,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in ('train', 'val', 'test'))):
         if cfg.get('default_scope') == 'mmpretrain':
-            # mmpretrain's own scripts set this too: its data preprocessor takes stacked batches
+            # as mmpretrain's scripts do, since its data preprocessor expects stacked batches
             loader.setdefault('collate_fn', dict(type='default_collate'))
         if loader.get('num_workers') == 0:
             loader.persistent_workers = False
@@ -80,9 +80,13 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def test_size(cfg: Config, option: str) -> tuple[int, int]:
-    """Height and width ``(h, w)`` of the images that the test pipeline makes; ends naming ``option`` if it is open."""
+    """Return the height and width of the images that the test pipeline produces, in pixels.
+
+    Raises:
+        SystemExit: If the pipeline does not determine the size. The message names the command line's ``option`` for it.
+    """
     for transform in reversed(cfg.test_dataloader.dataset.pipeline):
-        name = transform.type.rpartition('.')[2]  # it may have a registry's scope
+        name = transform.type.rpartition('.')[2]  # without the scope of a registry
         if name == 'CenterCrop':
             return transform.crop_size, transform.crop_size
         if name == 'Resize':
@@ -92,10 +96,10 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner, ours unless the config has a ``runner_type``; without a GPU, for gloo and full precision.
+    """Build a ``ResumableRunner``, or the config's ``runner_type``; without a GPU use gloo and full precision.
 
     Raises:
-        InputError: If data of the config's loaders is not there.
+        InputError: If a data set of the config does not exist.
     """
     require_data(cfg)
     if get_device() == 'cpu':
@@ -119,10 +123,10 @@ def _adapt_to_cpu(cfg: Config) -> None:
         warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)
         cfg.sync_bn = None
     if cfg.launcher == 'pytorch':
-        # mmengine would call torch.cuda.set_device, and hand a device to DistributedDataParallel; neither once these
-        # are set
+        # with a process group and device_ids=None mmengine neither calls torch.cuda.set_device nor gives a device to
+        # DistributedDataParallel
         torch.distributed.init_process_group('gloo')
-        atexit.register(_destroy_process_group)  # its threads may abort a process that ends without
+        atexit.register(_destroy_process_group)  # without it gloo's threads may abort the process at exit
         defaults = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
@@ -139,16 +143,17 @@ def _destroy_process_group() -> None:
 
 
 def require_file(path: str) -> None:
-    """End with one line if a local file is not there; addresses are mmengine's to read."""
+    """Exit with a message of one line if a local file does not exist; URLs are not checked."""
     if '://' not in path and not Path(path).is_file():
         raise SystemExit(f'{path}: no such file')
 
 
 def require_data(cfg: Config) -> None:
-    """Refuse a config whose annotation files or folders of pictures are not there.
+    """Check that the annotation files and image folders of a config exist.
 
     Raises:
-        InputError: Names the path, the setting and, if the config has ``how_to_get_data``, the way to it.
+        InputError: If one does not. The message names the path and the setting, and repeats the config's
+            ``how_to_get_data``.
     """
     for phase in ('train', 'val', 'test'):
         for name, dataset in _datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
@@ -160,24 +165,24 @@ def require_data(cfg: Config) -> None:
             paths = {'data_root': root, **{key: os.path.join(root, value) for key, value in below.items() if value}}
             for key, path in paths.items():
                 if path and '://' not in path and not Path(path).exists():
-                    cure = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
-                    raise InputError(f'{path}: not there ({name}.{key}); {cure}')
+                    advice = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
+                    raise InputError(f'{path}: not there ({name}.{key}); {advice}')
 
 
 def _datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
-    """The datasets of a loader's config, those inside of wrappers included."""
-    parts = cfg.get('datasets') if isinstance(cfg, dict) else None
+    """Iterate over the datasets in a loader's config, without their wrappers, and their names in it."""
+    wrapped = cfg.get('datasets') if isinstance(cfg, dict) else None
     if isinstance(cfg, dict) and 'dataset' in cfg:
         yield from _datasets(cfg['dataset'], f'{name}.dataset')
-    elif isinstance(parts, list | tuple):
-        for i, part in enumerate(parts):
-            yield from _datasets(part, f'{name}.datasets[{i}]')
+    elif isinstance(wrapped, list | tuple):
+        for i, dataset in enumerate(wrapped):
+            yield from _datasets(dataset, f'{name}.datasets[{i}]')
     elif isinstance(cfg, dict):
         yield name, cfg
 
 
-# What the operating system says, and what to do about it.
-CURES = {
+# Advice for errors of the operating system.
+ADVICE = {
     errno.ENOSPC: 'free some space and go on with --resume',
     errno.EDQUOT: 'free some space and go on with --resume',
     errno.EROFS: 'choose another folder, for instance by --work-dir',
@@ -190,15 +195,15 @@ CURES = {
 def one_line_errors(
     source: str, is_started: Callable[[], bool] = lambda: False, cfg: Config | None = None
 ) -> Iterator[None]:
-    """End with one line where a file, an option or the machine is at fault; errors of code keep their traceback.
+    """Exit with a message of one line on errors in files, options or the environment; keep the traceback of others.
 
-    While a run is being built, what goes wrong is a matter of its config, whatever raises it; with
-    ``MMSPARTAN_TRACEBACK=1`` in the environment the traceback is shown all the same.
+    Until the run has started, all errors are reported in one line, since the config causes them. With
+    ``MMSPARTAN_TRACEBACK=1`` in the environment the traceback is shown as well.
 
     Args:
-        source: What to name if the error names nothing: the config.
-        is_started: Whether all is built.
-        cfg: What is built: an error of a constructor is reported with the config's entry.
+        source: Name of the config file, for errors that name no file.
+        is_started: Returns whether the run has started.
+        cfg: The config that is built. An error of a constructor is reported with its entry in this config.
     """
 
     def stop(number: int, frame: Any = None) -> None:
@@ -214,15 +219,15 @@ def one_line_errors(
         stop(signal.SIGINT)
     except InputError as error:
         _show_traceback()
-        # that of a data loader's worker comes with its traceback, which ends with the message
+        # the text of an error in a data loader's worker is a traceback, whose last line holds the message
         lines = str(error).strip().splitlines() or ['']
         sys.exit(lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0])
     except OSError as error:
         if error.errno is None:
             raise
         _show_traceback()
-        cure = CURES.get(error.errno, '')
-        sys.exit(f'{error.filename or source}: {error.strerror}' + (f'; {cure}' if cure else ''))
+        advice = ADVICE.get(error.errno, '')
+        sys.exit(f'{error.filename or source}: {error.strerror}' + (f'; {advice}' if advice else ''))
     except Exception as error:
         if is_started():
             raise

@@ -1,4 +1,4 @@
-"""A log whose memory does not grow with the training."""
+"""A bound on the memory of the training log."""
 
 from typing import Any
 
@@ -9,13 +9,16 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class LogHistoryHook(Hook):
-    """Bounds the values that mmengine's ``MessageHub`` keeps of each logged number.
+    """Bounds the number of values that mmengine's ``MessageHub`` keeps for each logged quantity.
 
-    mmengine keeps a million, copies all of them whenever it adds one, and writes them into each checkpoint: some 300
-    bytes an iteration for a detector. The log looks at no more than its windows.
+    mmengine keeps a million values, copies all of them whenever it adds one, and writes them into each checkpoint:
+    about 300 bytes an iteration for a detector. The log reads only the values within its windows.
 
     Args:
-        length (int): Values kept at least; more where a window of the log processor is longer. Defaults to 1000.
+        length (int): Least number of values to keep; a longer window of the log processor raises it. Defaults to 1000.
+
+    Raises:
+        ValueError: If ``length`` is less than 1.
     """
 
     priority = 'VERY_LOW'

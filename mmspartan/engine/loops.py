@@ -1,4 +1,4 @@
-"""mmengine's training loops with reproducible randomness, which go on in the middle of an epoch when resumed."""
+"""mmengine's training loops with reproducible random numbers, which can be resumed in the middle of an epoch."""
 
 import copy
 import logging
@@ -14,7 +14,7 @@ from .randomness import SeededBatchSampler, WorkerInit, seed_from
 
 
 class _Reproducible(BaseLoop):
-    """Batches and iterations seeded by their place in the training (:mod:`~mmspartan.engine.randomness`)."""
+    """Seeds batches and iterations by their position in the training (:mod:`~mmspartan.engine.randomness`)."""
 
     def __init__(self, runner: Any, dataloader: Any, **kwargs):
         if isinstance(dataloader, dict):
@@ -34,7 +34,7 @@ class _Reproducible(BaseLoop):
         return getattr(self.dataloader.batch_sampler, 'sampler', None)
 
     def on_resume(self, runtime_info: dict) -> None:
-        """Take over the seeds that the checkpoint was made with."""
+        """Restore the seeds of the run that saved the checkpoint."""
         if isinstance(self.dataloader.batch_sampler, SeededBatchSampler):
             self.dataloader.batch_sampler.seed = self.runner.seed
         if hasattr(self._sampler, 'seed'):
@@ -63,14 +63,14 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         self.runner.message_hub.update_info('epoch_length', len(self.dataloader))
 
     def on_resume(self, runtime_info: dict) -> None:
-        """Find the place in the epoch.
+        """Restore the position in the epoch.
 
         Raises:
-            InputError: If the checkpoint was saved inside an epoch of another number of batches.
+            InputError: If the checkpoint was saved inside an epoch with another number of batches.
         """
         super().on_resume(runtime_info)
         length = len(self.dataloader)
-        # a stock mmengine does not say it, and saves at the ends of epochs
+        # checkpoints of a stock mmengine lack it, and are saved at the end of an epoch
         before = runtime_info.get('epoch_length') or (self.iter // self.epoch if self.epoch else length)
         self._done = self.iter - self.epoch * before
         self.runner.message_hub.update_info('epoch_length', length)
@@ -88,7 +88,7 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         )
 
     def evaluation_is_due(self) -> bool:
-        """Whether an evaluation belongs to the end of the epoch where the loop stands."""
+        """Whether the run evaluates at the end of the epoch that was trained last."""
         self._decide_current_val_interval()
         at_end = self.epoch > 0 and self._done == 0 and self.epoch >= self.val_begin
         return at_end and (self.epoch % self.val_interval == 0 or self.epoch == self.max_epochs)
@@ -100,7 +100,7 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         batches = self.dataloader
         if isinstance(batches.batch_sampler, SeededBatchSampler):
             batches.batch_sampler.start(self.epoch, done)
-        else:  # a loader that was handed over as it is
+        else:  # the user built the data loader
             batches = islice(batches, done, None)
         for i, data_batch in enumerate(batches, done):
             self.run_iter(i, data_batch)
@@ -116,11 +116,11 @@ class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
 
     def on_resume(self, runtime_info: dict) -> None:
         super().on_resume(runtime_info)
-        # made with the loop, before the seed was known
+        # the iterator was created before the seed was restored
         self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
 
     def evaluation_is_due(self) -> bool:
-        """Whether an evaluation belongs to the iteration where the loop stands."""
+        """Whether the run evaluates after the iteration that was trained last."""
         self._decide_current_val_interval()
         at_end = self.iter > 0 and self.iter >= self.val_begin
         return at_end and (self.iter % self.val_interval == 0 or self.iter == self.max_iters)

@@ -1,4 +1,4 @@
-"""Parameter groups by regular expressions, as the authors of RT-DETR choose them."""
+"""Parameter groups by regular expressions, as in the authors' RT-DETR code."""
 
 import re
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from torch.nn.modules.batchnorm import _NormBase
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Learning rate and weight decay by the first rule whose pattern is found in a parameter's name.
+    """Sets learning rate and weight decay by the first rule whose pattern matches a parameter's name.
 
-    mmengine's ``custom_keys`` cannot say "norms of the backbone". Parameters that share both values are one group.
+    mmengine's ``custom_keys`` cannot select the normalization layers of the backbone. Parameters with the same values
+    form one group.
 
-    ``paramwise_cfg`` holds ``rules``, a list of dicts: ``pattern`` (str), and ``lr_mult``, ``decay_mult`` (float, 1 by
-    default). The name of a parameter of a normalization layer ends with ``[norm]`` for this purpose, whatever the
-    layer is called.
+    ``paramwise_cfg`` holds ``rules``, a list of dicts with ``pattern`` (str), ``lr_mult`` and ``decay_mult`` (float, 1
+    by default). For the match, ``[norm]`` is appended to the names of the parameters of normalization layers.
 
     Raises:
-        ValueError: If a pattern is found in no parameter's name.
+        ValueError: If a pattern matches no parameter.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
@@ -43,7 +43,7 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 def tagged_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Names, with the tag ``[norm]`` where it applies, and parameters of a module."""
+    """Iterate over a module's parameters and their names, with ``[norm]`` appended in normalization layers."""
     for prefix, child in module.named_modules():
         tag = '[norm]' if isinstance(child, _NormBase | GroupNorm | LayerNorm) else ''
         for name, parameter in child.named_parameters(recurse=False):

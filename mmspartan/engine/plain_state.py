@@ -1,4 +1,4 @@
-"""The Runner's state in plain containers, which ``torch.load`` reads weights-only without a list of allowed classes."""
+"""Conversion of the Runner's state to plain containers, which ``torch.load`` reads weights-only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,10 @@ from mmengine.logging import HistoryBuffer
 
 
 def to_plain(content: Any) -> Any:
-    """Replace all that is no tensor, number, text or container of such: arrays by tensors, a log's history by a dict.
+    """Convert an object to tensors, numbers, strings and plain containers of them.
 
-    What has no plain form is replaced by its text.
+    NumPy arrays become tensors, and a ``HistoryBuffer`` becomes a dict. An object that cannot be converted becomes the
+    string ``str(object)``.
     """
     if content is None or type(content) in (bool, int, float, str, bytes) or isinstance(content, torch.Tensor):
         return content
@@ -32,10 +33,10 @@ def to_plain(content: Any) -> Any:
 
 
 def from_plain_history(history: Any) -> HistoryBuffer:
-    """A log's history from what :func:`to_plain` made of it.
+    """Convert the dict that :func:`to_plain` makes of a ``HistoryBuffer`` back to a ``HistoryBuffer``.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is not such a dict.
     """
     entries: Any = history if isinstance(history, Mapping) else {}
     values, counts, length = (entries.get(key) for key in ('values', 'counts', 'max_length'))

@@ -1,9 +1,8 @@
-"""Random numbers that depend on the place in the training alone, so that a resumed run draws what an unbroken one does.
+"""Random numbers that depend only on the position in the training, so that a resumed run draws the same ones.
 
-mmengine seeds the processes of a training once. Which numbers an augmentation draws then depends on all that was drawn
-before, of which a checkpoint holds nothing, and workers that start anew in each epoch draw the same again. Here each
-sample starts from a seed made of (seed, process, epoch, batch, place in the batch) and each iteration from one made of
-(seed, process, iteration).
+mmengine seeds each process once. The numbers that an augmentation draws then depend on the state of the generators,
+which a checkpoint does not hold, and workers that restart in each epoch draw the same numbers again. Here each sample
+is seeded by (seed, process, epoch, batch, index in the batch) and each iteration by (seed, process, iteration).
 """
 
 import os
@@ -19,28 +18,28 @@ from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
 
 
-def seed_from(*place: int) -> None:
-    """Start Python's, numpy's and torch's generators, those of GPUs included, from a seed made of these numbers."""
-    words = np.random.SeedSequence(place).generate_state(4)
+def seed_from(*entropy: int) -> None:
+    """Seed the generators of Python, NumPy and torch, including those of GPUs, from a sequence of integers."""
+    words = np.random.SeedSequence(entropy).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(words[1])
     torch.manual_seed(int(words[2]) << 32 | int(words[3]))
 
 
 class SeededBatch(list):
-    """Indices of a batch; whoever iterates over them, a loader's worker, draws for each from a seed of its own."""
+    """Indices of a batch. Iterating over them, as a data loader's worker does, seeds the generators for each sample."""
 
-    def __init__(self, indices: list[int], place: tuple[int, ...]):
+    def __init__(self, indices: list[int], position: tuple[int, ...]):
         super().__init__(indices)
-        self.place = place
+        self.position = position
 
     def __iter__(self) -> Iterator[int]:
         for i, index in enumerate(super().__iter__()):
-            seed_from(*self.place, i)
+            seed_from(*self.position, i)
             yield index
 
     def __reduce__(self):
-        return SeededBatch, (list(super().__iter__()), self.place)
+        return SeededBatch, (list(super().__iter__()), self.position)
 
 
 @DATA_SAMPLERS.register_module()
@@ -49,10 +48,10 @@ class SeededBatchSampler:
 
     Args:
         sampler: Sampler of indices.
-        batch_size (int): Indices of a batch.
-        drop_last (bool): Leave out a last batch that is not full. Defaults to False.
-        seed (int): The training's.
-        batch_sampler (dict, optional): Config of the batch sampler to take the batches from. Defaults to torch's
+        batch_size (int): Number of indices in a batch.
+        drop_last (bool): Drop the last batch if it is incomplete. Defaults to False.
+        seed (int): Seed of the training. Defaults to 0.
+        batch_sampler (dict, optional): Config of the batch sampler that forms the batches. Defaults to torch's
             ``BatchSampler``.
     """
 
@@ -70,29 +69,29 @@ class SeededBatchSampler:
         self.epoch = self.skip = 0
 
     def start(self, epoch: int, skip: int) -> None:
-        """Say which epoch comes next, and how many of its batches are left out since they were trained already."""
+        """Set the next epoch and the number of its batches to skip, since they were trained before a resume."""
         self.epoch, self.skip = epoch, skip
 
     def __iter__(self) -> Iterator[SeededBatch]:
         skip, self.skip = self.skip, 0
-        place = (self.seed, get_rank(), self.epoch)
-        seed_from(*place)  # for samplers that draw from torch's own generator
+        position = (self.seed, get_rank(), self.epoch)
+        seed_from(*position)  # for samplers that draw from torch's global generator
         for number, indices in enumerate(self.batch_sampler):
             if number >= skip:
-                yield SeededBatch(list(indices), (*place, number))
+                yield SeededBatch(list(indices), (*position, number))
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
 
 class WorkerInit:
-    """A loader's ``worker_init_fn`` that makes workers outlive a signal by some seconds.
+    """A data loader's ``worker_init_fn`` that lets workers run for 5 seconds after a signal.
 
-    Schedulers and terminals send SIGTERM and SIGINT to all processes of a run. If its workers died at once, the main
-    process could not finish the step that it is in.
+    Schedulers and terminals send SIGTERM and SIGINT to all processes of a run. If the workers ended at once, the main
+    process could not finish the current step.
 
     Args:
-        init: Config of the ``worker_init_fn`` to call first, as mmengine takes it.
+        init: Config of the ``worker_init_fn`` to call first, as in mmengine.
     """
 
     grace = 5.0  # seconds

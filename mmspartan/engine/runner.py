@@ -1,4 +1,4 @@
-"""mmengine's Runner whose training can be killed at any moment and goes on as if it had not been."""
+"""mmengine's Runner with trainings that can be killed at any time and resumed with the same result."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,7 +32,7 @@ from .stock_checkpoint import stand_ins
 from .stop_hook import StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
 
-# What our Runner does besides mmengine's default hooks; `default_hooks = dict(finite=None)` in a config takes one away.
+# Added to mmengine's default hooks; `default_hooks = dict(finite=None)` in a config removes one.
 DEFAULT_HOOKS = dict(
     broadcast_buffers=dict(type='BroadcastBuffersHook'),
     finite=dict(type='FiniteHook'),
@@ -47,16 +47,16 @@ DEFAULT_HOOKS = dict(
 class ResumableRunner(Runner):
     """mmengine's ``Runner``, which takes the same arguments; ``runner_type = 'ResumableRunner'`` in a config.
 
-    * Random numbers depend on the place in the training alone, and an epoch goes on where it was left
-      (:mod:`~mmspartan.engine.loops`): a resumed run ends with the weights of an unbroken one.
-    * Checkpoints hold tensors and plain containers, and are read weights-only; those of a stock mmengine are, too.
-    * One training at a time in a work dir.
-    * Checkpoints, datasets and evaluators that do not belong together are refused before the run.
+    * Random numbers depend only on the position in the training, and a resumed run continues within the epoch
+      (:mod:`~mmspartan.engine.loops`). It ends with the same weights as an uninterrupted run.
+    * Checkpoints hold tensors and plain containers, and are read weights-only, as are those of a stock mmengine.
+    * Only one training can run in a work dir.
+    * Checkpoints, datasets and evaluators that do not match each other raise an error before the run starts.
     """
 
     optim_wrapper: Any
     _load_from: str | None
-    started = False  # whether all is built and loaded
+    started = False  # whether the run is built and its checkpoint loaded
     _training = False
     _resuming = False
     _resumed_info: Mapping[str, Any] = {}
@@ -80,7 +80,7 @@ class ResumableRunner(Runner):
                 lock.release()
 
     def load_or_resume(self) -> None:
-        if self._resume and self._load_from is None:  # mmengine would go by a path that may be another folder's
+        if self._resume and self._load_from is None:  # mmengine follows a path that may be in another folder
             self._load_from = latest_checkpoint(self.work_dir)
         super().load_or_resume()
         self.started = True
@@ -92,7 +92,7 @@ class ResumableRunner(Runner):
         checkpoint = hooks.get('checkpoint')
         if isinstance(checkpoint, dict) and checkpoint.get('type') == 'CheckpointHook':
             hooks['checkpoint'] = {**checkpoint, 'type': 'SafeCheckpointHook'}
-        # None takes one of mmengine's away, which knows no other
+        # mmengine's method accepts None only for its own hooks
         ours = DEFAULT_HOOKS.keys() - {'checkpoint'}
         super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name not in ours})
 
@@ -128,11 +128,11 @@ class ResumableRunner(Runner):
         strict: bool = False,
         revise_keys: list = [(r'^module.', '')],
     ) -> dict[str, Any]:
-        """As mmengine's, without running anything in the file.
+        """Load a checkpoint as mmengine does, without executing code from the file.
 
         Raises:
             InputError: If the file cannot be read, its weights are not finite, or its classes are the dataset's in
-                another order; names the file.
+                another order. The message names the file.
         """
         checkpoint = read_checkpoint(filename, map_location)
         self._check_checkpoint(checkpoint, filename)
@@ -154,7 +154,7 @@ class ResumableRunner(Runner):
         check_class_names(classes_of(checkpoint), filename, *self._dataset_classes(), same_number=is_evaluation)
 
     def _dataset_classes(self) -> tuple[list[str], str]:
-        """Names of the classes of the first dataset that is there, and which that is."""
+        """Return the class names of the first dataset that is built, and the name of that dataset in the config."""
         for phase in ('train', 'val', 'test'):
             loop = getattr(self, f'_{phase}_loop')
             dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
@@ -170,27 +170,27 @@ class ResumableRunner(Runner):
         resume_param_scheduler: bool = True,
         map_location: str | Callable = 'default',
     ) -> None:
-        """As mmengine's, from a checkpoint that is whole and of this model alone.
+        """Resume as mmengine does, after a check that the checkpoint is complete and matches this run.
 
         Raises:
-            InputError: Otherwise; names the file and the entry.
+            InputError: If it does not. The message names the file and the entry.
         """
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
-            if hasattr(self.train_loop, 'on_resume'):  # a loop of somebody's own has not
+            if hasattr(self.train_loop, 'on_resume'):  # other loops do not have it
                 self.train_loop.on_resume(self._resumed_info)
         except InputError as error:
             raise InputError(str(error) if str(error).startswith(str(filename)) else f'{filename}: {error}') from None
-        except Exception as error:  # a state that does not fit makes its owner fail in any way
+        except Exception as error:  # loading a wrong state raises errors of any type
             raise InputError(f'{filename}: cannot be resumed from: {type(error).__name__}: {error}') from error
         finally:
             self._resuming = False
 
     def _prepare_resume(self, checkpoint: dict, filename: str) -> None:
-        """Check what mmengine is about to restore, and turn plain containers back into what it expects."""
+        """Check the state that mmengine will restore, and convert plain containers to the types that it expects."""
         check_resumable(checkpoint, filename)
-        checkpoint['meta'].pop('config', None)  # text that mmengine would run as a config
+        checkpoint['meta'].pop('config', None)  # mmengine would execute this text as a config
         check_weights_fit(self.model, checkpoint, filename)
         averaging = [hook for hook in self.hooks if isinstance(hook, EMAHook)]
         if averaging and 'ema_state_dict' not in checkpoint:
@@ -214,15 +214,15 @@ class ResumableRunner(Runner):
         model = self.model.module if is_model_wrapper(self.model) else self.model
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
-        with stand_ins(), weights_only():  # mmengine's initializers read the file once more
+        with stand_ins(), weights_only():  # mmengine's initializers read the file again
             super()._init_model_weights()
 
 
 def check_pretrained(module: torch.nn.Module, name: str) -> None:
-    """Refuse a ``Pretrained`` initialization by a file that has no weight of the module, which mmengine passes over.
+    """Check that the file of a ``Pretrained`` initialization has a weight of the module, which mmengine does not check.
 
     Raises:
-        InputError: Names option, file and prefix.
+        InputError: If it has none. The message names the option, the file and the prefix.
     """
     settings = getattr(module, 'init_cfg', None) or []
     for cfg in settings if isinstance(settings, list | tuple) else [settings]:

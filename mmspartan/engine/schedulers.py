@@ -8,11 +8,11 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 @PARAM_SCHEDULERS.register_module()
 class UnshiftedCosineAnnealingLR(CosineAnnealingLR):
-    """Cosine annealing that the warm-up before it does not delay.
+    """Cosine annealing over the whole training, including the warm-up before it.
 
-    mmengine's starts its cosine at ``begin``. This one has at step ``e >= begin`` the value
-    ``eta_min + (lr - eta_min) * (1 + cos(pi * e / T_max)) / 2`` whatever ``begin`` is, as timm's scheduler does by
-    default, which the authors used. Takes the arguments of mmengine's, ``eta_min_ratio`` excepted.
+    mmengine's ``CosineAnnealingLR`` starts the cosine at ``begin``. Here the learning rate at step ``e >= begin`` is
+    ``eta_min + (lr - eta_min) * (1 + cos(pi * e / T_max)) / 2`` for any ``begin``, which is the default of timm's
+    scheduler that the authors used. Takes the arguments of mmengine's class except ``eta_min_ratio``.
     """
 
     def _get_value(self) -> list[float]:

@@ -1,10 +1,9 @@
-"""Stand-ins for the classes that a stock mmengine writes beside the weights, so that weights-only loading reads them.
+"""Weights-only loading of the checkpoints of a stock mmengine, by stand-ins for the classes that they contain.
 
-mmengine 0.10's Runner stores its log as ``HistoryBuffer`` objects, numpy arrays and numpy scalars, which ``torch.load``
-refuses with ``weights_only=True`` (the default from torch 2.6). Putting those classes themselves on torch's list of
-safe globals would let a file call them: ``numpy.ndarray`` with a negative offset reads memory outside of its buffer.
-Here a file meets classes that bear the same names, check shape, dtype and size of what they are given, and call
-nothing.
+mmengine 0.10's Runner stores its log as ``HistoryBuffer`` objects, NumPy arrays and NumPy scalars, which ``torch.load``
+rejects with ``weights_only=True`` (the default from torch 2.6). If those classes themselves were on torch's list of
+safe globals, a file could call them: ``numpy.ndarray`` with a negative offset reads memory outside of its buffer. The
+stand-ins have the same names, check shape, dtype and size of their arguments, and call nothing else.
 """
 
 import math
@@ -16,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-# What a log and the runtime information hold, by numpy's type codes.
+# The dtypes of the log and the runtime information, by NumPy's type codes.
 DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in '?bBhHiIlLqQefd'}
 
 
 class StoredDtype:
-    """A ``numpy.dtype`` of numbers or booleans."""
+    """Stand-in for a ``numpy.dtype`` of numbers or booleans."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = True):
         if code not in DTYPES:
@@ -34,7 +33,7 @@ class StoredDtype:
 
 
 class StoredArray:
-    """A ``numpy.ndarray``, made empty and filled by its state; ``value`` is a tensor."""
+    """Stand-in for a ``numpy.ndarray``. It is created empty; its state sets the tensor ``value``."""
 
     def __init__(self):
         self.value: torch.Tensor | None = None
@@ -51,7 +50,7 @@ class StoredArray:
 
 
 class StoredHistory:
-    """An ``mmengine.logging.HistoryBuffer``; of its state only values, counts and length are kept."""
+    """Stand-in for an ``mmengine.logging.HistoryBuffer``, which keeps only values, counts and length of its state."""
 
     def __setstate__(self, state: Any) -> None:
         if type(state) is not dict:
@@ -64,27 +63,27 @@ class StoredHistory:
 
 
 def stored_array(kind: Any, shape: Any, code: Any) -> StoredArray:
-    """What numpy's ``_reconstruct`` does: make an array that its state fills."""
+    """Stand-in for NumPy's ``_reconstruct``, which creates an array that its state fills."""
     if kind is not StoredArray:
         raise pickle.UnpicklingError('only a numpy.ndarray can be made of an array')
     return StoredArray()
 
 
 def stored_scalar(dtype: Any, content: Any) -> bool | int | float:
-    """A numpy scalar as the number that it holds."""
+    """Stand-in for NumPy's ``scalar``, which returns a Python number."""
     if type(dtype) is not StoredDtype or type(content) is not bytes or len(content) != dtype.dtype.itemsize:
         raise pickle.UnpicklingError('a numpy scalar of another kind than numbers')
     return np.frombuffer(content, dtype.dtype)[0].item()
 
 
 def stored_method(owner: Any, name: Any) -> None:
-    """``getattr`` as a HistoryBuffer's table of statistics asks for it; the table is not kept."""
+    """Stand-in for ``getattr``, which a HistoryBuffer's table of statistics calls; the table is not kept."""
     if owner is not StoredHistory or type(name) is not str:
         raise pickle.UnpicklingError('getattr is not allowed in a checkpoint')
 
 
 def _named(stand_in: Callable, name: str) -> Callable:
-    """The stand-in under the name that a pickle uses: torch's list goes by module and qualified name."""
+    """Rename a stand-in to the name in a pickle, since torch looks up safe globals by module and qualified name."""
     module, _, stand_in.__qualname__ = name.rpartition('.')
     stand_in.__module__ = module
     return stand_in
@@ -111,18 +110,18 @@ STAND_INS = [
 
 
 def stand_ins() -> AbstractContextManager:
-    """While this context is open, weights-only loading reads mmengine's own checkpoints through the stand-ins.
+    """Make weights-only loading use the stand-ins within this context.
 
-    Before torch 2.5, which has no such context, they are refused.
+    Before torch 2.5, which has no such context, loading a checkpoint of a stock mmengine fails.
     """
     allow = getattr(torch.serialization, 'safe_globals', None)
     return nullcontext() if allow is None else allow(STAND_INS)
 
 
 def without_stand_ins(content: Any) -> Any:
-    """Replace stand-ins by what they hold, tensors and plain dicts, in containers of any depth.
+    """Replace stand-ins by the tensors and dicts that they hold, in containers of any depth.
 
-    A container without any is returned as it is: a state dict has attributes of its own.
+    A container without stand-ins is returned unchanged, since a state dict has attributes that a copy would lose.
     """
     return _replace(content, {})
 
@@ -137,11 +136,11 @@ def _replace(content: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
     if not isinstance(content, Mapping | list | tuple):
         return content
     attributes = getattr(content, '__dict__', {})
-    if attributes.keys() - {'_metadata'}:  # a pickle may give an OrderedDict a method of its own
+    if attributes.keys() - {'_metadata'}:  # a pickle can override a method of an OrderedDict
         raise pickle.UnpicklingError(f'a {type(content).__name__} with attributes')
     if '_metadata' in attributes:
         _replace(attributes['_metadata'], seen)
-    if id(content) not in seen:  # what a pickle refers to many times is looked at once
+    if id(content) not in seen:  # visit an object once, however often a pickle refers to it
         seen[id(content)] = (content, None)
         before = list(content.values() if isinstance(content, Mapping) else content)
         after = [_replace(value, seen) for value in before]

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a training with a checkpoint of the step that was in progress."""
+"""A checkpoint of the current step when SIGTERM or Ctrl-C ends a training."""
 
 import os
 import shlex
@@ -18,16 +18,16 @@ from .work_dir import latest_checkpoint
 
 @HOOKS.register_module()
 class StopOnSignalHook(Hook):
-    """Finishes the current iteration, saves ``interrupted.pth``, says how to go on and exits with 128 + the signal.
+    """Finishes the current iteration, saves ``interrupted.pth``, prints how to resume and exits with 128 + the signal.
 
-    Outside of iterations, while a model is built or evaluated, it exits at once: the checkpoint before the evaluation
-    is on the disk, and the evaluation is made when the training is resumed. So does a second Ctrl-C.
+    Outside of training iterations, while a model is built or evaluated, it exits at once: the checkpoint before the
+    evaluation is on the disk, and a resumed run repeats the evaluation. A second Ctrl-C exits at once, too.
 
-    Several processes agree on the iteration: they tell each other of signals after each one, on GPUs, where that waits
-    for the device, after every tenth. With gradient accumulation the step is finished first.
+    Several processes stop after the same iteration. They exchange received signals after each iteration, on GPUs after
+    every tenth one, since this waits for the device. With gradient accumulation the optimizer step is finished first.
     """
 
-    priority = 'LOWEST'  # after what else happens in an iteration, checkpoints included
+    priority = 'LOWEST'  # after all other hooks of an iteration, including those that save checkpoints
     interval_on_gpus = 10
 
     def __init__(self):
@@ -36,14 +36,14 @@ class StopOnSignalHook(Hook):
         self.handlers: dict[int, Any] = {}
 
     def install(self, runner: Any) -> None:
-        """Take SIGTERM and SIGINT; called before the training is built."""
+        """Install handlers of SIGTERM and SIGINT; called before the training is built."""
         self.runner = runner
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.handlers[number] = signal.signal(number, self._receive)
 
     def restore(self) -> None:
-        """Give signals back to the handlers that had them before the training."""
+        """Restore the signal handlers from before the training."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}
@@ -79,7 +79,7 @@ class StopOnSignalHook(Hook):
         self._exit(number, done)
 
     def _agree(self) -> int:
-        """The signal that any of the processes has received; 0 if none has."""
+        """Return the signal that any of the processes has received; 0 if none has."""
         if get_world_size() == 1:
             return self.signal
         number = torch.tensor(self.signal, device='cuda' if on_gpus() else 'cpu')
@@ -89,7 +89,7 @@ class StopOnSignalHook(Hook):
     def _receive(self, number: int, frame: Any) -> None:
         if in_worker():
             return
-        # a scheduler's SIGTERM may come twice, from it and from torchrun
+        # a scheduler's SIGTERM may arrive twice, from the scheduler and from torchrun
         if self.training and not self.evaluating and (not self.signal or number == signal.SIGTERM):
             self.signal = self.signal or number
             return
@@ -105,17 +105,17 @@ class StopOnSignalHook(Hook):
 
 
 def on_gpus() -> bool:
-    """Whether the processes talk by NCCL."""
+    """Whether the processes communicate by NCCL."""
     return torch.distributed.get_backend() == 'nccl'
 
 
 def in_worker() -> bool:
-    """Whether this is a data loader's worker that has inherited the handler."""
+    """Whether this process is a data loader's worker, which inherits the signal handlers."""
     return torch.utils.data.get_worker_info() is not None
 
 
 def command_to_go_on() -> str:
-    """The command line of this process, resumed; of several processes, that of ``dist_train.sh``."""
+    """Return this process's command line with ``--resume``; of ``dist_train.sh`` if torchrun started it."""
     script, *given = sys.argv
     arguments: list[str] = []
     before = ''

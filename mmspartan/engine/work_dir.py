@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time, no remains of killed ones, and the checkpoint to go on from."""
+"""The folder of a run: its lock, partial files of killed runs, and the checkpoint to resume from."""
 
 import errno
 import fcntl
@@ -13,20 +13,20 @@ from ..errors import InputError
 
 
 class WorkDirLock:
-    """Holds a work dir for one training; the operating system lets go of it when the process ends, however that is.
+    """Locks a work dir for one training. The operating system releases the lock when the process ends for any reason.
 
     Args:
-        work_dir: The folder; made if it is not there.
+        work_dir: The folder, which is created if it does not exist.
 
     Raises:
-        InputError: If another process trains there; says which.
+        InputError: If another process trains there. The message names the process.
     """
 
     def __init__(self, work_dir: str | Path):
         Path(work_dir).mkdir(parents=True, exist_ok=True)
         self.file = open(Path(work_dir, '.lock'), 'a+')  # noqa: SIM115 - open as long as it is held
         try:
-            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which, other than flock, no worker inherits
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # workers do not inherit it, unlike flock's
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 warnings.warn(
@@ -48,12 +48,12 @@ class WorkDirLock:
 
 
 def remove_partial_files(work_dir: str | Path) -> list[str]:
-    """Remove what killed runs left of files that they were writing; only for the holder of the lock.
+    """Remove incomplete files that killed runs were writing. Only the holder of the lock may call this.
 
     Returns:
-        list[str]: Their names.
+        list[str]: Names of the removed files.
     """
-    ours = re.compile(r'(\.pth|last_checkpoint)\.\d+\.part$')  # as AtomicLocalBackend calls them
+    ours = re.compile(r'(\.pth|last_checkpoint)\.\d+\.part$')  # as AtomicLocalBackend names them
     found = [path for path in Path(work_dir).glob('*.part') if ours.search(path.name)]
     for path in found:
         path.unlink(missing_ok=True)
@@ -61,15 +61,15 @@ def remove_partial_files(work_dir: str | Path) -> list[str]:
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
-    """The checkpoint to resume from, or None if training has to start anew.
+    """Return the checkpoint to resume from, or None if there is none.
 
-    That is the one whose name mmengine noted in ``last_checkpoint``, inside this folder, which may be a copy of the one
-    that the note was made in; a file elsewhere only if there is none inside. Without a note, the checkpoint of the
+    This is the file that mmengine has recorded in ``last_checkpoint``. Since the folder may be a copy, a file of this
+    name inside the folder takes precedence over the recorded path. Without a record, it is the checkpoint with the
     highest epoch or iteration.
     """
-    note = Path(work_dir, 'last_checkpoint')
-    noted = note.read_text(errors='replace').strip() if note.is_file() else ''
-    for path in (Path(work_dir, Path(noted).name), Path(noted)) if noted else ():
+    record = Path(work_dir, 'last_checkpoint')
+    recorded = record.read_text(errors='replace').strip() if record.is_file() else ''
+    for path in (Path(work_dir, Path(recorded).name), Path(recorded)) if recorded else ():
         if path.is_file():
             return str(path)
     found = [path for path in Path(work_dir).glob('*.pth') if re.fullmatch(r'(epoch|iter)_\d+', path.stem)]
