@@ -1,4 +1,4 @@
-"""SpaRTAN for OpenMMLab. Importing registers modules and the names of models, and does nothing else."""
+"""SpaRTAN and RT-DETR for OpenMMLab. The import registers modules and model names, and has no other effect."""
 
 from . import datasets, engine  # noqa: F401 - register
 from .configs import config_path

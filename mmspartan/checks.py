@@ -1,7 +1,8 @@
-"""Checks of constructor arguments: one line a kind, one wording of the error.
+"""Checks of constructor arguments, with error messages in one form.
 
-Each takes the name of the class and the options by keyword, and raises a ValueError that names class, option, value
-and what is allowed. ``True`` and ``False`` are no numbers here, and NaN and infinity are in no range.
+Each check takes the name of a class, and its options by keyword. If an option is not valid, it raises a ValueError that
+names the class, the option, its value and the valid values. ``True`` and ``False`` do not count as numbers, and NaN and
+infinity are in no interval.
 """
 
 import math
@@ -14,7 +15,8 @@ from torch import nn
 
 
 def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
-    """
+    """Raise the error for an option that is not valid.
+
     Raises:
         ValueError: Always.
     """
@@ -22,13 +24,13 @@ def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
 
 
 def is_integer(value: Any, low: int = 1, high: float = math.inf) -> bool:
-    """Whether ``value`` is an integer in ``low..high``, and no bool."""
+    """Whether ``value`` is an integer in ``low..high`` and not a bool."""
     is_integral = isinstance(value, Integral) and not isinstance(value, bool)
     return is_integral and low <= value <= high
 
 
 def check_integers(owner: str, low: int = 1, high: float = math.inf, /, **options: Any) -> None:
-    """Integers in ``low..high``."""
+    """Check that options are integers in ``low..high``."""
     if high < math.inf:
         allowed = f'an integer in {low}..{high}'
     else:
@@ -39,14 +41,14 @@ def check_integers(owner: str, low: int = 1, high: float = math.inf, /, **option
 
 
 def check_multiples(owner: str, of: int, /, **options: Any) -> None:
-    """Positive multiples of an integer."""
+    """Check that options are positive multiples of an integer."""
     for name, value in options.items():
         if not is_integer(value) or value % of:
             refuse(owner, name, f'a positive multiple of {of}', value)
 
 
 def check_numbers(owner: str, interval: str, /, **options: Any) -> None:
-    """Finite numbers in an interval, written as ``'[0, 1)'`` or ``'[0, inf)'``."""
+    """Check that options are finite numbers in an interval, given as ``'[0, 1)'`` or ``'[0, inf)'``."""
     low, high = map(float, interval[1:-1].split(','))
     for name, value in options.items():
         is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
@@ -60,14 +62,14 @@ def check_numbers(owner: str, interval: str, /, **options: Any) -> None:
 
 
 def check_flags(owner: str, **options: Any) -> None:
-    """``True`` or ``False``, and not a string that says so."""
+    """Check that options are ``True`` or ``False``."""
     for name, value in options.items():
         if not isinstance(value, bool):
             refuse(owner, name, 'True or False', value)
 
 
 def check_choices(owner: str, allowed: Iterable[Any], /, **options: Any) -> None:
-    """One of some values, of the same type."""
+    """Check that options equal one of the allowed values and have its type."""
     allowed = list(allowed)
     for name, value in options.items():
         if (type(value), value) not in [(type(choice), choice) for choice in allowed]:
@@ -75,10 +77,10 @@ def check_choices(owner: str, allowed: Iterable[Any], /, **options: Any) -> None
 
 
 def refuse_training_of_deployed(module: nn.Module) -> None:
-    """
+    """Raise an error if a module that was folded for inference is trained.
+
     Raises:
-        ValueError: If a module that was folded for inference, as its attribute ``is_deployed`` says, is in training
-            mode while gradients are recorded.
+        ValueError: If the module's ``is_deployed`` is true, and it is in training mode while autograd records.
     """
     if module.is_deployed and module.training and torch.is_grad_enabled():
         raise ValueError(

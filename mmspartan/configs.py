@@ -1,4 +1,4 @@
-"""Where the configs of this package are, in a checkout and in an installed wheel."""
+"""Paths of this package's configs, in a checkout and in an installed wheel."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ PACKAGE = Path(__file__).parent
 
 
 def config_path(name: str) -> str:
-    """Path of a config of this package, to inherit from or to load.
+    """Return the path of a config of this package, to inherit from or to load.
 
-    mmengine's ``package::name`` knows only OpenMMLab's own packages; this is the way to those of this one::
+    mmengine's ``package::name`` supports only OpenMMLab's packages. For this package use::
 
         _base_ = __import__('mmspartan').config_path('spartan_t_in1k')          # in a config
         cfg = Config.fromfile(mmspartan.config_path('spartan_t_in1k'))          # in Python
@@ -20,9 +20,9 @@ def config_path(name: str) -> str:
         str: An absolute path.
 
     Raises:
-        FileNotFoundError: If there is no such config; lists those there are.
+        FileNotFoundError: If there is no such config. The message lists all configs.
     """
-    # .mim is part of an installed package, beside the package are the configs of a checkout
+    # an installed package has its configs in .mim, a checkout has them beside the package
     root = next(path for path in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs') if path.is_dir())
     path = root / name if name.endswith('.py') else root / f'{name}.py'
     if not path.is_file():

@@ -1,8 +1,8 @@
-"""The error that a person can mend: the command line shows it as one line, without a traceback."""
+"""Error for invalid input, which the command line shows as one line without a traceback."""
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used: a file, an entry of a file, or an option.
+    """A file, an entry of a file, or an option is not valid.
 
-    The message names it, says what is wrong with it and, where that is not plain, what to do.
+    The message names it, describes the problem and, where this is not obvious, the solution.
     """

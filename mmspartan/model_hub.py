@@ -1,4 +1,4 @@
-"""Our classifiers by name in mmpretrain: ``list_models``, ``get_model``, ``ImageClassificationInferencer``."""
+"""Names of this package's classifiers in mmpretrain's ``list_models``, ``get_model`` and inferencer."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from .stack import has_mmpretrain
 
 
 def register_models() -> None:
-    """Tell mmpretrain, if it is installed, the models of ``configs/metafile_classification.yml``."""
+    """Register the models of ``configs/metafile_classification.yml`` in mmpretrain, if it is installed."""
     if not has_mmpretrain():
         return
     from mmpretrain.apis.model import ModelHub

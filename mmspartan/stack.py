@@ -1,4 +1,4 @@
-"""Which optional parts of the OpenMMLab stack there are."""
+"""Detection of the optional packages of the OpenMMLab stack."""
 
 import warnings
 from functools import cache
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 @cache
 def has_mmdet() -> bool:
-    """Whether RT-DETR can be built."""
+    """Whether mmdet can be imported, which RT-DETR needs."""
     return _imports(
         'mmdet',
         ('mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmdet.visualization'),
@@ -18,7 +18,7 @@ def has_mmdet() -> bool:
 
 @cache
 def has_mmpretrain() -> bool:
-    """Whether the classifiers can be registered by name."""
+    """Whether mmpretrain can be imported, whose model hub lists the classifiers."""
     return _imports('mmpretrain', ('mmpretrain.apis',), 'its model hub does not know SpaRTAN')
 
 
@@ -28,7 +28,7 @@ def _imports(package: str, modules: tuple[str, ...], consequence: str) -> bool:
     try:
         for module in modules:
             import_module(module)
-    except Exception as error:  # these packages assert on versions of each other
+    except Exception as error:  # these packages assert on the versions of each other
         warnings.warn(f'{package} is installed but does not import, so {consequence}: {error}', stacklevel=3)
         return False
     return True

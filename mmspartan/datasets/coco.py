@@ -1,4 +1,4 @@
-"""COCO-format data whose annotations and class names are checked."""
+"""COCO-format dataset that checks annotations and class names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ from .coco_file import CheckedCOCO
 
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
-    """mmdet's ``CocoDataset``, which passes over annotations and class names that cannot be right.
+    """mmdet's ``CocoDataset`` with checks of the annotations and class names, which mmdet accepts without a message.
 
     Takes the same arguments. Annotations are checked by :func:`~mmspartan.datasets.coco_file.read_coco`.
 
     Raises:
-        InputError: If ``metainfo.classes`` has a name that the file has not, a name twice, or another order than the
-            file, by which labels are numbered; if nothing is left to train on; lists both sides.
+        InputError: If ``metainfo.classes`` has a name that is not in the file, a name twice, or another order than the
+            file, whose order numbers the labels. The message lists both. Also if there is no object to train on.
     """
 
     def COCOAPI(self, path: str) -> CheckedCOCO:
-        """What mmdet reads the file by, and forgets before labels can be compared with it."""
+        """Read the annotation file for mmdet, and keep its classes, since mmdet drops this object after loading."""
         if not Path(path).is_file():
             raise InputError(f'{path}: ann_file is no file')
         api = CheckedCOCO(path)
@@ -43,10 +43,16 @@ class CheckedCocoDataset(CocoDataset):
 
 
 def check_categories(classes: Sequence[str], names: Sequence[str], path: str, option: str) -> None:
-    """Refuse class names that a file does not have, or has in another order.
+    """Check that a file has these class names in this order.
+
+    Args:
+        classes: Class names in the order of the labels.
+        names: Names of the file's categories.
+        path: The file.
+        option: Name of ``classes`` in the error message.
 
     Raises:
-        InputError: Lists both sides.
+        InputError: If a class is missing, given twice, or in another order. The message lists both.
     """
     sides = f'{option}: {list(classes)}; categories of {path}: {list(names)}'
     missing = [name for name in classes if name not in names]

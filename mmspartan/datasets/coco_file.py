@@ -1,9 +1,9 @@
-"""COCO annotation files, read with a check of every entry.
+"""COCO annotation files, with a check of every entry.
 
-pycocotools and mmdet pass over what cannot be true: objects of unknown images or categories, boxes that are not finite
-or of no size, numbers given twice. Training then runs on fewer objects than the file has, or on none, and an evaluation
-counts what is not there. Here structure that is wrong is an error, single objects that cannot be used are left out of
-training and evaluation alike, and one report a file says which and why.
+pycocotools and mmdet ignore invalid entries: objects of unknown images or categories, boxes that are not finite or
+empty, duplicate ids. Training then silently runs on fewer objects, or on none, and an evaluation counts wrong objects.
+Here a wrong structure is an error. Single invalid annotations are left out of both training and evaluation, and one
+report a file lists them with the reasons.
 """
 
 import json
@@ -20,11 +20,11 @@ from mmengine.logging import print_log
 from ..errors import InputError
 
 NUMBERS = (int, float)
-MAX_SIDE = 10  # of a box, in sides of its image; those of whole persons reach far beyond what is seen
+MAX_SIDE = 10  # of a box, in sides of its image; boxes of whole persons extend far beyond the image
 
 
 class CheckedCOCO(COCO):
-    """mmdet's COCO interface over :func:`read_coco`; its annotations are numbered from 1."""
+    """mmdet's COCO interface to a file that :func:`read_coco` reads."""
 
     def __init__(self, annotation_file: str | Path | None = None):
         super().__init__()
@@ -35,7 +35,7 @@ class CheckedCOCO(COCO):
 
 
 class Faults:
-    """Annotations by what is wrong with them."""
+    """Ids of invalid annotations, by the reason."""
 
     def __init__(self):
         self.ids: dict[str, list] = {}
@@ -55,18 +55,18 @@ class Faults:
 
 
 def read_coco(path: str | Path) -> dict[str, Any]:
-    """The content of an annotation file, checked.
+    """Read and check an annotation file.
 
-    Missing ``iscrowd`` is 0 and missing ``area`` is that of the box. Annotations are numbered anew where their ids do
-    not tell them apart or one is 0, which pycocotools takes for "not found".
+    A missing ``iscrowd`` becomes 0, and a missing ``area`` becomes the area of the box. Annotations are renumbered from
+    1 if their ids are missing or not unique, or one is 0, which pycocotools takes for "not found".
 
     Returns:
-        dict: ``images``, ``categories`` and ``annotations``, of which those that cannot be used are left out.
+        dict: The content of the file, of whose ``annotations`` the invalid ones are left out.
 
     Raises:
-        InputError: If the file is no JSON, an entry is missing or of the wrong kind, ids of images or categories are
-            given twice, annotations are of categories that are not listed, or no annotation of a file that has some can
-            be used; names file and entry.
+        InputError: If the file is not JSON, an entry is missing or has a wrong type, the ids of images or categories
+            are not unique, annotations have unknown categories, or all annotations are invalid. The message names the
+            file and the entry.
     """
     content = _read_json(path)
     images = _checked_list(path, content, 'images', IMAGE)
@@ -103,7 +103,7 @@ def _read_json(path: str | Path) -> dict[str, Any]:
 
 
 def _checked_list(path: str | Path, content: dict, key: str, entries: Mapping[str, Callable]) -> list[dict]:
-    """The list under a key of the file, each item of which is a dict with these entries."""
+    """Return the list under a key of the file, after a check that each item is a dict with these entries."""
     items = content.get(key)
     if not isinstance(items, list):
         raise InputError(f'{path}: {key}: is {_shown(items)}, must be a list')
@@ -155,7 +155,7 @@ def _check_unique(path: str | Path, key: str, name: str, items: list[dict]) -> N
 def _usable(
     path: str | Path, annotations: list, images: list[dict], categories: list[dict]
 ) -> tuple[list[dict], Faults, list[str]]:
-    """Annotations that can be used, the others by reason, and what else is worth a word."""
+    """Return the valid annotations, the reasons for leaving out the others, and remarks for the report."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     known = {category['id'] for category in categories}
     unknown: dict[Any, int] = {}
@@ -163,7 +163,7 @@ def _usable(
     for i, annotation in enumerate(annotations):
         try:
             boxes[i] = _checked_annotation(path, i, annotation)
-        except OverflowError:  # a whole number too large for any float
+        except OverflowError:  # an integer too large for a float
             boxes[i] = math.inf
         if annotation['category_id'] not in known:
             unknown[annotation['category_id']] = unknown.get(annotation['category_id'], 0) + 1
@@ -219,21 +219,21 @@ def _usable(
 
 
 def _checked_annotation(path: str | Path, i: int, annotation: Any) -> list[float]:
-    """The box of an annotation whose entries are of the right kinds."""
-    place = f'{path}: annotations[{i}]'
+    """Return the box of an annotation, after a check of the types of its entries."""
+    name = f'{path}: annotations[{i}]'
     if not isinstance(annotation, dict):
-        raise InputError(f'{place}: is {_shown(annotation)}, must be a dict')
+        raise InputError(f'{name}: is {_shown(annotation)}, must be a dict')
     for key in ('image_id', 'category_id', 'bbox'):
         if key not in annotation:
-            raise InputError(f'{place}.{key}: is missing')
+            raise InputError(f'{name}.{key}: is missing')
     for key in ('image_id', 'category_id'):
         if not _is_id(annotation[key]):
-            raise InputError(f'{place}.{key}: is {_shown(annotation[key])}, must be {_is_id.__doc__}')
+            raise InputError(f'{name}.{key}: is {_shown(annotation[key])}, must be {_is_id.__doc__}')
     box = annotation['bbox']
     if not isinstance(box, list) or len(box) != 4 or any(type(number) not in NUMBERS for number in box):
-        raise InputError(f'{place}.bbox: is {_shown(box)}, must be four numbers, [x, y, width, height]')
+        raise InputError(f'{name}.bbox: is {_shown(box)}, must be four numbers, [x, y, width, height]')
     if annotation.get('iscrowd') not in (None, 0, 1):
-        raise InputError(f'{place}.iscrowd: is {_shown(annotation["iscrowd"])}, must be 0 or 1')
+        raise InputError(f'{name}.iscrowd: is {_shown(annotation["iscrowd"])}, must be 0 or 1')
     return box
 
 
@@ -241,7 +241,7 @@ _reported: set[tuple[str, int]] = set()
 
 
 def _report(path: str | Path, total: int, faults: Faults, notes: list[str]) -> None:
-    """One report for a file, however often it is read."""
+    """Log the report on a file once, however often it is read."""
     key = (str(Path(path).resolve()), Path(path).stat().st_mtime_ns)
     if key in _reported or not (faults.ids or notes) or not is_main_process():
         return

@@ -1,6 +1,6 @@
-"""Real handwritten digits that ship inside scikit-learn, as an mmpretrain dataset: real input without a download.
+"""The handwritten digits that ship with scikit-learn, as an mmpretrain dataset that needs no download.
 
-Not imported by ``import mmspartan``, so that mmpretrain is needed only where it is used; in a config:
+``import mmspartan`` does not import this module, so that it does not depend on mmpretrain. In a config:
 ``custom_imports = dict(imports=['mmspartan', 'mmspartan.datasets.digits'])``.
 """
 

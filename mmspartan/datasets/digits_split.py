@@ -1,12 +1,12 @@
-"""The handwritten digits inside scikit-learn (UCI Optical Recognition of Handwritten Digits), in a fixed split."""
+"""The handwritten digits that ship with scikit-learn (UCI Optical Recognition of Handwritten Digits), in two splits."""
 
 import numpy as np
 
 
 def load_digits_split(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images ``(n, 8, 8, 3)`` uint8, white ink on black, and labels ``(n,)`` of one split.
+    """Return the images ``(n, 8, 8, 3)``, uint8, white on black, and the labels ``(n,)`` of one split.
 
-    Every fifth of the 1797 images, by its place in the file, is for the test (359), the others are for training (1438).
+    Every fifth of the 1797 images is in the test split (359), the others are in the training split (1438).
 
     Raises:
         ValueError: If ``split`` is neither ``'train'`` nor ``'test'``.
@@ -18,5 +18,5 @@ def load_digits_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     digits = load_digits()
     held_out = np.arange(len(digits.target)) % 5 == 4
     chosen = held_out if split == 'test' else ~held_out
-    images = np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)  # 0..16 there
+    images = np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)  # scikit-learn's values are 0..16
     return np.repeat(images[..., None], 3, axis=-1), digits.target[chosen]

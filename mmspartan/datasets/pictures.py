@@ -1,4 +1,4 @@
-"""Pictures: files that cannot be read, and sizes that are not those of the annotations, named before they do harm."""
+"""Checks of images: files that cannot be decoded, and sizes that differ from the annotations."""
 
 import io
 import stat
@@ -17,15 +17,18 @@ from PIL import Image
 from ..errors import InputError
 
 MAX_PIXELS = 100_000_000
-ORIENTATION = 0x0112  # tag of EXIF; from 5 on, width and height change places
+ORIENTATION = 0x0112  # EXIF tag; values from 5 on exchange width and height
 
 
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
-    """The bytes of a picture that can be decoded; of a JPEG only the header and the end are looked at.
+    """Read an image file and check that it can be decoded; of a JPEG only the header and the end are checked.
+
+    Returns:
+        bytes: The content of the file.
 
     Raises:
-        InputError: If there is no such file, it is something else than a file, empty, no picture, cut off, or of more
-            than ``max_pixels``; names it.
+        InputError: If the file does not exist, is not a regular file, is empty, truncated or not an image, or has more
+            than ``max_pixels`` pixels. The message names it.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -44,33 +47,36 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
                 "max_pixels: LoadImageFromFile(backend_args=dict(backend='picture', max_pixels=...))"
             )
         seen = hash((str(path), len(content), zlib.crc32(content)))
-        if seen not in _whole:  # those but JPEGs are decoded for it, once a process
-            _check_whole(image, content, path)
-            _whole.add(seen)
+        if seen not in _checked:  # the check decodes all formats but JPEG, once a process
+            _check_complete(image, content, path)
+            _checked.add(seen)
     return content
 
 
-_whole: set[int] = set()
+_checked: set[int] = set()
 
 
 def _header(content: bytes, path: str | Path) -> Image.Image:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is checked next, and names the file
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # see max_pixels of read_picture
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             return Image.open(io.BytesIO(content))
-    except Exception as error:  # whatever a broken header makes its reader fail with
+    except Exception as error:  # a broken header raises errors of any type
         raise InputError(f'{path}: is no picture that can be read') from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check_whole(image: Image.Image, content: bytes, path: str | Path) -> None:
-    """Decoders fill up with gray what a JPEG lacks; what they give up on, they do not name."""
+def _check_complete(image: Image.Image, content: bytes, path: str | Path) -> None:
+    """Check that an image file is complete.
+
+    A decoder fills the missing part of a JPEG with gray, and its errors for other formats do not name the file.
+    """
     if image.format == 'JPEG':
-        if content.rfind(b'\xff\xd9') < len(content) // 2:  # that of a thumbnail is early
+        if content.rfind(b'\xff\xd9') < len(content) // 2:  # an earlier end marker belongs to a thumbnail
             raise InputError(f'{path}: is damaged: the file is cut off')
-        return  # not decoded twice, as most are JPEGs
+        return  # most images are JPEGs: decoding them here as well would cost time
     try:
         if image.format == 'PNG':
             image.verify()  # checksums
@@ -82,10 +88,10 @@ def _check_whole(image: Image.Image, content: bytes, path: str | Path) -> None:
 
 
 class PictureBackend(LocalBackend):
-    """mmengine's local files for pictures: ``LoadImageFromFile(backend_args=dict(backend='picture'))``.
+    """mmengine's ``LocalBackend`` for images: ``LoadImageFromFile(backend_args=dict(backend='picture'))``.
 
     Args:
-        max_pixels: Larger pictures are refused. Defaults to 100 million.
+        max_pixels: Largest number of pixels of an image. Defaults to 100 million.
     """
 
     def __init__(self, max_pixels: int = MAX_PIXELS):
@@ -100,15 +106,15 @@ register_backend('picture', PictureBackend, force=True)
 
 @TRANSFORMS.register_module()
 class CheckPicture(BaseTransform):
-    """Three channels of whatever was loaded, in the size that the annotations are for; follows ``LoadImageFromFile``.
+    """Convert an image to three channels and check its size; follows ``LoadImageFromFile``.
 
-    Gray pictures ``(H, W)`` or ``(H, W, 1)`` get three equal channels, of ``(H, W, 4)`` the fourth is left out.
+    A gray image ``(H, W)`` or ``(H, W, 1)`` gets three equal channels. The fourth channel of ``(H, W, 4)`` is removed.
 
-    Required keys: ``img``; optional ``width`` and ``height``, as the annotation file has them.
+    Required keys: ``img``. Optional keys: ``width`` and ``height`` from the annotation file, in pixels.
 
     Raises:
-        InputError: If the picture has another number of dimensions or channels, no pixels, or another size than its
-            annotations say; names it.
+        InputError: If the image has another number of dimensions or channels, no pixels, or another size than in the
+            annotation file. The message names it.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -118,17 +124,17 @@ class CheckPicture(BaseTransform):
         if image.ndim == 2 or image.shape[2] != 3:
             image = image[..., None] if image.ndim == 2 else image[..., :3]
             results['img'] = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-        size, noted = image.shape[:2], (results.get('height'), results.get('width'))
-        if None not in noted and size != noted:
-            cure = ''
-            if size == noted[::-1] and _orientation(name) >= 5:
-                cure = (
-                    '; it is turned as its EXIF orientation says, its annotations are for the picture as it is stored: '
+        size, annotated = image.shape[:2], (results.get('height'), results.get('width'))
+        if None not in annotated and size != annotated:
+            advice = ''
+            if size == annotated[::-1] and _orientation(name) >= 5:
+                advice = (
+                    '; it was rotated by its EXIF orientation, but the annotations are for the image without rotation: '
                     "LoadImageFromFile(color_type='color_ignore_orientation')"
                 )
             raise InputError(
                 f'{name}: is {size[1]} x {size[0]} pixels, its entry in the annotation file says '
-                f'{noted[1]} x {noted[0]}{cure}'
+                f'{annotated[1]} x {annotated[0]}{advice}'
             )
         return results
 

@@ -1,4 +1,4 @@
-"""COCO mAP of annotations and predictions that are checked."""
+"""COCO mAP with checks of annotations and predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +15,14 @@ from ..errors import InputError
 
 @METRICS.register_module()
 class CheckedCocoMetric(CocoMetric):
-    """mmdet's ``CocoMetric``, which counts a NaN as a match and an annotation whose id is 0 as none.
+    """mmdet's ``CocoMetric`` with checks; mmdet's counts a NaN as a match, and ignores an annotation whose id is 0.
 
     Takes the same arguments. The annotation file is checked by :func:`~mmspartan.datasets.coco_file.read_coco`, and
-    its categories are compared with the dataset's classes before anything is evaluated.
+    its categories are compared with the dataset's classes before the evaluation.
 
     Raises:
-        InputError: If the file or its categories are not right, it has no annotation, or a prediction is not finite.
+        InputError: If the file is not valid or has no annotation, its categories are not the dataset's classes, or a
+            prediction is not finite.
     """
 
     def __init__(self, ann_file: str | None = None, *args, sort_categories: bool = False, **kwargs):

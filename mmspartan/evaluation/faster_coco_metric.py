@@ -1,4 +1,4 @@
-"""COCO mAP computed by faster-coco-eval instead of pycocotools: the same numbers in less time."""
+"""COCO mAP by faster-coco-eval, which gives the same numbers as pycocotools in less time."""
 
 from types import FunctionType
 
@@ -10,10 +10,10 @@ from .coco_metric import CheckedCocoMetric
 
 @METRICS.register_module()
 class FasterCocoMetric(CheckedCocoMetric):
-    """:class:`CheckedCocoMetric` with another evaluator.
+    """:class:`CheckedCocoMetric` with the evaluator of faster-coco-eval.
 
-    Takes the same arguments; in a config or on the command line ``test_evaluator.type=FasterCocoMetric``. Numbers and
-    times of both are compared by ``tools/analysis_tools/compare_coco_eval.py``.
+    Takes the same arguments; in a config or on the command line set ``test_evaluator.type=FasterCocoMetric``.
+    ``tools/analysis_tools/compare_coco_eval.py`` compares the numbers and times of both evaluators.
 
     Raises:
         ImportError: If faster-coco-eval is not installed.
@@ -25,7 +25,7 @@ class FasterCocoMetric(CheckedCocoMetric):
             from faster_coco_eval.core.faster_eval_api import COCOeval_faster
         except ImportError as error:
             raise ImportError('FasterCocoMetric needs faster-coco-eval: pip install faster-coco-eval') from error
-        # mmdet finds its evaluator among the globals of its module; this copy of the method has globals of its own
+        # mmdet's method looks up its evaluator as a global name, which this copy of the method replaces
         compute = CocoMetric.compute_metrics
         names = {**compute.__globals__, 'COCOeval': COCOeval_faster}
         self._compute = FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)
