@@ -1,4 +1,4 @@
-"""Names of the classes in converted checkpoints; a checkpoint without is shown with those of ImageNet or COCO."""
+"""Class names of converted checkpoints; without them mmpretrain and mmdet show ImageNet's or COCO's names."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from ..errors import InputError
 
 
 def read_class_names(path: str | Path, count: int) -> list[str]:
-    """Names out of a text file, one a line.
+    """Read class names from a text file, one a line.
 
     Raises:
-        InputError: If it cannot be read, has an empty line, or has more or fewer names than there are classes.
+        InputError: If the file cannot be read, has an empty line, or has not ``count`` names.
     """
     try:
         names = [line.strip() for line in Path(path).read_text('utf-8-sig').rstrip().split('\n')]

@@ -1,4 +1,4 @@
-"""Weights out of files of any source, read safely; checkpoints, written whole or not at all."""
+"""Safe reading of weights from files of any origin, and atomic writing of checkpoints."""
 
 import io
 import sys
@@ -14,28 +14,28 @@ from ..engine.checkpoint import AtomicLocalBackend, check_weights_fit, dense_pro
 from ..errors import InputError
 from ..version import __version__
 
-# Where training scripts put the weights; averaged ones first, which is what their authors evaluate.
+# Entries where training scripts store the weights; averaged weights first, since their authors evaluate those.
 PLACES = ('ema.module', 'ema', 'model_ema', 'state_dict_ema', 'model', 'state_dict')
 
-# What wrappers put before each name: DistributedDataParallel and averaged models, torch.compile.
+# Prefixes that wrappers add to each name: DistributedDataParallel and averaged models, torch.compile.
 PREFIXES = ('module.', '_orig_mod.', 'module.')
 
-# What averaged models keep beside the weights.
+# Entries of averaged models that are no weights.
 COUNTERS = ('n_averaged', 'steps')
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
-    """State dict of a ``.pth`` or ``.safetensors`` file or of a Hugging Face folder, whatever it is wrapped in.
+    """Read the state dict in a ``.pth`` or ``.safetensors`` file or a Hugging Face folder, at any of the usual entries.
 
-    Nothing in the file is run: pickles are read weights-only. The prefix ``module.`` of DistributedDataParallel and of
-    averaged models is taken off.
+    No code from the file is executed: pickles are read weights-only. Prefixes of wrappers such as
+    DistributedDataParallel's ``module.`` are removed.
 
     Returns:
-        tuple[dict[str, Tensor], str]: The weights, and the entry of the file that held them, or ``''``.
+        tuple[dict[str, Tensor], str]: The weights, and the entry that held them, ``''`` for the file itself.
 
     Raises:
-        InputError: If there is no such file, it cannot be read, holds no weights, or holds weights that are not
-            finite or not floating point; names the file and the tensor.
+        InputError: If the file does not exist, cannot be read or holds no weights, or if a weight is not finite or not
+            floating-point. The message names the file and the tensor.
     """
     content = _read(Path(path))
     found = ((place, _unwrapped(_entry(content, place))) for place in PLACES)
@@ -60,7 +60,7 @@ def _entry(content: Any, place: str) -> Any:
 
 
 def _unwrapped(content: Any) -> dict | None:
-    """The first mapping with a tensor among content and what it holds as ``module`` or ``state_dict``."""
+    """Return the mapping that holds tensors: ``content``, or its entry ``module`` or ``state_dict`` at any depth."""
     while isinstance(content, Mapping):
         if any(isinstance(value, Tensor) for key, value in content.items() if key not in COUNTERS):
             return dict(content)
@@ -75,9 +75,9 @@ def _problem(key: Any, value: Any) -> str | None:
         return f'is no tensor but {type(value).__name__}'
     if key.endswith('num_batches_tracked'):
         return None if value.shape == () and value.dtype == torch.int64 else 'is no count'
-    if key.endswith('valid_mask') and value.dtype == torch.bool:  # RT-DETR's
+    if key.endswith('valid_mask') and value.dtype == torch.bool:  # of RT-DETR
         return None
-    if key.endswith('anchors') and value.is_floating_point():  # RT-DETR's, infinite where there is none
+    if key.endswith('anchors') and value.is_floating_point():  # of RT-DETR, infinite where an anchor is not valid
         return dense_problem(value)
     return weight_problem(value)
 
@@ -98,15 +98,15 @@ def _read(path: Path) -> Any:
         raise InputError(f'{path}: reading it needs safetensors: pip install safetensors') from error
     try:
         return load_file(path)
-    except Exception as error:  # of many kinds, from a library in Rust
+    except Exception as error:  # a library in Rust, with errors of many types
         raise InputError(f'{path}: damaged, or not a file of safetensors: {" ".join(str(error).split())}') from error
 
 
 def fit_exactly(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """The weights with nothing missing and nothing unknown; counters of batch norms that were frozen start at 0.
+    """Check that a model has exactly these weights, and add missing counters of batch normalization, which are 0.
 
     Raises:
-        InputError: Otherwise; names the first tensors.
+        InputError: If a weight is missing or unknown, or does not fit. The message names the first ones.
     """
     check_weights_fit(model, weights, source)
     expected = model.state_dict()
@@ -118,7 +118,7 @@ def fit_exactly(model: nn.Module, weights: Mapping[str, Tensor], source: str) ->
 
 
 def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], classes: list[str] | None = None) -> None:
-    """Write weights as mmengine's Runner would, with the names of the classes if they are known."""
+    """Write weights in the format of mmengine's Runner, with the class names if they are known."""
     meta: dict[str, Any] = dict(mmspartan_version=__version__)
     if classes:
         meta['dataset_meta'] = dict(classes=tuple(classes))
@@ -126,10 +126,10 @@ def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], classes: l
 
 
 def write_whole(path: str | Path, content: dict) -> None:
-    """Write a file that is there as a whole or not at all.
+    """Write a file atomically by ``torch.save``.
 
     Raises:
-        InputError: If it cannot be written there.
+        InputError: If the file cannot be written.
     """
     check_target(path)
     written = io.BytesIO()
@@ -141,10 +141,10 @@ def write_whole(path: str | Path, content: dict) -> None:
 
 
 def check_target(path: str | Path, source: str | Path | None = None) -> None:
-    """Refuse what is no place for a local file.
+    """Check that ``path`` can be written as a local file.
 
     Raises:
-        InputError: If it is a folder, a device or a URL, below something that is no folder, or the file ``source``.
+        InputError: If it is a folder, a device, a URL or the file ``source``, or its parent is not a folder.
     """
     target = Path(path)
     if not str(path) or '://' in str(path):
@@ -163,12 +163,12 @@ def check_target(path: str | Path, source: str | Path | None = None) -> None:
 
 @contextmanager
 def one_line_errors(source: str, target: str) -> Iterator[None]:
-    """End with one line that names the file, whatever is wrong with the weights in ``source`` or with ``target``."""
+    """Exit with a message of one line that names the file on any error in ``source`` or ``target``."""
     try:
         yield
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, AssertionError) as error:
         message = ' '.join(str(error).split())
-        if not isinstance(error, ValueError):  # tensors of odd shapes
+        if not isinstance(error, ValueError):  # caused by tensors of unexpected shapes
             message = f'its tensors do not make up a model: {type(error).__name__}: {message}'
         names_file = any(message.startswith(start) for path in (source, target) for start in (path, repr(path)) if path)
         sys.exit(message if names_file else f'{source}: {message}')

@@ -1,6 +1,6 @@
-"""Weights in the names of RT-DETR's PyTorch implementation (rtdetr_pytorch) to those of this package.
+"""Conversion of the weights of RT-DETR's PyTorch implementation (rtdetr_pytorch) to the names of this package.
 
-The backbone is PResNet, variant d, or SpaRTAN in its authors' names.
+The backbone is PResNet, variant d, or SpaRTAN with the names of its authors' implementation.
 """
 
 import re
@@ -31,8 +31,8 @@ NAMES = {
     r'decoder\.dec_bbox_head\.(.+)': r'bbox_head.reg_branches.\1',
 }
 
-# Names inside a module, applied to what the first table gives.
-PARTS: list[tuple[str, str | Callable[[re.Match], str]]] = [
+# Names inside a module, replaced in the result of the first table.
+INNER_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'\.self_attn\.', '.self_attn.attn.'),
     (r'\.linear1\.', '.ffn.layers.0.0.'),
     (r'\.linear2\.', '.ffn.layers.1.'),
@@ -43,7 +43,7 @@ PARTS: list[tuple[str, str | Callable[[re.Match], str]]] = [
 ]
 
 
-# PResNet's, variant d. In a shortcut a pooling or nothing comes first.
+# Names of PResNet, variant d. The first module of a shortcut, pooling or identity, has no weights.
 RESNET_NAMES = [
     (r'conv1\.conv1_([123])\.(conv|norm)\.(\w+)', lambda found: f'stem.{_stem_index(found)}.{found[3]}'),
     (
@@ -56,7 +56,7 @@ RESNET_NAMES = [
     ),
 ]
 
-# Not weights: what the second version of rtdetr_pytorch computes once from the size of its input.
+# No weights: rtdetrv2_pytorch stores constants that depend on the size of its input.
 COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'anchors are computed'}
 
 
@@ -72,7 +72,7 @@ def resnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of PResNet, variant d.
 
     Raises:
-        ValueError: If a name is none of PResNet's.
+        ValueError: If a weight does not belong to PResNet.
     """
     renamed = {}
     for key, value in weights.items():
@@ -89,10 +89,11 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     """Rename a state dict of rtdetr_pytorch.
 
     Returns:
-        tuple[dict[str, Tensor], dict[str, str]]: Weights in our names; the names that are left out, and why.
+        tuple[dict[str, Tensor], dict[str, str]]: Weights with the names of this package, and the reason for each name
+        that is left out.
 
     Raises:
-        ValueError: If a name is none of RT-DETR's.
+        ValueError: If a weight does not belong to RT-DETR.
     """
     left_out = {key: reason for key, reason in COMPUTED.items() if key in weights}
     backbone, others = {}, {}
@@ -106,17 +107,21 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
 
 
 def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str] = {}) -> dict[str, Tensor]:
-    """Rename what is not the backbone; errors call a weight as ``sources`` does, if it is there.
+    """Rename all weights but the backbone's.
+
+    Args:
+        weights: Weights with the names of rtdetr_pytorch.
+        sources: Names for error messages, where they differ from those in ``weights``.
 
     Raises:
-        ValueError: If a name is none of RT-DETR's.
+        ValueError: If a weight does not belong to RT-DETR.
     """
     layers = (re.match(r'decoder\.decoder\.layers\.(\d+)', key) for key in weights)
     num_layers = 1 + max((int(found[1]) for found in layers if found), default=-1)
     renamed = {}
     for key, value in weights.items():
         name = _rename(key, sources.get(key, key)).replace('{last}', str(num_layers))
-        if name in renamed:  # the last layer's head and that of the query selection
+        if name in renamed:  # the heads of the last layer and of query selection coincide
             raise ValueError(
                 f'{sources.get(key, key)!r} belongs to a decoder layer that is missing; found {num_layers}'
             )
@@ -128,16 +133,19 @@ def _rename(key: str, source: str) -> str:
     for pattern, replacement in NAMES.items():
         if match := re.fullmatch(pattern, key):
             name = match.expand(replacement).replace('{last}', '99')
-            for part, new in PARTS:
-                name = re.sub(part, new, name)
+            for inner, new in INNER_NAMES:
+                name = re.sub(inner, new, name)
             return name.replace('branches.99', 'branches.{last}')
     raise ValueError(f'{source!r} is not a weight of RT-DETR')
 
 
 def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What ``configs/_base_/models/rtdetr.py`` needs to become the model whose weights, in our names, these are.
+    """Return the options that turn ``configs/_base_/models/rtdetr.py`` into the model with these weights.
 
-    Heads of attention and queries leave no trace in the weights; released models have 8 and 300.
+    The numbers of attention heads and of queries cannot be derived from the weights; released models have 8 and 300.
+
+    Args:
+        weights: Weights with the names of this package.
 
     Raises:
         ValueError: If the backbone is neither SpaRTAN nor ResNet-vd of depth 18, 34, 50 or 101, or a weight is missing.

@@ -1,4 +1,4 @@
-"""Weights of Hugging Face's ``RTDetrForObjectDetection`` (ResNet-vd backbone) to those of this package."""
+"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection`` with a ResNet-vd backbone."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .rtdetr import encoder_and_decoder
 
-# To the names of rtdetr_pytorch.
+# Patterns of Hugging Face's names, and the names of rtdetr_pytorch.
 NAMES = [
     (r'^model\.encoder_input_proj\.', 'encoder.input_proj.'),
     (r'^model\.encoder\.', 'encoder.'),
@@ -29,15 +29,16 @@ NAMES = [
 
 
 def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Rename a state dict; query, key and value projections become one.
+    """Rename a state dict, and concatenate the query, key and value projections.
 
-    The heads are there twice, below ``model.decoder`` and outside, or under one of both names.
+    The file holds the heads below ``model.decoder``, at the top level, or in both places.
 
     Returns:
-        tuple[dict[str, Tensor], dict[str, str]]: Weights in our names; the names that are left out, and why.
+        tuple[dict[str, Tensor], dict[str, str]]: Weights with the names of this package, and the reason for each name
+        that is left out.
 
     Raises:
-        ValueError: If a name is none of RT-DETR's, or the two copies of a head differ.
+        ValueError: If a weight does not belong to RT-DETR, or the two copies of a head differ.
     """
     backbone, others, left_out, sources = {}, {}, {}, {}
     for source, value in weights.items():
@@ -57,7 +58,7 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
             key = re.sub(pattern, replacement, key)
         others[key], sources[key] = value, source
     for key in [key for key in others if '.self_attn.q_proj.' in key]:
-        names = [key.replace('.q_proj.', f'.{part}_proj.') for part in 'qkv']
+        names = [key.replace('.q_proj.', f'.{letter}_proj.') for letter in 'qkv']
         missing = [name for name in names if name not in others]
         if missing:
             raise ValueError(f'{missing[0]!r} is missing')
@@ -70,10 +71,10 @@ def _resnet_name(key: str) -> str:
     if match := re.fullmatch(r'embedder\.embedder\.(\d)\.(\w+)\.(\w+)', key):
         return f'stem.{3 * int(match[1]) + kind[match[2]]}.{match[3]}'
     if match := re.fullmatch(r'encoder\.stages\.(\d)\.layers\.(\d+)\.layer\.(\d)\.(\w+)\.(\w+)', key):
-        stage, block, index, part, name = match.groups()
-        part = 'conv' if part == 'convolution' else 'bn'
-        return f'layer{int(stage) + 1}.{block}.{part}{int(index) + 1}.{name}'
+        stage, block, index, layer, name = match.groups()
+        layer = 'conv' if layer == 'convolution' else 'bn'
+        return f'layer{int(stage) + 1}.{block}.{layer}{int(index) + 1}.{name}'
     if match := re.fullmatch(r'encoder\.stages\.(\d)\.layers\.(\d+)\.shortcut\.(?:1\.)?(\w+)\.(\w+)', key):
-        stage, block, part, name = match.groups()
-        return f'layer{int(stage) + 1}.{block}.downsample.{1 + kind[part]}.{name}'
+        stage, block, layer, name = match.groups()
+        return f'layer{int(stage) + 1}.{block}.downsample.{1 + kind[layer]}.{name}'
     raise ValueError(f'{key!r} is not a weight of a ResNet-vd of Hugging Face')

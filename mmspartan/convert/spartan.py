@@ -1,6 +1,7 @@
-"""Weights in the names of the SpaRTAN authors' implementation (github.com/henry-pay/SpaRTAN) to ours, and back.
+"""Conversion of weights between the SpaRTAN authors' implementation (github.com/henry-pay/SpaRTAN) and this package.
 
-There blocks and downsamplings are one list, ``layers.<n>``; here each stage has its own, ``stages.<i>.<j>``.
+The authors have blocks and downsamplings in one list, ``layers.<n>``; this package has a list of blocks for each stage,
+``stages.<i>.<j>``.
 """
 
 import re
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..spartan.backbone import ARCHS, CONV_TYPES
 
-# Beginnings of the names inside a block, there and here. The first that fits counts.
+# Prefixes of the names inside a block, the authors' and ours. The first match counts.
 BLOCK_NAMES = [
     ('scale_1', 'scale1'),
     ('scale_2', 'scale2'),
@@ -33,7 +34,7 @@ BLOCK_NAMES = [
     ('cmixer.attn.squeeze.', 'cmixer.se.fc1.'),
     ('cmixer.attn.expand.', 'cmixer.se.fc2.'),
     ('cmixer.proj_out.', 'cmixer.proj_out.'),
-    # one convolution here, amplitudes before phases
+    # one convolution in this package, amplitudes before phases
     ('cmixer.proj.', 'cmixer.wave.amplitude.'),
     ('cmixer.theta.', 'cmixer.wave.phase.'),
 ]
@@ -43,26 +44,26 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename and reshape a state dict of the authors' SpaRTAN for mmpretrain's ``ImageClassifier``.
 
     Args:
-        weights: The authors' names: ``conv.*`` the stem, ``layers.<n>.*`` blocks and downsamplings in one list,
-            ``linear.*`` the classifier.
+        weights: Weights with the authors' names: ``conv.*`` for the stem, ``layers.<n>.*`` for blocks and
+            downsamplings, ``linear.*`` for the classifier.
 
     Returns:
         dict[str, Tensor]: ``backbone.*`` and ``head.fc.*``.
 
     Raises:
-        ValueError: If a name is none of the authors'.
+        ValueError: If a weight does not belong to the authors' SpaRTAN.
     """
-    places, stage, block = {}, 0, 0
+    prefixes, stage, block = {}, 0, 0
     indices = {int(found[1]) for found in map(re.compile(r'layers\.(\d+)\.').match, weights) if found}
     for n in range(max(indices, default=-1) + 1):
         if n not in indices:
             raise ValueError(f"not a whole SpaRTAN: there is no 'layers.{n}'")
         if f'layers.{n}.scale_1' in weights:
-            places[n] = f'backbone.stages.{stage}.{block}.'
+            prefixes[n] = f'backbone.stages.{stage}.{block}.'
             block += 1
         else:
             stage, block = stage + 1, 0
-            places[n] = f'backbone.patch_embeds.{stage}.'
+            prefixes[n] = f'backbone.patch_embeds.{stage}.'
 
     renamed = {}
     for key, value in weights.items():
@@ -72,10 +73,10 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif head == 'linear':
             renamed[f'head.fc.{tail}'] = value
         elif found := re.fullmatch(r'layers\.(\d+)\.(.+)', key):
-            place, name = places[int(found[1])], found[2]
-            if '.stages.' in place:
+            prefix, name = prefixes[int(found[1])], found[2]
+            if '.stages.' in prefix:
                 name = _translate(name, BLOCK_NAMES, key)
-            renamed[place + name] = _to_our_shape(name, value)
+            renamed[prefix + name] = _to_our_shape(name, value)
         else:
             raise ValueError(f"{key!r} is not a weight of the authors' SpaRTAN")
 
@@ -88,16 +89,16 @@ def spartan_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def spartan_to_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of :func:`spartan_from_authors`.
+    """Convert weights to the authors' names and shapes, the inverse of :func:`spartan_from_authors`.
 
     Raises:
-        ValueError: If a name is none of SpaRTAN's with a linear classifier.
+        ValueError: If a weight does not belong to a SpaRTAN with a linear classifier.
     """
     halves = {}
     for key, value in weights.items():
         if found := re.fullmatch(r'(.+\.cmixer\.wave)\.(\w+)', key):
-            for part, half in zip(('amplitude', 'phase'), value.chunk(2)):
-                halves[f'{found[1]}.{part}.{found[2]}'] = half.clone()
+            for name, half in zip(('amplitude', 'phase'), value.chunk(2)):
+                halves[f'{found[1]}.{name}.{found[2]}'] = half.clone()
         else:
             halves[key] = value
     depths = stage_depths(weights)
@@ -120,17 +121,17 @@ def spartan_to_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def stage_depths(weights: Mapping[str, Tensor]) -> list[int]:
-    """Blocks of each stage, counted in ``backbone.stages.<i>.<j>.*``."""
+    """Count the blocks ``backbone.stages.<i>.<j>`` of each stage."""
     found = {match.groups() for match in map(re.compile(r'backbone\.stages\.(\d)\.(\d+)\.').match, weights) if match}
     stages = [int(stage) for stage, _ in found]
     return [stages.count(i) for i in range(max(stages, default=-1) + 1)]
 
 
 def spartan_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments that build the SpaRTAN whose weights, ``backbone.*``, these are; those that are not default alone.
+    """Return the arguments, other than defaults, that build the SpaRTAN with these weights ``backbone.*``.
 
     Raises:
-        ValueError: If they are not those of four stages with SMixer and CMixer.
+        ValueError: If the weights do not belong to four stages with SMixer and CMixer.
     """
 
     def shape(name: str) -> torch.Size:

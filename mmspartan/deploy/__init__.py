@@ -1,6 +1,6 @@
-"""Models for inference: folding, export to ONNX, and evaluation of exported files.
+"""Deployment of trained models: folding, export to ONNX, and evaluation of exported files.
 
-This package imports the models; the models do not import it, but for ``switch_to_deploy()``, which calls
+This package imports the models. The models import it only in ``switch_to_deploy()``, which calls
 :func:`fold_in_place`.
 """
 

@@ -1,7 +1,7 @@
-"""The CMixer (paper Sec. III-C) for inference: real channels first, imaginary ones after them.
+"""The CMixer (paper Sec. III-C) for inference, with all real channels before all imaginary channels.
 
-A convolution of (real, imaginary) pairs is four depthwise ones, which runtimes compute several times faster than groups
-of two channels. With all real channels before all imaginary ones, nothing is interleaved.
+A convolution of (real, imaginary) pairs equals four depthwise convolutions, which runtimes compute several times faster
+than groups of two channels. The order of the channels avoids strided access to every second channel.
 """
 
 from typing import ClassVar
@@ -17,15 +17,15 @@ from .fold import changed_copy, constant, conv_of
 
 
 class DeployedCMixer(nn.Module):
-    """What a :class:`~mmspartan.spartan.cmixer.CMixer` computes in evaluation.
+    """Equivalent of a :class:`~mmspartan.spartan.cmixer.CMixer` in evaluation mode.
 
     Args:
-        mixer (CMixer): With its normalization folded, and pairs of channels as the groups of its convolution.
+        mixer (CMixer): A mixer with folded normalization, whose convolution has groups of two channels.
 
     Shape: ``(B, C, H, W)`` to the same.
     """
 
-    # of parameters and buffers, in checkpoints of earlier versions
+    # names of parameters and buffers in checkpoints of earlier versions
     former_names: ClassVar[dict[str, str]] = {'place': 'channel_index', 'own.': 'to_same.', 'other.': 'to_partner.'}
 
     channel_index: Tensor
@@ -37,15 +37,15 @@ class DeployedCMixer(nn.Module):
         conv = mixer.conv.conv
         index = torch.arange(hidden, device=conv.weight.device)
         real, imag = index[0::2], index[1::2]
-        # Real and imaginary channels as two tensors save copies. Stages of depthwise convolutions have small features,
-        # where the overhead of twice as many calls is larger than what the copies cost.
+        # Real and imaginary channels in two tensors save copies. Stages of depthwise convolutions have small features,
+        # for which the overhead of twice as many calls is larger than the cost of the copies.
         self.is_split = mixer.groups == hidden
         halves = [real, imag] if self.is_split else [torch.cat([real, imag])]
         amplitude, phase = zip(mixer.wave.weight.chunk(2), mixer.wave.bias.chunk(2))
         self.amplitude = nn.ModuleList(conv_of(amplitude[0][half], amplitude[1][half]) for half in halves)
         self.phase = nn.ModuleList(conv_of(phase[0][half], phase[1][half]) for half in halves)
         self.phase_act = mixer.phase_act
-        # where the wave of an input channel is found
+        # index of the wave of each input channel
         index = index[:channels]
         channel_index = index // 2 if self.is_split else index // 2 + index % 2 * (hidden // 2)
         self.register_buffer('channel_index', channel_index)
@@ -77,8 +77,8 @@ class DeployedCMixer(nn.Module):
         return outs[0].add_(outs[1]) if self.is_split else outs[0]
 
     def _strongest_wave(self, x: Tensor, waves: list[Tensor]) -> Tensor:
-        """The wave of the strongest input channel, ``(B, 1, H, W)``."""
-        # channels last: runtimes gather along the last dimension without permuting the features
+        """Return the wave of the strongest input channel, ``(B, 1, H, W)``."""
+        # runtimes gather along the last dimension without permuting the features
         strongest = strongest_channel(x).permute(0, 2, 3, 1)
         index = self.channel_index[strongest]
         found = [wave.permute(0, 2, 3, 1).gather(3, index) for wave in waves]
@@ -93,7 +93,7 @@ class DeployedCMixer(nn.Module):
 
 
 def reordered_gate(gate: ChannelGate, order: Tensor) -> ChannelGate:
-    """The gate of features whose channels are in another order."""
+    """Return the gate for features whose channels are permuted by ``order`` ``(C,)``."""
     fc1 = changed_copy(gate.fc1, weight=constant(gate.fc1.weight[:, order]))
     fc2 = changed_copy(gate.fc2, weight=constant(gate.fc2.weight[order]), bias=constant(gate.fc2.bias[order]))
     return changed_copy(gate, fc1=fc1, fc2=fc2)

@@ -1,4 +1,4 @@
-"""An ONNX file as a model of mmengine: the Runner evaluates it with the config's own data and metric."""
+"""An exported model as a model of mmengine, which the Runner evaluates with the config's data and metric."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,13 @@ from .tasks import TASKS, task_of_outputs
 
 @MODELS.register_module()
 class ExportedModel(BaseModel):
-    """Predicts by a file that ``tools/export_onnx.py`` wrote; for evaluation alone.
+    """Runs a file of ``tools/export_onnx.py``. It cannot be trained.
 
     Args:
-        path, backend, threads: As :class:`Session` takes them.
+        path, backend, threads: As in :class:`~mmspartan.deploy.session.Session`.
+
+    Raises:
+        ValueError: If the file does not have the outputs of ``tools/export_onnx.py``, or ``Session`` raises one.
     """
 
     def __init__(self, path: str, backend: str = 'onnxruntime', threads: int | None = None):
@@ -29,13 +32,17 @@ class ExportedModel(BaseModel):
         self.task = task
 
     def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list, mode: str = 'predict') -> list:
-        """
+        """Predict for a batch of images.
+
         Args:
-            inputs: Images of one size as the pipeline packs them, ``(3, H, W)``, 0 to 255.
-            data_samples: Of mmdet or mmpretrain; predictions are added to them.
+            inputs: Images ``(3, H, W)`` of one size from the test pipeline, BGR, 0 to 255.
+            data_samples: Data samples of mmdet or mmpretrain.
+
+        Returns:
+            list: The data samples with predictions.
 
         Raises:
-            ValueError: If the file is of another task.
+            ValueError: If the model is for another task.
         """
         found = type(data_samples[0]).__name__
         if found != self.task.sample:

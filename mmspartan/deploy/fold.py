@@ -1,4 +1,4 @@
-"""Folding: what is constant at inference is computed once, by rules for types of modules."""
+"""Folding of operations that are constant at inference, by rules for types of modules."""
 
 import copy
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from torch import nn
 Module = TypeVar('Module', bound=nn.Module)
 Rule = Callable[[Any], nn.Module]
 
-# The rule of a type, not of its subclasses: their forward pass may be another one.
+# Rules by exact type. They do not apply to subclasses, whose forward pass may differ.
 RULES: dict[type[nn.Module], Rule] = {}
 
 
 def rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
-    """Register the rule of some types of modules.
+    """Register a rule for types of modules, as a decorator.
 
-    A rule takes a module in evaluation mode, whose children are folded already, and returns its folded form, or the
-    module itself where there is nothing to fold. It changes neither the module nor its parameters: see
+    A rule takes a module in evaluation mode whose children are already folded. It returns the folded module, or the
+    module itself if there is nothing to fold. It must not change the module or its parameters; see
     :func:`changed_copy`.
     """
 
@@ -30,19 +30,20 @@ def rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
 
 
 def deploy(model: nn.Module) -> nn.Module:
-    """A folded copy of a model in evaluation mode, which shares nothing with it.
+    """Return a folded copy of a model in evaluation mode, which shares no memory with the model.
 
     Raises:
-        RuntimeError: In training mode.
+        RuntimeError: If the model is in training mode.
     """
     return fold(copy.deepcopy(model))
 
 
 def fold_in_place(model: nn.Module) -> None:
-    """Replace the parts of a model by their folded forms. There is no way back but to build the model anew.
+    """Fold a model in evaluation mode in place. This cannot be undone.
 
     Raises:
-        RuntimeError: In training mode.
+        RuntimeError: If the model is in training mode.
+        TypeError: If the folded model has another type, which :func:`deploy` can return.
     """
     folded = fold(model)
     if type(folded) is not type(model):
@@ -52,14 +53,14 @@ def fold_in_place(model: nn.Module) -> None:
 
 @torch.no_grad()
 def fold(module: nn.Module) -> nn.Module:
-    """The folded form of a module in evaluation mode, which stays as it is.
+    """Return the folded form of a module in evaluation mode, without a change to the module.
 
-    Parts without a rule, and parts that a rule leaves as they are, belong to both.
+    The result shares all submodules that are not folded with the module.
 
     Raises:
-        RuntimeError: In training mode, where outputs depend on the batch and weights have yet to change.
+        RuntimeError: In training mode, where outputs depend on the batch and weights still change.
     """
-    if module.training or any(part.training for part in module.modules() if type(part) in RULES):
+    if module.training or any(child.training for child in module.modules() if type(child) in RULES):
         raise RuntimeError(
             f'{type(module).__name__}.switch_to_deploy: call eval() first. The way back is to build the model anew and '
             'load the checkpoint that was trained.'
@@ -68,7 +69,7 @@ def fold(module: nn.Module) -> nn.Module:
 
 
 def _fold(module: nn.Module, folded: dict[nn.Module, nn.Module]) -> nn.Module:
-    if module not in folded:  # one module may stand in several places
+    if module not in folded:  # a module may be used several times
         children = {name: _fold(child, folded) for name, child in module._modules.items() if child is not None}
         replaced = {name: child for name, child in children.items() if child is not module._modules[name]}
         changed = changed_copy(module, **replaced) if replaced else module
@@ -77,7 +78,7 @@ def _fold(module: nn.Module, folded: dict[nn.Module, nn.Module]) -> nn.Module:
 
 
 def changed_copy(module: Module, **attributes: Any) -> Module:
-    """A module with other attributes; parameters, buffers and children that are not among these belong to both."""
+    """Return a shallow copy of a module with changed attributes, which shares all others with the module."""
     changed = copy.copy(module)
     for name in ('_parameters', '_buffers', '_modules'):
         changed.__dict__[name] = dict(module.__dict__[name])
@@ -87,14 +88,14 @@ def changed_copy(module: Module, **attributes: Any) -> Module:
 
 
 def constant(value: torch.Tensor) -> nn.Parameter:
-    """A parameter of its own memory that is not trained."""
+    """Return a copy of a tensor as a parameter that needs no gradient."""
     return nn.Parameter(value.detach().clone(), requires_grad=False)
 
 
 def conv_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Conv2d:
-    """The convolution of a kernel ``(out, in / groups, k, k)`` that keeps the size.
+    """Return the convolution with a kernel ``(out, in / groups, k, k)`` and an output of the size of its input.
 
-    A kernel of one input, if larger than 1x1, is depthwise; any other has one group.
+    A kernel with one input channel that is larger than 1x1 is depthwise; any other kernel has one group.
     """
     channels, inputs, size, _ = weight.shape
     groups = channels if inputs == 1 and size > 1 else 1

@@ -1,6 +1,6 @@
-"""What is exported: normalization, network and post-processing in one graph.
+"""Exported graphs of normalization, network and post-processing.
 
-Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, channels in the order that the pipeline loads, BGR.
+Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, BGR as the pipeline loads them.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Normalize(nn.Module):
-    """The arithmetic of the model's data preprocessor."""
+    """Normalization of images as in the model's data preprocessor."""
 
     mean: Tensor
     std: Tensor
@@ -18,7 +18,7 @@ class Normalize(nn.Module):
         super().__init__()
         flip = getattr(data_preprocessor, 'to_rgb', getattr(data_preprocessor, '_channel_conversion', False))
         self.order = [2, 1, 0] if flip else [0, 1, 2]
-        # a data preprocessor without mean and std has neither
+        # a data preprocessor that does not normalize has no mean and std
         for name, default in (('mean', torch.zeros(1)), ('std', torch.ones(1))):
             self.register_buffer(name, getattr(data_preprocessor, name, default).view(-1, 1, 1).clone())
 
@@ -27,7 +27,7 @@ class Normalize(nn.Module):
 
 
 class ClassifierGraph(nn.Module):
-    """``images`` to ``scores`` ``(B, classes)``, which sum to 1."""
+    """Graph of a classifier: ``images`` to ``scores`` ``(B, classes)``, which sum to 1."""
 
     def __init__(self, model: BaseModel):
         super().__init__()
@@ -39,11 +39,11 @@ class ClassifierGraph(nn.Module):
 
 
 class DetectorGraph(nn.Module):
-    """``images`` and ``sizes`` ``(B, 2)``, float32 heights and widths of the original images, to detections.
+    """Graph of a detector: ``images`` and ``sizes`` ``(B, 2)``, float32 (height, width) of the original images.
 
     Images are resized to the whole input, without padding. Returns ``boxes`` ``(B, K, 4)``, (x1, y1, x2, y2) in pixels
-    of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``. K is ``max_per_img``, or
-    as many as there are pairs of query and class.
+    of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``. K is ``max_per_img``, at
+    most the number of pairs of query and class.
     """
 
     def __init__(self, model: BaseModel):

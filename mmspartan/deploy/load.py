@@ -1,4 +1,4 @@
-"""A config's model with the weights of a checkpoint."""
+"""Loading of a config's model with the weights of a checkpoint."""
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -9,16 +9,16 @@ from ..engine.class_names import classes_of
 
 
 def load_model(cfg: Config, checkpoint: str) -> nn.Module:
-    """The config's model in evaluation mode with the weights of a checkpoint.
+    """Build the config's model in evaluation mode and load the weights of a checkpoint.
 
-    Its ``dataset_meta`` is what the checkpoint says of the data it was trained on, if anything.
+    The model's ``dataset_meta`` holds the class names of the checkpoint; it is empty if the checkpoint has none.
 
     Raises:
-        ValueError: If the checkpoint does not fit the model.
+        ValueError: If the weights do not fit the model.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     settings = cfg.model.to_dict()
-    if cfg.get('data_preprocessor') is not None:  # as mmengine's Runner, which takes it from beside the model as well
+    if cfg.get('data_preprocessor') is not None:  # mmengine's Runner also reads it from the top level
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     model = MODELS.build(settings).eval()
     weights = read_checkpoint(checkpoint)

@@ -1,11 +1,11 @@
-"""From PyTorch to ONNX, in operations that the runtimes of CPUs take at their best.
+"""Export from PyTorch to ONNX, in operations that are fast in runtimes on CPUs.
 
-PyTorch exports GroupNorm as an InstanceNormalization of flattened features, for which OpenVINO turns them from its own
-memory layout into rows of channels and back, twice a block. With one group it is written out here instead: OpenVINO
-knows the chain as one operation again, in any layout.
+PyTorch exports GroupNorm as an InstanceNormalization of flattened features, for which OpenVINO permutes the features
+from its memory layout and back, twice a block. Here GroupNorm is exported as elementary operations, which OpenVINO
+fuses into one operation in any layout.
 
-PyTorch writes opset 18 at the lowest. Files for older runtimes, such as TensorRT 8.6, are lowered from there here: of
-the version converters, onnxscript's only raises opsets, and onnx's own stops at the graphs that PyTorch writes.
+The lowest opset that PyTorch exports is 18. For older runtimes, such as TensorRT 8.6, this module converts the model to
+opset 16 or 17: onnxscript's version converter only raises opsets, and onnx's fails on graphs that PyTorch exports.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ TORCH_OPSET = 18  # the lowest that torch.onnx.export writes itself
 
 
 def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5, cudnn_enabled: bool = True):
+    """Translate ``aten.group_norm`` to elementary operations."""
     axes = op.Constant(value_ints=[1, 2, 3])
     x = input
     if num_groups != 1:
@@ -39,13 +40,14 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-5, cudnn_enable: bool = True):
-    """Below opset 17, the first with a LayerNormalization."""
+    """Translate ``aten.layer_norm`` for opset 16, which has no LayerNormalization."""
     x = standardize(input, op.Constant(value_ints=list(range(-len(normalized_shape), 0))), eps)
     x = x if weight is None else op.Mul(x, weight)
     return x if bias is None else op.Add(x, bias)
 
 
 def standardize(x, axes, eps: float):
+    """Subtract the mean over ``axes`` and divide by the standard deviation."""
     centered = op.Sub(x, op.ReduceMean(x, axes))
     variance = op.ReduceMean(op.Pow(centered, op.Constant(value_float=2.0)), axes)
     return op.Div(centered, op.Sqrt(op.Add(variance, op.Constant(value_float=eps))))
@@ -54,16 +56,16 @@ def standardize(x, axes, eps: float):
 def to_onnx(
     model: nn.Module, inputs: Sequence[Tensor], opset: int = DEFAULT_OPSET, **options: Any
 ) -> torch.onnx.ONNXProgram:
-    """``torch.onnx.export`` with the above, and without notes on where in the source an operation comes from.
+    """Export a model by ``torch.onnx.export`` with the translations of this module, without metadata of the nodes.
 
     Args:
-        model: In evaluation mode.
-        inputs: Examples of what it takes.
-        opset: Of the file, 16 to 20; its IR version is the oldest that has it.
-        **options: As ``torch.onnx.export`` takes them.
+        model: A model in evaluation mode.
+        inputs: Example inputs.
+        opset: Opset of the file, 16 to 20. The IR version is the oldest one that supports it.
+        **options: Further arguments of ``torch.onnx.export``.
 
     Raises:
-        ValueError: If there is no such opset, or the model needs an operation that it lacks.
+        ValueError: If the opset is out of range, or lacks an operation of the model.
     """
     if opset not in OPSETS:
         raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
@@ -80,19 +82,19 @@ def to_onnx(
             custom_translation_table=table,
             **options,
         )
-    assert program is not None  # which is typed as optional since dynamo=False returns nothing
+    assert program is not None  # None is for dynamo=False
     if opset < TORCH_OPSET:
         lower(program.model, opset)
-    remove_notes(program.model)
+    remove_metadata(program.model)
     program.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid('', opset)])
     return program
 
 
 def lower(model: ir.Model, opset: int) -> None:
-    """Rewrite a model of opset 18 in place as one of opset 16 or 17.
+    """Convert a model of opset 18 to opset 16 or 17 in place.
 
     Raises:
-        ValueError: If it has an operation that the opset lacks.
+        ValueError: If the opset lacks an operation of the model.
     """
     for node in model.graph.all_nodes():
         if node.domain not in ('', 'ai.onnx'):
@@ -112,7 +114,7 @@ def lower(model: ir.Model, opset: int) -> None:
 
 
 def lower_reduction(node: ir.Node) -> None:
-    """Axes are an attribute instead of an input."""
+    """Convert the axes from an input to an attribute."""
     axes = None
     if len(node.inputs) > 1 and node.inputs[1] is not None:
         constant = ir.convenience.get_const_tensor(node.inputs[1])
@@ -128,7 +130,7 @@ def lower_reduction(node: ir.Node) -> None:
 
 
 def lower_split(node: ir.Node) -> None:
-    """In equal parts without saying how many, which the number of outputs does."""
+    """Remove ``num_outputs``: without it the outputs of a Split have equal sizes."""
     count = drop(node, 'num_outputs')
     if count is None:
         return
@@ -156,7 +158,7 @@ def lower_scatter(node: ir.Node) -> None:
         raise ValueError(f'{node.op_type} that reduces by min or max needs opset {TORCH_OPSET}')
 
 
-# By the start of an operation's name, for those whose form changed in opset 18.
+# Conversions of the operations that changed in opset 18, by the start of the operation's name.
 LOWERED = dict(
     Reduce=lower_reduction,
     Split=lower_split,
@@ -167,13 +169,13 @@ LOWERED = dict(
 
 
 def drop(node: ir.Node, name: str, default: Any = None) -> Any:
-    """Take an attribute off a node and return its value."""
+    """Remove an attribute of a node and return its value."""
     attribute = node.attributes.pop(name, None)
     return default if attribute is None else attribute.value
 
 
-def remove_notes(model: ir.Model) -> None:
-    """Take off what the exporter notes at each operation: a third of a small file, with paths of this machine in it."""
+def remove_metadata(model: ir.Model) -> None:
+    """Remove the exporter's metadata of nodes, a third of a small file, which contains paths of this machine."""
     for node in model.graph.all_nodes():
         node.metadata_props.clear()
         for value in node.outputs:

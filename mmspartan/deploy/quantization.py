@@ -1,4 +1,4 @@
-"""INT8 models by ONNX Runtime's static quantization, calibrated on images of the config's training set."""
+"""Static quantization to INT8 by ONNX Runtime, calibrated on images of the config's training set."""
 
 import logging
 import tempfile
@@ -17,7 +17,7 @@ from .tasks import Task
 
 
 class Feeds(CalibrationDataReader):
-    """Calibration data from an iterator of inputs by name."""
+    """Calibration data from an iterator of feeds, dicts of arrays by the names of inputs."""
 
     def __init__(self, feeds: Iterator[dict[str, np.ndarray]]):
         self.feeds = feeds
@@ -27,15 +27,15 @@ class Feeds(CalibrationDataReader):
 
 
 class DatasetReader(Feeds):
-    """Feeds training images, spread over the dataset, through the test pipeline.
+    """Calibration data from evenly spaced images of the training set, loaded by the test pipeline.
 
     Args:
         cfg: Config with ``train_dataloader`` and ``test_dataloader``.
-        count: Images.
-        task: What the model takes.
+        count: Number of images.
+        task: Task of the model.
 
     Attributes:
-        classes: Names in the training set, if it has any.
+        classes: Class names of the training set; empty if it has none.
     """
 
     def __init__(self, cfg: Config, count: int, task: Task):
@@ -53,14 +53,14 @@ class DatasetReader(Feeds):
 
 
 def quantize(source: Path, target: Path, reader: CalibrationDataReader, keep: list[str]) -> None:
-    """Quantize convolutions, weights by channel; all else, attention among it, stays in float.
+    """Quantize the convolutions of a model to INT8, weights per channel; other operations stay in float32.
 
     Args:
         source, target: ONNX files.
         reader: Calibration data.
-        keep: Names of convolutions that stay in float.
+        keep: Names of convolution nodes that stay in float32.
     """
-    logging.getLogger().setLevel(logging.ERROR)  # it advises on what is done here
+    logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime recommends preprocessing, which is done here
     with tempfile.TemporaryDirectory() as folder:
         inferred = Path(folder) / 'inferred.onnx'
         quant_pre_process(source, inferred, skip_symbolic_shape=True)

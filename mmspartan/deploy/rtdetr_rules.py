@@ -1,4 +1,4 @@
-"""How RT-DETR is folded: batch normalization, RepVGG branches, and the first convolutions of finer feature maps."""
+"""Rules that fold RT-DETR: batch normalization, RepVGG branches, and the input convolutions of finer feature maps."""
 
 import copy
 from collections import OrderedDict
@@ -16,13 +16,13 @@ from .split_projection import SplitProjection
 
 
 def is_one_conv(module: nn.Module) -> bool:
-    """Whether all but the activation is folded into a convolution with a bias."""
+    """Whether a module consists of a convolution with a bias and an optional activation."""
     return isinstance(module, ConvNormAct) and not hasattr(module, 'norm') and module.conv.bias is not None
 
 
 @rule(RepVGGBlock)
 def fold_repvgg(block: RepVGGBlock) -> nn.Module:
-    """Both branches become one 3x3 convolution (RepVGG, arXiv 2101.03697)."""
+    """Fold both branches into one 3x3 convolution (RepVGG, arXiv 2101.03697)."""
     if not (is_one_conv(block.conv3) and is_one_conv(block.conv1)):
         return block
     conv3, conv1 = block.conv3.conv, block.conv1.conv
@@ -33,7 +33,7 @@ def fold_repvgg(block: RepVGGBlock) -> nn.Module:
 
 @rule(HybridEncoder)
 def fold_encoder(encoder: HybridEncoder) -> HybridEncoder:
-    """The first convolution of a finer map becomes part of the fusion block's branches."""
+    """Fold the input convolutions of finer feature maps into the branches of the fusion blocks."""
     input_convs, blocks = list(encoder.input_convs), list(encoder.top_down_blocks)
     for i, level in enumerate(range(len(input_convs) - 2, -1, -1)):
         before, branches = input_convs[level], (blocks[i].conv1, blocks[i].conv2)
@@ -51,7 +51,7 @@ def fold_encoder(encoder: HybridEncoder) -> HybridEncoder:
 
 @rule(RTDETR)
 def fold_rtdetr(model: RTDETR) -> RTDETR:
-    """A backbone without a rule is folded by mmcv; denoising, which only training uses, is removed."""
+    """Remove denoising, which only training uses, and fold a backbone without a rule by mmcv."""
     backbone = model.backbone
     if type(backbone) not in RULES:
         backbone = fuse_conv_bn(copy.deepcopy(backbone))

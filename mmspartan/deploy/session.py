@@ -1,4 +1,4 @@
-"""An ONNX file in a runtime of CPUs."""
+"""Inference with ONNX files on CPUs by ONNX Runtime or OpenVINO."""
 
 from functools import cache
 from pathlib import Path
@@ -17,23 +17,24 @@ BACKENDS = ('onnxruntime', 'openvino')
 
 
 class Session:
-    """An ONNX file in one of the runtimes.
+    """A runtime that has loaded an ONNX file.
 
     Args:
         path: The file.
-        backend: ``'onnxruntime'`` or ``'openvino'``, both on the CPU and in the file's own precision.
-        threads: How many; the runtime's choice by default.
-        streams: Parts of a batch that OpenVINO works on at the same time, each by its share of the threads: more images
-            a second, where 1, the default, gives the first one sooner. ONNX Runtime takes one after the other.
+        backend: ``'onnxruntime'`` or ``'openvino'``, both on the CPU and in the precision of the file.
+        threads: Number of threads; the runtime's choice by default.
+        streams: Number of parts of a batch that OpenVINO computes in parallel, each with its share of the threads. More
+            streams give more throughput, and 1, the default, the lowest latency. ONNX Runtime computes the parts in
+            sequence.
 
     Attributes:
-        inputs (dict[str, list]): Shapes by name; a side that may be any is a name or a question mark.
-        dtypes (dict[str, np.dtype]): Of the inputs.
-        outputs (list[str]): Names.
+        inputs (dict[str, list]): Shapes by name; a dynamic side is a name or a question mark.
+        dtypes (dict[str, np.dtype]): Dtypes of the inputs by name.
+        outputs (list[str]): Names of the outputs.
 
     Raises:
-        ValueError: If there are no streams, or the file is not there, is no model of images, or the runtime cannot
-            read it.
+        ValueError: If ``streams`` is less than 1, the file does not exist or has no input ``images``, or the runtime
+            cannot read it.
     """
 
     def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None, streams: int = 1):
@@ -49,7 +50,7 @@ class Session:
             name: [side.dim_value if side.HasField('dim_value') else side.dim_param or '?' for side in type.shape.dim]
             for name, type in inputs.items()
         }
-        is_typed = all(type.elem_type for type in inputs.values())  # 0 in what is no tensor, too
+        is_typed = all(type.elem_type for type in inputs.values())  # 0 for inputs that are no tensors as well
         if 'images' not in inputs or not is_typed or not all(self.inputs.values()):
             raise InputError(f"{path}: not a file of tools/export_onnx.py: no batches of 'images' among its inputs")
         if not {type.elem_type for type in inputs.values()} <= set(onnx.TensorProto.DataType.values()):
@@ -83,18 +84,23 @@ class Session:
 
     @property
     def batch_size(self) -> int | None:
-        """Images a call, None if any number."""
+        """Number of images of the file's input; None if it is dynamic."""
         size = str(self.inputs['images'][0])
         return int(size) if size.isdigit() else None
 
     def __call__(self, **feed: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays by the names of inputs, to arrays by the names of outputs.
+        """Run the model.
 
-        Arrays of another dtype than the file takes are converted if it holds their values exactly.
+        Args:
+            **feed: Arrays by the names of the inputs. An array of another dtype is converted to the input's dtype if
+                this does not change its values.
+
+        Returns:
+            dict[str, np.ndarray]: Arrays by the names of the outputs.
 
         Raises:
-            ValueError: If an input is missing, unknown or does not fit in shape or dtype, the images are no multiple of
-                those that the file takes at once, the runtime fails, or an output is not finite.
+            ValueError: If an input is missing or unknown or has a wrong shape or dtype, the number of images is not a
+                multiple of :attr:`batch_size`, the runtime fails, or an output is not finite.
         """
         for name in feed:
             if name not in self.inputs:
@@ -122,7 +128,7 @@ class Session:
         dtype = self.dtypes[name]
         if value.dtype == dtype:
             return value
-        with np.errstate(all='ignore'):  # what overflows is refused below
+        with np.errstate(all='ignore'):  # overflow is an error below
             converted = value.astype(dtype) if value.dtype.kind in 'biuf' else None
         if converted is None or not np.array_equal(converted, value, equal_nan=True):
             raise InputError(
@@ -132,17 +138,17 @@ class Session:
 
 
 def _has_shape(shape: tuple[int, ...], expected: list[str]) -> bool:
-    """Whether a shape is the expected one, of which sides that are no numbers may have any length."""
+    """Whether a shape is the expected one, whose dynamic sides are names instead of numbers."""
     return len(shape) == len(expected) and all(side == str(n) or not side.isdigit() for side, n in zip(expected, shape))
 
 
 @cache
 def openvino_core() -> 'openvino.Core':
-    """OpenVINO's device manager, one for the whole process as OpenVINO advises.
+    """Return OpenVINO's device manager, one for the whole process as OpenVINO recommends.
 
-    Never given up either: each has its thread take signals on a stack of its own, and gives way to that of the one
-    before it even where this is freed already. The next signal, such as the end of a data loader's worker, would be a
-    segmentation fault (seen with 2026.4).
+    It is never destroyed: each device manager installs an alternate signal stack for its thread and restores the
+    previous one at the end, even if that one is already freed. The next signal, such as the end of a data loader's
+    worker, would then cause a segmentation fault (seen with OpenVINO 2026.4).
     """
     import openvino
 
@@ -150,7 +156,7 @@ def openvino_core() -> 'openvino.Core':
 
 
 def run_queue(queue: 'openvino.AsyncInferQueue', feeds: list[dict[str, np.ndarray]]) -> list[list[np.ndarray]]:
-    """All requests at once, their outputs in order."""
+    """Run all requests in parallel, and return their outputs in order."""
     results: list = [None] * len(feeds)
 
     def keep(request, i: int) -> None:

@@ -1,4 +1,4 @@
-"""The SMixer (paper Sec. III-B) for inference: decomposition folded, both squeeze-and-excitations as one."""
+"""The SMixer (paper Sec. III-B) for inference, with folded decomposition and one gate for both branches."""
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ from .fold import changed_copy, conv_of
 
 
 class DeployedSMixer(nn.Module):
-    """What an :class:`~mmspartan.spartan.smixer.SMixer` computes in evaluation.
+    """Equivalent of an :class:`~mmspartan.spartan.smixer.SMixer` in evaluation mode.
 
     Args:
-        mixer (SMixer): With its normalization folded. None of its ``gamma`` may be -1, which removes all of a channel
-            but its mean.
+        mixer (SMixer): A mixer with folded normalization. No value of its ``gamma`` may be -1, by which a channel
+            becomes its mean.
 
     Shape: ``(B, C, H, W)`` to the same.
     """
@@ -40,7 +40,7 @@ class DeployedSMixer(nn.Module):
 
 
 def joined_gate(high: ChannelGate, low: ChannelGate) -> ChannelGate:
-    """One gate for the channels of both, by block-diagonal matrices."""
+    """Join the gates of two groups of channels into one gate with block-diagonal matrices."""
     gate = changed_copy(high)
     for name in ('fc1', 'fc2'):
         first, second = getattr(high, name), getattr(low, name)

@@ -1,4 +1,4 @@
-"""How SpaRTAN is folded: batch normalization, complex weights, LayerScale and feature decomposition."""
+"""Rules that fold SpaRTAN: batch normalization, complex weights, LayerScale and feature decomposition."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from .smixer import DeployedSMixer
 
 @rule(ConvNormAct, ConvSMixer)
 def fold_conv_norm_act(module: ConvNormAct) -> ConvNormAct:
-    """Batch normalization becomes part of the convolution; other kinds of normalization stay."""
+    """Fold batch normalization into the convolution; other normalization layers are kept."""
     norm = getattr(module, 'norm', None)
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None or isinstance(module.conv, ModulatedConv2d):
         return module
@@ -31,7 +31,7 @@ def fold_conv_norm_act(module: ConvNormAct) -> ConvNormAct:
 
 @rule(ModulatedConv2d)
 def fold_modulated_conv(conv: ModulatedConv2d) -> nn.Conv2d:
-    """Complex weights become part of the kernel; groups of an odd number of channels above one stay as they are."""
+    """Fold complex weights into the kernel, unless its groups have an odd number of channels above one."""
     if conv.weight.shape[1] % 2 and conv.weight.shape[1] > 1:
         return conv
     weight = modulated_weight(conv.weight, conv.complex_weight, conv.groups)
@@ -44,13 +44,13 @@ def fold_modulated_conv(conv: ModulatedConv2d) -> nn.Conv2d:
 
 @rule(SMixer)
 def fold_smixer(mixer: SMixer) -> nn.Module:
-    """Feature decomposition becomes part of ``proj_in``, but where ``gamma`` is -1 and leaves the mean alone."""
+    """Fold feature decomposition into ``proj_in``, unless a ``gamma`` is -1, by which a channel becomes its mean."""
     return mixer if (mixer.gamma == -1).any() else DeployedSMixer(mixer)
 
 
 @rule(CMixer)
 def fold_cmixer(mixer: CMixer) -> nn.Module:
-    """Real and imaginary channels are separated, if the convolution is one of pairs."""
+    """Separate real and imaginary channels, if the groups of the convolution are pairs of channels."""
     conv, is_normalized = mixer.conv.conv, hasattr(mixer.conv, 'norm')
     is_of_pairs = not isinstance(conv, ModulatedConv2d) and conv.weight.shape[1] == 2 and not is_normalized
     return DeployedCMixer(mixer) if is_of_pairs else mixer
@@ -58,7 +58,7 @@ def fold_cmixer(mixer: CMixer) -> nn.Module:
 
 @rule(SpaRTANBlock)
 def fold_block(block: SpaRTANBlock) -> SpaRTANBlock:
-    """LayerScale becomes part of the mixers' last projections, and the first norm's affine part of ``proj_in``."""
+    """Fold LayerScale into the last projections of the mixers, and the affine part of ``norm1`` into ``proj_in``."""
     folded = changed_copy(block)
     for mixer, scale in (('smixer', 'scale1'), ('cmixer', 'scale2')):
         if getattr(block, scale) is not None and ends_with_projection(getattr(block, mixer)):
@@ -88,12 +88,12 @@ def scale_projection(mixer: Any, scale: Tensor) -> nn.Module:
 def scaled_conv(conv: Any, scale: Tensor) -> nn.Module:
     """A convolution, or a list of convolutions whose outputs are summed, with its output multiplied by ``scale``."""
     if isinstance(conv, nn.ModuleList):
-        return nn.ModuleList(scaled_conv(part, scale) for part in conv).eval()
+        return nn.ModuleList(scaled_conv(one, scale) for one in conv).eval()
     bias = None if conv.bias is None else constant(conv.bias * scale.flatten())
     return changed_copy(conv, weight=constant(conv.weight * scale[:, None]), bias=bias)
 
 
 def after_affine(norm: nn.GroupNorm, conv: nn.Conv2d) -> nn.Conv2d:
-    """The 1x1 convolution, with a bias, that includes weight and bias of the normalization before it."""
+    """Fold weight and bias of a normalization into the 1x1 convolution, with a bias, that follows it."""
     bias = conv.bias + conv.weight.flatten(1) @ norm.bias
     return changed_copy(conv, weight=constant(conv.weight * norm.weight[:, None, None]), bias=constant(bias))

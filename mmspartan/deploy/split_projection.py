@@ -1,4 +1,4 @@
-"""A 1x1 convolution of an upsampled and a finer feature map, for inference, without their concatenation."""
+"""A 1x1 convolution of an upsampled and a finer feature map without their concatenation, for inference."""
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -9,13 +9,13 @@ from .fold import conv_of
 class SplitProjection(nn.Module):
     """``act(conv(cat([upsample(coarse), before(fine)])))``.
 
-    The convolution and nearest upsampling commute, so the coarse part is computed on a quarter of the positions; and
-    two linear maps in a row are one.
+    The convolution commutes with nearest upsampling, so the coarse part is computed at a quarter of the positions. The
+    two convolutions of the finer map are folded into one.
 
     Args:
-        conv (nn.Conv2d): The 1x1 convolution, with a bias.
-        act (nn.Module): Its activation.
-        before (nn.Conv2d): 1x1 convolution, with a bias, of the finer map, to as many channels as ``conv`` takes of it.
+        conv (nn.Conv2d): 1x1 convolution of the concatenated maps, with a bias.
+        act (nn.Module): Activation after it.
+        before (nn.Conv2d): 1x1 convolution of the finer map, with a bias, before the concatenation.
 
     Shape: ``(B, C, H, W)`` and ``(B, before.in_channels, H', W')`` to ``(B, conv.out_channels, H', W')``.
     """

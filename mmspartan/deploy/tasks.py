@@ -1,6 +1,6 @@
-"""The tasks whose models are exported: what goes in, what comes out, and how predictions are written back.
+"""Tasks whose models can be exported: their inputs, outputs and predictions.
 
-Another task is another entry of ``TASKS``.
+A new task needs a new entry of ``TASKS``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,10 +19,10 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Input:
-    """An input beside the images: a row of numbers for each image.
+    """An input in addition to the images: a row of numbers for each image.
 
     Attributes:
-        read: The row of a data sample.
+        read: Returns the row of a data sample.
         example: A row to trace the graph with.
     """
 
@@ -32,18 +32,18 @@ class Input:
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of model.
+    """A kind of models that can be exported.
 
     Attributes:
-        name: For people.
+        name: Name in messages.
         model: Name of the model's class.
-        graph: What is exported of such a model; takes ``images`` and the other inputs in their order.
-        outputs: Names of what the graph returns.
+        graph: Class of the exported graph, which takes ``images`` and the other inputs in their order.
+        outputs: Names of the graph's outputs.
         head: The model's attribute that has ``num_classes``.
         sample: Name of the class of its data samples.
         write: Writes the outputs for one image into its data sample.
-        difference: The largest difference between two results for one image, given the size of the image.
-        inputs: Inputs beside ``images``.
+        difference: Returns the largest difference between two results for one image, given the size of the image.
+        inputs: Inputs in addition to ``images``.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Task:
     inputs: dict[str, Input] = field(default_factory=dict)
 
     def example(self, batch_size: int, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Inputs to trace the graph with, for images of (height, width)."""
+        """Return inputs to trace the graph with, for images of ``size`` (height, width)."""
         rows = {name: torch.tensor([input.example] * batch_size) for name, input in self.inputs.items()}
         return {'images': torch.rand(batch_size, 3, *size) * 255, **rows}
 
     def feed(self, images: Iterable[Tensor], samples: Sequence[BaseDataElement]) -> Arrays:
-        """Inputs from images ``(3, H, W)`` of one size and their data samples."""
+        """Return the inputs for images ``(3, H, W)`` of one size and their data samples."""
         rows = {
             name: np.array([input.read(sample) for sample in samples], dtype=np.float32)
             for name, input in self.inputs.items()
@@ -83,9 +83,9 @@ def difference_of_scores(found: Arrays, expected: Arrays, size: Sequence[float] 
 
 
 def difference_of_detections(found: Arrays, expected: Arrays, size: Sequence[float]) -> float:
-    """Of scores, and of boxes relative to the longer side of the image."""
+    """Return the largest difference of scores, and of boxes relative to the longer side of the image."""
     gaps = -np.diff(expected['scores'], prepend=1, append=0)
-    sure = np.minimum(gaps[1:], gaps[:-1]) > 1e-4  # detections of almost the same score may change places
+    sure = np.minimum(gaps[1:], gaps[:-1]) > 1e-4  # detections with almost the same score may be exchanged
     shifts = np.abs(found['boxes'] - expected['boxes'])[sure] / max(size)
     return float(np.max([difference_of_scores(found, expected), shifts.max(initial=0)]))  # Python's max may lose a NaN
 
@@ -116,9 +116,10 @@ TASKS = (
 
 
 def task_of_model(model: nn.Module) -> Task:
-    """
+    """Return the task of a model.
+
     Raises:
-        ValueError: If models of this class are not exported; names those that are.
+        ValueError: If models of this class cannot be exported. The message names those that can.
     """
     for task in TASKS:
         if type(model).__name__ == task.model:
@@ -127,14 +128,14 @@ def task_of_model(model: nn.Module) -> Task:
 
 
 def build_graph(model: nn.Module) -> nn.Module:
-    """The graph that is exported of a model, in evaluation mode.
+    """Build the graph that is exported for a model, in evaluation mode.
 
     Raises:
-        ValueError: If models of this class are not exported.
+        ValueError: If models of this class cannot be exported.
     """
     return task_of_model(model).graph(model).eval()
 
 
 def task_of_outputs(names: Iterable[str]) -> Task | None:
-    """The task of an exported file by the names of its outputs, None if there is no such task."""
+    """Return the task of an exported file by the names of its outputs; None if there is no such task."""
     return next((task for task in TASKS if set(task.outputs) == set(names)), None)

@@ -1,19 +1,19 @@
-"""3x3 convolutions in half the multiplications: minimal filtering F(4, 3) (Winograd; Lavin and Gray, CVPR 2016,
-arXiv 1509.09308), down the columns alone.
+"""3x3 convolutions with half the multiplications, by minimal filtering F(4, 3) along the columns (Winograd; Lavin and
+Gray, CVPR 2016, arXiv 1509.09308).
 
-For graphs that run in float32 on a CPU, whose runtimes have the direct form alone: INT8 loses accuracy by it, and
-libraries of GPUs have their own. Outputs are those of the direct form up to rounding.
+It serves graphs in float32 on CPUs, whose runtimes have no Winograd convolution. INT8 would lose accuracy, and GPU
+libraries have their own implementation. Outputs equal those of the plain convolution up to rounding.
 
-Departs from the paper, which filters along both sides and so in a quarter of the multiplications, in that along the
-rows there still are convolutions: so each step is an operation that runtimes have at full speed in their own layout.
+The paper filters along both dimensions, with a quarter of the multiplications. Here the other dimension remains a plain
+convolution, so that each step is an operation that runtimes compute at full speed in their memory layout.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-# Six rows of products give four rows of the output. What makes them of six rows of the input (B^T in Sec. 4.3), and of
-# the three rows of the kernel (G).
+# Six rows of products give four rows of the output. These matrices transform six rows of the input (B^T in Sec. 4.3)
+# and the three rows of the kernel (G).
 FROM_INPUT = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -30,15 +30,15 @@ FROM_KERNEL = (
     (1 / 24, -1 / 12, 1 / 6),
     (0, 0, 1),
 )
-# With fewer, what is added to the multiplications takes longer than those that are saved.
+# For smaller convolutions the transforms take longer than the saved multiplications.
 MIN_CHANNELS, MIN_POSITIONS = 96, 256
 
 
 class WinogradConv2d(nn.Module):
-    """A convolution in this form; directly where features are small or ``H`` is no multiple of 4.
+    """A Winograd convolution; the plain convolution if the features are small or ``H`` is not a multiple of 4.
 
     Args:
-        conv (nn.Conv2d): 3x3 of stride 1, padding 1 and one group.
+        conv (nn.Conv2d): 3x3 convolution with stride 1, padding 1 and one group.
 
     Shape: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``.
     """
@@ -52,7 +52,7 @@ class WinogradConv2d(nn.Module):
         if height % 4 or height * width < MIN_POSITIONS:
             return conv(x)
         from_input = x.new_tensor(FROM_INPUT)[:, None, None, :, None].expand(-1, conv.in_channels, -1, -1, -1)
-        # computed in the graph, since runtimes do it once, when they load it: written down they are twice as many
+        # the graph computes the kernels, which are twice as large as the weights: runtimes do so once, at loading
         kernels = torch.einsum('ph,oihw->poiw', x.new_tensor(FROM_KERNEL), conv.weight)[:, :, :, None]
         a, b, c, d, e, f = (
             conv2d(conv2d(x, transform, None, (4, 1), (1, 0), groups=conv.in_channels), kernel, None, 1, (0, 1))
@@ -62,12 +62,12 @@ class WinogradConv2d(nn.Module):
             b = b + conv.bias[:, None, None]
         even, even4, odd, odd2 = b + c, d + e, b - c, d - e
         rows = [a + even + even4, odd + 2 * odd2, even + 4 * even4, odd + 8 * odd2 + f]  # A^T in Sec. 4.3
-        # four rows side by side are four rows one below the other
+        # reorder the four rows, which are concatenated along the width, along the height
         return torch.cat(rows, dim=3).unflatten(3, (4, -1)).flatten(2, 3)
 
 
 def use_winograd(model: nn.Module) -> int:
-    """Replace the convolutions of a deployed model that may gain by it, and return how many these are."""
+    """Replace the large enough 3x3 convolutions of a deployed model, and return their number."""
     found = [
         (parent, name, child)
         for parent in model.modules()

@@ -100,7 +100,7 @@ def test_area_and_iscrowd_have_defaults_and_an_area_that_cannot_be_is_reported(w
         (dict(images=[3]), r'images\[0\]: is 3, must be a dict'),
         (dict(images=[dict(IMAGES[0], width=0)]), r'images\[0\]\.width: is 0, must be a positive whole number'),
         (dict(images=[dict(IMAGES[0], height='48')]), r'images\[0\]\.height: is "48", must be a positive'),
-        (dict(images=[dict(IMAGES[0], file_name='a\0b.png')]), r'images\[0\]\.file_name: is "a.*b\.png", must be a text'),
+        (dict(images=[dict(IMAGES[0], file_name='a\0b.png')]), r'images\[0\]\.file_name: is "a.*b\.png", must be a'),
         (dict(images=[dict(id=1, file_name='a.png', width=3)]), r'images\[0\]\.height: is missing'),
         (dict(images=[IMAGES[0], IMAGES[0]]), r'images\[1\]\.id: 1 is there twice, images\[0\] has it as well'),
         (dict(categories=[CATEGORIES[0], dict(id=1, name='x')]), r'categories\[1\]\.id: 1 is there twice'),
