@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
@@ -26,6 +27,7 @@ from .checkpoint import (
     weights_only,
 )
 from .class_names import check_class_names, check_num_classes, classes_of
+from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .stock_checkpoint import stand_ins
@@ -60,6 +62,9 @@ class ResumableRunner(Runner):
     _training = False
     _resuming = False
     _resumed_info: Mapping[str, Any] = {}
+
+    def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any):
+        super().__init__(*args, cfg=ConfigFormattedOnce.of(cfg) if isinstance(cfg, Config) else cfg, **kwargs)
 
     def train(self) -> torch.nn.Module:
         stop = [hook for hook in self.hooks if isinstance(hook, StopOnSignalHook)]
