@@ -3,7 +3,7 @@ VENV := .venv/bin
 DOCS := .venv/docs
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help env lint test fuzz soak demo docs docs-serve dist
+.PHONY: help env lint test fuzz soak demo docs docs-env docs-serve dist
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,8 @@ fuzz: env ## run 2,000 damaged or contradictory inputs, half an hour on one core
 
 soak: env ## kill 100 trainings, then run 5,000 training steps and 5,000 inferences, about 25 minutes
 	OMP_NUM_THREADS=1 $(VENV)/python -m tests.soak $(ARGS)
+
+docs-env: $(DOCS)/complete
 
 $(DOCS)/complete: requirements/docs.txt
 	$(PYTHON) -m venv --clear $(DOCS)
