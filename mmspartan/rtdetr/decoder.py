@@ -1,4 +1,4 @@
-"""Decoder of RT-DETR (arXiv 2304.08069): deformable attention whose query positions follow the refined boxes."""
+"""Decoder of RT-DETR (arXiv 2304.08069), with query positions from the boxes that each layer refines."""
 
 import torch
 from mmdet.models.layers import MLP, DeformableDetrTransformerDecoder, inverse_sigmoid
@@ -10,13 +10,13 @@ from .deformable_attention import RTDETRTransformerDecoderLayer
 
 
 class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
-    """Decoder layers of mmdet's Deformable DETR; each refines the boxes, from which the next takes its positions.
+    """Decoder layers of mmdet's Deformable DETR. Each refines the boxes, which are the query positions of the next.
 
-    DINO's decoder differs in three things: its positions are sine-cosine, it normalizes what it returns, and it knows
-    the padding of images.
+    DINO's decoder differs in three points: it has sine-cosine positions, normalizes its output, and masks the padding
+    of images.
 
     Args:
-        num_layers (int): Layers, at least 1.
+        num_layers (int): Number of layers, at least 1.
         layer_cfg (dict): ``self_attn_cfg``, ``cross_attn_cfg`` and ``ffn_cfg``, all with the same ``embed_dims``.
 
     Raises:
@@ -40,23 +40,24 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         self_attn_mask: Tensor | None,
         reg_branches: nn.ModuleList,
     ) -> tuple[Tensor, list[Tensor]]:
-        """
+        """Apply all layers.
+
         Args:
             query (Tensor): ``(B, Q, C)``.
             value (Tensor): Features of all levels, ``(B, N, C)``.
-            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient. They stay in
-                their type, float32 or float64, where the network runs in half precision.
+            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient. They keep their
+                dtype, float32 or float64, if the network runs in half precision.
             spatial_shapes (Tensor): Height and width of the levels, ``(L, 2)``.
-            level_start_index (Tensor): First feature of each level, ``(L,)``.
-            shapes (list[tuple[int, int]]): ``spatial_shapes`` as numbers.
-            self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not look.
+            level_start_index (Tensor): Index of the first feature of each level, ``(L,)``.
+            shapes (list[tuple[int, int]]): ``spatial_shapes`` as Python numbers.
+            self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not attend.
             reg_branches (nn.ModuleList): Box branch of each layer.
 
         Returns:
-            tuple[Tensor, list[Tensor]]: Hidden states ``(layers, B, Q, C)`` and for each of them the boxes that its
-            box branch corrects, ``(B, Q, 4)``. In evaluation only the last layer's.
+            tuple[Tensor, list[Tensor]]: Hidden states ``(layers, B, Q, C)``, and for each of them the boxes
+            ``(B, Q, 4)`` that its box branch refines. In evaluation mode only those of the last layer.
         """
-        # boxes carry a gradient into the layer before only where the next layer's own box is computed from them
+        # as query positions boxes are detached; as start of the next layer's box they carry its gradient
         hidden_states, references = [], []
         reference, detached = reference_points, reference_points
         for layer, reg_branch in zip(self.layers, reg_branches):

@@ -1,7 +1,7 @@
-"""Deformable attention of RT-DETR's decoder: mmcv's, without waiting for the GPU in each layer.
+"""Deformable attention of RT-DETR's decoder: mmcv's module without synchronization with the GPU in each layer.
 
-Where mmcv has no operator, on CPUs and in exported graphs, values are projected right into the order of dimensions that
-``grid_sample`` takes, and levels are summed as they come: mmcv's own fallback turns all features around in each layer.
+On CPUs and in exported graphs, for which mmcv has no operator, values are projected directly to the layout that
+``grid_sample`` expects, and levels are summed one by one. mmcv's fallback permutes the features in each layer.
 """
 
 import torch
@@ -18,10 +18,10 @@ from ..checks import check_integers, check_numbers, refuse
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's module for boxes as references, with the sizes of the levels as numbers.
+    """mmcv's module for reference boxes, with the sizes of the levels as Python numbers.
 
-    mmcv asserts on ``spatial_shapes``, a tensor, which makes the host wait for the GPU; without one it reads numbers
-    out of that tensor, which cannot be exported.
+    mmcv checks the tensor ``spatial_shapes`` by an assertion, for which the host waits for the GPU. On CPUs it reads
+    numbers from this tensor, which cannot be exported.
     """
 
     def forward(
@@ -35,16 +35,17 @@ class DeformableAttention(MultiScaleDeformableAttention):
         shapes: list[tuple[int, int]],
         **kwargs,
     ) -> Tensor:
-        """
+        """Attend to the features around the reference boxes.
+
         Args:
             query, query_pos (Tensor): ``(B, Q, C)``.
-            value (Tensor): ``(B, N, C)``.
+            value (Tensor): Features of all levels, ``(B, N, C)``.
             reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, L, 4)``.
-            spatial_shapes, level_start_index (Tensor): ``(L, 2)`` and ``(L,)``, which the CUDA operator reads.
-            shapes (list[tuple[int, int]]): The same heights and widths as numbers.
+            spatial_shapes, level_start_index (Tensor): ``(L, 2)`` and ``(L,)``, for the CUDA operator.
+            shapes (list[tuple[int, int]]): Heights and widths of the levels as Python numbers.
 
         Returns:
-            Tensor: ``(B, Q, C)``, the query added.
+            Tensor: ``(B, Q, C)``, including the residual connection from ``query``.
         """
         batch, num_queries, _ = query.shape
         positioned = query + query_pos
@@ -56,7 +57,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         locations = centers + offsets / self.num_points * sizes * 0.5
         if value.is_cuda:
             value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
-            value = value.float() if value.dtype == torch.bfloat16 else value  # which mmcv's operator does not take
+            value = value.float() if value.dtype == torch.bfloat16 else value  # mmcv's operator does not support it
             output = MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )
@@ -65,13 +66,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         return self.dropout(self.output_proj(output.to(query.dtype))) + query
 
     def _sample(self, value: Tensor, shapes: list[tuple[int, int]], grid: Tensor, weights: Tensor) -> Tensor:
-        """Projected values ``(B, N, C)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1], weighted: ``(B, Q, C)``."""
+        """Weighted sum ``(B, Q, C)`` of values ``(B, N, C)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1]."""
         grid, weights = (x.transpose(1, 2).flatten(0, 1) for x in (grid, weights))  # (B * heads, Q, L, P, ...)
         total: Tensor | int = 0
         for level, (height, width) in enumerate(shapes):
             features, value = value.split([height * width, value.shape[1] - height * width], dim=1)
             projected = self.value_proj.weight @ features.mT + self.value_proj.bias[:, None]  # (B, C, H * W)
-            # sampled in the precision of the boxes: half of it would move them by a fraction of a pixel
+            # sampled in the precision of the boxes: half precision would shift the points by a fraction of a pixel
             projected = projected.view(grid.shape[0], -1, height, width).to(grid.dtype)
             sampled = grid_sample(projected, grid[:, :, level], align_corners=False)  # (B * heads, C / heads, Q, P)
             total = total + (sampled * weights[:, None, :, level]).sum(-1)
@@ -100,11 +101,11 @@ class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
 
 
 def check_layer_cfg(name: str, cfg: dict) -> None:
-    """Check one of the configs of a decoder layer, whose modules assert on some values and take others as they come.
+    """Check one of the configs of a decoder layer, since mmcv's modules check only some of the values.
 
     Raises:
-        ValueError: If a size is no positive integer, a dropout rate not in [0, 1], or ``embed_dims`` no multiple of
-            ``num_heads``.
+        ValueError: If a size is not a positive integer, a dropout rate is not in [0, 1], or ``embed_dims`` is not a
+            multiple of ``num_heads``.
     """
     owner = 'RTDETRTransformerDecoder'
     sizes = ('embed_dims', 'num_heads', 'num_levels', 'num_points', 'feedforward_channels')

@@ -12,20 +12,20 @@ from ..checks import check_integers, check_numbers
 
 
 class ContrastiveDenoising(BaseModule):
-    """Makes queries from noisy ground truth: groups of near (positive) and less near (negative) copies of each object.
+    """Makes queries from noisy ground truth: groups of positive (near) and negative (farther) copies of each object.
 
-    Differs from mmdet's ``CdnQueryGenerator`` where RT-DETR does from DINO: images with fewer objects are filled up by
-    a class of their own, whose embedding is zero, and noise may be 0.
+    Differs from mmdet's ``CdnQueryGenerator`` as RT-DETR differs from DINO: images with fewer objects are padded by an
+    extra class, whose embedding is zero, and noise can be 0.
 
     Args:
-        num_classes (int): Classes of the detector.
+        num_classes (int): Number of classes of the detector.
         embed_dims (int): Channels of the queries.
-        num_queries (int): Queries of the detector, which must not see these.
-        num_denoising (int): Of each image the first ``num_denoising`` objects take part at most, in as many groups of
-            one positive and one negative copy as make that many positives, so that there are at most
-            ``2 * num_denoising`` queries. 0 makes none. Defaults to 100.
+        num_queries (int): Number of the detector's queries, which must not attend to the denoising queries.
+        num_denoising (int): Largest number of positive queries. Denoising uses the first ``num_denoising`` objects of
+            an image, in as many groups of a positive and a negative copy of each as this number allows, so there are
+            at most ``2 * num_denoising`` queries. 0 disables denoising. Defaults to 100.
         label_noise (float): Twice the fraction of labels that are replaced by random ones, in [0, 2]. Defaults to 0.5.
-        box_noise (float): Largest shift of the corners of positives, in halves of the box's sides, at least 0.
+        box_noise (float): Largest shift of the corners of positives, relative to half the side of the box, at least 0.
             Defaults to 1.0.
 
     Raises:
@@ -56,16 +56,17 @@ class ContrastiveDenoising(BaseModule):
     def forward(
         self, labels: Sequence[Tensor], boxes: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, int]] | None:
-        """
+        """Make the denoising queries of a batch.
+
         Args:
-            labels: For each of B images ``(n_b,)``.
-            boxes: For each image ``(n_b, 4)``, as (cx, cy, w, h) relative to the image, in [0, 1].
+            labels: Labels ``(n_b,)`` of each of the B images.
+            boxes: Boxes ``(n_b, 4)`` of each image, (cx, cy, w, h) relative to the image, in [0, 1].
 
         Returns:
-            None if no object takes part; else content ``(B, D, embed_dims)``, reference boxes before the sigmoid
-            ``(B, D, 4)``, attention mask ``(D + num_queries, D + num_queries)``, true where a query must not look,
+            None if there is no object; else content ``(B, D, embed_dims)``, reference boxes before the sigmoid
+            ``(B, D, 4)``, attention mask ``(D + num_queries, D + num_queries)``, true where a query must not attend,
             and mmdet's ``dn_meta``: ``num_denoising_queries`` D and ``num_denoising_groups``. A group has positives,
-            then negatives, each as many as take part of the image with the most objects.
+            then negatives, as many of each as the largest number of objects of an image.
         """
         labels = [label[: self.num_denoising] for label in labels]
         boxes = [box[: self.num_denoising] for box in boxes]
@@ -93,7 +94,7 @@ class ContrastiveDenoising(BaseModule):
         return self.label_embedding(label), inverse_sigmoid(box), mask, meta
 
     def attention_mask(self, group_size: int, groups: int, device: torch.device) -> Tensor:
-        """True where the query of a row must not look: another group, and for the detector's queries any group."""
+        """Return the mask, true where a query must not attend: to other groups, from the detector's queries to any."""
         denoising = group_size * groups
         group = torch.arange(denoising + self.num_queries, device=device) // group_size
         group[denoising:] = groups

@@ -1,9 +1,9 @@
 """RT-DETR (Zhao et al., CVPR 2024, arXiv 2304.08069) on mmdet's DETR base. Authors' code: github.com/lyuwenyu/RT-DETR
 (rtdetr_pytorch, Apache-2.0).
 
-A reader who knows mmdet's DINO finds the same steps. What differs: the encoder is the neck
+The detector has the same steps as mmdet's DINO. It differs in three points: the encoder is the neck
 (:class:`~mmspartan.rtdetr.encoder.HybridEncoder`), queries start from the selected features, and boxes are relative to
-the whole input, padding included, since nothing masks padding.
+the whole input including its padding, which is not masked.
 """
 
 import logging
@@ -31,22 +31,22 @@ class RTDETR(DetectionTransformer):
     """Real-time detection transformer.
 
     Args:
-        backbone, neck (dict): Configs; the neck gives ``num_levels`` feature maps of the same number of channels.
+        backbone, neck (dict): Configs; the neck returns ``num_levels`` feature maps with the same number of channels.
         bbox_head (dict): Config of :class:`~mmspartan.rtdetr.head.RTDETRHead`; its ``num_classes`` is the only
             place that holds the number of classes.
         decoder (dict): Arguments of ``RTDETRTransformerDecoder``: ``num_layers`` and ``layer_cfg``.
         dn_cfg (dict, optional): Arguments of ``ContrastiveDenoising``; None, or ``num_denoising=0`` in it, trains
             without denoising.
-        num_queries (int): Queries. Defaults to 300.
-        num_levels (int): Feature maps of the neck. Defaults to 3.
-        in_channels (int): Their channels, if other than the decoder's.
-        deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
+        num_queries (int): Number of queries. Defaults to 300.
+        num_levels (int): Number of the neck's feature maps. Defaults to 3.
+        in_channels (int, optional): Channels of the neck's feature maps. Defaults to those of the decoder.
+        deploy (bool): Build the deployed form, for weights saved after :meth:`switch_to_deploy`. Defaults to False.
         **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet. An image has
-            ``test_cfg.max_per_img`` detections, or as many as there are pairs of query and class.
+            ``test_cfg.max_per_img`` detections, at most the number of pairs of query and class.
 
     Raises:
-        ValueError: If an argument is out of its range, backbone, neck, decoder and head do not fit each other, or the
-            deployed form is to be trained.
+        ValueError: If an argument is out of its range, backbone, neck, decoder and head do not match each other, or the
+            deployed form is trained.
     """
 
     decoder: Any  # a config until `_init_layers`
@@ -87,19 +87,20 @@ class RTDETR(DetectionTransformer):
             self.eval().switch_to_deploy()
 
     def switch_to_deploy(self) -> None:
-        """Fold normalization, RepVGG branches and all that SpaRTAN folds; what only training uses is removed.
+        """Fold normalization, RepVGG branches and the backbone for inference, and remove denoising.
 
-        Outputs stay the same up to rounding. There is no way back but to build the model anew and load its weights.
+        Outputs stay the same up to rounding. This cannot be undone: to train, build the model again and load weights
+        from before.
 
         Raises:
-            RuntimeError: In training mode.
+            RuntimeError: If the model is in training mode.
         """
         from ..deploy import fold_in_place
 
         fold_in_place(self)
 
     def _check_fit(self) -> None:
-        """Compare what backbone, neck, decoder and head were told of each other, as far as they say it."""
+        """Check that the settings of backbone, neck, decoder and head match, as far as these are known."""
         if self.bbox_head.embed_dims != self.embed_dims:
             refuse('RTDETR', 'bbox_head.embed_dims', f'{self.embed_dims}, as of the decoder', self.bbox_head.embed_dims)
         levels = self.decoder.layers[0].cross_attn.num_levels
@@ -124,7 +125,7 @@ class RTDETR(DetectionTransformer):
         return super().loss(batch_inputs, batch_data_samples)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of the neck, in the precision of the weights: data preprocessors return float32."""
+        """Return the feature maps of the neck, in the dtype of the weights, since data preprocessors return float32."""
         return super().extract_feat(batch_inputs.to(self.memory_trans_fc.weight.dtype))
 
     def _init_layers(self) -> None:
@@ -154,7 +155,7 @@ class RTDETR(DetectionTransformer):
         super().init_weights()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        """Say what weights of another number of classes mean; mmengine leaves out what has another shape."""
+        """Warn about weights for another number of classes, since mmengine skips weights of another shape."""
         scores = state_dict.get(f'{prefix}bbox_head.cls_branches.0.bias')
         if scores is not None and len(scores) != self.bbox_head.num_classes:
             print_log(
@@ -168,7 +169,7 @@ class RTDETR(DetectionTransformer):
     def forward_transformer(self, img_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None) -> dict:
         encoder_inputs_dict, decoder_inputs_dict = self.pre_transformer(img_feats, batch_data_samples)
         encoder_outputs_dict = self.forward_encoder(**encoder_inputs_dict)
-        # as in DINO, ground truth goes into the queries
+        # as in DINO, pre_decoder needs the ground truth for denoising queries
         decoder_inputs, head_inputs_dict = self.pre_decoder(
             **encoder_outputs_dict, batch_data_samples=batch_data_samples
         )
@@ -177,11 +178,15 @@ class RTDETR(DetectionTransformer):
     def pre_transformer(
         self, mlvl_feats: tuple[Tensor, ...], batch_data_samples: OptSampleList = None
     ) -> tuple[dict, dict]:
-        """Project the neck's feature maps and put them in one sequence.
+        """Project the neck's feature maps and concatenate them to one sequence.
+
+        Args:
+            mlvl_feats (tuple[Tensor]): ``(B, in_channels, H_i, W_i)`` for each level.
+            batch_data_samples: Not used.
 
         Returns:
             tuple[dict, dict]: For :meth:`forward_encoder` ``feat`` ``(B, N, C)`` and ``shapes``, (height, width) of
-            each level; for :meth:`forward_decoder` the same shapes, also as tensors.
+            each level; for :meth:`forward_decoder` the shapes as numbers and tensors.
         """
         feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats, strict=True)]
         shapes = [tuple(feat.shape[-2:]) for feat in feats]
@@ -196,18 +201,26 @@ class RTDETR(DetectionTransformer):
         return dict(feat=feat, shapes=shapes), decoder_inputs_dict
 
     def forward_encoder(self, feat: Tensor, shapes: list[tuple[int, int]]) -> dict:
-        """The neck has encoded: nothing to do."""
+        """Return the features as they are, since the neck is the encoder."""
         return dict(memory=feat, shapes=shapes)
 
     def pre_decoder(
         self, memory: Tensor, shapes: list[tuple[int, int]], batch_data_samples: OptSampleList = None
     ) -> tuple[dict, dict]:
-        """Select the features that start as queries, by their best class; in training, prepend denoising queries.
+        """Select the features with the highest class scores as queries; in training, prepend denoising queries.
+
+        Args:
+            memory (Tensor): ``(B, N, C)``.
+            shapes (list[tuple[int, int]]): Height and width of each level.
+            batch_data_samples: Data samples with ground truth, for training.
 
         Returns:
             tuple[dict, dict]: For :meth:`forward_decoder` ``query`` ``(B, Q, C)``, ``reference_points`` ``(B, Q, 4)``,
             ``memory`` and ``dn_mask``; in training for the head ``enc_outputs_class`` and ``enc_outputs_coord`` of the
-            selected, and ``dn_meta``.
+            selected features, and ``dn_meta``.
+
+        Raises:
+            ValueError: If there are fewer features than queries.
         """
         anchors, valid = self.generate_anchors(shapes, memory)
         output_memory = self.memory_trans_norm(self.memory_trans_fc(memory * valid))
@@ -230,7 +243,7 @@ class RTDETR(DetectionTransformer):
                 query = torch.cat([dn_query.to(query.dtype), query], dim=1)
                 reference = torch.cat([dn_reference.to(reference.dtype), reference], dim=1)
             else:
-                # without an object in the batch the embedding has to take part all the same, or DDP waits for it
+                # the embedding has to be in the graph without objects as well, or DDP waits for its gradient
                 query = query + 0.0 * self.denoising.label_embedding.weight.sum()
 
         decoder_inputs_dict = dict(query=query, memory=memory, reference_points=reference.sigmoid(), dn_mask=dn_mask)
@@ -264,14 +277,19 @@ class RTDETR(DetectionTransformer):
 
     @staticmethod
     def generate_anchors(shapes: list[tuple[int, int]], like: Tensor, size: float = 0.05) -> tuple[Tensor, Tensor]:
-        """Boxes that query selection starts from: one a feature, of side ``size * 2 ** level``.
+        """Generate the boxes from which query selection starts, one for each feature, with sides ``size * 2 ** level``.
+
+        Args:
+            shapes (list[tuple[int, int]]): Height and width of each level.
+            like (Tensor): A tensor on the device of the result.
+            size (float): Side of the finest level's boxes, relative to the image.
 
         Returns:
-            tuple[Tensor, Tensor]: ``(1, N, 4)`` before the sigmoid, infinite where not valid, and ``(1, N, 1)``, true
-            where all of a box's numbers are within (0.01, 0.99).
+            tuple[Tensor, Tensor]: Boxes (cx, cy, w, h) before the sigmoid ``(1, N, 4)``, infinite where not valid, and
+            ``(1, N, 1)``, true where all coordinates of a box are within (0.01, 0.99).
         """
         levels = []
-        dtype = torch.float32  # as the authors' constants, also where the network runs in another precision
+        dtype = torch.float32  # as in the authors' code, whatever the precision of the network
         for level, (height, width) in enumerate(shapes):
             y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) / height
             x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) / width

@@ -2,8 +2,8 @@
 
 Authors' code: github.com/lyuwenyu/RT-DETR (rtdetr_pytorch, Apache-2.0).
 
-Departs from it in one value: positions of an input that is not square run along its own rows and columns, where the
-authors' grid is transposed. For square inputs both agree.
+Departs from it in one point: the position encoding of an input that is not square follows its rows and columns, while
+the authors' grid is transposed. For square inputs both are equal.
 """
 
 from collections.abc import Sequence
@@ -24,21 +24,22 @@ class HybridEncoder(BaseModule):
     """Attention within the coarsest scale (AIFI), then convolutional fusion across scales (CCFF).
 
     Args:
-        in_channels (Sequence[int]): Channels of the inputs, finest scale first, each of half the previous one's size.
+        in_channels (Sequence[int]): Channels of the inputs, finest scale first. Each input has half the size of the
+            previous one.
         hidden_channels (int): Channels of all outputs; a multiple of 4 and of ``num_heads``. Defaults to 256.
         feedforward_channels (int): Hidden width of the attention layer's feed-forward network. Defaults to 1024.
         num_heads (int): Heads of the attention layer. Defaults to 8.
-        expansion (float): Width of the fusion blocks' branches relative to ``hidden_channels``, of which at least one
-            channel is left. Defaults to 1.0.
-        num_blocks (int): RepVGG blocks in a fusion block. Defaults to 3.
-        temperature (float): Of the sine-cosine positions. Defaults to 10000.
+        expansion (float): Channels of the fusion blocks' branches, relative to ``hidden_channels``; at least one
+            channel. Defaults to 1.0.
+        num_blocks (int): Number of RepVGG blocks in a fusion block. Defaults to 3.
+        temperature (float): Temperature of the sine-cosine position encoding. Defaults to 10000.
         norm_cfg, act_cfg (dict): Normalization and activation after convolutions. Default to BN and SiLU.
         init_cfg (dict, optional): Initialization.
 
     Shape: a tuple of ``(B, in_channels[i], H_i, W_i)`` to a tuple of ``(B, hidden_channels, H_i, W_i)``.
 
     Raises:
-        ValueError: If an argument is out of its range, or the deployed form is to be trained.
+        ValueError: If an argument is out of its range, or the deployed form is trained.
     """
 
     def __init__(
@@ -119,17 +120,17 @@ class HybridEncoder(BaseModule):
         return tuple(fused)
 
     def switch_to_deploy(self) -> None:
-        """Fold what is linear in a row: normalization, RepVGG branches, and the finer maps' first convolutions.
+        """Fold normalization, RepVGG branches, and the input convolutions of the finer maps for inference.
 
         Raises:
-            RuntimeError: In training mode.
+            RuntimeError: If the module is in training mode.
         """
         from ..deploy import fold_in_place
 
         fold_in_place(self)
 
     def attend(self, feat: Tensor) -> Tensor:
-        """Self-attention over all positions of one feature map ``(B, C, H, W)``."""
+        """Apply self-attention over all positions of a feature map ``(B, C, H, W)``."""
         height, width = feat.shape[-2:]
         positions = sine_positions(height, width, feat.shape[1], self.temperature, feat)
         tokens = self.aifi(feat.flatten(2).transpose(1, 2), query_pos=positions, key_padding_mask=None)
@@ -137,12 +138,12 @@ class HybridEncoder(BaseModule):
 
 
 def sine_positions(height: int, width: int, channels: int, temperature: float, like: Tensor) -> Tensor:
-    """Two-dimensional sine-cosine positions ``(1, height * width, channels)`` in the type and place of ``like``.
+    """Two-dimensional sine-cosine position encoding ``(1, height * width, channels)``, on the device of ``like``.
 
-    A quarter of the channels each for sine and cosine of the row, then of the column. mmdet's
-    ``SinePositionalEncoding`` interleaves sine and cosine, which released weights do not.
+    The quarters of the channels are sine of the row, cosine of the row, sine of the column and cosine of the column.
+    mmdet's ``SinePositionalEncoding`` interleaves sine and cosine, which does not match the released weights.
     """
-    dtype = torch.float32  # as the authors' constants, also where the network runs in another precision
+    dtype = torch.float32  # as in the authors' code, whatever the precision of the network
     quarter = channels // 4
     omega = 1 / temperature ** (torch.arange(quarter, device=like.device, dtype=dtype) / quarter)
     rows, columns = (torch.arange(n, device=like.device, dtype=dtype)[:, None] * omega for n in (height, width))

@@ -9,7 +9,7 @@ from ..spartan.conv_norm_act import ConvNormAct
 
 
 class RepVGGBlock(nn.Module):
-    """``act(BN(conv3x3(x)) + BN(conv1x1(x)))``, which is one 3x3 convolution when folded.
+    """``act(BN(conv3x3(x)) + BN(conv1x1(x)))``, which can be folded into one 3x3 convolution.
 
     Shape: ``(B, channels, H, W)`` to the same.
     """
@@ -28,9 +28,10 @@ class CSPRepLayer(nn.Module):
     """Two 1x1 branches, RepVGG blocks on one of them, summed.
 
     Args:
-        in_channels, out_channels (int): Channels.
-        num_blocks (int): RepVGG blocks.
-        expansion (float): Width of the branches, as a fraction of ``out_channels``.
+        in_channels, out_channels (int): Input and output channels.
+        num_blocks (int): Number of RepVGG blocks.
+        expansion (float): Channels of the branches, relative to ``out_channels``.
+        norm_cfg, act_cfg (dict): Normalization and activation after convolutions.
 
     Shape: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``.
     """
@@ -59,7 +60,7 @@ class TopDownFusion(CSPRepLayer):
     Shape: ``(B, C, H, W)`` and ``(B, C, H', W')`` to ``(B, out_channels, H', W')``.
     """
 
-    # Folded branches take both maps, without their concatenation.
+    # Whether the branches are folded to take both maps without their concatenation.
     is_split = False
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:  # type: ignore[override] # two feature maps

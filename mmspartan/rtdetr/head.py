@@ -1,6 +1,7 @@
 """Head of RT-DETR: prediction branches, matching and losses (arXiv 2304.08069; authors' rtdetr_pytorch, Apache-2.0).
 
-Beyond the authors' code: batches without an object, and costs that are not finite, which it hands to SciPy.
+Differs from the authors' code in that it supports batches without objects, and matching costs that are not finite,
+which the authors' code passes to SciPy.
 """
 
 import logging
@@ -21,12 +22,12 @@ from torch import Tensor
 
 from ..checks import check_integers
 
-# Image of the batch, query, and object among all of the batch, of each matched pair.
+# Indices of each matched pair: image of the batch, query, and object among all objects of the batch.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
 def ground_truth(batch_data_samples: SampleList) -> tuple[list[Tensor], list[Tensor]]:
-    """Labels ``(n,)`` and boxes ``(n, 4)``, as (cx, cy, w, h) relative to the padded input, of each image."""
+    """Return labels ``(n,)`` and boxes ``(n, 4)``, (cx, cy, w, h) relative to the padded input, of each image."""
     labels, boxes = [], []
     for sample in batch_data_samples:
         corners = sample.gt_instances.bboxes
@@ -36,31 +37,32 @@ def ground_truth(batch_data_samples: SampleList) -> tuple[list[Tensor], list[Ten
 
 
 def input_shape(img_meta: dict) -> tuple[int, int]:
-    """Height and width of what the network saw, padding of the batch included."""
+    """Return the height and width of the network's input, including the padding of the batch."""
     return img_meta.get('batch_input_shape', img_meta['img_shape'])
 
 
 def pixel_scale(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Width, height, width, height of ``shape`` in type and place of ``boxes``: factors of relative boxes."""
+    """Return (width, height, width, height) of ``shape``, which scales relative boxes to pixels, like ``boxes``."""
     height, width = shape[:2]
     return boxes.new_tensor([width, height, width, height])
 
 
 def clip(corners: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Boxes (x1, y1, x2, y2) within an image of this height and width."""
+    """Clip boxes (x1, y1, x2, y2) to an image of this height and width."""
     return corners.clamp(min=0).minimum(pixel_scale(corners, shape))
 
 
 @MODELS.register_module()
 class RTDETRHead(DeformableDETRHead):
-    """One class and one box branch for each decoder layer, and one of each for the selection of queries.
+    """One class branch and one box branch for each decoder layer and for query selection.
 
-    Args: as mmdet's ``DeformableDETRHead``, of which the detector sets ``num_pred_layer``, ``share_pred_layer`` and
-    ``as_two_stage``. ``loss_cls`` is an :class:`~mmspartan.rtdetr.varifocal_loss.IoUVarifocalLoss`;
-    ``train_cfg.assigner.match_costs`` gives the terms of the matching cost.
+    Takes the arguments of mmdet's ``DeformableDETRHead``, of which the detector sets ``num_pred_layer``,
+    ``share_pred_layer`` and ``as_two_stage``. ``loss_cls`` is an
+    :class:`~mmspartan.rtdetr.varifocal_loss.IoUVarifocalLoss`. ``train_cfg.assigner.match_costs`` lists the terms of
+    the matching cost.
 
     Raises:
-        ValueError: If ``num_classes``, ``embed_dims``, ``num_reg_fcs`` or ``num_pred_layer`` is no positive integer.
+        ValueError: If ``num_classes``, ``embed_dims``, ``num_reg_fcs`` or ``num_pred_layer`` is not a positive integer.
     """
 
     def __init__(
@@ -78,13 +80,15 @@ class RTDETRHead(DeformableDETRHead):
         )
 
     def forward(self, hidden_states: Tensor, references: list[Tensor], **kwargs) -> tuple[Tensor, Tensor]:
-        """
+        """Predict logits and boxes of decoder layers.
+
         Args:
-            hidden_states (Tensor): Of all decoder layers or of the last ones, ``(layers, B, Q, C)``.
-            references (list[Tensor]): The boxes that each of them corrects, ``(B, Q, 4)``.
+            hidden_states (Tensor): Outputs of all decoder layers or of the last ones, ``(layers, B, Q, C)``.
+            references (list[Tensor]): The boxes ``(B, Q, 4)`` that each of them refines.
 
         Returns:
-            tuple[Tensor, Tensor]: Logits ``(layers, B, Q, num_classes)`` and boxes, (cx, cy, w, h) in [0, 1].
+            tuple[Tensor, Tensor]: Logits ``(layers, B, Q, num_classes)`` and boxes ``(layers, B, Q, 4)``,
+            (cx, cy, w, h) in [0, 1].
         """
         first = self.num_pred_layer - 1 - len(hidden_states)
         logits, boxes = [], []
@@ -102,13 +106,22 @@ class RTDETRHead(DeformableDETRHead):
         batch_data_samples: SampleList,
         dn_meta: dict[str, int] | None,
     ) -> dict[str, Tensor]:
-        """Losses of all decoder layers, of the selected queries (``enc_``) and of denoising (``dn_``).
+        """Compute the losses of all decoder layers, of the selected queries (``enc_``) and of denoising (``dn_``).
 
-        Keys are those of mmdet's DINO: the last layer's without a prefix, layer i's with ``d{i}.``.
-        ``num_skipped_matches`` is added, and logged, when costs were not finite.
+        Args:
+            hidden_states (Tensor): ``(layers, B, Q, C)``, denoising queries first.
+            references (list[Tensor]): The boxes ``(B, Q, 4)`` that each layer refines.
+            enc_outputs_class (Tensor): Logits ``(B, num_queries, num_classes)`` of the selected queries.
+            enc_outputs_coord (Tensor): Boxes ``(B, num_queries, 4)`` of the selected queries, in [0, 1].
+            batch_data_samples: Data samples with ground truth.
+            dn_meta (dict, optional): Numbers of denoising queries and groups.
+
+        Returns:
+            dict[str, Tensor]: Losses with the keys of mmdet's DINO: without a prefix for the last layer, with ``d{i}.``
+            for layer i. If matching costs were not finite, ``num_skipped_matches`` is added.
         """
         logits, boxes = self(hidden_states, references)
-        # whatever precision the network ran in
+        # losses in at least float32, whatever the precision of the network
         dtype = torch.promote_types(logits.dtype, torch.float32)
         logits, boxes = logits.to(dtype), boxes.to(dtype)
         num_dn = dn_meta['num_denoising_queries'] if dn_meta else 0
@@ -151,17 +164,17 @@ class RTDETRHead(DeformableDETRHead):
         targets: list[Tensor],
         shape: tuple[int, int],
     ) -> tuple[list[Match], int]:
-        """Match predictions to objects, for all layers by one transfer of their costs to the host.
+        """Match predictions to objects, for all layers with one transfer of the costs to the host.
 
         Args:
             logits (Tensor): ``(layers, B, Q, num_classes)``.
             boxes (Tensor): (cx, cy, w, h) relative to the input, ``(layers, B, Q, 4)``.
-            labels, targets (list[Tensor]): Of each image, ``(n,)`` and ``(n, 4)``.
+            labels, targets (list[Tensor]): Labels ``(n,)`` and boxes ``(n, 4)`` of each image.
             shape (tuple[int, int]): Height and width of the input.
 
         Returns:
-            tuple[list[Match], int]: A match for each layer, and how many pairs were left out since no finite cost was
-            left for an object.
+            tuple[list[Match], int]: A match for each layer, and the number of pairs that are left out, since no finite
+            cost was left for their object.
         """
         num_layers, _, num_queries, _ = logits.shape
         scale = pixel_scale(boxes, shape)
@@ -177,7 +190,7 @@ class RTDETRHead(DeformableDETRHead):
         host = torch.cat(costs).cpu().numpy() if costs else np.empty(0)
         finite = np.isfinite(host)
         if not finite.all():
-            # worse than any other, so that such a pair is the last resort; it is dropped below
+            # a cost above all others makes such a pair the last choice; it is dropped below
             host = np.where(finite, host, 1 + 2 * np.abs(host, where=finite, out=np.zeros_like(host)).max(initial=0))
 
         pairs: list[list[np.ndarray]] = [[] for _ in range(num_layers)]
@@ -209,17 +222,17 @@ class RTDETRHead(DeformableDETRHead):
         scale: Tensor,
         avg_factor: Tensor,
     ) -> dict[str, Tensor]:
-        """Class, L1 and GIoU loss of one layer: ``logits`` ``(B, Q, num_classes)``, ``boxes`` ``(B, Q, 4)``."""
+        """Compute class, L1 and GIoU loss of a layer: ``logits`` ``(B, Q, num_classes)``, ``boxes`` ``(B, Q, 4)``."""
         image, query, obj = match
         predicted, target = boxes[image, query], targets[obj]
-        # in pixels, since mmdet's overlaps take an area below 1e-6 for 1e-6
+        # in pixels, since mmdet's overlaps clamp areas at 1e-6
         corners, target_corners = bbox_cxcywh_to_xyxy(predicted) * scale, bbox_cxcywh_to_xyxy(target) * scale
 
         target_labels = torch.full(logits.shape[:2], self.num_classes, dtype=torch.long, device=logits.device)
         target_labels[image, query] = labels[obj]
         ious = logits.new_zeros(logits.shape[:2])
         ious[image, query] = bbox_overlaps(corners.detach(), target_corners, is_aligned=True)
-        # sums over no pair are 0 and still reach the branches, which DDP waits for
+        # without a pair the sums are 0 but keep the branches in the graph, or DDP waits for their gradients
         return {
             f'{prefix}loss_cls': self.loss_cls(logits, target_labels, ious, avg_factor=avg_factor),
             f'{prefix}loss_bbox': self.loss_bbox(predicted, target, reduction_override='none').sum() / avg_factor,
@@ -233,12 +246,18 @@ class RTDETRHead(DeformableDETRHead):
         batch_img_metas: list[dict],
         rescale: bool = True,
     ) -> InstanceList:
-        """Detections of each image: the ``test_cfg.max_per_img`` best pairs of query and class, no NMS.
+        """Select the ``test_cfg.max_per_img`` best pairs of query and class of each image, without NMS.
+
+        Args:
+            all_layers_cls_scores (Tensor): Logits ``(layers, B, Q, num_classes)``.
+            all_layers_bbox_preds (Tensor): Boxes ``(layers, B, Q, 4)``, (cx, cy, w, h) in [0, 1].
+            batch_img_metas (list[dict]): Meta information of each image.
+            rescale (bool): Whether boxes refer to the original image instead of the resized one. Defaults to True.
 
         Returns:
-            InstanceList: ``bboxes`` (x1, y1, x2, y2) in pixels, of the original image if ``rescale``, and within it;
-            ``scores`` in descending order; ``labels``. All pairs if there are fewer than ``max_per_img``. In float32
-            or float64, whatever precision the network ran in.
+            InstanceList: ``bboxes`` (x1, y1, x2, y2) in pixels, clipped to the image; ``scores`` in descending order;
+            ``labels``. All pairs if there are fewer than ``max_per_img``. The dtype is float32 or float64, whatever the
+            precision of the network.
         """
         return [
             self._predict_by_feat_single(logits, boxes, meta, rescale)
@@ -248,7 +267,7 @@ class RTDETRHead(DeformableDETRHead):
     def _predict_by_feat_single(
         self, cls_score: Tensor, bbox_pred: Tensor, img_meta: dict, rescale: bool = True
     ) -> InstanceData:
-        """Detections of one image from its logits ``(Q, num_classes)`` and boxes ``(Q, 4)``."""
+        """Select the detections of one image from its logits ``(Q, num_classes)`` and boxes ``(Q, 4)``."""
         dtype = torch.promote_types(cls_score.dtype, torch.float32)
         scores = cls_score.to(dtype).sigmoid().flatten()
         max_per_img = (self.test_cfg or {}).get('max_per_img', len(cls_score))
@@ -259,13 +278,13 @@ class RTDETRHead(DeformableDETRHead):
         corners = clip(corners * pixel_scale(corners, input_shape(img_meta)), img_meta['img_shape'])
         if rescale:
             corners = corners / corners.new_tensor(img_meta['scale_factor']).repeat(2)
-            # division may round beyond the border
+            # the division may round to values outside of the image
             corners = clip(corners, img_meta.get('ori_shape', (math.inf, math.inf)))
         return InstanceData(bboxes=corners, scores=scores, labels=pairs % self.num_classes)
 
 
 def denoising_counts(counts: list[int], dn_meta: dict[str, int] | None) -> list[int]:
-    """How many objects of each image take part in denoising, of all that it has: the first ones of each image."""
+    """Return the number of objects of each image that denoising uses, given the number of all its objects."""
     if not dn_meta:
         return [0] * len(counts)
     most = dn_meta['num_denoising_queries'] // (2 * dn_meta['num_denoising_groups'])
@@ -273,7 +292,7 @@ def denoising_counts(counts: list[int], dn_meta: dict[str, int] | None) -> list[
 
 
 def denoising_match(counts: list[int], dn_meta: dict[str, int], device: torch.device) -> Match:
-    """Which denoising query stands for which object: object k of an image for the k-th positive of each group."""
+    """Match denoising queries to objects: the k-th positive of each group to object k of its image."""
     groups = dn_meta['num_denoising_groups']
     group_size = dn_meta['num_denoising_queries'] // groups
     image: list[int] = []

@@ -1,4 +1,4 @@
-"""Multi-scale training of RT-DETR: each batch in a size of its own."""
+"""Multi-scale training of RT-DETR, with a random size for each batch."""
 
 import random
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from torch.nn.functional import interpolate
 
 from ..checks import is_integer, refuse
 
-# The coarsest feature map has a 32nd of the input's size, so that all scales fit on each other.
+# Stride of the coarsest feature map.
 DIVISOR = 32
 
 
 @MODELS.register_module()
 class BatchRandomChoiceResize(nn.Module):
-    """Resize a batch to a height from a list, and to the width that keeps its aspect, rounded to a multiple of 32.
+    """Resizes a batch to a random height, and to the width that keeps its aspect, rounded to a multiple of 32.
 
-    The height depends on the number of the iteration alone: all processes choose the same without a message, and a
-    resumed run goes on with the same. mmdet's ``BatchSyncRandomResize`` resizes a batch to the aspect of the batch
-    before, and to widths of any size.
+    The height depends only on the number of the iteration: all processes choose the same one without communication, and
+    so does a resumed run. mmdet's ``BatchSyncRandomResize`` resizes a batch to the aspect of the previous batch, and to
+    widths that are no multiples of 32.
 
     Args:
-        sizes (Sequence[int]): Heights to choose from, positive multiples of 32, each as likely as it stands in the
-            list.
+        sizes (Sequence[int]): Heights in pixels, positive multiples of 32, chosen with equal probability. A repeated
+            height is chosen more often.
 
     Raises:
-        ValueError: If ``sizes`` is empty or holds anything else.
+        ValueError: If ``sizes`` is empty or has other elements.
     """
 
     def __init__(self, sizes: Sequence[int]):
@@ -39,7 +39,7 @@ class BatchRandomChoiceResize(nn.Module):
         self.sizes = tuple(sizes)
 
     def forward(self, inputs: Tensor, data_samples: SampleList) -> tuple[Tensor, SampleList]:
-        """Resize images ``(B, 3, H, W)`` and the boxes of their samples, those of ignored objects included."""
+        """Resize images ``(B, 3, H, W)`` and the boxes of their samples, including boxes of ignored objects."""
         shape = self.choose(*inputs.shape[-2:])
         if shape == tuple(inputs.shape[-2:]):
             return inputs, data_samples
@@ -57,7 +57,7 @@ class BatchRandomChoiceResize(nn.Module):
         return interpolate(inputs, size=shape, mode='bilinear', align_corners=False), data_samples
 
     def choose(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width, in this iteration, of a batch of this height and width."""
+        """Return the height and width to which this iteration resizes a batch."""
         iteration = MessageHub.get_current_instance().get_info('iter', 0)
         size = random.Random(iteration).choice(self.sizes)
         return size, max(round(size * width / height / DIVISOR), 1) * DIVISOR

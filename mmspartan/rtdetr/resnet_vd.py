@@ -1,4 +1,4 @@
-"""ResNet-vd as RT-DETR's baselines have it (authors' rtdetr_pytorch, PResNet variant d)."""
+"""ResNet-vd, the backbone of RT-DETR's baselines (authors' rtdetr_pytorch, PResNet variant d)."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ from ..checks import check_choices, check_integers, is_integer, refuse
 
 @MODELS.register_module()
 class ResNetVD(ResNetV1d):
-    """mmdet's ``ResNetV1d``; for depths 18 and 34 with a convolution in the shortcut of the very first block.
+    """mmdet's ``ResNetV1d``, with a convolution in the shortcut of the first block for depths 18 and 34.
 
-    Stock ``ResNetV1d`` has an identity there, since channels and size do not change.
+    mmdet's has an identity there, since channels and size do not change.
 
     Args:
         depth (int): 18, 34, 50, 101 or 152.
         out_indices (Sequence[int]): Stages whose output is returned, 0 to 3 (strides 4, 8, 16, 32). Defaults to all.
-        frozen_stages (int): Stages without gradient, -1 to 4; 0 is the stem alone. Defaults to -1, none.
-        **kwargs: As in mmdet.
+        frozen_stages (int): Number of stages without gradient, -1 to 4; 0 freezes only the stem. Defaults to -1, none.
+        **kwargs: Further arguments of mmdet's ``ResNetV1d``.
 
     Raises:
-        ValueError: If one of these three is out of its range.
+        ValueError: If ``depth``, ``out_indices`` or ``frozen_stages`` is out of its range.
     """
 
     def __init__(self, depth: int, out_indices: Sequence[int] = (0, 1, 2, 3), frozen_stages: int = -1, **kwargs):
@@ -39,7 +39,7 @@ class ResNetVD(ResNetV1d):
             refuse('ResNetVD', 'out_indices', f'integers in 0..{stages - 1}', out_indices)
         super().__init__(depth=depth, out_indices=out_indices, frozen_stages=frozen_stages, **kwargs)
         if self.block is BasicBlock:
-            # as in the other stages, where an average pooling comes first
+            # the other stages have an average pooling in place of the identity
             self.layer1[0].downsample = nn.Sequential(
                 nn.Identity(),
                 nn.Conv2d(self.stem_channels, 64, 1, bias=False),

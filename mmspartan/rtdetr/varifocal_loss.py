@@ -10,20 +10,20 @@ from ..checks import check_numbers
 
 @MODELS.register_module()
 class IoUVarifocalLoss(nn.Module):
-    """Binary cross-entropy towards the IoU, weighted by it, and for other classes by ``alpha * p ** gamma``.
+    """Binary cross-entropy with the IoU as target and weight; other classes have the weight ``alpha * p ** gamma``.
 
-    mmdet's ``VarifocalLoss`` lets gradients through that weight, and counts a match of IoU 0 as background.
+    mmdet's ``VarifocalLoss`` propagates gradients through this weight, and treats a match with IoU 0 as background.
 
     Args:
-        alpha (float): Weight of background, in [0, 1]. Defaults to 0.75.
-        gamma (float): Exponent of the predicted probability of background, at least 0. Defaults to 2.0.
+        alpha (float): Weight of negatives, in [0, 1]. Defaults to 0.75.
+        gamma (float): Exponent of the predicted probability ``p`` of negatives, at least 0. Defaults to 2.0.
         loss_weight (float): Factor of the result, at least 0. Defaults to 1.0.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
-    use_sigmoid = True  # mmdet's heads ask for it
+    use_sigmoid = True  # attribute that mmdet's heads read
 
     def __init__(self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0):
         super().__init__()
@@ -34,14 +34,18 @@ class IoUVarifocalLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, labels: Tensor, ious: Tensor, avg_factor: Tensor | float) -> Tensor:
-        """
+        """Compute the sum of the loss, divided by ``avg_factor``.
+
         Args:
             logits (Tensor): ``(..., num_classes)``.
-            labels (Tensor): ``(...)``, in 0..num_classes, the last meaning background.
-            ious (Tensor): ``(...)``, in [0, 1], of matched predictions; 0 elsewhere.
-            avg_factor: What the sum is divided by.
+            labels (Tensor): ``(...)``, in 0..num_classes; num_classes is background.
+            ious (Tensor): ``(...)``, in [0, 1]; IoU of matched predictions, 0 for others.
+            avg_factor: Divisor of the sum.
+
+        Returns:
+            Tensor: The loss, ``()``.
         """
-        # one_hot would read the labels on the host to check them
+        # one_hot would synchronize with the GPU to check the labels
         positive = (labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)).to(logits.dtype)
         target = positive * ious[..., None]
         weight = self.alpha * logits.detach().sigmoid().pow(self.gamma) * (1 - positive) + target
