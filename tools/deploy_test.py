@@ -1,4 +1,4 @@
-"""Evaluate an exported model with the config's own data and metric: ``python tools/deploy_test.py CONFIG M.onnx``."""
+"""Evaluate an exported model with the config's data and metric: ``python tools/deploy_test.py CONFIG M.onnx``."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('model', help='ONNX file of tools/export_onnx.py or tools/quantize_onnx.py')
     parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime, on the CPU')
-    parser.add_argument('--threads', type=int, help="how many; the runtime's choice by default")
+    parser.add_argument('--threads', type=int, help="number of threads; the runtime's choice by default")
     parser.add_argument('--out', help='file for the metrics (.json, .yml, .pkl)')
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
-"""Write a classifier or an RT-DETR as ONNX file, post-processing included: ``export_onnx.py CONFIG CKPT --out M.onnx``.
+"""Export a classifier or an RT-DETR with its post-processing to ONNX: ``export_onnx.py CONFIG CKPT --out M.onnx``.
 
-Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, BGR, resized to the whole input; of a detector also
-``sizes`` (B, 2), height and width of the original images. Outputs: ``scores`` of a classifier; ``boxes``, ``scores``
-and ``labels`` of a detector, in pixels of the original images.
+Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, BGR, resized without padding; for a detector also ``sizes`` (B, 2),
+height and width of the original images. Outputs: ``scores`` of a classifier; ``boxes`` in pixels of the original
+images, ``scores`` and ``labels`` of a detector.
 """
 
 import argparse
@@ -32,19 +32,21 @@ def parse_args():
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the input; the test pipeline's")
+    parser.add_argument(
+        '--size', type=int, nargs=2, metavar=('H', 'W'), help="size of the input; the test pipeline's by default"
+    )
     parser.add_argument(
         '--opset',
         type=int,
         default=DEFAULT_OPSET,
         help=f'{OPSETS[0]} to {OPSETS[-1]}, %(default)s by default; lower for older runtimes (17 for TensorRT 8.6)',
     )
-    parser.add_argument('--dynamic-batch', action='store_true', help='any number of images; one otherwise')
+    parser.add_argument('--dynamic-batch', action='store_true', help='accept any number of images instead of one')
     parser.add_argument(
-        '--winograd', action='store_true', help='3x3 convolutions in half the multiplications: for float32 on CPUs'
+        '--winograd', action='store_true', help='3x3 convolutions with half the multiplications, for float32 on CPUs'
     )
     parser.add_argument(
-        '--simplify', action='store_true', help="by onnxslim, which writes Winograd's kernels down, twice as large"
+        '--simplify', action='store_true', help='simplify by onnxslim, which doubles the size of Winograd kernels'
     )
     parser.add_argument('--verify', action='store_true', help="compare with PyTorch on images of the config's test set")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override the config')
@@ -52,7 +54,7 @@ def parse_args():
 
 
 def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:
-    """End with one line if the model does not take images of that size."""
+    """Exit with a message of one line if the model does not accept images of that size."""
     try:
         with torch.no_grad():
             graph(*task.example(1, size).values())
@@ -82,7 +84,7 @@ def export(
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Under its name the file is there only once it is whole."""
+    """Write a model atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{os.getpid()}.part')
     try:
@@ -93,7 +95,7 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 
 
 def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list[dict]:
-    """The first images of the test set, which have to be of a size already."""
+    """Return the first images of the test set; exit if the pipeline gives them another size."""
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     samples = [dataset[i] for i in range(min(count, len(dataset)))]
     for found in (tuple(data['inputs'].shape[-2:]) for data in samples):
@@ -106,7 +108,7 @@ def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list
 
 
 def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict]) -> list[float]:
-    """Of each test image the largest difference of scores, and of boxes relative to it, to PyTorch's."""
+    """Return the largest difference from PyTorch of scores and relative boxes for each test image."""
     session = Session(path)
     differences = []
     for data in samples:
@@ -170,13 +172,13 @@ def main():
         print(
             f'difference from PyTorch: median of {len(differences)} images {median:.1e}, largest {max(differences):.1e}'
         )
-        # not the largest: rounding may decide a near-tie of the channel argmax, or of the selection of queries
+        # the median, since rounding can change the channel argmax or the selection of queries in single images
         if not median < 1e-3:
             raise SystemExit(f'{args.out}: differs from PyTorch')
 
 
 def class_names(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:
-    """What the checkpoint or else the config's test set calls them; made up of numbers if neither names them all."""
+    """Return the class names of the checkpoint or else of the config's test set; numbers if neither has all of them."""
     count = getattr(getattr(model, task.head), 'num_classes', 0)
     for meta in (model.dataset_meta, cfg.test_dataloader.dataset.get('metainfo', {})):
         names = list(meta.get('classes', ()))

@@ -1,7 +1,7 @@
 """Detect in an image, a folder of images or a video: ``python tools/image_demo.py INPUT CONFIG CHECKPOINT``.
 
-Drawn images go to ``OUT/vis``, detections to ``OUT/preds`` as one JSON file an image, by mmdet's ``DetInferencer``.
-Of a video one drawn video and one JSON file with a list of frames are written.
+mmdet's ``DetInferencer`` writes images with boxes to ``OUT/vis``, and detections to ``OUT/preds`` as one JSON file an
+image. For a video the results are one video and one JSON file with a list of frames.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mmspartan.errors import InputError
 
 
 class CheckedDetInferencer(DetInferencer):
-    """mmdet's, which refuses weights of another network or of other classes, and runs nothing that a file holds."""
+    """mmdet's inferencer with checks of weights and classes, and without code execution from checkpoints."""
 
     def _init_model(self, cfg, weights, device='cpu'):
         self.checkpoint, self.source = read_checkpoint(weights), weights
@@ -36,7 +36,7 @@ class CheckedDetInferencer(DetInferencer):
         check_class_names(names, self.source, listed, "the config's test set", same_number=True)
         count = getattr(model.bbox_head, 'num_classes', len(names))
         check_class_names(names, self.source, [''] * count, 'the model', same_number=True)
-        if not names:  # mmdet would take COCO's
+        if not names:  # mmdet would use COCO's names
             names = listed if len(listed) == count else [str(i) for i in range(count)]
             self.checkpoint['meta'] = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
         super()._load_weights_to_model(model, self.checkpoint, cfg)
@@ -50,7 +50,7 @@ def parse_args():
     parser.add_argument('input', help='image, folder of images, or video')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs'), help='folder for what is drawn and found')
+    parser.add_argument('--out-dir', type=Path, default=Path('outputs'), help='folder for images and detections')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
@@ -76,7 +76,7 @@ def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_
 
 
 def find_pictures(source: Path) -> tuple[list[str], list[str]]:
-    """Pictures of a file or folder, and a line on each that cannot be read."""
+    """Return the images of a file or folder, and a message for each that cannot be read."""
     if source.is_dir():
         paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
     else:

@@ -1,6 +1,6 @@
 """Quantize an exported model to INT8 and compare: ``quantize_onnx.py CONFIG M.onnx --out M_int8.onnx``.
 
-Calibrates on images of the config's training set, then prints size, latency and accuracy of both files.
+Calibrates on images of the config's training set, and prints size, latency and accuracy of both files.
 """
 
 import re
@@ -23,14 +23,14 @@ def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('model', type=Path, help='ONNX file of tools/export_onnx.py')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
-    parser.add_argument('--images', type=int, default=128, help='to calibrate on')
+    parser.add_argument('--images', type=int, default=128, help='number of images for calibration')
     parser.add_argument('--keep', default='', help='regular expression: weights of convolutions that stay in float')
-    parser.add_argument('--threads', type=int, default=2, help='for the latencies')
+    parser.add_argument('--threads', type=int, default=2, help='number of threads for the latencies')
     return parser.parse_args()
 
 
 def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
-    """Convolutions one of whose inputs has a name in which the pattern is found."""
+    """Return the names of convolutions with an input whose name matches the pattern."""
     if not pattern:
         return []
     convs = [node for node in model.graph.node if node.op_type == 'Conv']
@@ -38,7 +38,7 @@ def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
 
 
 def latencies(paths: list[Path], task: Task, backend: str, threads: int, repeats: int = 30) -> list[float]:
-    """Median milliseconds for one image, the files in turn."""
+    """Return the median latency of each file for one image in milliseconds; the files run in turn."""
     sessions = [Session(path, backend, threads) for path in paths]
     shape = [int(side) for side in sessions[0].inputs['images'][1:]]
     feed = {name: value.numpy() for name, value in task.example(1, tuple(shape[1:])).items()}
@@ -52,9 +52,10 @@ def latencies(paths: list[Path], task: Task, backend: str, threads: int, repeats
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """
+    """Read a model to quantize.
+
     Raises:
-        ValueError: If it is no ONNX file, or one that cannot be quantized.
+        ValueError: If the file is not an ONNX file or cannot be quantized.
     """
     model = read_onnx(path)
     if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
@@ -78,7 +79,7 @@ def run(args) -> None:
         raise ValueError(f'{args.model}: not a file of tools/export_onnx.py')
     reader = DatasetReader(cfg, args.images, task)
     check_classes(str(args.model), reader.classes)
-    # first, since it shows whether file and config belong together
+    # before the quantization, since it fails if file and config do not match
     metrics = {(args.model, backend): evaluate(cfg, str(args.model), backend) for backend in BACKENDS}
     quantize(args.model, args.out, reader, keep)
     metrics.update({(args.out, backend): evaluate(cfg, str(args.out), backend) for backend in BACKENDS})

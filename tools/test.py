@@ -28,7 +28,7 @@ def enable_visualization(cfg: Config, args) -> None:
         raise SystemExit(f'{args.config}: --show and --show-dir need a hook in default_hooks.visualization')
     hook.update(show=args.show, wait_time=args.wait_time)
     if hook.type.endswith('DetVisualizationHook'):
-        # absolute, or mmdet puts it below the work dir
+        # mmdet resolves a relative path from the work dir
         hook.update(draw=True, test_out_dir=args.show_dir and str(Path(args.show_dir).resolve()))
     else:
         hook.update(enable=True, out_dir=args.show_dir)

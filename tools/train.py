@@ -26,7 +26,7 @@ def parse_args():
 
 
 def require_common_weights(model: nn.Module, path: str) -> None:
-    """Refuse a ``load_from`` of which mmengine would load nothing, or which only a converter can read."""
+    """Check that the file of ``load_from`` has weights of the model, since mmengine does not."""
     weights = state_dict_of(read_checkpoint(path), path)
     if not set(weights) & {key.removeprefix('module.') for key in model.state_dict()}:
         raise InputError(f"{path}: load_from has no weight of the model; others' files: tools/model_converters/")

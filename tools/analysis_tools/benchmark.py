@@ -1,12 +1,12 @@
-"""Time and memory of several models in turn, in one process: ``benchmark.py MODEL [MODEL ...]``.
+"""Measure time and memory of models with random weights: ``benchmark.py MODEL [MODEL ...]``.
 
-A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE``, one of an installed OpenMMLab package;
-``reference-t`` or ``reference-xt``, SpaRTAN written down plainly with complex tensors; ``timm/NAME``, a classifier of
-timm; ``peers``, those models of the paper's Table II that timm or mmpretrain have, and SpaRTAN. FORM: ``eager`` (the
+A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE`` for a config of an installed OpenMMLab
+package; ``reference-t`` or ``reference-xt``, the unoptimized SpaRTAN with complex tensors; ``timm/NAME``, a classifier
+of timm; ``peers``, SpaRTAN and the models of the paper's Table II that timm or mmpretrain have. FORM: ``eager`` (the
 default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``with_cp`` (channels_last),
-``onnxruntime``, ``openvino`` (both from the deployed form), ``winograd`` (OpenVINO, 3x3 convolutions in half the
-multiplications), ``int8`` (OpenVINO, convolutions in INT8, calibrated on noise: for its time alone). Ratios are
-to the first model. Weights are random.
+``onnxruntime``, ``openvino`` (both from the deployed form), ``winograd`` (OpenVINO, 3x3 convolutions with half the
+multiplications), ``int8`` (OpenVINO, convolutions in INT8, calibrated on noise, only for the time). The models run in
+turn in one process. Ratios are relative to the first model.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from mmspartan.spartan import ARCHS
 from mmspartan.spartan.reference import ReferenceSpaRTAN
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-# Table II; its other rows (PVT-T, ViT-C, MogaNet-XT, Swin-1G, ConvNeXt-XT) are in neither package.
+# Models of Table II. The others (PVT-T, ViT-C, MogaNet-XT, Swin-1G, ConvNeXt-XT) are in neither package.
 PEERS = (
     'timm/resnet18',
     'timm/deit_tiny_patch16_224',
@@ -45,7 +45,7 @@ PEERS = (
     'timm/efficientformerv2_s0',
     'timm/mobileone_s1',
     'timm/efficientnet_b0',
-    'timm/convnext_atto',  # the smallest ConvNeXt; the paper's, of 7.4 M and 0.60 G, is MogaNet's authors'
+    'timm/convnext_atto',  # the smallest ConvNeXt; the paper's, with 7.4 M and 0.60 G, is by MogaNet's authors
     str(CONFIGS / 'spartan_xt_in1k.py'),
     str(CONFIGS / 'spartan_t_in1k.py'),
 )
@@ -66,7 +66,7 @@ def parse_args():
 
 
 class Tensors(nn.Module):
-    """A model of the registry from a tensor to tensors, without data samples."""
+    """A model of the registry that maps a tensor to tensors, without data samples."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -109,7 +109,7 @@ def build(what: str, form: str) -> nn.Module:
 
 
 def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Callable[[], object]]:
-    """The model and a function that runs it once."""
+    """Build a model, and return it and a function that runs it once."""
     torch.manual_seed(0)
     model = build(what, form).to(x.device).train(train)
     if form in ('cl', 'deploy', 'with_cp'):
@@ -142,10 +142,10 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             path = Path(folder) / 'model.onnx'
             backend = 'onnxruntime' if form == 'onnxruntime' else 'openvino'
             streams = math.gcd(len(x), torch.get_num_threads()) if backend == 'openvino' else 1
-            part = x[: len(x) // streams]
-            to_onnx(model, (part,), input_names=['images']).save(path)
+            example = x[: len(x) // streams]
+            to_onnx(model, (example,), input_names=['images']).save(path)
             if form == 'int8':
-                quantize(path, path, Feeds(iter([dict(images=part.numpy())])), keep=[])
+                quantize(path, path, Feeds(iter([dict(images=example.numpy())])), keep=[])
             session = Session(path, backend, torch.get_num_threads(), streams)
         images = x.numpy()
         return model, lambda: session(images=images)
@@ -159,7 +159,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
 
 
 def timed(run: Callable[[], object], device: str) -> float:
-    """Milliseconds of one run."""
+    """Return the time of one run in milliseconds."""
     if device.startswith('cuda'):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -167,14 +167,14 @@ def timed(run: Callable[[], object], device: str) -> float:
         end.record()
         torch.cuda.synchronize()
         return start.elapsed_time(end)
-    time.sleep(0.02)  # or threads of the library before, which wait actively, would still be at work
+    time.sleep(0.02)  # until the previous library's threads, which spin, are asleep
     start = time.perf_counter()
     run()
     return (time.perf_counter() - start) * 1e3
 
 
 def matmul_peak(device: str, size: int = 2048) -> float:
-    """Multiply-adds a second, in units of 1e9, of a large matrix product in float32."""
+    """Return the multiply-adds per second of a large matrix product in float32, in units of 1e9."""
     a = torch.randn(size, size, device=device)
     return size**3 / min(timed(lambda: a @ a, device) for _ in range(8)) / 1e6
 
@@ -232,7 +232,7 @@ def main():
 
 
 def print_row(name: str, *cells: str) -> None:
-    """One row of a table in Markdown."""
+    """Print a row of a table in Markdown."""
     print(f'| {name:36} |', *(f'{cell:>12} |' for cell in cells), flush=True)
 
 

@@ -1,7 +1,7 @@
-"""Can the data loader feed the training step? ``benchmark_dataloader.py CONFIG``.
+"""Compare the throughput of the data loader and of the training step: ``benchmark_dataloader.py CONFIG``.
 
-Times each transform of the training pipeline in one process, the loader with the config's workers, and the training
-step on this machine's device; says how many workers that step needs.
+Measures each transform of the training pipeline in one process, the data loader with the config's workers, and the
+training step on this machine's device, and prints how many workers the training step needs.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from mmspartan.errors import InputError
 
 @DATASETS.register_module()
 class SamplePhotos(BaseDataset):
-    """The two photographs (640 x 427) that scikit-learn ships, ``length`` times, each with seven boxes as in COCO."""
+    """The two photographs (640 x 427) that ship with scikit-learn, repeated to ``length``, each with seven boxes."""
 
     METAINFO = {'classes': ('thing',)}
 
@@ -48,20 +48,20 @@ class SamplePhotos(BaseDataset):
 def parse_args():
     parser = build_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('--amp', action='store_true', help='the training step in automatic mixed precision')
-    parser.add_argument('--photos', action='store_true', help="two photographs in place of the config's data")
-    parser.add_argument('--images', type=int, default=100, help='for the time of each transform')
-    parser.add_argument('--batches', type=int, default=10, help='from the loader, and steps')
+    parser.add_argument('--amp', action='store_true', help='run the training step in automatic mixed precision')
+    parser.add_argument('--photos', action='store_true', help="use two photographs instead of the config's data")
+    parser.add_argument('--images', type=int, default=100, help='number of images to time the transforms')
+    parser.add_argument('--batches', type=int, default=10, help='number of batches, and of training steps')
     return parser.parse_args()
 
 
 def transform_times(dataset: BaseDataset, count: int) -> dict[str, float]:
-    """Milliseconds an image of each transform, in one thread of one process."""
-    while hasattr(dataset, 'dataset'):  # wrappers have no pipeline of their own
+    """Return the milliseconds per image of each transform, in one thread of one process."""
+    while hasattr(dataset, 'dataset'):  # wrappers have no pipeline
         dataset = dataset.dataset
     times = dict.fromkeys((name_of(transform) for transform in dataset.pipeline.transforms), 0.0)
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)  # as in the workers of a loader
+    cv2.setNumThreads(0)  # as in the workers of a data loader
     for i in islice(cycle(range(len(dataset))), count):
         data = copy.deepcopy(dataset.get_data_info(i))
         for transform in dataset.pipeline.transforms:
@@ -80,7 +80,7 @@ def name_of(transform: Callable) -> str:
 
 
 def seconds(run: Callable[[], object], repeats: int, warm_up: int = 1) -> float:
-    """Mean of one run after some that are not counted."""
+    """Return the mean time of a run in seconds, after ``warm_up`` runs that are not measured."""
     for _ in range(warm_up):
         run()
     synchronize()
@@ -125,7 +125,7 @@ def main():
         print(f'one process: {one:.1f} images/s')
 
         batches = (batch for _ in repeat(None) for batch in data_loader)
-        prefetched = 2 * loader.num_workers + 1  # not to be counted: they are made while nobody waits
+        prefetched = 2 * loader.num_workers + 1  # not measured: workers load these during the other measurements
         fed = loader.batch_size / seconds(lambda: next(batches), args.batches, prefetched)
         print(f'the loader with {loader.num_workers} workers: {fed:.1f} images/s')
 

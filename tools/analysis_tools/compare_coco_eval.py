@@ -1,6 +1,6 @@
-"""Evaluate the same detections by pycocotools and by faster-coco-eval; print the twelve numbers and times of both.
+"""Evaluate detections by pycocotools and faster-coco-eval, and print the twelve metrics and the times of both.
 
-RESULTS is COCO's result format, which ``tools/test.py CONFIG CKPT --cfg-options test_evaluator.outfile_prefix=PREFIX``
+RESULTS has COCO's result format, which ``tools/test.py CONFIG CKPT --cfg-options test_evaluator.outfile_prefix=PREFIX``
 writes to ``PREFIX.bbox.json``.
 """
 
@@ -27,7 +27,7 @@ def parse_args():
 
 
 def evaluate(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarray, float]:
-    """The twelve numbers, with as many detections an image as mmdet's CocoMetric counts, and seconds."""
+    """Return the twelve metrics, with the limits of detections per image of mmdet's CocoMetric, and the seconds."""
     start = time.perf_counter()
     run = evaluator(objects, detections, 'bbox')
     run.params.maxDets = [100, 300, 1000]

@@ -1,8 +1,9 @@
-"""Parameters and FLOPs of the models of configs, the published beside them: ``get_flops.py CONFIG [...]``.
+"""Print parameters and FLOPs of the models of configs beside the published numbers: ``get_flops.py CONFIG [...]``.
 
-As published, a FLOP of a classifier is a multiply-add of convolutions, matrices and normalization; of a detector half
-of one, element-wise operations counted as one each, RepVGG blocks fused. The published detectors make boxes of all
-features, 2.1 G at 640x640, of which the 300 selected are used and made here.
+The count follows the publications. For a classifier, a FLOP is a multiply-add of a convolution, matrix product or
+normalization. For a detector, a multiply-add counts as two FLOPs, element-wise operations are included, and RepVGG
+blocks are fused. The published detectors predict boxes for all features, 2.1 G at 640x640, but use 300 of them; the
+models here predict only these.
 """
 
 import argparse
@@ -29,19 +30,19 @@ def parse_args():
 
 
 def published() -> dict[str, dict]:
-    """What the metafiles say of each config, by the config's name."""
+    """Return the metadata in the metafiles by the name of the config."""
     metafiles = Path(config_path('spartan_t_in1k')).parent.glob('metafile_*.yml')
     models = [model for metafile in metafiles for model in yaml.safe_load(metafile.read_text())['Models']]
     return {model['Name']: model['Metadata'] for model in models}
 
 
 def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
-    """Parameters, and multiply-adds for an image of this size."""
+    """Return the parameters and the multiply-adds for an image of ``size`` (height, width)."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with countable():
         model = MODELS.build(cfg.model).eval()
         for module in model.modules():
-            if isinstance(module, RepVGGBlock):  # the published figures are counted so
+            if isinstance(module, RepVGGBlock):  # as in the published numbers
                 module.switch_to_deploy()
         analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
         if cfg.get('default_scope') == 'mmdet':
@@ -54,7 +55,7 @@ ELEMENT_WISE = ['add', 'addcmul', 'div', 'gelu', 'mul', 'relu', 'rsub', 'sigmoid
 
 
 def one_each(inputs: list, outputs: list) -> int:
-    """Operations of an element-wise one: one for each number that comes out."""
+    """Count an element-wise operation as one for each element of its output."""
     return math.prod(outputs[0].type().sizes())
 
 

@@ -1,7 +1,7 @@
-"""Scenes of real handwritten digits as a COCO-format detection dataset, made from what ships inside scikit-learn.
+"""Make a COCO-format detection dataset of scenes with real handwritten digits, which ship with scikit-learn.
 
-Digits of varied size, slant, ink and overlap on varied backgrounds. Scenes of ``val`` hold only digits of the test
-split of ``SklearnDigits``, which no training scene holds. The same arguments give the same files.
+Size, rotation, color and overlap of the digits and the backgrounds vary. Scenes of ``val`` have only digits of the test
+split of ``SklearnDigits``, and training scenes have none of these. The same arguments give the same files.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def parse_args():
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A colour that changes across the scene, with coarse and fine noise; float32 ``(size, size, 3)``, 0..255."""
+    """Return a color gradient with coarse and fine noise, float32 ``(size, size, 3)``, 0..255."""
     corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
     corners = corners.mean() + (corners - corners.mean()) * rng.uniform(0.1, 0.6)
     image = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -37,12 +37,12 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> list[float] | None:
-    """Draw a digit ``(8, 8)``, 0..1, somewhere into the scene; its box (x, y, w, h), or None if it does not fit."""
+    """Draw a digit ``(8, 8)``, 0..1, at a random position, and return its box (x, y, w, h); None if it does not fit."""
     size = len(image)
     side = int(size * np.exp(rng.uniform(np.log(0.25), np.log(0.55))))
-    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-12, 12), 1.0)
+    rotation = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-12, 12), 1.0)
     mask = cv2.resize(digit, (side, int(side * rng.uniform(0.9, 1.2))), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    mask = cv2.warpAffine(mask, turn, mask.shape[::-1])
+    mask = cv2.warpAffine(mask, rotation, mask.shape[::-1])
     rows, columns = np.where(mask > 0.3)
     mask = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     height, width = mask.shape
@@ -58,7 +58,7 @@ def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -
 
 
 def covers(box: list[float], others: list[list[float]], limit: float = 0.25) -> bool:
-    """Whether a box covers more than ``limit`` of another one, or is covered by it so far."""
+    """Whether the overlap of a box and another one is more than ``limit`` of the smaller one."""
     x, y, w, h = box
     for ox, oy, ow, oh in others:
         inter = max(0, min(x + w, ox + ow) - max(x, ox)) * max(0, min(y + h, oy + oh) - max(y, oy))
@@ -102,9 +102,9 @@ def write_split(folder: Path, split: str, count: int, size: int, rng: np.random.
 
 def main():
     args = parse_args()
-    made = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed))
-    note = args.out / 'made_with.json'
-    if note.exists() and note.read_text() == made:
+    arguments = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed))
+    record = args.out / 'made_with.json'
+    if record.exists() and record.read_text() == arguments:
         print(f'{args.out}: already there')
         return
     if args.out.exists():
@@ -113,7 +113,7 @@ def main():
     shutil.rmtree(partial, ignore_errors=True)
     for i, split in enumerate(('train', 'val')):
         write_split(partial, split, getattr(args, split), args.size, np.random.default_rng([args.seed, i]))
-    (partial / 'made_with.json').write_text(made)
+    (partial / 'made_with.json').write_text(arguments)
     partial.rename(args.out)
     print(f'\nwritten to {args.out}')
 

@@ -1,8 +1,8 @@
-"""Make a checkpoint ready to be published, by mmdet's or mmpretrain's own ``publish_model.py``.
+"""Prepare a checkpoint for publication by the ``publish_model.py`` of mmdet or mmpretrain.
 
-Those scripts read what torch reads weights-only, as our Runner writes it; checkpoints of a stock mmengine are turned
-into that first. Kept are the weights that were evaluated (averaged ones, if there are) and their meta information; a
-hash becomes part of the name.
+Those scripts read checkpoints that torch reads weights-only, so checkpoints of a stock mmengine are converted first.
+The result has the weights that were evaluated (averaged ones, if there are any) and their meta information, and a hash
+in its name.
 """
 
 import argparse
@@ -20,15 +20,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('in_file', help='checkpoint of a training')
     parser.add_argument('out_file', help='file to write, without the hash')
-    parser.add_argument('--toolbox', choices=['mmdet', 'mmpretrain'], default='mmdet', help='whose script')
+    parser.add_argument('--toolbox', choices=['mmdet', 'mmpretrain'], default='mmdet', help='package of the script')
     args = parser.parse_args()
     package = find_spec(args.toolbox)
     if package is None:
         raise SystemExit(f'{args.toolbox} is not installed; see --toolbox')
     with one_line_errors(args.in_file, args.out_file):
         check_target(args.out_file)
-        _, place = read_weights(args.in_file)
-        if place != 'state_dict':
+        _, entry = read_weights(args.in_file)
+        if entry != 'state_dict':
             raise ValueError(f'{args.in_file}: not a checkpoint of mmengine: it has no state_dict')
         if Path(args.out_file).exists():
             raise ValueError(f'{args.out_file}: is there already')

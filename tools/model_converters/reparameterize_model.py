@@ -1,7 +1,7 @@
 """Fold a trained model for inference: ``reparameterize_model.py CONFIG SRC DST``.
 
-DST is for the same config with ``model.deploy=True`` (RTDETR) or ``model.backbone.deploy=True`` (a classifier). Folding
-cannot be undone: keep SRC.
+Use DST with the same config and ``model.deploy=True`` (RTDETR) or ``model.backbone.deploy=True`` (a classifier).
+Folding cannot be undone: keep SRC.
 """
 
 import argparse

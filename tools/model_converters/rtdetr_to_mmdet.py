@@ -1,7 +1,7 @@
-"""RT-DETR's checkpoints (rtdetr_pytorch, or a folder of Hugging Face's RTDetrForObjectDetection) to MMDetection.
+"""Convert RT-DETR's checkpoints (rtdetr_pytorch, or Hugging Face's RTDetrForObjectDetection) to MMDetection.
 
-The variant is read off the tensors; each of them is used, or listed with the reason why not. Nothing of SRC is run; DST
-is written whole or not at all.
+The variant is derived from the tensors. Each tensor is used, or listed with the reason for leaving it out. No code from
+SRC is executed, and DST is written atomically.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def parse_args():
 
 
 def fits(config: dict, options: dict) -> bool:
-    """Whether a config has all that the weights ask for; it may have more."""
+    """Whether a config has all of these options; it may have more."""
     return all(
         fits(config[key], value)
         if isinstance(value, dict) and isinstance(config.get(key), dict)
@@ -48,7 +48,7 @@ def fits(config: dict, options: dict) -> bool:
 
 
 def describe(options: dict) -> str:
-    """The variant, and how to build it."""
+    """Describe the variant and how to build it."""
     num_classes = options['bbox_head']['num_classes']
     anything = {**options, 'bbox_head': {'embed_dims': options['bbox_head']['embed_dims']}}
     head = f'RT-DETR, {options["backbone"]["type"]}, {num_classes} classes'
@@ -60,7 +60,7 @@ def describe(options: dict) -> str:
     return f'{head}\nno config of this package fits; on configs/_base_/models/rtdetr.py set\nmodel = {options}'
 
 
-# Settings that leave no trace in the weights, as ours are fixed.
+# Settings that the weights do not show, with the values of this package's models.
 EXPECTED = dict(
     encoder_attention_heads=8,
     decoder_attention_heads=8,
@@ -76,10 +76,10 @@ EXPECTED = dict(
 
 
 def hugging_face_config(src: Path) -> dict:
-    """``config.json`` beside the weights; {} if there is none.
+    """Read ``config.json`` beside the weights; {} if there is none.
 
     Raises:
-        ValueError: If it cannot be read, or describes a model that differs from ours where weights do not show it.
+        ValueError: If it cannot be read, or a setting that the weights do not show differs from this package's models.
     """
     path = (src if src.is_dir() else src.parent) / 'config.json'
     if not path.is_file():
@@ -97,7 +97,7 @@ def hugging_face_config(src: Path) -> dict:
 
 
 def class_names(config: dict, num_classes: int) -> list[str]:
-    """From Hugging Face's config; else COCO's for 80 classes, and numbers for others."""
+    """Return the class names of Hugging Face's config; else COCO's names for 80 classes, or numbers."""
     names = config.get('id2label') or {}
     if isinstance(names, dict) and set(names) == {str(i) for i in range(num_classes)}:
         return [str(names[str(i)]) for i in range(num_classes)]
@@ -106,7 +106,7 @@ def class_names(config: dict, num_classes: int) -> list[str]:
 
 def convert(args) -> None:
     check_target(args.dst, args.src)
-    source, place = read_weights(args.src)
+    source, entry = read_weights(args.src)
     is_hugging_face = any(key.startswith('model.backbone.') for key in source)
     weights, left_out = (rtdetr_from_hugging_face if is_hugging_face else rtdetr_from_authors)(source)
     options = rtdetr_options(weights)
@@ -120,7 +120,7 @@ def convert(args) -> None:
     with DefaultScope.overwrite_default_scope('mmdet'):
         weights = fit_exactly(MODELS.build(cfg.model), weights, args.src)
 
-    print(f'{args.src}{place and f" ({place})"}: {describe(options)}')
+    print(f'{args.src}{entry and f" ({entry})"}: {describe(options)}')
     print(f'{len(source) - len(left_out)} of {len(source)} tensors used')
     for key, reason in left_out.items():
         print(f'left out: {key}: {reason}')

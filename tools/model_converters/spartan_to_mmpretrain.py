@@ -1,6 +1,6 @@
-"""Weights of the SpaRTAN authors' implementation to mmpretrain's ImageClassifier, or back with ``--reverse``.
+"""Convert weights of the SpaRTAN authors' implementation to mmpretrain's ImageClassifier, or back with ``--reverse``.
 
-The variant is read off the tensors. Nothing of SRC is run; DST is written whole or not at all.
+The variant is derived from the tensors. No code from SRC is executed, and DST is written atomically.
 """
 
 import argparse
@@ -34,12 +34,12 @@ def parse_args():
     parser.add_argument(
         '--classes', metavar='FILE', help="names of the classes, one a line; ImageNet's for 1000 classes by default"
     )
-    parser.add_argument('--reverse', action='store_true', help="from ours to the authors' names")
+    parser.add_argument('--reverse', action='store_true', help="convert from mmpretrain to the authors' names")
     return parser.parse_args()
 
 
 def describe(options: dict, num_classes: int | None) -> str:
-    """The variant, and how to build it."""
+    """Describe the variant and how to build it."""
     arch, others = options['arch'], {f'backbone.{key}': value for key, value in options.items() if key != 'arch'}
     name = arch if isinstance(arch, str) else 't'
     overrides = dict(others)
@@ -59,7 +59,7 @@ def describe(options: dict, num_classes: int | None) -> str:
 
 def convert(args) -> None:
     check_target(args.dst, args.src)
-    weights, place = read_weights(args.src)
+    weights, entry = read_weights(args.src)
     if any(key.startswith(('encoder.', 'decoder.', 'neck.')) for key in weights):
         raise ValueError('a detector; see rtdetr_to_mmdet.py')
     if any(key.startswith(('backbone.stages.', 'stages.')) for key in weights) != args.reverse:
@@ -76,7 +76,7 @@ def convert(args) -> None:
         raise ValueError(f'--classes {args.classes}: only a converted classifier has names of classes')
     classes = read_class_names(args.classes, num_classes) if args.classes else class_names(num_classes)
 
-    print(f'{args.src}{place and f" ({place})"}: {describe(options, num_classes)}')
+    print(f'{args.src}{entry and f" ({entry})"}: {describe(options, num_classes)}')
     ours = {**{f'backbone.{key}': value for key, value in backbone.items()}, **head}
     if args.reverse:
         if args.task == 'backbone':
@@ -95,18 +95,18 @@ def convert(args) -> None:
 
 
 def class_names(num_classes: int | None) -> list[str] | None:
-    """ImageNet's for 1000 classes, numbers for others; None without a classifier."""
+    """Return ImageNet's class names for 1000 classes, numbers for others, and None without a classifier."""
     if num_classes != 1000:
         return num_classes and numbered_class_names(num_classes)
     try:
         from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
-    except ImportError:  # whatever has it installed knows them from our configs' dataset
+    except ImportError:  # with mmpretrain, the dataset of this package's configs has these names
         return None
     return list(IMAGENET_CATEGORIES)
 
 
 def check_head(head: dict, channels: int, source: str) -> int | None:
-    """Number of classes; None without a classifier."""
+    """Return the number of classes of a linear classifier; None without a classifier."""
     if not head:
         return None
     shapes = {key: tuple(value.shape) for key, value in head.items()}
