@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..version import __version__
 
 # Entries where training scripts store the weights; averaged weights first, since their authors evaluate those.
-PLACES = ('ema.module', 'ema', 'model_ema', 'state_dict_ema', 'model', 'state_dict')
+ENTRIES = ('ema.module', 'ema', 'model_ema', 'state_dict_ema', 'model', 'state_dict')
 
 # Prefixes that wrappers add to each name: DistributedDataParallel and averaged models, torch.compile.
 PREFIXES = ('module.', '_orig_mod.', 'module.')
@@ -38,10 +38,10 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
             floating-point. The message names the file and the tensor.
     """
     content = _read(Path(path))
-    found = ((place, _unwrapped(_entry(content, place))) for place in PLACES)
-    place, weights = next((pair for pair in found if pair[1]), ('', _unwrapped(content)))
+    found = ((entry, _unwrapped(_value(content, entry))) for entry in ENTRIES)
+    entry, weights = next((pair for pair in found if pair[1]), ('', _unwrapped(content)))
     if not weights:
-        raise InputError(f'{path}: no weights in it; looked into {", ".join(PLACES)} and the file itself')
+        raise InputError(f'{path}: no weights in it; looked into {", ".join(ENTRIES)} and the file itself')
     weights = {key: value for key, value in weights.items() if key not in COUNTERS}
     for key, value in weights.items():
         problem = _problem(key, value)
@@ -50,11 +50,11 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
     for prefix in PREFIXES:
         while all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights, place
+    return weights, entry
 
 
-def _entry(content: Any, place: str) -> Any:
-    for name in place.split('.'):
+def _value(content: Any, entry: str) -> Any:
+    for name in entry.split('.'):
         content = content.get(name) if isinstance(content, Mapping) else None
     return content
 
@@ -70,11 +70,11 @@ def _unwrapped(content: Any) -> dict | None:
 
 def _problem(key: Any, value: Any) -> str | None:
     if not isinstance(key, str):
-        return 'is no name'
+        return 'is not a name'
     if not isinstance(value, Tensor):
         return f'is no tensor but {type(value).__name__}'
     if key.endswith('num_batches_tracked'):
-        return None if value.shape == () and value.dtype == torch.int64 else 'is no count'
+        return None if value.shape == () and value.dtype == torch.int64 else 'is not a count'
     if key.endswith('valid_mask') and value.dtype == torch.bool:  # of RT-DETR
         return None
     if key.endswith('anchors') and value.is_floating_point():  # of RT-DETR, infinite where an anchor is not valid
@@ -112,7 +112,7 @@ def fit_exactly(model: nn.Module, weights: Mapping[str, Tensor], source: str) ->
     expected = model.state_dict()
     unknown = [key for key in weights if key not in expected]
     if unknown:
-        raise InputError(f'{source}: the model has no place for {len(unknown)} weights: {", ".join(unknown[:3])}')
+        raise InputError(f'{source}: {len(unknown)} weights are not in the model: {", ".join(unknown[:3])}')
     counters = {key: value for key, value in expected.items() if key not in weights}
     return {**weights, **counters}
 

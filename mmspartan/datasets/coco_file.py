@@ -209,7 +209,7 @@ def _usable(
             tiny += bool(small[i])
             area = area if is_area else float(w[i] * h[i])
             kept.append({**annotation, 'area': area, 'iscrowd': int(annotation.get('iscrowd') or 0)})
-    notes = [f'{areas} annotations: area is not positive, that of the box is taken'] if areas else []
+    notes = [f'{areas} annotations: area is not positive; the area of the box is used'] if areas else []
     if tiny:
         notes.append(f'{tiny} annotations are narrower or lower than a pixel: evaluated, but not trained on')
     ids = [annotation.get('id') for annotation in kept]

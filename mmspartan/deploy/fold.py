@@ -62,8 +62,8 @@ def fold(module: nn.Module) -> nn.Module:
     """
     if module.training or any(child.training for child in module.modules() if type(child) in RULES):
         raise RuntimeError(
-            f'{type(module).__name__}.switch_to_deploy: call eval() first. The way back is to build the model anew and '
-            'load the checkpoint that was trained.'
+            f'{type(module).__name__}.switch_to_deploy: call eval() first. Folding cannot be undone: to train, build '
+            'the model again and load the trained checkpoint.'
         )
     return _fold(module, {})
 

@@ -213,7 +213,7 @@ def with_current_names(model: nn.Module, weights: Mapping[str, Any]) -> Mapping[
 def _problem(value: Any, expected: Tensor) -> str | None:
     shape = getattr(value, 'shape', None)
     if shape != expected.shape:
-        return f'is {tuple(shape or ())} there and {tuple(expected.shape)} in the model'
+        return f'has shape {tuple(shape or ())} instead of {tuple(expected.shape)}'
     if expected.is_floating_point() and expected.isfinite().all():
         return weight_problem(value)
     return dense_problem(value) or (None if value.dtype == expected.dtype else f'is of {value.dtype}')
@@ -346,7 +346,7 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
                 if differing:
                     raise InputError(
                         f"{source}: cannot be resumed from: its optimizer's {differing[0]} of parameter {number} is "
-                        'missing or of another kind than that of others'
+                        'missing or has another type than those of other parameters'
                     )
             for name, value in entries.items():
                 if not isinstance(value, Tensor):

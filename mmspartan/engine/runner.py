@@ -201,7 +201,7 @@ class ResumableRunner(Runner):
         if averaging and 'ema_state_dict' not in checkpoint:
             raise InputError(
                 f'{filename}: cannot be resumed from: it has no ema_state_dict, and the config has an EMAHook; to '
-                'average anew use --cfg-options load_from=... instead of --resume'
+                'restart the averaging use --cfg-options load_from=... instead of --resume'
             )
         for hook in averaging:
             check_weights_fit(hook.ema_model, checkpoint['ema_state_dict'], f'{filename} (ema_state_dict)')

@@ -39,8 +39,9 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         shapes: list[tuple[int, int]],
         self_attn_mask: Tensor | None,
         reg_branches: nn.ModuleList,
+        num_layers: int | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Apply all layers.
+        """Apply all layers, or in evaluation mode the first ``num_layers``.
 
         Args:
             query (Tensor): ``(B, Q, C)``.
@@ -52,6 +53,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
             shapes (list[tuple[int, int]]): ``spatial_shapes`` as Python numbers.
             self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not attend.
             reg_branches (nn.ModuleList): Box branch of each layer.
+            num_layers (int, optional): Layers to apply in evaluation mode; all by default.
 
         Returns:
             tuple[Tensor, list[Tensor]]: Hidden states ``(layers, B, Q, C)``, and for each of them the boxes
@@ -60,7 +62,8 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         # as query positions boxes are detached; as start of the next layer's box they carry its gradient
         hidden_states, references = [], []
         reference, detached = reference_points, reference_points
-        for layer, reg_branch in zip(self.layers, reg_branches):
+        count = num_layers if num_layers is not None and not self.training else len(self.layers)
+        for layer, reg_branch in zip(self.layers[:count], reg_branches):
             query = layer(
                 query,
                 query_pos=self.query_pos_head(detached.to(query.dtype)),
@@ -73,7 +76,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
             )
             hidden_states.append(query)
             references.append(reference)
-            if len(hidden_states) < len(self.layers):
+            if len(hidden_states) < count:
                 reference = (reg_branch(query) + inverse_sigmoid(detached)).sigmoid()
                 detached = reference.detach()
         if not self.training:

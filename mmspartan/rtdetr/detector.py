@@ -42,7 +42,9 @@ class RTDETR(DetectionTransformer):
         in_channels (int, optional): Channels of the neck's feature maps. Defaults to those of the decoder.
         deploy (bool): Build the deployed form, for weights saved after :meth:`switch_to_deploy`. Defaults to False.
         **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet. An image has
-            ``test_cfg.max_per_img`` detections, at most the number of pairs of query and class.
+            ``test_cfg.max_per_img`` detections, at most the number of pairs of query and class. Evaluation applies the
+            first ``test_cfg.num_decoder_layers``, all by default: fewer are faster, without training anew (paper
+            Sec. 4.4, "Scaled RT-DETR").
 
     Raises:
         ValueError: If an argument is out of its range, backbone, neck, decoder and head do not match each other, or the
@@ -69,6 +71,8 @@ class RTDETR(DetectionTransformer):
         # the decoder is built after the head, which has a branch for each of its layers
         num_layers = decoder.get('num_layers')
         check_integers('RTDETR', **{'test_cfg.max_per_img': max_per_img, 'decoder.num_layers': num_layers})
+        used = (kwargs.get('test_cfg') or {}).get('num_decoder_layers', num_layers)
+        check_integers('RTDETR', 1, num_layers, **{'test_cfg.num_decoder_layers': used})
         if in_channels is not None:
             check_integers('RTDETR', in_channels=in_channels)
         check_flags('RTDETR', deploy=deploy)
@@ -160,7 +164,7 @@ class RTDETR(DetectionTransformer):
         if scores is not None and len(scores) != self.bbox_head.num_classes:
             print_log(
                 f'The weights are of a detector of {len(scores)} classes, this one has {self.bbox_head.num_classes}: '
-                'class branches and label embedding start anew, all else is taken over.',
+                'class branches and label embedding start anew, all other weights are loaded.',
                 'current',
                 logging.WARNING,
             )
@@ -272,6 +276,7 @@ class RTDETR(DetectionTransformer):
             shapes=shapes,
             self_attn_mask=dn_mask,
             reg_branches=self.bbox_head.reg_branches,
+            num_layers=(self.test_cfg or {}).get('num_decoder_layers'),
         )
         return dict(hidden_states=hidden_states, references=references)
 

@@ -90,7 +90,10 @@ class RTDETRHead(DeformableDETRHead):
             tuple[Tensor, Tensor]: Logits ``(layers, B, Q, num_classes)`` and boxes ``(layers, B, Q, 4)``,
             (cx, cy, w, h) in [0, 1].
         """
-        first = self.num_pred_layer - 1 - len(hidden_states)
+        last = self.num_pred_layer - 1
+        if not self.training:
+            last = (self.test_cfg or {}).get('num_decoder_layers', last)
+        first = last - len(hidden_states)
         logits, boxes = [], []
         for i, (hidden_state, reference) in enumerate(zip(hidden_states, references), first):
             logits.append(self.cls_branches[i](hidden_state))

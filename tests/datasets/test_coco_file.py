@@ -87,7 +87,7 @@ def test_area_and_iscrowd_have_defaults_and_an_area_that_cannot_be_is_reported(w
     for area in (0, -1, float('nan'), 'large'):
         (kept,) = read_coco(write([annotation(1, area=area)]))['annotations']
         assert kept['area'] == 600
-    assert reports and reports[0].endswith('1 annotations: area is not positive, that of the box is taken')
+    assert reports and reports[0].endswith('1 annotations: area is not positive; the area of the box is used')
 
 
 @pytest.mark.parametrize(
