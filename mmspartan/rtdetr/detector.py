@@ -43,8 +43,7 @@ class RTDETR(DetectionTransformer):
         deploy (bool): Build the deployed form, for weights saved after :meth:`switch_to_deploy`. Defaults to False.
         **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet. An image has
             ``test_cfg.max_per_img`` detections, at most the number of pairs of query and class. Evaluation applies the
-            first ``test_cfg.num_decoder_layers``, all by default: fewer are faster, without training anew (paper
-            Sec. 4.4, "Scaled RT-DETR").
+            first ``test_cfg.num_decoder_layers``, all by default: with fewer it is faster, without training anew.
 
     Raises:
         ValueError: If an argument is out of its range, backbone, neck, decoder and head do not match each other, or the
@@ -69,7 +68,7 @@ class RTDETR(DetectionTransformer):
         max_per_img = (kwargs.get('test_cfg') or {}).get('max_per_img', num_queries)
         check_integers('RTDETR', num_queries=num_queries, num_levels=num_levels)
         # the decoder is built after the head, which has a branch for each of its layers
-        num_layers = decoder.get('num_layers')
+        num_layers: Any = decoder.get('num_layers')  # checked below
         check_integers('RTDETR', **{'test_cfg.max_per_img': max_per_img, 'decoder.num_layers': num_layers})
         used = (kwargs.get('test_cfg') or {}).get('num_decoder_layers', num_layers)
         check_integers('RTDETR', 1, num_layers, **{'test_cfg.num_decoder_layers': used})

@@ -108,6 +108,38 @@ def test_deployed_gives_the_same():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize('deployed', [False, True])
+def test_fewer_decoder_layers_give_what_a_shorter_decoder_does(deployed):
+    decoder = dict(CONFIG['decoder'], num_layers=3)
+    full = build(decoder=decoder).eval()
+    for parameter in full.parameters():  # box branches start from zero
+        parameter.add_(0.05 * torch.randn_like(parameter))
+    early = build(decoder=decoder, test_cfg=dict(num_decoder_layers=1)).eval()
+    short = build(decoder=dict(decoder, num_layers=1)).eval()
+    early.load_state_dict(full.state_dict())
+    weights = full.state_dict()
+    for branches in ('bbox_head.cls_branches', 'bbox_head.reg_branches'):  # the last selects the queries
+        weights.update(
+            {key.replace('.3.', '.1.', 1): value for key, value in weights.items() if f'{branches}.3.' in key}
+        )
+    short.load_state_dict({key: weights[key] for key in short.state_dict()})
+    if deployed:
+        for model in (full, early, short):
+            model.switch_to_deploy()
+    images = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    for found, expected, other in zip(early(images), short(images), full(images)):
+        torch.testing.assert_close(found, expected)
+        assert not torch.equal(found, other)
+    if not deployed:
+        assert 'd1.loss_cls' in losses_of(early.train(), batch(1, 1))  # training applies all layers
+
+
+def test_number_of_decoder_layers_in_evaluation_is_checked():
+    with pytest.raises(ValueError, match=r'test_cfg\.num_decoder_layers must be an integer in 1\.\.2, got 3'):
+        build(test_cfg=dict(num_decoder_layers=3))
+
+
+@torch.no_grad()
 def test_neck_with_another_normalization_deploys_without_folding_it():
     norm_cfg = dict(type='GN', num_groups=4)
     neck = HybridEncoder([8, 16, 24], hidden_channels=32, norm_cfg=norm_cfg).double().eval()
