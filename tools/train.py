@@ -48,7 +48,7 @@ def main():
         cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
         cfg.resume = cfg.load_from is not None
         if not cfg.resume:
-            print(f'{cfg.work_dir}: no checkpoint to resume from, training starts anew')
+            print(f'{cfg.work_dir}: no checkpoint to resume from, training starts from the beginning')
 
     if cfg.get('load_from'):
         require_file(cfg.load_from)

@@ -18,7 +18,7 @@ class CheckedCocoDataset(CocoDataset):
 
     Raises:
         InputError: If ``metainfo.classes`` has a name that is not in the file, a name twice, or another order than the
-            file, whose order numbers the labels. The message lists both. Also if there is no object to train on.
+            file, whose order defines the labels; the message lists both. Also if there is no object to train on.
     """
 
     def COCOAPI(self, path: str) -> CheckedCOCO:

@@ -20,5 +20,5 @@ class MissingEvaluationHook(Hook):
         # SafeCheckpointHook sets this after an evaluation, before it saves
         evaluated = runner.message_hub.runtime_info.get('evaluated_iter') == runner.iter
         if runner.val_loop is not None and not evaluated and getattr(runner.train_loop, 'evaluation_is_due', bool)():
-            runner.logger.info('The evaluation of the checkpoint that was resumed comes first: it had not ended.')
+            runner.logger.info('Evaluating the resumed checkpoint first, since the interrupted run did not.')
             runner.val_loop.run()
