@@ -1,6 +1,8 @@
 """Conversion of the weights of RT-DETR's PyTorch implementation (rtdetr_pytorch) to the names of this package.
 
-The backbone is PResNet, variant d, or SpaRTAN with the names of its authors' implementation.
+Weights of RT-DETRv2 (rtdetrv2_pytorch, arXiv 2407.17140) have other names. Its network is the same, if each level has
+the same number of points. The variant with discrete sampling (``_dsp``) is another network with the same weights, which
+the weights do not tell.
 """
 
 import re
@@ -13,8 +15,8 @@ from torch import Tensor
 from .spartan import spartan_from_authors, spartan_options
 
 NAMES = {
-    r'encoder\.input_proj\.(\d+)\.0\.(.+)': r'neck.input_convs.\1.conv.\2',
-    r'encoder\.input_proj\.(\d+)\.1\.(.+)': r'neck.input_convs.\1.norm.\2',
+    r'encoder\.input_proj\.(\d+)\.(?:0|conv)\.(.+)': r'neck.input_convs.\1.conv.\2',
+    r'encoder\.input_proj\.(\d+)\.(?:1|norm)\.(.+)': r'neck.input_convs.\1.norm.\2',
     r'encoder\.encoder\.0\.(.+)': r'neck.aifi.\1',
     r'encoder\.fpn_blocks\.(.+)': r'neck.top_down_blocks.\1',
     r'encoder\.pan_blocks\.(.+)': r'neck.bottom_up_blocks.\1',
@@ -23,8 +25,8 @@ NAMES = {
     r'decoder\.decoder\.(.+)': r'decoder.\1',
     r'decoder\.(query_pos_head\..+)': r'decoder.\1',
     r'decoder\.denoising_class_embed\.weight': r'denoising.label_embedding.weight',
-    r'decoder\.enc_output\.0\.(.+)': r'memory_trans_fc.\1',
-    r'decoder\.enc_output\.1\.(.+)': r'memory_trans_norm.\1',
+    r'decoder\.enc_output\.(?:0|proj)\.(.+)': r'memory_trans_fc.\1',
+    r'decoder\.enc_output\.(?:1|norm)\.(.+)': r'memory_trans_norm.\1',
     r'decoder\.enc_score_head\.(.+)': r'bbox_head.cls_branches.{last}.\1',
     r'decoder\.enc_bbox_head\.(.+)': r'bbox_head.reg_branches.{last}.\1',
     r'decoder\.dec_score_head\.(.+)': r'bbox_head.cls_branches.\1',
@@ -58,6 +60,29 @@ RESNET_NAMES = [
 
 # No weights: rtdetrv2_pytorch stores constants that depend on the size of its input.
 COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'anchors are computed'}
+
+
+# RT-DETRv2's factor of each point's offset.
+POINTS_SCALE = re.compile(r'decoder\.decoder\.layers\.\d+\.cross_attn\.num_points_scale')
+
+
+def check_points_scale(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the factors of RT-DETRv2's offsets that are computed here, with the reason why they are left out.
+
+    Raises:
+        ValueError: If the levels of a layer have different numbers of points.
+    """
+    left_out = {}
+    num_levels = len({key.split('.')[2] for key in weights if key.startswith('encoder.input_proj.')})
+    for key in filter(POINTS_SCALE.fullmatch, weights):
+        factors = weights[key].flatten()
+        num_points = len(factors) // max(num_levels, 1)
+        if num_points < 1 or not torch.allclose(
+            factors.float(), torch.full((num_levels * num_points,), 1 / num_points)
+        ):
+            raise ValueError(f'{key!r}: the levels have different numbers of points, which RT-DETR does not have')
+        left_out[key] = 'one divided by the number of points is computed'
+    return left_out
 
 
 def _stem_index(found: re.Match) -> int:
@@ -95,7 +120,7 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     Raises:
         ValueError: If a weight does not belong to RT-DETR.
     """
-    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights}
+    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights} | check_points_scale(weights)
     backbone, others = {}, {}
     for key, value in weights.items():
         if key.startswith('backbone.'):

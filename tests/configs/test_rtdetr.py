@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.rtdetr.test_detector import batch
 
 SMALL = ['rtdetr_spartan_xt_coco', 'rtdetr_spartan_t_coco', 'rtdetr_r18vd_coco', 'rtdetr_r34vd_coco']
-COCO = [*SMALL, 'rtdetr_r50vd_coco', 'rtdetr_r101vd_coco']
+COCO = [*SMALL, 'rtdetr_r50vd_coco', 'rtdetr_r50vd_m_coco', 'rtdetr_r101vd_coco']
 
 
 def load(name: str) -> Config:

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan import config_path
+from mmspartan.deploy import fold
 from mmspartan.engine.costs import countable
 from mmspartan.engine.launch import test_size
 from mmspartan.rtdetr.fusion import RepVGGBlock
@@ -41,9 +42,10 @@ def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with countable():
         model = MODELS.build(cfg.model).eval()
-        for module in model.modules():
-            if isinstance(module, RepVGGBlock):  # as in the published numbers
-                module.switch_to_deploy()
+        for parent in list(model.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, RepVGGBlock):  # as in the published numbers
+                    setattr(parent, name, fold(child))
         analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
         if cfg.get('default_scope') == 'mmdet':
             analyzer.set_op_handle(**{f'aten::{name}': one_each for name in ELEMENT_WISE})

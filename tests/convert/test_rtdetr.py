@@ -1,0 +1,47 @@
+"""Weights of RT-DETRv2 are those of RT-DETR under other names."""
+
+import re
+
+import pytest
+import torch
+
+from mmspartan.convert.rtdetr import rtdetr_from_authors
+from tests.conftest import Golden
+
+NAMES = [
+    (r'^(encoder\.input_proj\.\d)\.0\.', r'\1.conv.'),
+    (r'^(encoder\.input_proj\.\d)\.1\.', r'\1.norm.'),
+    (r'^decoder\.enc_output\.0\.', 'decoder.enc_output.proj.'),
+    (r'^decoder\.enc_output\.1\.', 'decoder.enc_output.norm.'),
+]
+SCALE = 'decoder.decoder.layers.{}.cross_attn.num_points_scale'
+
+
+@pytest.fixture(scope='module')
+def version_1() -> dict[str, torch.Tensor]:
+    return Golden('rtdetr_tiny.npz').group('sd')
+
+
+@pytest.fixture
+def version_2(version_1) -> dict[str, torch.Tensor]:
+    weights = {}
+    for key, value in version_1.items():
+        for name, other in NAMES:
+            key = re.sub(name, other, key)
+        weights[key] = value
+    return weights | {SCALE.format(i): torch.full((12,), 0.25) for i in range(2)}
+
+
+def test_names_of_version_2_give_the_same_weights(version_1, version_2):
+    assert version_2.keys() != version_1.keys()
+    expected, _ = rtdetr_from_authors(version_1)
+    found, left_out = rtdetr_from_authors(version_2)
+    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in found)
+    assert set(left_out) >= {SCALE.format(0), SCALE.format(1)}
+
+
+@pytest.mark.parametrize('factors', [[0.25] * 4 + [0.125] * 8, [0.5] * 12, []])
+def test_levels_with_different_numbers_of_points_are_refused(factors, version_2):
+    version_2[SCALE.format(1)] = torch.tensor(factors)
+    with pytest.raises(ValueError, match=r'layers\.1\.cross_attn\.num_points_scale.*different numbers of points'):
+        rtdetr_from_authors(version_2)
