@@ -263,7 +263,7 @@ def test_one_wrong_bit_of_a_weight_is_found(tmp_path):
         (torch.zeros(2, 3, device='meta'), 'is a .* on meta; it should be a dense one'),
         (torch.eye(3)[:2].to_sparse(), 'is a torch.sparse_coo tensor'),
         (torch.zeros(3, 2), r'has shape \(3, 2\) instead of \(2, 3\)'),
-        ('text', r'is \(\) there'),
+        ('text', r'has shape \(\) instead'),
         (None, 'is missing'),
     ],
     ids=str,
