@@ -50,7 +50,10 @@ class DeployedCMixer(nn.Module):
         channel_index = index // 2 if self.is_split else index // 2 + index % 2 * (hidden // 2)
         self.register_buffer('channel_index', channel_index)
         self.register_buffer('is_imag', index % 2 == 1)
-        self.to_same = nn.ModuleList(conv_of(conv.weight[half, half % 2, None], conv.bias[half]) for half in halves)
+        self.to_same = nn.ModuleList(
+            conv_of(conv.weight[half, half % 2, None], conv.bias if conv.bias is None else conv.bias[half])
+            for half in halves
+        )
         self.to_partner = nn.ModuleList(conv_of(conv.weight[half, 1 - half % 2, None]) for half in halves)
         self.act = getattr(mixer.conv, 'act', nn.Identity())
         self.se = reordered_gate(mixer.se, torch.cat([real, imag]))

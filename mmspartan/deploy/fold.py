@@ -10,7 +10,8 @@ from torch import nn
 Module = TypeVar('Module', bound=nn.Module)
 Rule = Callable[[Any], nn.Module]
 
-# Rules by exact type. They do not apply to subclasses, whose forward pass may differ.
+# Rules by exact type. They do not apply to subclasses, whose forward pass may differ, but for those that inherit
+# ``switch_to_deploy``.
 RULES: dict[type[nn.Module], Rule] = {}
 
 
@@ -29,12 +30,23 @@ def rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
     return register
 
 
+def rule_of(module: nn.Module) -> Rule | None:
+    """Return the rule that folds a module."""
+    for kind in type(module).__mro__:
+        if kind in RULES and (kind is type(module) or hasattr(kind, 'switch_to_deploy')):
+            return RULES[kind]
+    return None
+
+
 def deploy(model: nn.Module) -> nn.Module:
     """Return a folded copy of a model in evaluation mode, which shares no memory with the model.
 
     Raises:
         RuntimeError: If the model is in training mode.
+        ValueError: If the weight of a convolution is computed from others, by pruning or a parametrization.
     """
+    model = getattr(model, '_orig_mod', model)  # what torch.compile wraps
+    _refuse_computed_weights(model)  # which deepcopy does not copy either
     return fold(copy.deepcopy(model))
 
 
@@ -55,12 +67,15 @@ def fold_in_place(model: nn.Module) -> None:
 def fold(module: nn.Module) -> nn.Module:
     """Return the folded form of a module in evaluation mode, without a change to the module.
 
-    The result shares all submodules that are not folded with the module.
+    The result shares all submodules that are not folded with the module. Hooks of submodules that are replaced do not
+    run any more.
 
     Raises:
         RuntimeError: In training mode, where outputs depend on the batch and weights still change.
+        ValueError: If the weight of a convolution is computed from others, by pruning or a parametrization.
     """
-    if module.training or any(child.training for child in module.modules() if type(child) in RULES):
+    _refuse_computed_weights(module)
+    if module.training or any(child.training for child in module.modules() if rule_of(child)):
         raise RuntimeError(
             f'{type(module).__name__}.switch_to_deploy: call eval() first. Folding cannot be undone: to train, build '
             'the model again and load the trained checkpoint.'
@@ -68,12 +83,22 @@ def fold(module: nn.Module) -> nn.Module:
     return _fold(module, {})
 
 
+def _refuse_computed_weights(module: nn.Module) -> None:
+    for name, child in module.named_modules():
+        if isinstance(child, nn.Conv2d) and 'weight' not in child._parameters:
+            raise ValueError(
+                f'{name}: its weight is computed from other parameters; make it permanent first, for instance by '
+                'torch.nn.utils.prune.remove or torch.nn.utils.parametrize.remove_parametrizations'
+            )
+
+
 def _fold(module: nn.Module, folded: dict[nn.Module, nn.Module]) -> nn.Module:
     if module not in folded:  # a module may be used several times
         children = {name: _fold(child, folded) for name, child in module._modules.items() if child is not None}
         replaced = {name: child for name, child in children.items() if child is not module._modules[name]}
         changed = changed_copy(module, **replaced) if replaced else module
-        folded[module] = RULES[type(module)](changed) if type(module) in RULES else changed
+        rule_of_module = rule_of(module)
+        folded[module] = rule_of_module(changed) if rule_of_module else changed
     return folded[module]
 
 
@@ -88,8 +113,8 @@ def changed_copy(module: Module, **attributes: Any) -> Module:
 
 
 def constant(value: torch.Tensor) -> nn.Parameter:
-    """Return a copy of a tensor as a parameter that needs no gradient."""
-    return nn.Parameter(value.detach().clone(), requires_grad=False)
+    """Return a copy of a tensor as a parameter."""
+    return nn.Parameter(value.detach().clone())
 
 
 def conv_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Conv2d:

@@ -4,6 +4,7 @@ import copy
 from collections import OrderedDict
 
 from mmcv.cnn import fuse_conv_bn
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 from torch.nn.functional import pad
 
@@ -11,7 +12,7 @@ from ..rtdetr.detector import RTDETR
 from ..rtdetr.encoder import HybridEncoder
 from ..rtdetr.fusion import RepVGGBlock
 from ..spartan.conv_norm_act import ConvNormAct
-from .fold import RULES, changed_copy, constant, rule
+from .fold import changed_copy, constant, rule, rule_of
 from .split_projection import SplitProjection
 
 
@@ -49,10 +50,16 @@ def fold_encoder(encoder: HybridEncoder) -> HybridEncoder:
     )
 
 
+def has_plain_norms(module: nn.Module) -> bool:
+    """Whether all batch normalization is PyTorch's. mmcv would remove timm's ``BatchNormAct2d`` with its activation."""
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm)
+    return all(type(child) in norms for child in module.modules() if isinstance(child, _BatchNorm))
+
+
 @rule(RTDETR)
 def fold_rtdetr(model: RTDETR) -> RTDETR:
     """Remove denoising, which only training uses, and fold a backbone without a rule by mmcv."""
     backbone = model.backbone
-    if type(backbone) not in RULES:
+    if rule_of(backbone) is None and has_plain_norms(backbone):
         backbone = fuse_conv_bn(copy.deepcopy(backbone))
     return changed_copy(model, backbone=backbone, denoising=None, is_deployed=True)

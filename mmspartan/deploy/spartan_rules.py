@@ -24,7 +24,7 @@ def fold_conv_norm_act(module: ConvNormAct) -> ConvNormAct:
     norm = getattr(module, 'norm', None)
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None or isinstance(module.conv, ModulatedConv2d):
         return module
-    folded = changed_copy(module, conv=fuse_conv_bn_eval(module.conv, norm).requires_grad_(False))
+    folded = changed_copy(module, conv=fuse_conv_bn_eval(module.conv, norm))
     del folded.norm
     return folded
 
@@ -45,7 +45,8 @@ def fold_modulated_conv(conv: ModulatedConv2d) -> nn.Conv2d:
 @rule(SMixer)
 def fold_smixer(mixer: SMixer) -> nn.Module:
     """Fold feature decomposition into ``proj_in``, unless a ``gamma`` is -1, by which a channel becomes its mean."""
-    return mixer if (mixer.gamma == -1).any() else DeployedSMixer(mixer)
+    is_mean = not mixer.gamma.is_meta and bool((mixer.gamma == -1).any())
+    return mixer if is_mean else DeployedSMixer(mixer)
 
 
 @rule(CMixer)
@@ -65,7 +66,7 @@ def fold_block(block: SpaRTANBlock) -> SpaRTANBlock:
             setattr(folded, mixer, scale_projection(getattr(block, mixer), getattr(block, scale)))
             setattr(folded, scale, None)
     is_affine = isinstance(block.norm1, nn.GroupNorm) and block.norm1.weight is not None
-    if is_affine and isinstance(block.smixer, SMixer | DeployedSMixer):
+    if is_affine and type(block.smixer) in (SMixer, DeployedSMixer):
         folded.norm1 = changed_copy(block.norm1, weight=None, bias=None)
         folded.smixer = changed_copy(folded.smixer, proj_in=after_affine(block.norm1, block.smixer.proj_in))
     return folded

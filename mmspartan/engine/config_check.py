@@ -16,7 +16,7 @@ from ..errors import InputError
 # Entries that are a dict or None, by their key at any depth.
 DICTS = (
     *('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper', 'optimizer', 'default_hooks'),
-    *('train_cfg', 'val_cfg', 'test_cfg', 'dataset', 'sampler', 'backbone', 'bbox_head', 'data_preprocessor'),
+    *('train_cfg', 'val_cfg', 'test_cfg', 'dataset', 'sampler', 'backbone', 'data_preprocessor'),
     *('env_cfg', 'randomness', 'decoder', 'layer_cfg', 'dn_cfg', 'assigner', 'paramwise_cfg', 'clip_grad'),
 )
 # Entries that are a dict or a list of dicts.
@@ -27,6 +27,7 @@ LISTS = (
     'test_evaluator',
     'neck',
     'head',
+    'bbox_head',
     'pipeline',
     'match_costs',
 )
@@ -34,13 +35,15 @@ LISTS = (
 ROOTS = re.compile(
     r'model|env_cfg|randomness|optim_wrapper|param_scheduler|(default|custom)_hooks|(train|val|test)_\w+'
 )
-# Entries that need a ``type`` where they are a dict.
-TYPED = ('sampler', 'batch_sampler', 'collate_fn', 'dataset', 'backbone', 'bbox_head', 'assigner')
+# Dicts whose keys are names that the user chooses.
+NAMES = ('custom_keys', 'metainfo')
+# Entries that need a ``type`` where they are a dict; those of the model by their whole name.
+TYPED = ('sampler', 'batch_sampler', 'collate_fn', 'dataset', 'assigner', 'model.backbone', 'model.bbox_head')
 TYPED_LISTS = ('pipeline', 'match_costs', 'custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator')
 # Types of plain values; None is accepted here.
 PATH, COUNT, NUMBER = 'a path', 'a whole number', 'a number'
 PLAIN = {
-    **dict.fromkeys(('data_root', 'ann_file', 'img', 'work_dir'), PATH),
+    **dict.fromkeys(('data_root', 'ann_file', 'data_prefix.img', 'work_dir'), PATH),
     **dict.fromkeys(('num_workers', 'batch_size', 'max_epochs', 'max_iters', 'pad_size_divisor'), COUNT),
     **dict.fromkeys(('lr', 'weight_decay', 'momentum', 'loss_weight', 'weight'), NUMBER),
 }
@@ -76,13 +79,14 @@ def _check(content: Any, parent: str, source: str | Path) -> None:
         for item, entry in _typed(key, value, name):
             if not item.keys() & {'type', 'metrics'}:  # an evaluator with `metrics` has a default type
                 raise InputError(f'{source}: {entry}.type: is missing')
-        if key in PLAIN and value is not None and not _is_plain(value, PLAIN[key]):
-            raise InputError(f'{source}: {name}: is {value!r}, must be {PLAIN[key]}')
+        kind = PLAIN.get(key) or PLAIN.get('.'.join(name.split('.')[-2:]))
+        if kind and value is not None and not _is_plain(value, kind):
+            raise InputError(f'{source}: {name}: is {value!r}, must be {kind}')
         if key == 'backend_args' and isinstance(value, Mapping) and 'backend' in value:
             _check_backend(value['backend'], f'{name}.backend', source)
         if key in ('constructor', 'ema_type', 'type') and not (callable(value) or (isinstance(value, str) and value)):
             raise InputError(f'{source}: {name}: is {value!r}, must be a name')
-        if isinstance(value, Mapping | list | tuple):
+        if isinstance(value, Mapping | list | tuple) and key not in NAMES:
             _check(value, name, source)
 
 
@@ -99,12 +103,12 @@ def _is_plain(value: Any, kind: str) -> bool:
 
 def _typed(key: str | int, value: Any, name: str) -> Iterator[tuple[Mapping, str]]:
     """Return the dicts in an entry that need a ``type``, with their names."""
-    if key in TYPED or (key in TYPED_LISTS and isinstance(value, Mapping)):
-        items = [(value, name)]
-    elif key in TYPED_LISTS and isinstance(value, list | tuple):
+    # a dict of param_scheduler may hold one list for each optimizer
+    items = []
+    if key in TYPED_LISTS and isinstance(value, list | tuple):
         items = [(item, f'{name}.{i}') for i, item in enumerate(value)]
-    else:
-        items = []
+    elif key in TYPED or name in TYPED or (key in TYPED_LISTS and key != 'param_scheduler'):
+        items = [(value, name)]
     return ((item, entry) for item, entry in items if isinstance(item, Mapping) and item)
 
 

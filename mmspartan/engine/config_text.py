@@ -22,6 +22,8 @@ class ConfigFormattedOnce(Config):
         plain = copy.copy(self)
         object.__setattr__(plain, '_format_python_code', False)
         text = Config.pretty_text.fget(plain)
+        if not self._format_python_code:
+            return text
         if text not in self._formatted:
             self._formatted.clear()
             self._formatted[text] = Config.pretty_text.fget(self)

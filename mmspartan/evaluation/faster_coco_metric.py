@@ -22,13 +22,15 @@ class FasterCocoMetric(CheckedCocoMetric):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         try:
-            from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+            import faster_coco_eval  # noqa: F401
         except ImportError as error:
             raise ImportError('FasterCocoMetric needs faster-coco-eval: pip install faster-coco-eval') from error
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+
         # mmdet's method looks up its evaluator as a global name, which this copy of the method replaces
         compute = CocoMetric.compute_metrics
         names = {**compute.__globals__, 'COCOeval': COCOeval_faster}
-        self._compute = FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        return self._compute(self, results)
+        copied = FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)
+        return copied(self, results)

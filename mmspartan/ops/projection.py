@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from .channel_means import channel_means
 from .memory_format import is_channels_last
-from .tracing import is_recorded
+from .tracing import trains
 
 
 def decomposed_projection(x: Tensor, conv: nn.Conv2d, gamma: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def decomposed_projection(x: Tensor, conv: nn.Conv2d, gamma: Tensor) -> Tensor:
     Returns:
         Tensor: ``(B, out_channels, H, W)`` in the memory format of ``x``.
     """
-    if not is_recorded(x):
+    if not trains(conv, x):
         y = conv(x)
         return y + gamma * (y - y.mean((2, 3), keepdim=True))
     weight, gamma = conv.weight.flatten(1), gamma.flatten(1)
@@ -47,7 +47,7 @@ def gated_projection(x: Tensor, gate: Tensor, conv: nn.Conv2d, scale: Tensor | N
         Tensor: ``(B, out_channels, H, W)`` in the memory format of ``x``.
     """
     # with fewer positions than output channels the matrices of all images would be larger than the features
-    if not is_recorded(x) or x.shape[2] * x.shape[3] < conv.out_channels:
+    if not trains(conv, x) or x.shape[2] * x.shape[3] < conv.out_channels:
         x = conv(x * gate)
         return x if scale is None else scale * x
     weight, bias = conv.weight.flatten(1), conv.bias[:, None]

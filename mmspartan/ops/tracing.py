@@ -1,7 +1,7 @@
 """When operations are traced, and when autograd records them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # torch.compiler has it from torch 2.3 on
 _is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
@@ -10,6 +10,14 @@ _is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.i
 def is_traced() -> bool:
     """Inside ``torch.compile``, ``torch.export`` or ``torch.jit.trace``, which optimize the plain operations."""
     return _is_compiling() or torch.jit.is_tracing()
+
+
+def trains(module: nn.Module, x: Tensor) -> bool:
+    """Whether a module is in training mode and autograd records its operations.
+
+    Only then may an operation use the weights of a module without calling it: hooks of the module do not run.
+    """
+    return module.training and is_recorded(x)
 
 
 def is_recorded(x: Tensor) -> bool:

@@ -13,7 +13,7 @@ from mmengine.registry import VISUALIZERS
 class EnlargingDetLocalVisualizer(DetLocalVisualizer):
     """mmdet's ``DetLocalVisualizer``, which enlarges small pictures by a whole factor before it draws boxes.
 
-    Pictures with masks are drawn as they are.
+    Pictures with masks or segmentation maps are drawn as they are.
 
     Args:
         name (str): As in mmdet, as are ``**kwargs``.
@@ -28,7 +28,7 @@ class EnlargingDetLocalVisualizer(DetLocalVisualizer):
         self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None, *args: Any, **kwargs: Any
     ) -> None:
         factor = -(-self.min_side // min(image.shape[:2]))
-        if factor > 1 and not has_masks(data_sample):
+        if factor > 1 and has_only_boxes(data_sample):
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
             data_sample = enlarged(data_sample, factor)
         super().add_datasample(name, image, data_sample, *args, **kwargs)
@@ -39,8 +39,12 @@ def instances_of(data_sample: DetDataSample | None) -> list[str]:
     return [name for name in names if data_sample is not None and name in data_sample]
 
 
-def has_masks(data_sample: DetDataSample | None) -> bool:
-    return data_sample is not None and any('masks' in data_sample.get(name) for name in instances_of(data_sample))
+def has_only_boxes(data_sample: DetDataSample | None) -> bool:
+    if data_sample is None:
+        return True
+    maps = [name for name in data_sample.all_keys() if name.endswith('_seg')]
+    instances = [data_sample.get(name) for name in instances_of(data_sample)]
+    return not maps and all('bboxes' in found and 'masks' not in found for found in instances)
 
 
 def enlarged(data_sample: DetDataSample | None, factor: int) -> DetDataSample | None:

@@ -6,16 +6,19 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from torch.testing import assert_close
 
 from mmspartan.deploy import deploy, fold, rule
 from mmspartan.deploy.cmixer import DeployedCMixer
 from mmspartan.deploy.fold import RULES
+from mmspartan.deploy.rtdetr_rules import has_plain_norms
 from mmspartan.deploy.smixer import DeployedSMixer
 from mmspartan.engine.checkpoint import check_weights_fit
-from mmspartan.spartan import CMixer
+from mmspartan.spartan import CMixer, SMixer, SpaRTAN
 from mmspartan.spartan.conv_norm_act import ConvNormAct
 from mmspartan.spartan.mixer import ChannelMixer, SpatialMixer
+from tests.conftest import TINY
 
 X = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -71,6 +74,65 @@ def test_a_rule_is_not_that_of_subclasses():
 
     module = Doubled(nn.Conv2d(4, 4, 3, bias=False), dict(type='BN'), None).eval()
     assert fold(module) is module
+
+
+class MySpaRTAN(SpaRTAN):
+    """A subclass that inherits ``switch_to_deploy``."""
+
+
+def test_a_subclass_that_inherits_switch_to_deploy_is_folded():
+    model = MySpaRTAN(TINY)
+    model.eval().switch_to_deploy()
+    assert model.is_deployed and type(model) is MySpaRTAN
+    with pytest.raises(ValueError, match='MySpaRTAN: deploy must be False in training'):
+        model.train()(X.float())
+
+
+@torch.no_grad()
+def test_the_affine_part_of_a_norm_stays_before_a_subclass_of_the_mixer(build_spartan):
+    class Residual(SMixer):
+        takes_scale = False
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + x
+
+    model = build_spartan()
+    for stage in model.stages:
+        for block in stage:
+            block.smixer.__class__ = Residual
+    model = trained(model)
+    assert_close(deploy(model)(X)[0], model(X)[0], rtol=1e-9, atol=1e-9)
+
+
+@torch.no_grad()
+def test_backbones_whose_norms_do_more_are_not_fused():
+    class NormAct(nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).relu()
+
+    plain, other = (nn.Sequential(nn.Conv2d(3, 4, 3), kind(4)).eval() for kind in (nn.BatchNorm2d, NormAct))
+    assert has_plain_norms(plain) and not has_plain_norms(other)
+
+
+@torch.no_grad()
+def test_convolutions_without_bias_and_norm_are_folded(build_spartan):
+    model = trained(build_spartan(conv_norm_cfg=None))
+    assert_close(deploy(model)(X)[0], model(X)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_computed_weights_are_refused(build_spartan):
+    model = build_spartan().eval()
+    prune.l1_unstructured(model.stages[0][0].smixer.proj_out, 'weight', 0.5)
+    with pytest.raises(ValueError, match=r'stages\.0\.0\.smixer\.proj_out: its weight is computed'):
+        deploy(model)
+    prune.remove(model.stages[0][0].smixer.proj_out, 'weight')
+    deploy(model)
+
+
+@torch.no_grad()
+def test_a_compiled_model_is_deployed_without_its_wrapper(build_spartan):
+    model = build_spartan().eval()
+    assert not isinstance(deploy(torch.compile(model)), torch._dynamo.OptimizedModule)
 
 
 def test_parts_in_training_mode_are_refused(build_spartan):

@@ -1,5 +1,9 @@
 """Entries of a config that are of the wrong kind, and those whose constructors fail, are named."""
 
+from pathlib import Path
+
+import mmdet
+import mmpretrain
 import pytest
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -27,6 +31,37 @@ SOUND = dict(
 
 def test_a_sound_config_passes():
     check_config(Config(SOUND), 'a.py')
+
+
+@pytest.mark.parametrize('package', [mmdet, mmpretrain])
+def test_configs_of_the_stack_pass(package):
+    paths = sorted((Path(package.__file__).parent / '.mim' / 'configs').rglob('*.py'))
+    read = 0
+    for path in paths[::15]:
+        try:
+            cfg = Config.fromfile(path, import_custom_modules=False)
+        except Exception:  # some need packages or files that are not there
+            continue
+        read += 1
+        check_config(cfg, path)
+    assert read > 30
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value'),
+    [
+        ('optim_wrapper.paramwise_cfg', dict(custom_keys=dict(backbone=dict(lr_mult=0.1), img=dict(lr_mult=1)))),
+        ('model.data_preprocessor', dict(type='P', pad_val=dict(img=(114.0, 114.0, 114.0)))),
+        ('model.roi_head', dict(type='R', bbox_head=[dict(type='B'), dict(type='B')])),
+        ('model.detector', dict(type='D', backbone=dict(depth=50))),
+        ('param_scheduler', dict(gen=[dict(type='S')], disc=[dict(type='S')])),
+    ],
+    ids=str,
+)
+def test_a_rare_but_right_entry_passes(entry, value):
+    cfg = Config(SOUND)
+    cfg.merge_from_dict({entry: value})
+    check_config(cfg, 'a.py')
 
 
 @pytest.mark.parametrize(

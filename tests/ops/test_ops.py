@@ -136,3 +136,14 @@ def test_order_of_channels(memory_format):
     assert torch.equal(strongest_channel(x), x.argmax(1, keepdim=True))
     swapped = swap_pairs(x)
     assert torch.equal(swapped, x[:, [1, 0, 3, 2, 5, 4]]) and swapped.stride() == x.stride()
+
+
+def test_hooks_run_in_evaluation_with_gradients(build_spartan):
+    model, called = build_spartan().eval(), set()
+    names = [
+        name for name, module in model.named_modules() if isinstance(module, nn.Conv2d) and '.cmixer.conv' not in name
+    ]
+    for name in names:
+        model.get_submodule(name).register_forward_hook(lambda *args, name=name: called.add(name))
+    model(torch.randn(1, 3, 64, 64, requires_grad=True))
+    assert called == {name for name in names if not name.endswith(('fc1', 'fc2'))}

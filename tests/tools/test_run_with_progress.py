@@ -43,6 +43,12 @@ def test_a_failure_is_shown_with_its_exit_code(tmp_path):
     assert 'data/: not there; do this' in ended.stderr and f'{tmp_path}/logs/a.log' in ended.stderr
 
 
+def test_a_command_that_does_not_exist_is_named(tmp_path):
+    command = [sys.executable, str(TOOL), str(tmp_path / 'a.log'), 'no_such_command']
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and ended.stderr == 'no_such_command: No such file or directory\n'
+
+
 def test_ctrl_c_waits_for_the_command_to_stop(tmp_path):
     command = [sys.executable, str(TOOL), str(tmp_path / 'a.log'), sys.executable, '-c', STOPPED]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)

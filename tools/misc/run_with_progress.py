@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-STEP = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? eta: ([\d:]+).*? loss: ([\d.]+)')
+STEP = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? eta: (.+?)  .*? loss: ([\d.e+-]+|nan|inf)')
 SCORE = re.compile(r'Epoch\(val\).*?(bbox_mAP|top1): ([\d.]+)')
 
 
@@ -41,17 +41,20 @@ def main():
     log.parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stdout.isatty()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the command as well, which may save a checkpoint
-    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     last: list[str] = []
     with log.open('a') as file:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Python makes KeyboardInterrupt of it
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors='replace',
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Python makes KeyboardInterrupt of it
+            )
+        except OSError as error:
+            raise SystemExit(f'{command[0]}: {error.strerror}') from error
+        signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
         for line in process.stdout:
             file.write(line)
             file.flush()
