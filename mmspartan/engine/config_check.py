@@ -79,7 +79,7 @@ def _check(content: Any, parent: str, source: str | Path) -> None:
         for item, entry in _typed(key, value, name):
             if not item.keys() & {'type', 'metrics'}:  # an evaluator with `metrics` has a default type
                 raise InputError(f'{source}: {entry}.type: is missing')
-        kind = PLAIN.get(key) or PLAIN.get('.'.join(name.split('.')[-2:]))
+        kind = PLAIN.get(str(key)) or PLAIN.get('.'.join(name.split('.')[-2:]))
         if kind and value is not None and not _is_plain(value, kind):
             raise InputError(f'{source}: {name}: is {value!r}, must be {kind}')
         if key == 'backend_args' and isinstance(value, Mapping) and 'backend' in value:
