@@ -213,7 +213,7 @@ def with_current_names(model: nn.Module, weights: Mapping[str, Any]) -> Mapping[
 def _problem(value: Any, expected: Tensor) -> str | None:
     shape = getattr(value, 'shape', None)
     if shape != expected.shape:
-        return f'has shape {tuple(shape or ())} instead of {tuple(expected.shape)}'
+        return f'is of shape {tuple(shape or ())} instead of {tuple(expected.shape)}'
     if expected.is_floating_point() and expected.isfinite().all():
         return weight_problem(value)
     return dense_problem(value) or (None if value.dtype == expected.dtype else f'is of {value.dtype}')
