@@ -118,7 +118,7 @@ def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict]) 
         expected = expected if isinstance(expected, tuple) else (expected,)
         expected = {name: value[0].numpy() for name, value in zip(task.outputs, expected)}
         found = {name: value[0] for name, value in session(**feed).items()}
-        differences.append(task.difference(found, expected, data['data_samples'].ori_shape))
+        differences.append(task.difference(found, expected, feed))
     return differences
 
 

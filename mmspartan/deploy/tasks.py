@@ -42,7 +42,7 @@ class Task:
         head: The model's attribute that has ``num_classes``.
         sample: Name of the class of its data samples.
         write: Writes the outputs for one image into its data sample.
-        difference: Returns the largest difference between two results for one image, given the size of the image.
+        difference: Returns the largest difference between two results for one image, given the inputs.
         inputs: Inputs in addition to ``images``.
     """
 
@@ -53,7 +53,7 @@ class Task:
     head: str
     sample: str
     write: Callable[[Any, dict[str, Tensor]], None]
-    difference: Callable[[Arrays, Arrays, Sequence[float]], float]
+    difference: Callable[[Arrays, Arrays, Arrays], float]
     inputs: dict[str, Input] = field(default_factory=dict)
 
     def example(self, batch_size: int, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -78,16 +78,18 @@ def write_instances(sample: Any, outputs: dict[str, Tensor]) -> None:
     sample.pred_instances = InstanceData(bboxes=outputs['boxes'], scores=outputs['scores'], labels=outputs['labels'])
 
 
-def difference_of_scores(found: Arrays, expected: Arrays, size: Sequence[float] = ()) -> float:
+def difference_of_scores(found: Arrays, expected: Arrays, inputs: Arrays) -> float:
     return float(np.abs(found['scores'] - expected['scores']).max())
 
 
-def difference_of_detections(found: Arrays, expected: Arrays, size: Sequence[float]) -> float:
+def difference_of_detections(found: Arrays, expected: Arrays, inputs: Arrays) -> float:
     """Return the largest difference of scores, and of boxes relative to the longer side of the image."""
     gaps = -np.diff(expected['scores'], prepend=1, append=0)
     sure = np.minimum(gaps[1:], gaps[:-1]) > 1e-4  # detections with almost the same score may be exchanged
-    shifts = np.abs(found['boxes'] - expected['boxes'])[sure] / max(size)
-    return float(np.max([difference_of_scores(found, expected), shifts.max(initial=0)]))  # Python's max may lose a NaN
+    shifts = np.abs(found['boxes'] - expected['boxes'])[sure] / inputs['sizes'].max()
+    return float(
+        np.max([difference_of_scores(found, expected, inputs), shifts.max(initial=0)])
+    )  # Python's max may lose a NaN
 
 
 TASKS = (

@@ -291,8 +291,7 @@ def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
         if not isinstance(hub['runtime_info'].get(key), kind | None):
             raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no {kind.__name__}')
     for key, value in hub['runtime_info'].items():
-        is_list = isinstance(value, list) and all(isinstance(path, str) for path in value)
-        if key.startswith('outdated_checkpoints/') and not is_list:
+        if key.startswith('outdated_checkpoints/') and not isinstance(value, list):
             raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no list of paths')
     for key, value in hub['resumed_keys'].items():
         if type(value) is not bool:
