@@ -44,7 +44,7 @@ def test_index_names_a_config_for_each_model_and_no_weights():
     index = load(str(ROOT / 'model-index.yml'))
     index.build_models_with_collections()
     models = {model.name: model for model in index.models}
-    assert len(models) == 10 and set(NAMES) < set(models)
+    assert len(models) == 11 and set(NAMES) < set(models)
     assert all((ROOT / model.config).is_file() and model.weights is None for model in models.values())
     leaves = {path.stem for path in Path(ROOT, 'configs').glob('*.py') if 'digits' not in path.stem}
     assert set(models) == leaves

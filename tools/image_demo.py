@@ -64,12 +64,15 @@ def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_
         raise InputError(f'{path}: no video that can be read')
     for folder in ('vis', 'preds'):
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
-    codec = cv2.VideoWriter_fourcc(*'mp4v')
-    writer = cv2.VideoWriter(str(out_dir / 'vis' / f'{path.stem}.mp4'), codec, frames.fps, frames.resolution)
+    codec, writer = cv2.VideoWriter_fourcc(*'mp4v'), None
     predictions = []
     for frame in track_iter_progress((frames, len(frames))):
         result = inferencer(frame, return_vis=True, pred_score_thr=score_thr)
-        writer.write(mmcv.rgb2bgr(result['visualization'][0]))
+        drawn = mmcv.rgb2bgr(result['visualization'][0])
+        if writer is None:  # a visualizer may enlarge the frames
+            size = drawn.shape[1::-1]
+            writer = cv2.VideoWriter(str(out_dir / 'vis' / f'{path.stem}.mp4'), codec, frames.fps, size)
+        writer.write(drawn)
         predictions += result['predictions']
     writer.release()
     (out_dir / 'preds' / f'{path.stem}.json').write_text(json.dumps(predictions))

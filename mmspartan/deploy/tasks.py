@@ -140,4 +140,5 @@ def build_graph(model: nn.Module) -> nn.Module:
 
 def task_of_outputs(names: Iterable[str]) -> Task | None:
     """Return the task of an exported file by the names of its outputs; None if there is no such task."""
-    return next((task for task in TASKS if set(task.outputs) == set(names)), None)
+    found = set(names)
+    return next((task for task in TASKS if set(task.outputs) == found), None)

@@ -19,7 +19,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
-from mmspartan.deploy.tasks import build_graph, task_of_model
+from mmspartan.deploy.tasks import TASKS, build_graph, task_of_model
 from tests.conftest import DATA, ROOT, run_script
 
 TOOLS = ROOT / 'tools'
@@ -195,16 +195,17 @@ def test_verification_does_not_lose_a_nan(output, tmp_path):
             found[output][:, 1] = (0 * images.sum()).log() * 0  # computed, since a weight would not be read
             return tuple(found.values())
 
-    names = dict(input_names=Graph.inputs, output_names=Graph.outputs)
+    task = next(task for task in TASKS if task.name == 'detector')
+    names = dict(input_names=['images', *task.inputs], output_names=task.outputs)
     example = [torch.zeros(1, 3, 4, 4), torch.ones(1, 2)]
     samples = [dict(inputs=example[0][0], data_samples=DetDataSample(metainfo=dict(ori_shape=(4, 4))))]
     verify = runpy.run_path(str(TOOLS / 'export_onnx.py'))['verify']
     for graph in (Graph(), Broken()):
         to_onnx(graph.eval(), example, **names).save(tmp_path / f'{type(graph).__name__}.onnx')
-    assert verify(Graph(), tmp_path / 'Graph.onnx', samples)[0] < 1e-6
-    assert np.isnan(verify(Broken(), tmp_path / 'Graph.onnx', samples)[0])  # PyTorch's alone
+    assert verify(Graph(), task, tmp_path / 'Graph.onnx', samples)[0] < 1e-6
+    assert np.isnan(verify(Broken(), task, tmp_path / 'Graph.onnx', samples)[0])  # PyTorch's alone
     with pytest.raises(ValueError, match=rf"Broken\.onnx: its output '{output}' is not finite"):
-        verify(Graph(), tmp_path / 'Broken.onnx', samples)
+        verify(Graph(), task, tmp_path / 'Broken.onnx', samples)
 
 
 @pytest.mark.parametrize('project', ['classifier'], indirect=True)

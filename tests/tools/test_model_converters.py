@@ -300,7 +300,10 @@ def test_folder_of_hugging_face_with_its_class_names(convert, tmp_path):
 
 BROKEN = {
     'unknown': (lambda w: {**w, 'layers.0.smixer.extra.weight': torch.zeros(3)}, 'layers.0.smixer.extra.weight'),
-    'shape': (lambda w: {**w, 'layers.0.smixer.proj_in.weight': torch.zeros(8, 9, 1, 1)}, 'smixer.proj_in.weight is'),
+    'shape': (
+        lambda w: {**w, 'layers.0.smixer.proj_in.weight': torch.zeros(8, 9, 1, 1)},
+        'smixer.proj_in.weight is of shape (8, 9, 1, 1)',
+    ),
     'missing': (lambda w: {k: v for k, v in w.items() if k != 'layers.0.smixer.gamma'}, 'smixer.gamma is missing'),
     'dtype': (
         lambda w: {**w, 'linear.bias': torch.zeros(10).int()},
