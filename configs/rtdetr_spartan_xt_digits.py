@@ -1,5 +1,5 @@
 # RT-DETR with SpaRTAN-XT on scenes of handwritten digits (tools/dataset_converters/digits_to_coco.py), from scratch:
-# nine minutes on two cores of a CPU. The same classes as for COCO, smaller.
+# ten minutes on two cores of a CPU. The same classes as for COCO, smaller.
 _base_ = ['_base_/models/rtdetr.py', '_base_/detection_runtime.py']
 
 data_root = 'data/digits_coco/'
