@@ -7,7 +7,6 @@ images, ``scores`` and ``labels`` of a detector.
 
 import argparse
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import DEFAULT_OPSET, OPSETS, to_onnx
 from mmspartan.deploy.session import Session
-from mmspartan.deploy.tasks import Task, task_of_model
+from mmspartan.deploy.tasks import Task, build_graph, task_of_model
 from mmspartan.deploy.winograd import use_winograd
+from mmspartan.engine.checkpoint import AtomicLocalBackend
 from mmspartan.engine.launch import require_file, test_size
 
 
@@ -83,17 +83,6 @@ def export(
     return program.model_proto
 
 
-def write(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.part')
-    try:
-        onnx.save(model, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list[dict]:
     """Return the first images of the test set; exit if the pipeline gives them another size."""
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
@@ -141,7 +130,7 @@ def main():
         task = task_of_model(plain)
         deployed = deploy(plain)
         replaced = use_winograd(deployed) if args.winograd else 0
-        reference, graph = (task.graph(model).eval() for model in (plain, deployed))
+        reference, graph = build_graph(plain), build_graph(deployed)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     check_size(reference, task, size)
@@ -161,7 +150,7 @@ def main():
     props = {'config': Path(args.config).stem, 'classes': classes, 'winograd': str(replaced)}
     onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model)
-    write(model, args.out)
+    AtomicLocalBackend().put(model.SerializeToString(), args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
     if args.verify:
         try:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..engine.checkpoint import rename_former
 from ..ops.channel_means import channel_means
 from ..ops.strongest_channel import strongest_channel
 from ..spartan.channel_gate import ChannelGate
@@ -51,7 +52,7 @@ class DeployedCMixer(nn.Module):
         self.register_buffer('channel_index', channel_index)
         self.register_buffer('is_imag', index % 2 == 1)
         self.to_same = nn.ModuleList(
-            conv_of(conv.weight[half, half % 2, None], conv.bias if conv.bias is None else conv.bias[half])
+            conv_of(conv.weight[half, half % 2, None], None if conv.bias is None else conv.bias[half])
             for half in halves
         )
         self.to_partner = nn.ModuleList(conv_of(conv.weight[half, 1 - half % 2, None]) for half in halves)
@@ -89,9 +90,7 @@ class DeployedCMixer(nn.Module):
         return wave.permute(0, 3, 1, 2)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        for former, name in self.former_names.items():
-            for key in [key for key in state_dict if key.startswith(prefix + former)]:
-                state_dict[prefix + name + key.removeprefix(prefix + former)] = state_dict.pop(key)
+        rename_former(state_dict, self.former_names, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -117,13 +117,14 @@ def constant(value: torch.Tensor) -> nn.Parameter:
     return nn.Parameter(value.detach().clone())
 
 
-def conv_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Conv2d:
+def conv_of(weight: torch.Tensor, bias: torch.Tensor | None = None, groups: int | None = None) -> nn.Conv2d:
     """Return the convolution with a kernel ``(out, in / groups, k, k)`` and an output of the size of its input.
 
-    A kernel with one input channel that is larger than 1x1 is depthwise; any other kernel has one group.
+    By default a kernel with one input channel that is larger than 1x1 is depthwise; any other kernel has one group.
     """
     channels, inputs, size, _ = weight.shape
-    groups = channels if inputs == 1 and size > 1 else 1
+    if groups is None:
+        groups = channels if inputs == 1 and size > 1 else 1
     conv = nn.Conv2d(inputs * groups, channels, size, padding=size // 2, groups=groups, bias=False, device='meta')
     conv.weight = constant(weight)
     conv.bias = None if bias is None else constant(bias)

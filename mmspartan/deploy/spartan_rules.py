@@ -14,7 +14,7 @@ from ..spartan.conv_norm_act import ConvNormAct
 from ..spartan.modulated_conv import ModulatedConv2d
 from ..spartan.smixer import SMixer
 from .cmixer import DeployedCMixer
-from .fold import changed_copy, constant, rule
+from .fold import changed_copy, constant, conv_of, rule
 from .smixer import DeployedSMixer
 
 
@@ -35,11 +35,7 @@ def fold_modulated_conv(conv: ModulatedConv2d) -> nn.Conv2d:
     if conv.weight.shape[1] % 2 and conv.weight.shape[1] > 1:
         return conv
     weight = modulated_weight(conv.weight, conv.complex_weight, conv.groups)
-    channels, inputs, size, _ = weight.shape
-    groups = channels // inputs
-    folded = nn.Conv2d(channels, channels, size, padding=size // 2, groups=groups, bias=False, device='meta')
-    folded.weight = constant(weight)
-    return folded.eval()
+    return conv_of(weight, groups=len(weight) // weight.shape[1])
 
 
 @rule(SMixer)

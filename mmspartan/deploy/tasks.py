@@ -87,9 +87,8 @@ def difference_of_detections(found: Arrays, expected: Arrays, inputs: Arrays) ->
     gaps = -np.diff(expected['scores'], prepend=1, append=0)
     sure = np.minimum(gaps[1:], gaps[:-1]) > 1e-4  # detections with almost the same score may be exchanged
     shifts = np.abs(found['boxes'] - expected['boxes'])[sure] / inputs['sizes'].max()
-    return float(
-        np.max([difference_of_scores(found, expected, inputs), shifts.max(initial=0)])
-    )  # Python's max may lose a NaN
+    # np.max, since Python's max may lose a NaN
+    return float(np.max([difference_of_scores(found, expected, inputs), shifts.max(initial=0)]))
 
 
 TASKS = (

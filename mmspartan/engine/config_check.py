@@ -64,30 +64,35 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
     for key in ('val_evaluator', 'test_evaluator'):
         if isinstance(cfg.get(key), list | tuple | Mapping) and not cfg[key]:
             raise InputError(f'{source}: {key}: is empty, must have at least one metric')
-    _check({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}, '', source)
+    for entry in _walk({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}):
+        _check(*entry, source)
 
 
-def _check(content: Any, parent: str, source: str | Path) -> None:
+def _walk(content: Any, parent: str = '') -> Iterator[tuple[str, str | int, Any]]:
+    """Iterate over all entries below ``content`` with their names and keys, outer entries first."""
     for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
         name = f'{parent}.{key}'.lstrip('.')
-        if key in DICTS and not (value is None or isinstance(value, Mapping)):
-            raise InputError(f'{source}: {name}: is {value!r}, must be a dict')
-        if key in LISTS and not _is_list_of_dicts(value):
-            raise InputError(f'{source}: {name}: is {value!r}, must be a dict or a list of dicts')
-        if parent == 'default_hooks' and not (value is None or isinstance(value, Mapping)):
-            raise InputError(f'{source}: {name}: is {value!r}, must be a dict')
-        for item, entry in _typed(key, value, name):
-            if not item.keys() & {'type', 'metrics'}:  # an evaluator with `metrics` has a default type
-                raise InputError(f'{source}: {entry}.type: is missing')
-        kind = PLAIN.get(str(key)) or PLAIN.get('.'.join(name.split('.')[-2:]))
-        if kind and value is not None and not _is_plain(value, kind):
-            raise InputError(f'{source}: {name}: is {value!r}, must be {kind}')
-        if key == 'backend_args' and isinstance(value, Mapping) and 'backend' in value:
-            _check_backend(value['backend'], f'{name}.backend', source)
-        if key in ('constructor', 'ema_type', 'type') and not (callable(value) or (isinstance(value, str) and value)):
-            raise InputError(f'{source}: {name}: is {value!r}, must be a name')
+        yield name, key, value
         if isinstance(value, Mapping | list | tuple) and key not in NAMES:
-            _check(value, name, source)
+            yield from _walk(value, name)
+
+
+def _check(name: str, key: str | int, value: Any, source: str | Path) -> None:
+    is_dict = value is None or isinstance(value, Mapping)
+    if (key in DICTS or name == f'default_hooks.{key}') and not is_dict:
+        raise InputError(f'{source}: {name}: is {value!r}, must be a dict')
+    if key in LISTS and not _is_list_of_dicts(value):
+        raise InputError(f'{source}: {name}: is {value!r}, must be a dict or a list of dicts')
+    for item, entry in _typed(key, value, name):
+        if not item.keys() & {'type', 'metrics'}:  # an evaluator with `metrics` has a default type
+            raise InputError(f'{source}: {entry}.type: is missing')
+    kind = PLAIN.get(str(key)) or PLAIN.get('.'.join(name.split('.')[-2:]))
+    if kind and value is not None and not _is_plain(value, kind):
+        raise InputError(f'{source}: {name}: is {value!r}, must be {kind}')
+    if key == 'backend_args' and isinstance(value, Mapping) and 'backend' in value:
+        _check_backend(value['backend'], f'{name}.backend', source)
+    if key in ('constructor', 'ema_type', 'type') and not (callable(value) or (isinstance(value, str) and value)):
+        raise InputError(f'{source}: {name}: is {value!r}, must be a name')
 
 
 def _check_backend(backend: Any, name: str, source: str | Path) -> None:
@@ -125,21 +130,11 @@ def entry_being_built(error: BaseException, cfg: Mapping) -> str:
         if frame.f_code is build_from_cfg.__code__
     ]
     for entry in reversed(built):  # the innermost dict may not be in the config but made by code
-        for name, value in _entries(getattr(cfg, '_cfg_dict', cfg), ''):
-            if value == entry:
+        for name, _, value in _walk(getattr(cfg, '_cfg_dict', cfg)):
+            if isinstance(value, Mapping) and value == entry:
                 plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
                 return f'{name} ({", ".join(plain)[:200]})'
     return ''
-
-
-def _entries(content: Any, parent: str) -> Iterator[tuple[str, Mapping]]:
-    """Iterate over all dicts below an entry with their names, outer dicts first."""
-    for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
-        name = f'{parent}.{key}'.lstrip('.')
-        if isinstance(value, Mapping):
-            yield name, value
-        if isinstance(value, Mapping | list | tuple):
-            yield from _entries(value, name)
 
 
 def _is_list_of_dicts(value: Any) -> bool:

@@ -16,13 +16,10 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from ..errors import InputError
 from .checkpoint import (
-    check_optimizer_fits,
-    check_resumable,
     check_weights_fit,
     check_weights_sound,
     names_of_weights,
     read_checkpoint,
-    restored_schedulers,
     state_dict_of,
     weights_only,
 )
@@ -30,6 +27,7 @@ from .class_names import check_class_names, check_num_classes, classes_of
 from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
+from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers
 from .stock_checkpoint import stand_ins
 from .stop_hook import StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
@@ -65,6 +63,11 @@ class ResumableRunner(Runner):
 
     def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any):
         super().__init__(*args, cfg=ConfigFormattedOnce.of(cfg) if isinstance(cfg, Config) else cfg, **kwargs)
+
+    @property
+    def _unwrapped_model(self) -> torch.nn.Module:
+        """The model without DistributedDataParallel or another wrapper of mmengine."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
 
     def train(self) -> torch.nn.Module:
         stop = [hook for hook in self.hooks if isinstance(hook, StopOnSignalHook)]
@@ -112,7 +115,7 @@ class ResumableRunner(Runner):
                 kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(str(loop['type']), loop['type'])
             )
         loop = super().build_train_loop(loop)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = self._unwrapped_model
         check_num_classes(model, loop.dataloader.dataset)
         return loop
 
@@ -144,7 +147,7 @@ class ResumableRunner(Runner):
         if self._resuming:
             self._prepare_resume(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = self._unwrapped_model
         checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
@@ -216,7 +219,7 @@ class ResumableRunner(Runner):
         self._resumed_info = hub['runtime_info']
 
     def _init_model_weights(self) -> None:
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = self._unwrapped_model
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
         with stand_ins(), weights_only():  # mmengine's initializers read the file again

@@ -18,20 +18,16 @@ from mmspartan.engine.checkpoint import check_weights_fit
 from mmspartan.spartan import CMixer, SMixer, SpaRTAN
 from mmspartan.spartan.conv_norm_act import ConvNormAct
 from mmspartan.spartan.mixer import ChannelMixer, SpatialMixer
-from tests.conftest import TINY
+from tests.conftest import TINY, perturb
 
 X = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def trained(model: nn.Module) -> nn.Module:
-    """In double precision and evaluation mode; nothing at its start, where folding would be easy."""
+    """In double precision and evaluation mode, with no value at its start."""
     torch.manual_seed(0)
     model = model.double().eval()
-    for name, tensor in model.state_dict().items():
-        if name.endswith('running_var'):
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.is_floating_point():
-            tensor.add_(0.1 * torch.randn_like(tensor))
+    perturb(model)
     return model
 
 

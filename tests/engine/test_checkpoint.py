@@ -21,15 +21,9 @@ from mmengine.optim import LinearLR
 from mmengine.runner import save_checkpoint
 from torch import nn
 
-from mmspartan.engine.checkpoint import (
-    check_optimizer_fits,
-    check_resumable,
-    check_weights_fit,
-    check_weights_sound,
-    read_checkpoint,
-    restored_schedulers,
-)
+from mmspartan.engine.checkpoint import check_weights_fit, check_weights_sound, read_checkpoint
 from mmspartan.engine.plain_state import from_plain_history, to_plain
+from mmspartan.engine.resume_state import check_optimizer_fits, check_resumable, restored_schedulers
 from mmspartan.errors import InputError
 
 SCALARS = dict(float=np.float64(2.5), int=np.int64(3), bool=np.bool_(True))

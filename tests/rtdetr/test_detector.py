@@ -13,6 +13,7 @@ from mmspartan.engine.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
+from tests.conftest import perturb
 from tests.rtdetr.test_golden import CONFIG
 
 
@@ -85,11 +86,7 @@ def test_the_host_waits_for_the_device_once_a_step_for_the_matching(monkeypatch)
 @torch.no_grad()
 def test_deployed_gives_the_same():
     model = build().double()
-    for name, tensor in model.state_dict().items():  # nothing at its start, where folding would be easy
-        if name.endswith('running_var'):
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.is_floating_point():
-            tensor.add_(0.05 * torch.randn_like(tensor))
+    perturb(model, 0.05)
     with pytest.raises(RuntimeError, match=r'RTDETR\.switch_to_deploy: call eval\(\) first'):
         model.train().switch_to_deploy()
     data = model.eval().data_preprocessor(batch(1, 1), training=False)

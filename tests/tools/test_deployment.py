@@ -20,7 +20,7 @@ from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import TASKS, build_graph, task_of_model
-from tests.conftest import DATA, ROOT, run_script
+from tests.conftest import DATA, ROOT, perturb, run_script
 
 TOOLS = ROOT / 'tools'
 QUICK = {'classifier': 'digits_quick.py', 'detector': 'rtdetr_quick.py'}
@@ -39,11 +39,7 @@ def project(request, tmp_path_factory) -> Path:
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     model.init_weights()
-    for name, tensor in model.state_dict().items():  # nothing at its start, where folding would be easy
-        if name.endswith('running_var'):
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.is_floating_point():
-            tensor.add_(0.05 * torch.randn_like(tensor))
+    perturb(model, 0.05)
     meta = dict(dataset_meta=dict(classes=tuple('0123456789')))
     torch.save(dict(meta=meta, state_dict=model.state_dict()), folder / 'mine.pth')
     return folder

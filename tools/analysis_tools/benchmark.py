@@ -131,7 +131,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
 
             model = reparameterize_model(model)
         else:
-            fold_in_place(getattr(model, 'model', model))
+            fold_in_place(model)
         model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
     if form in EXPORTED:
         if x.device.type != 'cpu':

@@ -157,19 +157,15 @@ def history(rng: random.Random, content: dict) -> Change:
 
 
 def averaged_weights(rng: random.Random, content: dict) -> Change:
-    weights = content['ema_state_dict']
-    usable = [key for key, value in weights.items() if value.is_floating_point() and value.ndim]
-    key = rng.choice(usable)
-    how = rng.choice([*NO_WEIGHTS, 'missing'])
-    if how == 'missing':
-        del weights[key]
-    else:
-        weights[key] = NO_WEIGHTS[how](weights[key])
-    return f'ema_state_dict.{key}: {how}', 'refused', key
+    return _broken_weight(rng, content, 'ema_state_dict')
 
 
 def weight(rng: random.Random, content: dict) -> Change:
-    weights = content['state_dict']
+    return _broken_weight(rng, content, 'state_dict')
+
+
+def _broken_weight(rng: random.Random, content: dict, entry: str) -> Change:
+    weights = content[entry]
     usable = [key for key, value in weights.items() if value.is_floating_point() and value.ndim]
     key = rng.choice(usable)
     how = rng.choice([*NO_WEIGHTS, 'missing'])
@@ -177,7 +173,7 @@ def weight(rng: random.Random, content: dict) -> Change:
         del weights[key]
     else:
         weights[key] = NO_WEIGHTS[how](weights[key])
-    return f'state_dict.{key}: {how}', 'refused', key
+    return f'{entry}.{key}: {how}', 'refused', key
 
 
 MUTATIONS = [
