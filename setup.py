@@ -46,6 +46,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmspartan', 'mmspartan.*']),
+    package_data={'mmspartan.evaluation.report': ['page.html']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
     # The ranges that the code is written for; the versions it is tested with are in requirements/frozen.txt.
@@ -59,7 +60,7 @@ setup(
     ],
     extras_require={
         'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn', 'safetensors'],
-        'detection': ['mmdet>=3.0,<4.0', 'pycocotools', 'safetensors'],
+        'detection': ['mmdet>=3.0,<4.0', 'pycocotools', 'jinja2', 'safetensors'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
         'deployment': ['onnx', 'onnxscript', 'onnxruntime', 'openvino', 'onnxslim'],
     },

@@ -47,7 +47,7 @@ def has_only_boxes(data_sample: DetDataSample | None) -> bool:
     return not maps and all('bboxes' in found and 'masks' not in found for found in instances)
 
 
-def enlarged(data_sample: DetDataSample | None, factor: int) -> DetDataSample | None:
+def enlarged(data_sample: DetDataSample | None, factor: float) -> DetDataSample | None:
     """A copy of a data sample whose boxes are those of a picture enlarged by ``factor``."""
     if data_sample is None:
         return None

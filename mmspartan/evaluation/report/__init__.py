@@ -1,0 +1,7 @@
+from .folder import open_folder
+from .ground_truth import GroundTruth, select_split
+from .predictions import load_or_predict
+from .report import Report, write_report
+from .tables import terminal_table
+
+__all__ = ['GroundTruth', 'Report', 'load_or_predict', 'open_folder', 'select_split', 'terminal_table', 'write_report']

@@ -1,0 +1,116 @@
+"""Figures of a report: precision-recall curves and the confusion matrix, drawn by matplotlib without a display."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+
+MAX_CLASSES = 80  # of a figure; the tables have all
+MAX_LEGEND = 12
+MAX_NUMBERS = 25  # classes up to which the cells of the confusion matrix carry their numbers
+
+
+def legible(name: str, number: int, length: int = 18) -> str:
+    """Return a class name as matplotlib can draw it.
+
+    Args:
+        name: Any text.
+        number: Number of the class from 1 on, which stands for a name with characters that the font does not have.
+        length: Longest text.
+    """
+    name = ' '.join(name.split())
+    if any(ord(character) not in _characters() for character in name):
+        return f'class {number}'
+    name = name if len(name) <= length else f'{name[: length - 1]}…'
+    return name.replace('$', r'\$')  # else a formula
+
+
+@cache
+def _characters() -> set[int]:
+    return set(FT2Font(font_manager.findfont('DejaVu Sans')).get_charmap())
+
+
+def draw_curves(recalls: np.ndarray, precisions: np.ndarray, names: Sequence[str], iou: float, path: Path) -> None:
+    """Draw the precision-recall curve of all classes, and thinner ones of each class.
+
+    Args:
+        recalls: ``(R,)`` in [0, 1].
+        precisions: ``(R, num_classes)``; NaN for classes without objects.
+        names: Names of the classes.
+        iou: IoU threshold of the curves, for the title.
+        path: PNG file to write.
+    """
+    figure = Figure(figsize=(7, 5), dpi=110, layout='constrained')
+    axes = figure.add_subplot()
+    defined = [k for k in range(len(names)) if not np.isnan(precisions[:, k]).any()]
+    is_named = 1 < len(defined) <= MAX_LEGEND
+    for k in defined if len(defined) > 1 else []:
+        label = f'{legible(names[k], k + 1)} {precisions[:, k].mean():.2f}' if is_named else None
+        axes.plot(recalls, precisions[:, k], linewidth=1, alpha=0.9 if is_named else 0.35, label=label)
+    if defined:
+        mean = precisions[:, defined].mean(1)
+        axes.plot(recalls, mean, color='black', linewidth=2.5, label=f'all {mean.mean():.2f}')
+        axes.legend(title='AP', fontsize='small', loc='lower left')
+    axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.03), title=f'IoU at least {iou:g}')
+    axes.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Draw the precision-recall curve of each class by itself; arguments as in :func:`draw_curves`."""
+    shown = range(min(len(names), MAX_CLASSES))
+    rows = -(-len(shown) // 8)
+    columns = -(-len(shown) // rows)
+    figure = Figure(figsize=(1.7 * columns, 1.7 * rows + 0.3), dpi=90, layout='constrained')
+    for k, axes in zip(shown, np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))):
+        axes.set_title(legible(names[k], k + 1), fontsize=8)
+        axes.set(xlim=(0, 1), ylim=(0, 1.03))
+        axes.tick_params(labelsize=6)
+        axes.grid(alpha=0.3)
+        if np.isnan(precisions[:, k]).any():
+            axes.text(0.5, 0.5, 'no objects', ha='center', va='center', fontsize=7)
+        else:
+            axes.fill_between(recalls, precisions[:, k], alpha=0.3)
+            axes.plot(recalls, precisions[:, k])
+            axes.text(0.05, 0.08, f'AP {precisions[:, k].mean():.2f}', fontsize=7)
+    for axes in figure.axes[len(shown) :]:
+        axes.set_visible(False)
+    figure.supxlabel('recall', fontsize=8)
+    figure.supylabel('precision', fontsize=8)
+    figure.savefig(path)
+
+
+def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix, whose rows are shaded by the share of their sum.
+
+    Args:
+        matrix: Numbers, ``(num_classes + 1, num_classes + 1)``; the last row and column are the background.
+        names: Names of the classes.
+        path: PNG file to write.
+    """
+    if len(names) > MAX_CLASSES:  # those with most objects
+        kept = np.sort(np.argsort(-matrix[:-1].sum(1), kind='stable')[:MAX_CLASSES])
+        matrix = matrix[np.ix_([*kept, len(names)], [*kept, len(names)])]
+    else:
+        kept = np.arange(len(names))
+    labels = [legible(names[k], int(k) + 1) for k in kept]
+    side = min(max(4.5, 0.42 * len(matrix) + 1.5), 14)
+    figure = Figure(figsize=(side + 0.8, side), dpi=100, layout='constrained')
+    axes = figure.add_subplot()
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.7, label='share of the row')
+    ticks, size = np.arange(len(matrix)), 8 if len(matrix) <= 40 else 5
+    axes.set_xticks(ticks, [*labels, 'missed'], rotation=90, fontsize=size)
+    axes.set_yticks(ticks, [*labels, 'background'], fontsize=size)
+    axes.set(xlabel='predicted', ylabel='truth')
+    if len(names) <= MAX_NUMBERS:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                color = 'white' if shares[row, column] > 0.5 else 'black'
+                axes.text(column, row, str(count), ha='center', va='center', fontsize=7, color=color)
+    figure.savefig(path)

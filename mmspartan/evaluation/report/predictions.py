@@ -1,0 +1,144 @@
+"""Predictions of a checkpoint or an exported file in COCO's result format, made once and saved.
+
+A result is a dict with ``image_id``, ``category_id``, ``bbox`` (x, y, width and height in pixels) and ``score``.
+"""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ...engine.launch import build_runner, one_line_errors
+from ...errors import InputError
+from .ground_truth import GroundTruth, coco_metric
+
+PREDICTIONS = 'predictions.bbox.json'  # in a report folder
+
+
+def is_exported(model: str | Path) -> bool:
+    """Whether a file is one of ``tools/export_onnx.py``, by its name."""
+    return Path(model).suffix == '.onnx'
+
+
+def load_or_predict(
+    source: str,
+    cfg: Config,
+    truth: GroundTruth,
+    prefix: str | Path,
+    backend: str = 'onnxruntime',
+    threads: int | None = None,
+) -> list[dict[str, Any]]:
+    """Return the predictions of a source, and save them to ``<prefix>.bbox.json``.
+
+    Args:
+        source: A report folder or a file of predictions, ``.json``, which are read, or else a model as in
+            :func:`predict`, whose other arguments these are.
+
+    Raises:
+        InputError: If the source does not exist or its predictions are not valid.
+    """
+    path, target = Path(source), Path(f'{prefix}.bbox.json')
+    if path.is_dir():
+        path = path / PREDICTIONS
+    if not path.is_file() and '://' not in source:
+        raise InputError(f'{path}: no such file' + ('; not a report of tools/evaluate.py' * (path.name == PREDICTIONS)))
+    if path.suffix != '.json':
+        return read_predictions(predict(cfg, source, truth, prefix, backend, threads), truth)
+    found = read_predictions(path, truth)
+    if not target.exists() or not target.samefile(path):
+        shutil.copyfile(path, target)
+    return found
+
+
+def predict(
+    cfg: Config,
+    model: str,
+    truth: GroundTruth,
+    prefix: str | Path,
+    backend: str = 'onnxruntime',
+    threads: int | None = None,
+) -> Path:
+    """Run a model over the test set by the Runner's test loop, and save its predictions.
+
+    Args:
+        cfg: Config of the detector.
+        model: A checkpoint, or a file of ``tools/export_onnx.py``, whose name ends with ``.onnx``.
+        truth: What the config evaluates on.
+        prefix: Path of the file to write, without its suffix ``.bbox.json``.
+        backend, threads: Of exported files, as in :class:`~mmspartan.deploy.session.Session`.
+
+    Returns:
+        Path: The file with the predictions.
+
+    Raises:
+        ValueError: If an exported file cannot be read, or its classes are not those of the test set.
+        SystemExit: If a checkpoint does not fit the model or the classes of the test set.
+    """
+    cfg = cfg.copy()
+    settings = {key: coco_metric(cfg)[key] for key in ('sort_categories', 'backend_args') if key in coco_metric(cfg)}
+    cfg.test_evaluator = dict(
+        type='CheckedCocoMetric', ann_file=truth.path, format_only=True, outfile_prefix=str(prefix), **settings
+    )
+    if is_exported(model):
+        from ...deploy.evaluation import evaluate  # onnx is needed for exported files only
+
+        evaluate(cfg, model, backend, threads)
+    else:
+        cfg.load_from = model
+        cfg.experiment_name = f'{hash((model, str(prefix))) & 0xFFFFFF:x}'  # each Runner needs a unique name
+        runner = None
+        with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None), cfg):
+            runner = build_runner(cfg)
+            runner.test()
+    return Path(f'{prefix}.bbox.json')
+
+
+def read_predictions(path: str | Path, truth: GroundTruth) -> list[dict[str, Any]]:
+    """Read predictions, and check each of them.
+
+    Args:
+        path: A file in COCO's result format.
+        truth: What the predictions are compared with.
+
+    Returns:
+        list[dict]: The predictions.
+
+    Raises:
+        InputError: If the file is not a list of results, one of them is of a picture or class that is not evaluated, or
+            a number is not finite. The message names the file and the entry.
+    """
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{path}: not JSON: {error}') from error
+    if not isinstance(found, list):
+        raise InputError(f"{path}: must be a list of predictions in COCO's result format, is {type(found).__name__}")
+    pictures, categories = set(truth.picture_ids), set(truth.category_ids)
+    for i, result in enumerate(found):
+        problem = _problem(result, pictures, categories)
+        if problem:
+            raise InputError(f'{path}: [{i}]{problem}, {truth.path}')
+    return [{key: result[key] for key in ('image_id', 'category_id', 'bbox', 'score')} for result in found]
+
+
+def _problem(result: Any, pictures: set, categories: set) -> str | None:
+    """Return what is wrong with a result, for a message that goes on with the path of the annotation file."""
+    missing = {'image_id', 'category_id', 'bbox', 'score'} - set(result if isinstance(result, dict) else ())
+    if missing:
+        return f'.{min(missing)}: is missing; to compare with'
+    box = result['bbox']
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(number) for number in [*box, result['score']]):
+        return f': bbox and score must be five finite numbers, are {box} and {result["score"]}; to compare with'
+    for key, known in (('image_id', pictures), ('category_id', categories)):
+        if not isinstance(result[key], int | str) or result[key] not in known:
+            return f'.{key}: {result[key]!r} is none of the evaluated'
+    return None
+
+
+def _is_finite(number: Any) -> bool:
+    return type(number) in (int, float) and math.isfinite(number)

@@ -1,0 +1,157 @@
+"""The report on a detector: its numbers, figures and worst pictures, with those of another detector beside them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+from mmengine.utils import track_iter_progress
+
+from ...errors import InputError
+from .detection_statistics import DetectionStatistics
+from .figures import draw_confusion, draw_curves, draw_curves_of_classes
+from .folder import METRICS, generator
+from .ground_truth import GroundTruth
+from .matching import coco_of
+from .operating_point import OperatingPoint, differences, worst_first
+from .page import render_page
+from .pictures import ErrorDrawer
+from .tables import class_rows, write_csv
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known about the predictions of one model.
+
+    Attributes:
+        model: Its name: the checkpoint, the exported file or the file of predictions.
+        detections: Number of detections of any score.
+        score_thr: One score threshold for all classes, or None.
+        statistics: AP, AR, curves and best score thresholds.
+        point: Detections and errors at the score thresholds.
+    """
+
+    model: str
+    detections: int
+    score_thr: float | None
+    statistics: DetectionStatistics
+    point: OperatingPoint
+
+    @classmethod
+    def of(cls, truth: GroundTruth, model: str, found: list[dict], score_thr: float | None = None) -> 'Report':
+        """Evaluate predictions.
+
+        Args:
+            truth: What they are compared with.
+            model: Name of the model.
+            found: Predictions of :func:`~mmspartan.evaluation.report.predictions.read_predictions`.
+            score_thr: One score threshold for all classes; the best one of each class if None.
+        """
+        print(f'comparing {len(found)} detections of {model} with {len(truth.coco.anns)} objects', flush=True)
+        detections = coco_of(truth.coco, found)
+        statistics = DetectionStatistics.of(truth, detections)
+        thresholds = statistics.thresholds(score_thr)
+        point = OperatingPoint.of(truth, detections, thresholds, statistics.match_iou)
+        return cls(model, len(found), score_thr, statistics, point)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers, without those by picture."""
+        rows = [{**row, 'used_threshold': used} for row, used in zip(self.statistics.classes, self.point.thresholds)]
+        return dict(
+            model=self.model,
+            detections=self.detections,
+            score_thr=self.score_thr,
+            total=self.statistics.total,
+            sizes=self.statistics.sizes,
+            classes=rows,
+            confusion=self.point.confusion.tolist(),
+        )
+
+
+def write_report(
+    folder: Path,
+    truth: GroundTruth,
+    report: Report,
+    other: Report | None = None,
+    worst: int = 12,
+    facts: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the page, figures, drawn pictures and numbers of a report.
+
+    Args:
+        folder: Folder of :func:`~mmspartan.evaluation.report.folder.open_folder`.
+        truth: What the predictions were compared with.
+        report: The report.
+        other: Report on another model, to compare with.
+        worst: Largest number of pictures that are drawn: those with most missed objects and false detections, and with
+            ``other`` those with most detections that only one of both has.
+        facts: More entries for ``metrics.json`` and the head of the page, by name.
+
+    Returns:
+        dict: The content of ``metrics.json``.
+    """
+    statistics, point = report.statistics, report.point
+    draw_curves(
+        statistics.recalls, statistics.precisions, truth.classes, statistics.match_iou, folder / 'precision_recall.png'
+    )
+    draw_curves_of_classes(
+        statistics.recalls, statistics.precisions, truth.classes, folder / 'precision_recall_classes.png'
+    )
+    draw_confusion(point.confusion, truth.classes, folder / 'confusion_matrix.png')
+    for former in [*folder.glob('pictures/worst_*.png'), *folder.glob('pictures/differing_*.png')]:
+        former.unlink()
+    errors = point.errors(truth)
+    metrics = dict(
+        generator=generator(),
+        annotations=truth.path,
+        pictures=len(truth.coco.imgs),
+        crowd_regions=sum(a['iscrowd'] for a in truth.coco.anns.values() if a['category_id'] in truth.category_ids),
+        match_iou=statistics.match_iou,
+        **(facts or {}),
+        **report.as_dict(),
+        pictures_with_errors=len(errors),
+        worst=draw_pictures(folder, truth, [point], errors, worst, 'worst', ('missed', 'false')),
+    )
+    if other is not None:
+        found = differences(truth, point, other.point, statistics.match_iou)
+        both, names = [point, other.point], ('only_other', 'only_this')
+        metrics['compared'] = dict(
+            other.as_dict(),
+            pictures_that_differ=len(found),
+            differing=draw_pictures(folder, truth, both, found, worst, 'differing', names),
+        )
+    write_csv(folder / 'classes.csv', class_rows(metrics))
+    (folder / 'report.html').write_text(render_page(metrics, folder), encoding='utf-8')
+    (folder / METRICS).write_text(json.dumps(metrics, indent=1), encoding='utf-8')
+    return metrics
+
+
+def draw_pictures(
+    folder: Path,
+    truth: GroundTruth,
+    points: list[OperatingPoint],
+    errors: dict[Any, tuple[int, int]],
+    count: int,
+    name: str,
+    keys: tuple[str, str],
+) -> list[dict[str, Any]]:
+    """Draw the pictures with most errors as ``pictures/<name>_01.png`` and so on; return an entry for each."""
+    drawer, entries = ErrorDrawer(truth, points), []
+    chosen = worst_first(errors, count)
+    for i, picture in enumerate(with_progress(chosen, f'drawing pictures ({name})'), 1):
+        entry = dict(picture=str(truth.picture_path(picture)), image_id=picture, **dict(zip(keys, errors[picture])))
+        entry['file'] = f'pictures/{name}_{i:02d}.png'
+        try:
+            cv2.imwrite(str(folder / entry['file']), drawer.draw(picture))
+        except InputError as error:
+            entry['file'], entry['problem'] = None, str(error)
+        entries.append(entry)
+    return entries
+
+
+def with_progress(items: list, text: str) -> Any:
+    if not items:
+        return items
+    print(text, flush=True)
+    return track_iter_progress(items)

@@ -1,0 +1,68 @@
+"""Report on a detector: AP by class and size, curves, confusion, score thresholds and the worst pictures.
+
+``python tools/evaluate.py CONFIG CHECKPOINT --out report`` runs a checkpoint, or a file of tools/export_onnx.py, once.
+It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` and ``predictions.bbox.json``.
+"""
+
+from pathlib import Path
+
+from mmspartan.engine.launch import build_parser, load_config, one_line_errors
+from mmspartan.errors import InputError
+from mmspartan.evaluation.report import (
+    GroundTruth,
+    Report,
+    load_or_predict,
+    open_folder,
+    select_split,
+    terminal_table,
+    write_report,
+)
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('model', nargs='?', help='checkpoint, or file of tools/export_onnx.py; or else --predictions')
+    parser.add_argument('--out', help="folder for the report; 'report' in the work dir by default")
+    parser.add_argument('--predictions', help='COCO result file or report folder, instead of running a model')
+    parser.add_argument('--compare', help='another checkpoint, exported file, report folder or COCO result file')
+    parser.add_argument('--split', choices=['test', 'val'], default='test', help='data of the config to evaluate on')
+    parser.add_argument('--score-thr', type=float, help='lowest score for all classes; the best of each by default')
+    parser.add_argument('--worst', type=int, default=12, help='number of pictures that are drawn')
+    parser.add_argument('--backend', choices=['onnxruntime', 'openvino'], default='onnxruntime', help='runtime of exported files')
+    parser.add_argument('--threads', type=int, help="its number of threads; the runtime's choice by default")
+    args = parser.parse_args()
+    if (args.model is None) == (args.predictions is None):
+        parser.error('give either a model or --predictions')
+    if args.worst < 0 or not 0 <= (args.score_thr or 0) <= 1:
+        parser.error(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
+    return args
+
+
+def main():
+    args = parse_args()
+    cfg = load_config(args)
+    with one_line_errors(args.config, lambda: True, cfg):
+        select_split(cfg, args.split)
+        truth = GroundTruth.of_config(cfg)
+        sources = [source for source in (args.model or args.predictions, args.compare) if source]
+        for source in sources:
+            if '://' not in source and not Path(source).exists():
+                raise InputError(f'{source}: no such file')
+        folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
+        if args.compare and Path(args.compare).resolve() == folder.resolve():
+            raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')
+        reports = [
+            Report.of(
+                truth,
+                source,
+                load_or_predict(source, cfg, truth, folder / name, args.backend, args.threads),
+                args.score_thr,
+            )
+            for source, name in zip(sources, ('predictions', 'compared'))
+        ]
+        metrics = write_report(folder, truth, *reports, worst=args.worst, facts=dict(config=args.config))
+    print(f'\n{terminal_table(metrics)}\n\n{folder / "report.html"}')
+
+
+if __name__ == '__main__':
+    main()
