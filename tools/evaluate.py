@@ -11,6 +11,7 @@ from mmspartan.errors import InputError
 from mmspartan.evaluation.report import (
     GroundTruth,
     Report,
+    find_source,
     load_or_predict,
     open_folder,
     select_split,
@@ -28,26 +29,27 @@ def parse_args():
     parser.add_argument('--split', choices=['test', 'val'], default='test', help='data of the config to evaluate on')
     parser.add_argument('--score-thr', type=float, help='lowest score for all classes; the best of each by default')
     parser.add_argument('--worst', type=int, default=12, help='number of pictures that are drawn')
-    parser.add_argument('--backend', choices=['onnxruntime', 'openvino'], default='onnxruntime', help='runtime of exported files')
+    backends = ['onnxruntime', 'openvino']  # importing them takes onnx, which only exported files need
+    parser.add_argument('--backend', choices=backends, default='onnxruntime', help='runtime of exported files')
     parser.add_argument('--threads', type=int, help="its number of threads; the runtime's choice by default")
     args = parser.parse_args()
     if (args.model is None) == (args.predictions is None):
-        parser.error('give either a model or --predictions')
+        raise SystemExit('give either a model or --predictions')
     if args.worst < 0 or not 0 <= (args.score_thr or 0) <= 1:
-        parser.error(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
+        raise SystemExit(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
     return args
 
 
 def main():
     args = parse_args()
     cfg = load_config(args)
-    with one_line_errors(args.config, lambda: True, cfg):
+    with one_line_errors(args.config, cfg=cfg):
         select_split(cfg, args.split)
         truth = GroundTruth.of_config(cfg)
+    with one_line_errors(args.config, lambda: True):
         sources = [source for source in (args.model or args.predictions, args.compare) if source]
         for source in sources:
-            if '://' not in source and not Path(source).exists():
-                raise InputError(f'{source}: no such file')
+            find_source(source, truth)  # before the first one is run
         folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
         if args.compare and Path(args.compare).resolve() == folder.resolve():
             raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')

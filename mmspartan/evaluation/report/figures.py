@@ -65,7 +65,9 @@ def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: S
     shown = range(min(len(names), MAX_CLASSES))
     rows = -(-len(shown) // 8)
     columns = -(-len(shown) // rows)
-    figure = Figure(figsize=(1.7 * columns, 1.7 * rows + 0.3), dpi=90, layout='constrained')
+    width, height = 1.7 * columns + 0.5, 1.7 * rows + 0.5
+    figure = Figure(figsize=(width, height), dpi=90)  # a layout by hand: matplotlib's takes 10 s for 80 classes
+    figure.subplots_adjust(0.5 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.25 / height, wspace=0.1, hspace=0.25)
     for k, axes in zip(shown, np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))):
         axes.set_title(legible(names[k], k + 1), fontsize=8)
         axes.set(xlim=(0, 1), ylim=(0, 1.03))
@@ -79,8 +81,8 @@ def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: S
             axes.text(0.05, 0.08, f'AP {precisions[:, k].mean():.2f}', fontsize=7)
     for axes in figure.axes[len(shown) :]:
         axes.set_visible(False)
-    figure.supxlabel('recall', fontsize=8)
-    figure.supylabel('precision', fontsize=8)
+    figure.supxlabel('recall', y=0.08 / height, fontsize=8)
+    figure.supylabel('precision', x=0.08 / width, fontsize=8)
     figure.savefig(path)
 
 

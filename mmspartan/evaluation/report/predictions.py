@@ -11,8 +11,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ...engine.class_names import check_class_names
 from ...engine.launch import build_runner, one_line_errors
 from ...errors import InputError
+from .folder import METRICS, is_report
 from .ground_truth import GroundTruth, coco_metric
 
 PREDICTIONS = 'predictions.bbox.json'  # in a report folder
@@ -21,6 +23,24 @@ PREDICTIONS = 'predictions.bbox.json'  # in a report folder
 def is_exported(model: str | Path) -> bool:
     """Whether a file is one of ``tools/export_onnx.py``, by its name."""
     return Path(model).suffix == '.onnx'
+
+
+def find_source(source: str, truth: GroundTruth) -> Path:
+    """Return the file of a source of predictions: of a report folder that with its predictions, or else the source.
+
+    Raises:
+        InputError: If the file does not exist, or the report is on other classes.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        if not path.is_file() and '://' not in source:
+            raise InputError(f'{source}: no such file')
+        return path
+    if not (is_report(path) and (path / PREDICTIONS).is_file()):
+        raise InputError(f'{source}: a folder, but no report of tools/evaluate.py')
+    classes = [row['name'] for row in json.loads((path / METRICS).read_text()).get('classes', [])]
+    check_class_names(classes, source, truth.classes, "the config's test set", same_number=True)
+    return path / PREDICTIONS
 
 
 def load_or_predict(
@@ -40,11 +60,7 @@ def load_or_predict(
     Raises:
         InputError: If the source does not exist or its predictions are not valid.
     """
-    path, target = Path(source), Path(f'{prefix}.bbox.json')
-    if path.is_dir():
-        path = path / PREDICTIONS
-    if not path.is_file() and '://' not in source:
-        raise InputError(f'{path}: no such file' + ('; not a report of tools/evaluate.py' * (path.name == PREDICTIONS)))
+    path, target = find_source(source, truth), Path(f'{prefix}.bbox.json')
     if path.suffix != '.json':
         return read_predictions(predict(cfg, source, truth, prefix, backend, threads), truth)
     found = read_predictions(path, truth)

@@ -1,0 +1,138 @@
+"""The report on a detector by its command: with a checkpoint, an exported file and saved predictions."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from tests.conftest import DATA, ROOT, last_line, perturb
+from tests.docs.scripts import run_here
+
+TOOLS = ROOT / 'tools'
+CLASSES = tuple('0123456789')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory) -> Path:
+    """A folder with a config, ``mine.py``, its data, an untrained checkpoint, ``mine.pth``, and predictions."""
+    folder = tmp_path_factory.mktemp('project')
+    shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
+    size = ['--train', 2, '--val', 6, '--size', 64]
+    run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    torch.manual_seed(0)
+    cfg = Config.fromfile(folder / 'mine.py')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    perturb(model, 0.05)
+    torch.save(dict(meta=dict(dataset_meta=dict(classes=CLASSES)), state_dict=model.state_dict()), folder / 'mine.pth')
+    # an untrained detector finds nothing, so the objects are among what it says
+    evaluate(folder, 'mine.pth', '--out', 'first')
+    found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())
+    chosen = [result for result in found if min(result['bbox'][2:]) > 8][::4]
+    annotations = [dict(result, id=i) for i, result in enumerate(chosen, 1)]
+    truth = json.loads((folder / 'digits' / 'val.json').read_text())
+    (folder / 'digits' / 'val.json').write_text(json.dumps({**truth, 'annotations': annotations}))
+    (folder / 'perfect.json').write_text(json.dumps(chosen))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def report(project) -> dict:
+    """Numbers of the report on the checkpoint."""
+    return evaluate(project, 'mine.pth', '--out', 'report')
+
+
+def evaluate(project: Path, *arguments) -> dict:
+    printed = run_here(TOOLS / 'evaluate.py', 'mine.py', *arguments, cwd=project)
+    out = Path(re.search(r'(\S+)/report\.html\n*$', printed)[1])
+    return json.loads((project / out / 'metrics.json').read_text())
+
+
+def test_ap_is_what_the_test_script_prints(project, report):
+    command = ['mine.py', 'mine.pth', '--out', 'ap.json', '--out-item', 'metrics']
+    run_here(TOOLS / 'test.py', *command, cwd=project)
+    expected = json.loads((project / 'ap.json').read_text())
+    assert 0.1 < report['total']['AP'] < 0.9
+    for ours, theirs in {'AP': 'mAP', 'AP50': 'mAP_50', 'AP75': 'mAP_75'}.items():
+        assert round(report['total'][ours], 3) == expected[f'coco/bbox_{theirs}']
+
+
+def test_folder_holds_page_figures_pictures_numbers_and_predictions(project, report):
+    names = {'report.html', 'metrics.json', 'classes.csv', 'predictions.bbox.json'}
+    names |= {'precision_recall.png', 'precision_recall_classes.png', 'confusion_matrix.png', 'pictures'}
+    assert {path.name for path in (project / 'report').iterdir()} == names
+    assert len(list((project / 'report' / 'pictures').iterdir())) == len(report['worst']) > 0
+    assert report['detections'] == len(json.loads((project / 'report' / 'predictions.bbox.json').read_text())) == 60
+
+
+def test_exported_file_is_compared_picture_by_picture(project, report):
+    command = ['mine.py', 'mine.pth', '--out', 'mine.onnx', '--dynamic-batch']
+    run_here(TOOLS / 'export_onnx.py', *command, cwd=project)
+    found = evaluate(project, 'mine.onnx', '--compare', 'report', '--out', 'exported', '--score-thr', 0.1)
+    assert found['total']['AP'] == pytest.approx(report['total']['AP'], abs=1e-3)
+    assert found['compared']['total']['AP'] == report['total']['AP']
+    assert found['compared']['pictures_that_differ'] == len(found['compared']['differing']) <= 1
+    assert len(json.loads((project / 'exported' / 'compared.bbox.json').read_text())) == 60
+
+
+def test_report_is_made_anew_from_saved_predictions(project, report):
+    again = evaluate(project, '--predictions', 'report/predictions.bbox.json', '--out', 'again')
+    different = {'model', 'config'}
+    assert {k: v for k, v in again.items() if k not in different} == {
+        k: v for k, v in report.items() if k not in different
+    }
+    (project / 'again' / 'pictures' / 'worst_99.png').touch()
+    perfect = evaluate(project, '--predictions', 'perfect.json', '--compare', 'again', '--out', 'again2')
+    assert perfect['total']['AP'] == pytest.approx(1) and perfect['pictures_with_errors'] == 0
+    over = evaluate(project, '--predictions', 'perfect.json', '--out', 'again', '--split', 'val', '--worst', 3)
+    assert not list((project / 'again' / 'pictures').iterdir()) and over['total'] == perfect['total']
+
+
+def test_no_predictions_at_all(project):
+    (project / 'none.json').write_text('[]')
+    assert evaluate(project, '--predictions', 'none.json', '--work-dir', 'work')['detections'] == 0
+    assert (project / 'work' / 'report' / 'report.html').exists()  # the default folder
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['mine.py'], '^give either a model or --predictions$'),
+        (['mine.py', 'mine.pth', '--score-thr', '2'], r'^--worst 12 --score-thr 2\.0: at least 0, and in \[0, 1\]$'),
+        (['mine.py', 'nothing.pth'], r'^nothing\.pth: no such file'),
+        (['nothing.py', 'mine.pth'], r'^nothing\.py: no such config file'),
+        (['mine.py', 'mine.pth', '--compare', 'nothing.onnx'], r'^nothing\.onnx: no such file'),
+        (['mine.py', 'mine.pth', '--compare', 'digits'], r'^digits: a folder, but no report of tools/evaluate'),
+        (['mine.py', 'mine.pth', '--out', 'digits'], r'^--out digits: holds files and is no report'),
+        (['mine.py', '--predictions', 'digits/val.json'], r'^digits/val\.json: must be a list of predictions'),
+        (['mine.py', 'turned.pth'], r'^turned\.pth: has 10 classes \(1, 0, 2.* in another order'),
+        (['mine.py', 'broken.onnx'], r'^broken\.onnx: not an ONNX file'),
+        (['empty.py', 'mine.pth'], r'empty\.json: has no annotations'),
+        ([ROOT / 'configs' / 'spartan_xt_digits.py', 'mine.pth'], r'spartan_xt_digits\.py: not a detector, and this'),
+    ],
+)
+def test_refusals_are_one_line(arguments, message, project):
+    content = torch.load(project / 'mine.pth')
+    content['meta']['dataset_meta']['classes'] = tuple('1023456789')
+    torch.save(content, project / 'turned.pth')
+    (project / 'broken.onnx').write_bytes(b'no model')
+    truth = json.loads((project / 'digits' / 'val.json').read_text())
+    (project / 'digits' / 'empty.json').write_text(json.dumps({**truth, 'annotations': []}))
+    (project / 'empty.py').write_text(
+        "_base_ = 'mine.py'\ntest_dataloader = dict(dataset=dict(ann_file='empty.json'))\n"
+    )
+    assert re.search(message, last_line('evaluate.py', *arguments, '--work-dir', 'refused', cwd=project))
