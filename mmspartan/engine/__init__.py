@@ -7,6 +7,7 @@ from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
 from .missing_evaluation_hook import MissingEvaluationHook
 from .optim_wrapper_constructor import RegexOptimWrapperConstructor
 from .randomness import SeededBatchSampler
+from .run_length_ema_hook import RunLengthEMAHook
 from .runner import ResumableRunner
 from .schedulers import UnshiftedCosineAnnealingLR
 from .stop_hook import StopOnSignalHook
@@ -21,6 +22,7 @@ __all__ = [
     'ResumableEpochBasedTrainLoop',
     'ResumableIterBasedTrainLoop',
     'ResumableRunner',
+    'RunLengthEMAHook',
     'SafeCheckpointHook',
     'SeededBatchSampler',
     'StopOnSignalHook',

@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 
 from ..errors import InputError
 from .config_check import check_config, entry_being_built
+from .schedule import stretch_schedule
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
@@ -64,7 +65,8 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg = read_config(args.config)
         cfg.launcher = args.launcher
         if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+            for line in stretch_schedule(cfg, args.cfg_options):
+                print(line)
             check_config(cfg, args.config)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

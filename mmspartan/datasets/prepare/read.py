@@ -1,0 +1,59 @@
+"""Reading of a dataset whose format is found out."""
+
+from pathlib import Path
+
+from ...errors import InputError
+from .coco import read_coco_files
+from .faults import Faults
+from .source import Files, Source
+from .voc import read_voc
+from .yolo import read_yolo
+
+
+def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tuple[Source, Path]:
+    """Read the annotations of a dataset; the pictures are searched, but not read.
+
+    Args:
+        path: A folder, or one COCO file.
+        faults: Faults are added to it.
+        pictures: Folder of the pictures if it is not below ``path``, or beside the COCO file.
+
+    Returns:
+        tuple: The dataset, and the folder below which its pictures were searched.
+
+    Raises:
+        InputError: If the path does not exist, has no annotations of a known format, or has no picture.
+    """
+    if not path.exists():
+        raise InputError(f'{path}: no such file or folder')
+    root = pictures or (path if path.is_dir() else path.parent)
+    if not root.is_dir():
+        raise InputError(f'{root}: is no folder')
+    chosen = path if path.is_file() else None
+    files = Files(root)
+    if pictures is not None and path.is_dir():
+        files.all = sorted({*files.all, *Files(path).all})
+    if chosen is None and path.parent.name in ('annotations', 'Annotations') and not files.pictures:
+        files = Files(path.parent)
+    if not files.pictures and chosen is not None and root.parent != root:
+        root = root.parent  # COCO's annotations/ beside the folders of the pictures
+        files = Files(root)
+    # a data.yaml or XML files say what a dataset is; a JSON file among them may be anything
+    readers = (read_yolo, read_voc, read_coco_files)
+    for reader in readers if chosen is None else ():
+        source = reader(files, faults)
+        if source is not None:
+            break
+    else:
+        source = read_coco_files(files, faults, chosen)
+    if source is None:
+        raise InputError(
+            f'{path}: no annotations found: neither a COCO file (JSON with images and annotations), nor Pascal VOC '
+            '(XML files), nor YOLO (data.yaml, obj.names or classes.txt, with a text file a picture)'
+        )
+    if not any(source.splits.values()):
+        raise InputError(
+            f'{path}: {source.format}: none of its pictures is below {root}'
+            + ('' if files.pictures else ', where there is no picture at all; name their folder by --pictures')
+        )
+    return source, root

@@ -1,0 +1,182 @@
+"""The report on a dataset: tables for the terminal, and one HTML page with them and with drawn boxes."""
+
+import base64
+import html
+import random
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from terminaltables import AsciiTable
+
+from ...visualization.enlarging_visualizer import EnlargingDetLocalVisualizer
+from .faults import Faults
+from .source import Picture
+from .statistics import SplitStatistics
+
+Table = list[list[str]]
+
+
+def tables_of(
+    statistics: dict[str, SplitStatistics],
+    classes: list[str],
+    faults: Faults,
+    image_size: tuple[int, int],
+    queries: int,
+) -> dict[str, Table]:
+    """Return the report's tables by title, each a list of rows of which the first is the head.
+
+    Args:
+        statistics: Numbers by split.
+        classes: Names of the classes in the order of their labels.
+        faults: The faults.
+        image_size: Width and height of the network's input.
+        queries: Largest number of objects that the detector finds in a picture.
+    """
+    splits = list(statistics)
+    of_classes = [['class', *(f'{split} {what}' for split in splits for what in ('pictures', 'objects'))]]
+    for name in classes:
+        of_classes.append([name])
+        for split in splits:
+            of_classes[-1] += [str(statistics[split].pictures_of[name]), str(statistics[split].objects[name])]
+    size = f'{image_size[0]} x {image_size[1]}'
+    rows = {
+        'pictures': lambda s: s.pictures,
+        'pictures without objects': lambda s: s.empty,
+        'objects': lambda s: sum(s.objects.values()),
+        'objects a picture, mean': lambda s: f'{s.mean:.1f}',
+        f'objects a picture, most (queries: {queries})': lambda s: s.most,
+        f'small at {size} (area below 32 x 32)': lambda s: s.sizes[0],
+        f'medium at {size}': lambda s: s.sizes[1],
+        f'large at {size} (area from 96 x 96)': lambda s: s.sizes[2],
+        f'narrower or lower than 8 pixels at {size}': lambda s: s.tiny,
+    }
+    return {
+        'Classes': of_classes,
+        'Pictures and objects': [
+            ['', *splits],
+            *([name, *(str(value(statistics[split])) for split in splits)] for name, value in rows.items()),
+        ],
+        'Faults': [
+            ['fault', 'done', 'times', 'first places'],
+            *([what, done, str(count), '\n'.join(places)] for what, done, count, places in faults.rows()),
+        ],
+    }
+
+
+def advice_of(
+    statistics: dict[str, SplitStatistics], classes: list[str], image_size: tuple[int, int], queries: int
+) -> list[str]:
+    """Return what the numbers suggest to do, a sentence each."""
+    advice = []
+    most = max(split.most for split in statistics.values())
+    if most > queries:
+        advice.append(
+            f'A picture has {most} objects, but the detector finds at most {queries}: set model.num_queries and '
+            'model.test_cfg.max_per_img, or cut the pictures into parts.'
+        )
+    train = statistics['train']
+    total = sum(train.objects.values())
+    if total and train.tiny > 0.1 * total:
+        advice.append(
+            f'{train.tiny / total:.0%} of the training objects are narrower or lower than 8 pixels at '
+            f'{image_size[0]} x {image_size[1]}, the size of a cell of the finest feature map: train with a larger '
+            'image_size, or cut the pictures into parts.'
+        )
+    for split, numbers in statistics.items():
+        missing = [name for name in classes if not numbers.objects[name]]
+        if missing:
+            advice.append(f'{split} has no object of {", ".join(missing[:10])}{", ..." if len(missing) > 10 else ""}.')
+    rare = [name for name in classes if 0 < train.objects[name] < 20]
+    if rare:
+        advice.append(f'Fewer than 20 training objects: {", ".join(rare[:10])}{", ..." if len(rare) > 10 else ""}.')
+    return advice
+
+
+def printed(tables: dict[str, Table]) -> str:
+    """Return the tables as text for a terminal."""
+    parts = []
+    for title, rows in tables.items():
+        parts.append(AsciiTable(rows, f' {title} ').table if len(rows) > 1 else f'{title}: none')
+    return '\n\n'.join(parts)
+
+
+def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) -> list[tuple[str, np.ndarray]]:
+    """Draw boxes on pictures chosen at random, with objects if possible.
+
+    Returns:
+        list: File name and RGB image ``(H, W, 3)``, uint8, of each picture.
+    """
+    chosen = [picture for picture in pictures if picture.objects] or pictures
+    chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
+    visualizer = EnlargingDetLocalVisualizer()
+    visualizer.dataset_meta = dict(classes=classes, palette='random')
+    labels = {name: i for i, name in enumerate(classes)}
+    images = []
+    for picture in chosen:
+        image = mmcv.imread(str(picture.path), channel_order='rgb')
+        objects = [item for item in picture.objects if item.name in labels]
+        sample = DetDataSample()
+        sample.gt_instances = InstanceData(
+            bboxes=torch.tensor([item.box for item in objects], dtype=torch.float32).reshape(-1, 4),
+            labels=torch.tensor([labels[item.name] for item in objects], dtype=torch.long),
+        )
+        visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
+        images.append((picture.path.name, visualizer.get_image()))
+    return images
+
+
+STYLE = (
+    'body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}'
+    'table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;'
+    'white-space:pre-line;overflow-wrap:anywhere}td:nth-child(n+2){text-align:right}figure{display:inline-block;'
+    'margin:.3em}img{max-width:21em;max-height:21em}figcaption{font-size:80%;max-width:21em;overflow-wrap:anywhere}'
+)
+
+
+def page(
+    title: str,
+    summary: list[str],
+    tables: dict[str, Table],
+    advice: list[str],
+    pictures: dict[str, list[tuple[str, np.ndarray]]],
+) -> str:
+    """Return a self-contained HTML page.
+
+    Args:
+        title: Heading.
+        summary: Paragraphs below it.
+        tables: Tables by their titles.
+        advice: Sentences on what to do.
+        pictures: By title, names and RGB images ``(H, W, 3)``.
+    """
+    parts = [f'<h1>{html.escape(title)}</h1>', *(f'<p>{html.escape(line)}</p>' for line in summary)]
+    if advice:
+        parts.append('<h2>To consider</h2><ul>' + ''.join(f'<li>{html.escape(line)}</li>' for line in advice) + '</ul>')
+    for name, rows in tables.items():
+        parts.append(f'<h2>{html.escape(name)}</h2>' + (_table(rows) if len(rows) > 1 else '<p>None.</p>'))
+    for name, images in pictures.items():
+        parts.append(f'<h2>{html.escape(name)}</h2>' + ''.join(_figure(*image) for image in images))
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _table(rows: Table) -> str:
+    def row(cells: list[str], tag: str) -> str:
+        return '<tr>' + ''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells) + '</tr>'
+
+    return f'<table>{row(rows[0], "th")}{"".join(row(cells, "td") for cells in rows[1:])}</table>'
+
+
+def _figure(name: str, image: np.ndarray) -> str:
+    scale = min(1.0, 640 / max(image.shape[:2]))
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    content = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    source = f'data:image/jpeg;base64,{base64.b64encode(content).decode()}'
+    caption = html.escape(Path(name).name)
+    return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

@@ -1,0 +1,80 @@
+"""A checked dataset as COCO annotation files, with the pictures where they are or copied beside the files."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .source import Picture
+
+
+def coco_of(pictures: list[Picture], classes: list[str], names: dict[Path, str]) -> dict[str, Any]:
+    """Return the content of a COCO annotation file, with ids from 1.
+
+    Args:
+        pictures: Checked pictures with boxes in pixels.
+        classes: Names of the classes in the order of their labels; objects of others are left out.
+        names: ``file_name`` of each picture.
+    """
+    ids = {name: i for i, name in enumerate(classes, 1)}
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for i, picture in enumerate(pictures, 1):
+        assert picture.size is not None
+        width, height = picture.size
+        images.append(dict(id=i, file_name=names[picture.path], width=width, height=height))
+        for item in picture.objects:
+            if item.name in ids:
+                x0, y0, x1, y1 = item.box
+                box = [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=i,
+                        category_id=ids[item.name],
+                        bbox=box,
+                        area=round(box[2] * box[3], 2),
+                        iscrowd=int(item.ignored),
+                    )
+                )
+    categories = [dict(id=i, name=name) for name, i in ids.items()]
+    return dict(images=images, annotations=annotations, categories=categories)
+
+
+def write_annotations(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content))
+
+
+def names_in_place(pictures: Iterable[Path], root: Path) -> dict[Path, str]:
+    """Return the names of pictures below ``root``; of those elsewhere the absolute paths."""
+    return {
+        path: path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path.absolute())
+        for path in pictures
+    }
+
+
+def copy_pictures(pictures: Iterable[Path], root: Path, folder: Path) -> dict[Path, str]:
+    """Copy pictures into a folder and return their names in it; equal names of different folders are kept apart."""
+    names: dict[Path, str] = {}
+    taken = set()
+    for path, below in names_in_place(pictures, root).items():
+        name = path.name
+        if name in taken:
+            name = below.lstrip('/').replace('/', '_')
+        while name in taken:
+            name = f'_{name}'
+        taken.add(name)
+        names[path] = name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
+    return names
+
+
+def relative_to(path: Path, folder: Path) -> str:
+    """Return a path as seen from a folder, absolute if the two have nothing but the root in common."""
+    path, folder = path.resolve(), folder.resolve()
+    if len(Path(os.path.commonpath((path, folder))).parts) < 2:
+        return path.as_posix()
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -1,0 +1,154 @@
+"""A config for a detection dataset of one's own, in which classes, files, size and length stand once.
+
+The recipe is RT-DETR's with what a few hundred to ten thousand pictures need instead of COCO's 118,000: warm-up, decay
+and averaging by share of the training, and a last part without strong augmentation, as RT-DETRv2 and D-FINE have.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Transforms that the last part of the training leaves out, alone or in a RandomApply.
+STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
+WARM_UP, FINAL, HORIZON = 0.05, 0.1, 0.02  # shares of the training
+
+
+def own_data(
+    base: Any,
+    root: str,
+    classes: Sequence[str],
+    train: tuple[str, str],
+    val: tuple[str, str],
+    test: tuple[str, str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    weights: str | None = None,
+) -> dict[str, Any]:
+    """Return the entries of a config that train and evaluate a detector on other data than its base.
+
+    Use it in a config that inherits from one of this package's detectors::
+
+        _base_ = __import__('mmspartan').config_path('rtdetr_spartan_t_coco')
+        locals().update(__import__('mmspartan').own_data(
+            _base_, root='data/mine', classes=('cat', 'dog'), train=('train.json', 'train/'), val=('val.json', 'val/')))
+
+    Args:
+        base: The base config's content, ``_base_`` in a config.
+        root: Folder of the annotation files.
+        classes: Names of the classes in the order of the annotation files.
+        train: COCO annotation file and folder of its pictures, as seen from ``root``.
+        val: The same for the validation set.
+        test: The same for the test set. Defaults to the validation set.
+        image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
+        max_epochs: Length of the training. Defaults to the base's.
+        batch_size: Training pictures a batch and GPU. Defaults to the base's.
+        weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none.
+
+    Returns:
+        dict: Entries that override those of the base.
+
+    Raises:
+        ValueError: If a class is there twice, or ``image_size`` is not made of multiples of 32.
+    """
+    classes = tuple(classes)
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError(f'own_data: classes must be different names, got {classes}')
+    if image_size is not None and (len(image_size) != 2 or any(side <= 0 or side % 32 for side in image_size)):
+        raise ValueError(f'own_data: image_size must be (width, height), multiples of 32, got {image_size}')
+    max_epochs = max_epochs or base['train_cfg']['max_epochs']
+    pipelines = {phase: _resized(base[f'{phase}_pipeline'], image_size) for phase in ('train', 'test')}
+    model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
+    augments = _rescaled(base, image_size)
+    if augments is not None:
+        model['data_preprocessor'] = dict(batch_augments=augments)
+
+    def dataset(files: tuple[str, str], phase: str) -> dict[str, Any]:
+        path, pictures = files
+        return dict(
+            data_root=f'{root.rstrip("/")}/',
+            metainfo=dict(classes=classes),
+            ann_file=path,
+            data_prefix=dict(img=pictures),
+            pipeline=pipelines['train' if phase == 'train' else 'test'],
+        )
+
+    def evaluator(files: tuple[str, str]) -> dict[str, Any]:
+        return dict(ann_file=(Path(root) / files[0]).as_posix())
+
+    loaders = {
+        'train_dataloader': dict(
+            dataset=dataset(train, 'train'), **(dict(batch_size=batch_size) if batch_size else {})
+        ),
+        'val_dataloader': dict(dataset=dataset(val, 'val')),
+        'test_dataloader': dict(dataset=dataset(test or val, 'test')),
+    }
+    return dict(
+        model=model,
+        **loaders,
+        val_evaluator=evaluator(val),
+        test_evaluator=evaluator(test or val),
+        train_pipeline=pipelines['train'],
+        test_pipeline=pipelines['test'],
+        train_cfg=dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 20)),
+        how_to_get_data=f'its annotation files are expected in {root}; pictures that were moved need a new config',
+        **({'load_from': weights} if weights else {}),
+        **recipe(base, max_epochs, pipelines['train']),
+    )
+
+
+def recipe(base: Any, max_epochs: int, train_pipeline: list[dict]) -> dict[str, Any]:
+    """Return schedule, hooks and checkpoints of a training on a small dataset (measured in docs/own-data.md)."""
+    warm_up = WARM_UP * max_epochs
+    lr = base['optim_wrapper']['optimizer']['lr']
+    hooks: list[dict[str, Any]] = [
+        dict(type='RunLengthEMAHook', horizon=HORIZON, priority=49),
+        dict(type='NumClassCheckHook'),
+    ]
+    plain = [transform for transform in train_pipeline if not _is_strong(transform)]
+    final = round(FINAL * max_epochs)
+    if final and len(plain) < len(train_pipeline):
+        hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain))
+    return dict(
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.01, begin=0, end=warm_up, convert_to_iter_based=True),
+            dict(
+                type='CosineAnnealingLR',
+                eta_min=lr / 100,
+                begin=warm_up,
+                end=max_epochs,
+                T_max=max_epochs - warm_up,
+                convert_to_iter_based=True,
+            ),
+        ],
+        custom_hooks=hooks,
+        default_hooks=dict(checkpoint=dict(save_best='coco/bbox_mAP', rule='greater')),
+    )
+
+
+def _is_strong(transform: dict) -> bool:
+    inner = transform.get('transforms') or []
+    return transform['type'].rpartition('.')[2] in STRONG or bool(inner and all(map(_is_strong, inner)))
+
+
+def _resized(pipeline: list[dict], image_size: tuple[int, int] | None) -> list[dict]:
+    pipeline = copy.deepcopy([dict(transform) for transform in pipeline])
+    for transform in pipeline:
+        if image_size and transform['type'].rpartition('.')[2] == 'Resize':
+            transform['scale'] = tuple(image_size)
+    return pipeline
+
+
+def _rescaled(base: Any, image_size: tuple[int, int] | None) -> list[dict] | None:
+    """Return the base's multi-scale augmentation with heights in the same relation to ``image_size``."""
+    augments = base['model']['data_preprocessor'].get('batch_augments')
+    if not (augments and image_size):
+        return None
+    height = next(step['scale'][1] for step in base['test_pipeline'] if step['type'].rpartition('.')[2] == 'Resize')
+    return [
+        {**augment, 'sizes': [max(1, round(size * image_size[1] / height / 32)) * 32 for size in augment['sizes']]}
+        if 'sizes' in augment
+        else dict(augment)
+        for augment in augments
+    ]

@@ -1,0 +1,74 @@
+"""Small datasets in the layouts in which people have them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmspartan.datasets.prepare.clean import clean
+from mmspartan.datasets.prepare.faults import Faults
+from mmspartan.datasets.prepare.read import read_source
+from mmspartan.datasets.prepare.source import Source
+
+
+def draw(path: Path, width: int = 100, height: int = 80, seed: int | None = None) -> None:
+    """Write a picture; each name has its own content unless ``seed`` says otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(sum(path.as_posix().encode()) if seed is None else seed)
+    cv2.imwrite(str(path), rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+def voc(path: Path, *objects: tuple, size: tuple = (100, 80), filename: str = '', difficult: int = 0) -> None:
+    items = ''.join(
+        f'<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>'
+        f'<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>'
+        for name, x0, y0, x1, y1 in objects
+    )
+    sizes = f'<size><width>{size[0]}</width><height>{size[1]}</height></size>' if size else ''
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'<annotation><filename>{filename or path.stem}.jpg</filename>{sizes}{items}</annotation>')
+
+
+def coco(path: Path, images: list[tuple], annotations: list[dict], names: list[str], **options) -> None:
+    """Write a COCO file; images are (file_name, width, height) with ids from 0, categories have ids from 1."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = dict(
+        images=[dict(id=i, file_name=name, width=w, height=h) for i, (name, w, h) in enumerate(images)],
+        annotations=[{'id': i, 'iscrowd': 0, **entry} for i, entry in enumerate(annotations)],
+        categories=[dict(id=i, name=name) for i, name in enumerate(names, 1)],
+    )
+    path.write_text(json.dumps({**content, **options}))
+
+
+@pytest.fixture
+def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
+    """Reads a dataset below ``tmp_path`` and checks its pictures and objects."""
+
+    def run(name: str = '', **options) -> tuple[Source, Faults]:
+        faults = Faults()
+        source, _ = read_source(tmp_path / name, faults, **options)
+        clean(source, faults, lambda items, count: items)
+        return source, faults
+
+    return run
+
+
+def found(source: Source, root: Path) -> dict[str, dict[str, list[tuple]]]:
+    """Objects of each picture of each split, as (name, box), without splits that have none."""
+    return {
+        split: {
+            picture.path.relative_to(root).as_posix(): [
+                (item.name, tuple(round(value, 6) for value in item.box)) for item in picture.objects
+            ]
+            for picture in pictures
+        }
+        for split, pictures in source.splits.items()
+        if pictures
+    }
+
+
+def done(faults: Faults) -> set[tuple[str, str, int]]:
+    return {(what, measure, count) for what, measure, count, _ in faults.rows()}

@@ -1,0 +1,100 @@
+"""Pictures and boxes that are wrong, and what is done about them."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.datasets.prepare.conftest import done, draw, found, voc
+
+
+def test_boxes_are_clipped_or_dropped(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    voc(
+        tmp_path / 'a.xml',
+        ('x', 1, 1, 100, 80),
+        ('x', 0, 0, 101, 81),  # within a pixel of the picture: as programs round
+        ('x', -9, 11, 50, 40),
+        ('x', 60, 11, 50, 40),
+        ('x', 200, 11, 250, 40),
+        ('x', 11, 11, 11.2, 40),
+        ('x', 'inf', 11, 50, 40),
+    )
+    source, faults = read()
+    assert found(source, tmp_path)['']['a.jpg'] == [
+        ('x', (0, 0, 100, 80)),
+        ('x', (0, 10, 50, 40)),
+        ('x', (10, 10, 11.2, 40)),
+    ]
+    assert done(faults) == {
+        ('object is there twice', 'dropped', 1),
+        ('box exceeds the picture', 'clipped', 1),
+        ('box has no width or no height', 'dropped', 1),
+        ('box is outside of the picture', 'dropped', 1),
+        ('box is not finite', 'dropped', 1),
+    }
+
+
+@pytest.mark.parametrize('orientation', [5, 6, 7, 8])
+def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(orientation, tmp_path, read):
+    stored = np.zeros((80, 100, 3), np.uint8)
+    stored[20:60, 10:30] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / 'a.png', exif=exif)
+    voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
+    source, faults = read()
+    shown = cv2.imread(str(tmp_path / 'a.png'))
+    rows, columns = np.where(shown[..., 0])
+    [(name, box)] = found(source, tmp_path)['']['a.png']
+    assert source.splits[''][0].size == shown.shape[1::-1] == (80, 100)
+    assert box == pytest.approx((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    assert done(faults) == {('boxes are of the picture without its EXIF orientation', 'rotated', 1)}
+
+
+def test_pictures_that_cannot_be_used(tmp_path, read):
+    for name in 'abcd':
+        draw(tmp_path / f'{name}.jpg')
+        voc(tmp_path / f'{name}.xml', ('x', 11, 21, 30, 60), size=(50, 40) if name == 'b' else (100, 80))
+    content = (tmp_path / 'c.jpg').read_bytes()
+    (tmp_path / 'c.jpg').write_bytes(content[: len(content) // 2])
+    (tmp_path / 'd.jpg').write_bytes(b'')
+    source, faults = read()
+    assert list(found(source, tmp_path)['']) == ['a.jpg']
+    assert done(faults) == {
+        ('picture has another size than its annotations say', 'dropped', 1),
+        ('picture is damaged: the file is cut off', 'dropped', 1),
+        ('picture is empty', 'dropped', 1),
+    }
+
+
+def test_the_same_picture_twice(tmp_path, read):
+    for split in ('train', 'val'):
+        draw(tmp_path / split / 'a.jpg', seed=0)
+        voc(tmp_path / split / 'a.xml', ('x', 11, 21, 30, 60))
+    draw(tmp_path / 'train' / 'b.jpg', seed=1)
+    voc(tmp_path / 'train' / 'b.xml', ('x', 11, 21, 30, 60))
+    for name, box in {'c': 30, 'd': 31}.items():
+        shutil.copy(tmp_path / 'train' / 'b.jpg', tmp_path / 'train' / f'{name}.jpg')
+        voc(tmp_path / 'train' / f'{name}.xml', ('x', 11, 21, box, 60))
+    source, faults = read()
+    assert {split: sorted(pictures) for split, pictures in found(source, tmp_path).items()} == {
+        'train': ['train/b.jpg', 'train/d.jpg'],
+        'val': ['val/a.jpg'],
+    }
+    assert done(faults) == {
+        ('picture of train is in val as well', 'dropped', 1),
+        ('picture is there twice', 'dropped', 1),
+        ('picture is there twice, with other objects', 'kept', 1),
+    }
+
+
+def test_names_of_classes(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    voc(tmp_path / 'a.xml', ('dog ', 11, 21, 30, 60), ('Dog', 11, 21, 40, 60), ('dog', 11, 21, 50, 60))
+    source, faults = read()
+    assert source.classes == ['Dog', 'dog']
+    assert [name for name, _ in found(source, tmp_path)['']['a.jpg']] == ['dog', 'Dog', 'dog']
+    assert {(measure, count) for _, measure, count in done(faults)} == {('renamed', 1), ('kept', 1)}

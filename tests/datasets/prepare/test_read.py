@@ -1,0 +1,235 @@
+"""The formats and layouts in which people have their datasets."""
+
+import pytest
+
+from mmspartan.errors import InputError
+from tests.datasets.prepare.conftest import coco, done, draw, found, voc
+
+BOX = (10, 20, 30, 60)
+
+
+def test_voc_devkit_with_names_of_its_own(tmp_path, read):
+    root = tmp_path / 'VOC2007'
+    for name in 'abcd':
+        draw(root / 'JPEGImages' / f'{name}.jpg')
+        voc(root / 'Annotations' / f'{name}.xml', ('ship', 11, 21, 30, 60))
+    for split, names in {'train': 'a', 'val': 'b', 'test': 'c', 'trainval': 'ab', 'ship_train': 'd'}.items():
+        path = root / 'ImageSets' / 'Main' / f'{split}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(''.join(f'{name} 1\n' for name in names))
+    source, faults = read()
+    objects = [('ship', BOX)]
+    assert found(source, root / 'JPEGImages') == {
+        'train': {'a.jpg': objects},
+        'val': {'b.jpg': objects},
+        'test': {'c.jpg': objects},
+    }
+    assert source.classes == ['ship'] and source.format == 'Pascal VOC'
+    assert done(faults) == {('picture is in no list of ImageSets/Main', 'dropped', 1)}
+
+
+def test_voc_devkit_of_trainval_and_test(tmp_path, read):
+    for name in 'ab':
+        draw(tmp_path / 'JPEGImages' / f'{name}.jpg')
+        voc(tmp_path / 'Annotations' / f'{name}.xml', ('ship', 11, 21, 30, 60))
+    (tmp_path / 'ImageSets' / 'Main').mkdir(parents=True)
+    (tmp_path / 'ImageSets' / 'Main' / 'trainval.txt').write_text('a\n')
+    (tmp_path / 'ImageSets' / 'Main' / 'test.txt').write_text('b\n')
+    assert {split: list(pictures) for split, pictures in found(read()[0], tmp_path / 'JPEGImages').items()} == {
+        'train': ['a.jpg'],
+        'test': ['b.jpg'],
+    }
+
+
+def test_voc_beside_pictures_of_which_some_have_no_objects(tmp_path, read):
+    for name in ('a.jpg', 'b.JPG', 'c.png'):
+        draw(tmp_path / name)
+    voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), filename='of/another/computer')
+    voc(tmp_path / 'b.xml', size=())
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'b.JPG': [], 'c.png': []}}
+    assert not done(faults)
+
+
+def test_voc_faults(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    voc(
+        tmp_path / 'a.xml', ('x', 11, 21, 30, 60), ('x', 'left', 1, 2, 3), (' ', 1, 2, 30, 40), size=(0, 0), difficult=1
+    )
+    voc(tmp_path / 'gone.xml', ('x', 11, 21, 30, 60))
+    (tmp_path / 'cut.xml').write_text('<annotation><object>')
+    source, faults = read()
+    assert [item.ignored for item in source.splits[''][0].objects] == [True]
+    assert sorted(count for _, _, count in done(faults)) == [1] * 5
+    assert {what.split(' (')[0] for what, _, _ in done(faults)} == {
+        'object has no box of four numbers',
+        'object has no name',
+        'picture is not there',
+        'file is no XML',
+        'object is marked difficult: training and evaluation ignore it',
+    }
+
+
+@pytest.mark.parametrize('folder', ['../{}/images', '{}/images', './{}/images'])
+def test_yolo_with_data_yaml(folder, tmp_path, read):
+    for split in ('train', 'valid'):
+        draw(tmp_path / split / 'images' / f'{split}.jpg')
+        labels = tmp_path / split / 'labels' / f'{split}.txt'
+        labels.parent.mkdir()
+        labels.write_text('1 0.2 0.5 0.2 0.5\n')
+    (tmp_path / 'data.yaml').write_text(
+        f'train: {folder.format("train")}\nval: {folder.format("valid")}\nnc: 2\nnames: [a, b]\n'
+    )
+    source, faults = read()
+    assert found(source, tmp_path) == {
+        'train': {'train/images/train.jpg': [('b', (10, 20, 30, 60))]},
+        'val': {'valid/images/valid.jpg': [('b', (10, 20, 30, 60))]},
+    }
+    assert source.classes == ['a', 'b'] and not done(faults)
+
+
+def test_yolo_with_names_by_number_and_lists_of_pictures(tmp_path, read):
+    draw(tmp_path / 'images' / 'a.jpg')
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels' / 'a.txt').write_text('0 0.1 0.25 0.3 0.25 0.3 0.75 0.1 0.75\n')  # a polygon
+    (tmp_path / 'train.txt').write_text('./images/a.jpg\n')
+    (tmp_path / 'set.yaml').write_text('path: .\ntrain: train.txt\nval: train.txt\nnames:\n  0: a\n')
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'images/a.jpg': [('a', (10, 20, 30, 60))]}}
+    assert done(faults) == {('val of data.yaml is train: split anew', 'dropped', 1)}
+
+
+def test_yolo_of_darknet(tmp_path, read):
+    draw(tmp_path / 'obj_train_data' / 'a.jpg')
+    draw(tmp_path / 'obj_train_data' / 'b.jpg')
+    (tmp_path / 'obj_train_data' / 'a.txt').write_text('0 0.2 0.5 0.2 0.5 0.9\n')  # with the score of a prediction
+    (tmp_path / 'obj.names').write_text('thing\n\n')
+    source, faults = read()
+    assert found(source, tmp_path) == {
+        'train': {'obj_train_data/a.jpg': [('thing', (10, 20, 30, 60))], 'obj_train_data/b.jpg': []}
+    }
+    assert not done(faults)
+
+
+def test_yolo_faults(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    lines = ['0 0.2 0.5 0.2 0.5', '1 0.2 0.5 0.2 0.5', '0 0.2 0.5 0.2', '0 nan 0.5 0.2 0.5', 'x 1 2 3 4', '']
+    (tmp_path / 'a.txt').write_text('\n'.join(lines))
+    (tmp_path / 'classes.txt').write_text('a\n')
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('a', (10, 20, 30, 60))]}}
+    assert done(faults) == {
+        ('class is none of the 1 that have names', 'dropped', 1),
+        ('line has neither a box nor a polygon', 'dropped', 1),
+        ('box is not finite', 'dropped', 1),
+        ('line is not made of numbers', 'dropped', 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('train: images\nval: images\nnames: 3\n', r'data\.yaml: names: is 3, must be a list of names'),
+        ('train: images\nval: images\nnames: {1: a}\n', r'names: has the keys \[1\], must have 0, 1, 2'),
+        ('train: images\nval: images\nnc: 2\nnames: [a]\n', 'nc: is 2, but names has 1 names'),
+        ('train: gone\nval: images\nnames: [a]\n', r'data\.yaml: gone: not there; looked for '),
+        ('train: [images\n', r'data\.yaml: is no YAML: '),
+    ],
+)
+def test_wrong_data_yaml(text, message, tmp_path, read):
+    draw(tmp_path / 'images' / 'a.jpg')
+    (tmp_path / 'data.yaml').write_text(text)
+    with pytest.raises(InputError, match=message):
+        read()
+
+
+def annotation(**options) -> dict:
+    return dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40], **options)
+
+
+def test_coco_of_roboflow(tmp_path, read):
+    names = dict(
+        categories=[dict(id=0, name='project', supercategory='none'), dict(id=1, name='a', supercategory='project')]
+    )
+    for seed, split in enumerate(('train', 'valid', 'test')):
+        draw(tmp_path / split / 'same_jpg.rf.123.jpg', seed=seed)
+        file = tmp_path / split / '_annotations.coco.json'
+        coco(file, [('same_jpg.rf.123.jpg', 100, 80)], [annotation()], ['a'], **names)
+    source, faults = read()
+    assert found(source, tmp_path) == {
+        split: {f'{folder}/same_jpg.rf.123.jpg': [('a', BOX)]}
+        for split, folder in {'test': 'test', 'train': 'train', 'val': 'valid'}.items()
+    }
+    assert source.classes == ['a'] and not done(faults)
+
+
+def test_coco_as_coco_itself(tmp_path, read):
+    for split in ('train', 'val'):
+        draw(tmp_path / f'{split}2017' / f'{split}.jpg')
+        coco(
+            tmp_path / 'annotations' / f'instances_{split}2017.json', [(f'{split}.jpg', 100, 80)], [annotation()], ['a']
+        )
+    (tmp_path / 'annotations' / 'notes.json').write_text('[1]')
+    expected = {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
+    assert found(read()[0], tmp_path) == expected
+    one = read('annotations/instances_val2017.json')[0]
+    assert found(one, tmp_path) == {'val': expected['val']}
+
+
+@pytest.mark.parametrize('name', ['images/a.jpg', 'images\\a.jpg', '../../label-studio/data/media/upload/1/a.jpg'])
+def test_coco_of_label_studio_and_cvat(name, tmp_path, read):
+    draw(tmp_path / 'images' / 'a.jpg')
+    polygon = dict(image_id=0, category_id=1, segmentation=[[10, 20, 30, 20, 30, 60]])
+    coco(tmp_path / 'result.json', [(name, None, None)], [polygon], ['a'])
+    assert found(read()[0], tmp_path) == {'': {'images/a.jpg': [('a', BOX)]}}
+
+
+def test_coco_masks_without_boxes(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    counts = [10 * 80 + 20, *[40, 40] * 19, 40, 69 * 80 + 20 + 80]
+    mask = dict(image_id=0, category_id=1, segmentation=dict(size=[80, 100], counts=counts))
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [mask], ['a'])
+    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
+
+
+def test_coco_faults(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    wrong = [
+        {**annotation(), 'image_id': 7},
+        {**annotation(), 'category_id': 9},
+        {**annotation(), 'bbox': [1, 2, 3]},
+        {**annotation(), 'bbox': ['a', 2, 3, 4]},
+        {**annotation(), 'iscrowd': 1, 'bbox': [1, 2, 30, 40]},
+    ]
+    coco(
+        tmp_path / 'a.json',
+        [('a.jpg', 100, 80), ('gone.jpg', 10, 10)],
+        [{**annotation(), **entry} for entry in wrong],
+        ['a'],
+    )
+    source, faults = read()
+    assert [item.ignored for item in source.splits[''][0].objects] == [True]
+    assert done(faults) == {
+        ('picture is not there', 'dropped', 1),
+        ('object is of a picture that the file does not list', 'dropped', 1),
+        ('object is of a class that the file does not list', 'dropped', 1),
+        ('object has no box of four numbers', 'dropped', 2),
+        ('object is a crowd: training and evaluation ignore it', 'kept', 1),
+    }
+
+
+def test_what_is_no_dataset(tmp_path, read):
+    with pytest.raises(InputError, match='gone: no such file or folder'):
+        read('gone')
+    draw(tmp_path / 'a.jpg')
+    with pytest.raises(InputError, match='no annotations found: neither a COCO file'):
+        read()
+
+
+def test_pictures_elsewhere(tmp_path, read):
+    voc(tmp_path / 'labels' / 'a.xml', ('x', 11, 21, 30, 60))
+    with pytest.raises(InputError, match='no picture at all; name their folder by --pictures'):
+        read('labels')
+    draw(tmp_path / 'elsewhere' / 'deep' / 'a.jpg')
+    source, _ = read('labels', pictures=tmp_path / 'elsewhere')
+    assert found(source, tmp_path) == {'': {'elsewhere/deep/a.jpg': [('x', BOX)]}}

@@ -1,0 +1,201 @@
+"""Make a detection dataset of your own ready to train on: check it, convert it, report on it and write a config.
+
+Reads COCO files, Pascal VOC and YOLO; the format is found out. Pictures stay where they are.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.progress import track
+
+import mmspartan
+from mmspartan.datasets.prepare.clean import clean
+from mmspartan.datasets.prepare.faults import DROPPED, KEPT, RENAMED, Faults
+from mmspartan.datasets.prepare.read import read_source
+from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
+from mmspartan.datasets.prepare.source import Source
+from mmspartan.datasets.prepare.split import stratified_split
+from mmspartan.datasets.prepare.statistics import statistics_of
+from mmspartan.datasets.prepare.write import coco_of, copy_pictures, names_in_place, relative_to, write_annotations
+from mmspartan.engine.launch import one_line_errors, test_size
+from mmspartan.errors import InputError
+
+CONFIG = """\
+# Written by tools/prepare_dataset.py from {source}. Train with
+#     python tools/train.py {config} --auto-scale-lr
+_base_ = __import__('mmspartan').config_path({base!r})
+
+locals().update(
+    __import__('mmspartan').own_data(
+        _base_,
+        root={root!r},
+        classes={classes},
+        train=('train.json', {train!r}),
+        val=('val.json', {val!r}),{test}
+        image_size={image_size},  # width, height
+        max_epochs={max_epochs},
+        batch_size={batch_size},
+        weights={weights!r},
+    )
+)
+"""
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', type=Path, help='folder of the dataset, or a COCO file')
+    parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
+    parser.add_argument('--pictures', type=Path, help='folder of the pictures, if they are elsewhere')
+    parser.add_argument('--val', type=float, default=0.2, help='share of the pictures to validate with, if not split')
+    parser.add_argument('--seed', type=int, default=0, help='of the division')
+    parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')
+    parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
+    parser.add_argument('--copy', action='store_true', help='copy the pictures into the folder')
+    parser.add_argument('--strict', action='store_true', help='refuse a dataset that has a fault')
+    parser.add_argument('--base', default='rtdetr_spartan_t_coco', help='config of a detector of this package')
+    parser.add_argument('--weights', type=Path, help='checkpoint of that detector to start from')
+    parser.add_argument('--image-size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'), help="the base's by default")
+    parser.add_argument('--max-epochs', type=int, help='by default as many as make 10,000 iterations, from 20 to 100')
+    parser.add_argument('--batch-size', type=int, help="of a GPU; the base's by default")
+    args = parser.parse_args()
+    if not 0 < args.val < 1:
+        parser.error(f'--val must be between 0 and 1, got {args.val}')
+    for pair in args.rename:
+        if not all(map(str.strip, pair.partition('=')[::2])):
+            parser.error(f'--rename needs OLD=NEW, got {pair!r}')
+    return args
+
+
+def rename_classes(source: Source, pairs: list[str], faults: Faults) -> None:
+    names = dict(pair.split('=', 1) for pair in pairs)
+    unknown = [name for name in names if name not in source.classes]
+    if unknown:
+        raise InputError(f'--rename: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
+    source.classes = list(dict.fromkeys(names.get(name, name) for name in source.classes))
+    for pictures in source.splits.values():
+        for picture in pictures:
+            for item in picture.objects:
+                item.name = names.get(item.name, item.name)
+    for old, new in names.items():
+        faults.add(f'class is called {new} by --rename', KEPT if old == new else RENAMED, old)
+
+
+def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> None:
+    if chosen is None:
+        return
+    unknown = [name for name in chosen if name not in source.classes]
+    if unknown:
+        raise InputError(f'--classes: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
+    source.classes = list(dict.fromkeys(chosen))
+    for pictures in source.splits.values():
+        for picture in pictures:
+            others = [item for item in picture.objects if item.name not in chosen]
+            faults.add('object is of a class that --classes leaves out', DROPPED, *(item.where for item in others))
+            picture.objects = [item for item in picture.objects if item.name in chosen]
+
+
+def divide(source: Source, share: float, seed: int, digests: dict[Path, str], faults: Faults) -> str:
+    """Make splits 'train' and 'val' of what the source has, and return a sentence on it."""
+    unsplit = source.splits.pop('', [])
+    source.splits.setdefault('train', [])
+    if unsplit and any(source.splits.values()):
+        faults.add('picture is in no split: used for training', KEPT, *(str(picture.path) for picture in unsplit))
+    source.splits['train'] += unsplit
+    sentence = 'Divided as the source is.'
+    if not source.splits.get('val'):
+        train, val = stratified_split(source.splits['train'], share, seed, digests)
+        source.splits.update(train=train, val=val)
+        sentence = f'Divided here, {share:g} of the training pictures for validation, with the seed {seed}.'
+    source.splits = {split: source.splits[split] for split in ('train', 'val', 'test') if source.splits.get(split)}
+    for split in ('train', 'val'):
+        if not any(picture.objects for picture in source.splits.get(split, [])):
+            raise InputError(f'no picture with an object is left for {split}: the source has {source.format}')
+    return sentence
+
+
+def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str], size: tuple[int, int]) -> str:
+    base = Config.fromfile(mmspartan.config_path(args.base))
+    batch = args.batch_size or base.train_dataloader.batch_size
+    iterations = max(1, len(source.splits['train']) // batch)
+    test = f"\n        test=('test.json', {folders['test']!r})," if 'test' in folders else ''
+    return CONFIG.format(
+        source=args.source,
+        config=(args.out / 'config.py').as_posix(),
+        base=args.base,
+        root='{{ fileDirname }}',
+        classes=tuple(source.classes),
+        train=folders['train'],
+        val=folders['val'],
+        test=test,
+        image_size=size,
+        max_epochs=args.max_epochs or min(100, max(20, 10_000 // iterations)),
+        batch_size=batch,
+        weights=str(args.weights) if args.weights else None,
+    )
+
+
+def main():
+    args = parse_args()
+    with one_line_errors(str(args.source)):
+        prepare(args)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    if args.out.exists():
+        raise InputError(f'{args.out}: exists; remove it or give another --out')
+    if args.weights and not args.weights.is_file():
+        raise InputError(f'{args.weights}: no such checkpoint (--weights)')
+    try:
+        base = Config.fromfile(mmspartan.config_path(args.base))
+    except FileNotFoundError as error:
+        raise InputError(f'--base: {error}') from error
+    if base.model.get('bbox_head') is None:
+        raise InputError(f'--base: {args.base} is no detector')
+    size = tuple(args.image_size or reversed(test_size(base, '--image-size')))
+    faults = Faults()
+    source, root = read_source(args.source, faults, args.pictures)
+    total = sum(map(len, source.splits.values()))
+    print(f'{args.source}: {source.format}, {total} pictures, {len(source.classes)} classes')
+    digests = clean(source, faults, lambda items, count: track(items, 'Reading the pictures', count, transient=True))
+    rename_classes(source, args.rename, faults)
+    choose_classes(source, args.classes, faults)
+    sentence = divide(source, args.val, args.seed, digests, faults)
+    statistics = {split: statistics_of(pictures, size) for split, pictures in source.splits.items()}
+    queries = base.model.num_queries
+    tables = tables_of(statistics, source.classes, faults, size, queries)
+    advice = advice_of(statistics, source.classes, size, queries)
+    print(printed(tables))
+    print('\n'.join(['', sentence, *advice]))
+    if args.strict and faults.changed():
+        raise InputError(f'{args.source}: has the faults listed above, nothing was written (--strict)')
+    write(args, source, root, size, tables, [f'{args.source}: {source.format}. {sentence}'], advice)
+    print(f'\nwritten to {args.out}: config.py, annotation files, report.html. Look at the report, then train:')
+    print(f'    python tools/train.py {args.out / "config.py"} --auto-scale-lr')
+
+
+def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
+    """Write the folder, under another name until it is complete."""
+    partial = args.out.with_name(f'{args.out.name}.part')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    folders = {}
+    for split, pictures in source.splits.items():
+        paths = [picture.path for picture in pictures]
+        if args.copy:
+            names, folders[split] = copy_pictures(paths, root, partial / split), f'{split}/'
+        else:
+            names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
+        write_annotations(partial / f'{split}.json', coco_of(pictures, source.classes, names))
+    (partial / 'config.py').write_text(config_text(args, source, folders, size))
+    pictures = {
+        f'Twelve pictures of {split}': drawn(source.splits[split], source.classes, 12, args.seed)
+        for split in ('train',)
+    }
+    (partial / 'report.html').write_text(page(f'Dataset {args.out.name}', summary, tables, advice, pictures))
+    partial.rename(args.out)
+
+
+if __name__ == '__main__':
+    main()
