@@ -62,6 +62,7 @@ setup(
         'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn', 'safetensors'],
         'detection': ['mmdet>=3.0,<4.0', 'pycocotools', 'jinja2', 'safetensors'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
+        'slicing': ['sahi'],
         'deployment': ['onnx', 'onnxscript', 'onnxruntime', 'openvino', 'onnxslim'],
     },
     zip_safe=False,

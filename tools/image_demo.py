@@ -1,7 +1,8 @@
 """Detect in an image, a folder of images or a video: ``python tools/image_demo.py INPUT CONFIG CHECKPOINT``.
 
 mmdet's ``DetInferencer`` writes images with boxes to ``OUT/vis``, and detections to ``OUT/preds`` as one JSON file an
-image. For a video the results are one video and one JSON file with a list of frames.
+image. For a video the results are one video and one JSON file with a list of frames. ``--slice SIZE`` finds small
+objects in large images: it detects in overlapping parts as well as in the whole image.
 """
 
 import argparse
@@ -16,31 +17,9 @@ from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmengine.utils import track_iter_progress
 
 from mmspartan.datasets.pictures import read_picture
-from mmspartan.engine.checkpoint import check_weights_fit, read_checkpoint
-from mmspartan.engine.class_names import check_class_names, classes_of
 from mmspartan.engine.launch import one_line_errors, read_config, require_file
 from mmspartan.errors import InputError
-
-
-class CheckedDetInferencer(DetInferencer):
-    """mmdet's inferencer with checks of weights and classes, and without code execution from checkpoints."""
-
-    def _init_model(self, cfg, weights, device='cpu'):
-        self.checkpoint, self.source = read_checkpoint(weights), weights
-        return super()._init_model(cfg, None, device)
-
-    def _load_weights_to_model(self, model, checkpoint, cfg):
-        check_weights_fit(model, self.checkpoint, self.source)
-        names = classes_of(self.checkpoint)
-        listed = list((cfg.test_dataloader.dataset.get('metainfo') or {}).get('classes') or ())
-        check_class_names(names, self.source, listed, "the config's test set", same_number=True)
-        count = getattr(model.bbox_head, 'num_classes', len(names))
-        check_class_names(names, self.source, [''] * count, 'the model', same_number=True)
-        if not names:  # mmdet would use COCO's names
-            names = listed if len(listed) == count else [str(i) for i in range(count)]
-            self.checkpoint['meta'] = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
-        super()._load_weights_to_model(model, self.checkpoint, cfg)
-
+from mmspartan.inference import CheckedDetInferencer, SlicingDetInferencer
 
 VIDEO = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 
@@ -49,10 +28,12 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('input', help='image, folder of images, or video')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint, or file of tools/export_onnx.py')
     parser.add_argument('--out-dir', type=Path, default=Path('outputs'), help='folder for images and detections')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
-    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--batch-size', type=int, default=1, help='images, or with --slice parts, at once')
+    parser.add_argument('--slice', type=int, help='also detect in parts of this width and height in pixels')
+    parser.add_argument('--overlap', type=float, default=0.2, help='of neighbouring parts, relative to their size')
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
     return parser.parse_args()
 
@@ -78,38 +59,41 @@ def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_
     (out_dir / 'preds' / f'{path.stem}.json').write_text(json.dumps(predictions))
 
 
-def find_pictures(source: Path) -> tuple[list[str], list[str]]:
-    """Return the images of a file or folder, and a message for each that cannot be read."""
-    if source.is_dir():
-        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
-    else:
-        paths = [source]
+def find_pictures(source: Path) -> list[str]:
+    """Return the images of a file or folder."""
+    if not source.is_dir():
+        try:
+            read_picture(source)
+        except InputError as error:
+            raise InputError(f'{error}; videos end with {", ".join(VIDEO)}') from None
+        if source.suffix.lower() not in IMG_EXTENSIONS:
+            raise InputError(f'{source}: is a picture, but its name does not say of what kind: rename it')
+        return [str(source)]
+    paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
     if not paths:
         raise InputError(f'{source}: no picture in it; looked for {", ".join(IMG_EXTENSIONS)}')
-    found, unreadable = [], []
-    for path in paths:
-        try:
-            read_picture(path)
-            found.append(str(path))
-        except InputError as error:
-            unreadable.append(str(error))
-    return found, unreadable
+    return list(map(str, paths))
+
+
+def check_options(args) -> None:
+    for option, value, is_valid, valid in (
+        ('batch-size', args.batch_size, args.batch_size >= 1, 'at least 1'),
+        ('score-thr', args.score_thr, 0 <= args.score_thr <= 1, 'from 0 to 1'),
+        ('slice', args.slice, args.slice is None or args.slice >= 32, 'at least 32 pixels'),
+        ('overlap', args.overlap, 0 <= args.overlap < 1, 'at least 0 and less than 1'),
+    ):
+        if not is_valid:
+            raise InputError(f'--{option} {value}: must be {valid}')
 
 
 def run(args) -> None:
     source, is_video = Path(args.input), Path(args.input).suffix.lower() in VIDEO
+    check_options(args)
     if not source.exists():
         raise InputError(f'{args.input}: no such picture, folder or video')
     if not (source.is_file() or source.is_dir()):
         raise InputError(f'{args.input}: neither a file nor a folder')
-    if args.batch_size < 1 or not 0 <= args.score_thr <= 1:
-        raise InputError(f'--batch-size {args.batch_size} --score-thr {args.score_thr}: at least 1, and in [0, 1]')
-    pictures, unreadable = ([], []) if is_video else find_pictures(source)
-    if source.is_file() and not is_video:
-        if unreadable:
-            raise InputError(f'{unreadable[0]}; videos end with {", ".join(VIDEO)}')
-        if source.suffix.lower() not in IMG_EXTENSIONS:
-            raise InputError(f'{args.input}: is a picture, but its name does not say of what kind: rename it')
+    pictures = [] if is_video else find_pictures(source)
     with one_line_errors(args.config):
         cfg = read_config(args.config)
     with one_line_errors(args.config, cfg=cfg):
@@ -117,11 +101,16 @@ def run(args) -> None:
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
             )
-        inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
+        if args.slice is None:
+            inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
+        else:
+            inferencer = SlicingDetInferencer(
+                args.config, args.checkpoint, device=args.device, slice_size=args.slice, overlap=args.overlap
+            )
     if is_video:
         inferencer.show_progress = False
         detect_in_video(inferencer, source, args.out_dir, args.score_thr)
-    elif pictures:
+    else:
         inferencer(
             pictures,
             batch_size=args.batch_size,
@@ -129,9 +118,11 @@ def run(args) -> None:
             no_save_pred=False,
             out_dir=str(args.out_dir),
         )
+    if source.is_file() and inferencer.unreadable:
+        raise InputError(inferencer.unreadable[0])
     print(f'\nwritten to {args.out_dir}')
-    if unreadable:
-        sys.exit('\n'.join(['left out:', *unreadable]))
+    if inferencer.unreadable:
+        sys.exit('\n'.join(['left out:', *inferencer.unreadable]))
 
 
 def main():

@@ -110,6 +110,17 @@ def test_opset_for_older_runtimes(project):
 
 
 @pytest.mark.parametrize('project', ['detector'], indirect=True)
+def test_exported_detector_draws_pictures_as_the_checkpoint_does(project, exported):
+    found = {}
+    for model in ('mine.pth', 'mine.onnx'):
+        command = [TOOLS / 'image_demo.py', 'digits/val/00000.png', 'mine.py', model, '--out-dir', f'drawn_{model}']
+        run_script(*command, '--slice', 48, '--batch-size', 3, cwd=project)
+        found[model] = json.loads((project / f'drawn_{model}' / 'preds' / '00000.json').read_text())
+    assert found['mine.onnx']['names'][:5] == found['mine.pth']['names'][:5]
+    assert found['mine.onnx']['scores'][:5] == pytest.approx(found['mine.pth']['scores'][:5], abs=1e-3)
+
+
+@pytest.mark.parametrize('project', ['detector'], indirect=True)
 def test_detections_in_fp16_are_nearly_the_same(project, exported):
     half = convert_float_to_float16(onnx.load(exported), keep_io_types=True)
     onnx.save(half, project / 'half.onnx')

@@ -58,6 +58,7 @@ def test_images_and_videos_are_drawn_and_written(project, checkpoint):
     assert len(list((project / 'outputs' / 'vis').iterdir())) == 6
     prediction = json.loads((project / 'outputs' / 'preds' / '00000.json').read_text())
     assert len(prediction['bboxes']) == len(prediction['scores']) == 10
+    assert prediction['names'] == [str(label) for label in prediction['labels']]
 
     writer = cv2.VideoWriter(str(project / 'film.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 5, (64, 64))
     for path in sorted((project / 'digits' / 'val').iterdir())[:3]:
@@ -68,13 +69,21 @@ def test_images_and_videos_are_drawn_and_written(project, checkpoint):
     assert cv2.VideoCapture(str(project / 'filmed' / 'vis' / 'film.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
 
-def test_pictures_that_cannot_be_read_are_left_out_and_named(project, checkpoint):
-    shutil.copytree(project / 'digits' / 'val', project / 'some')
+@pytest.mark.parametrize('options', [[], ['--slice', 48, '--overlap', 0.5, '--batch-size', 4]])
+def test_pictures_that_cannot_be_read_are_left_out_and_named(options, project, checkpoint):
+    shutil.copytree(project / 'digits' / 'val', project / 'some', dirs_exist_ok=True)
     (project / 'some' / '00001.png').write_bytes(b'')
-    command = [sys.executable, OWN / 'image_demo.py', 'some', 'mine.py', checkpoint, '--out-dir', 'partly']
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and result.stderr.strip().endswith('left out:\nsome/00001.png: is empty')
-    assert len(list((project / 'partly' / 'vis').iterdir())) == 5
+    picture = cv2.imencode('.jpg', np.full((64, 64, 3), (255, 0, 0), np.uint8))[1].tobytes()
+    half = len(picture) // 2
+    (project / 'some' / 'zeros.jpg').write_bytes(picture[:half] + bytes(half) + b'\xff\xd9')  # its ends are right
+    out = 'sliced' if options else 'partly'
+    command = [sys.executable, OWN / 'image_demo.py', 'some', 'mine.py', checkpoint, '--out-dir', out, *options]
+    result = subprocess.run(list(map(str, command)), cwd=project, capture_output=True, text=True, check=False)
+    assert result.returncode == 1, result.stderr[-2000:]
+    left_out = ['left out:', 'some/00001.png: is empty', 'some/zeros.jpg: is damaged, or a picture of a kind that']
+    lines = result.stderr.strip().splitlines()[-3:]
+    assert all(line.startswith(start) for line, start in zip(lines, left_out))
+    assert len(list((project / out / 'vis').iterdir())) == len(list((project / out / 'preds').iterdir())) == 5
 
 
 def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
@@ -107,6 +116,10 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
         (['film.mp4', 'mine.py'], 'film.mp4: no video that can be read'),
         (['nothing.png', 'mine.py'], 'nothing.png: no such picture'),
         (['digits/val', 'nothing.py'], 'nothing.py: no such config file'),
+        (['digits/val', 'mine.py', '--batch-size', '0'], '^--batch-size 0: must be at least 1$'),
+        (['digits/val', 'mine.py', '--score-thr', '30'], '^--score-thr 30.0: must be from 0 to 1$'),
+        (['digits/val', 'mine.py', '--slice', '8'], '^--slice 8: must be at least 32 pixels$'),
+        (['digits/val', 'mine.py', '--slice', '64', '--overlap', '1'], '^--overlap 1.0: must be at least 0 and less'),
         (['digits/val', ROOT / 'configs' / 'spartan_xt_digits.py'], 'spartan_xt_digits.py: not a detector'),
         (['digits/val', ROOT / 'configs' / 'rtdetr_spartan_t_coco.py'], r'does not fit the model: \d+ of its \d+'),
         (
@@ -120,7 +133,8 @@ def test_demo_refuses_in_one_line(arguments, message, project, checkpoint):
     (project / 'film.mp4').write_bytes(b'no film')
     (project / 'misspelt.py').write_text("_base_ = 'mine.py'\nmodel = dict(neck=dict(hidden_chanels=64))\n")
     (project / 'broken.py').write_text('model = dict(\n')
-    assert re.search(message, last_line('image_demo.py', *arguments, checkpoint, cwd=project))
+    arguments[2:2] = [checkpoint]
+    assert re.search(message, last_line('image_demo.py', *arguments, cwd=project))
 
 
 def test_checkpoint_of_another_model_is_not_evaluated(project, checkpoint):

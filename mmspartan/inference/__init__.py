@@ -1,0 +1,4 @@
+from .inferencer import CheckedDetInferencer
+from .slicing import SlicingDetInferencer
+
+__all__ = ['CheckedDetInferencer', 'SlicingDetInferencer']

@@ -1,0 +1,110 @@
+"""mmdet's ``DetInferencer`` for checkpoints and exported files, with checks of weights, classes and pictures."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import mmengine
+import numpy as np
+from mmdet.apis import DetInferencer
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from torch import nn
+
+from ..datasets.pictures import read_picture
+from ..engine.checkpoint import check_weights_fit, read_checkpoint
+from ..engine.class_names import check_class_names, classes_of
+from ..errors import InputError
+
+
+class CheckedDetInferencer(DetInferencer):
+    """mmdet's inferencer with checks of weights and classes, and without code execution from checkpoints.
+
+    Takes the same arguments. ``weights`` may also be a file of ``tools/export_onnx.py``, whose name ends with ``.onnx``
+    and which runs on the CPU. Written predictions have the names of the classes under ``names``, in the order of their
+    ``labels``.
+
+    Attributes:
+        unreadable (list[str]): A message for each picture that could not be read. It is left out of the results.
+
+    Raises:
+        InputError: If the weights do not fit the model, or have other classes than the test set of the config.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.unreadable: list[str] = []
+        super().__init__(*args, **kwargs)
+
+    def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
+        self.source = weights
+        if Path(weights).suffix == '.onnx':
+            from ..deploy.exported_model import ExportedModel  # onnx is needed for exported files only
+
+            cfg.model = dict(type=ExportedModel, path=weights)
+            self.checkpoint: dict[str, Any] = {}
+            device = 'cpu'
+        else:
+            self.checkpoint = read_checkpoint(weights)
+        return super()._init_model(cfg, None, device)
+
+    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
+        listed = list((cfg.test_dataloader.dataset.get('metainfo') or {}).get('classes') or ())
+        if not self.checkpoint:
+            from ..deploy.evaluation import check_classes, classes_of_exported
+
+            check_classes(self.source, listed)
+            names = classes_of_exported(self.source)
+            count = len(names or listed)
+            self.checkpoint = dict(state_dict={})
+        else:
+            check_weights_fit(model, self.checkpoint, self.source)
+            names = classes_of(self.checkpoint)
+            check_class_names(names, self.source, listed, "the config's test set", same_number=True)
+            count = getattr(model.bbox_head, 'num_classes', len(names))
+            check_class_names(names, self.source, [''] * count, 'the model', same_number=True)
+        if not names:  # mmdet would use COCO's names
+            names = listed if len(listed) == count else [str(i) for i in range(count)]
+        meta = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
+        super()._load_weights_to_model(model, dict(self.checkpoint, meta=meta), cfg)
+
+    def preprocess(self, inputs: Iterable[str | np.ndarray], batch_size: int = 1, **kwargs: Any) -> Iterator[Any]:
+        yield from super().preprocess(self._readable(inputs), batch_size, **kwargs)
+
+    def _readable(self, inputs: Iterable[str | np.ndarray]) -> Iterator[str | np.ndarray]:
+        for source in inputs:
+            try:
+                self.read(source)
+            except InputError as error:
+                self.unreadable.append(str(error))
+            else:
+                yield source
+
+    @staticmethod
+    def read(source: str | np.ndarray) -> np.ndarray:
+        """Return the BGR picture ``(H, W, 3)`` of a file or array.
+
+        Raises:
+            InputError: If the file cannot be read. The message names it.
+        """
+        if isinstance(source, np.ndarray):
+            return source
+        image = mmcv.imfrombytes(read_picture(source))
+        if image is None:
+            raise InputError(f'{source}: is damaged, or a picture of a kind that OpenCV cannot decode')
+        return image
+
+    def visualize(self, inputs: list[str | np.ndarray], *args: Any, **kwargs: Any) -> list[np.ndarray] | None:
+        """Draw as mmdet, which takes arrays for RGB here and for BGR before; here they are BGR."""
+        inputs = [source[..., ::-1] if isinstance(source, np.ndarray) else source for source in inputs]
+        return super().visualize(inputs, *args, **kwargs)
+
+    def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict[str, Any]:
+        result = super().pred2dict(data_sample)
+        classes = self.model.dataset_meta['classes']
+        result['names'] = [classes[label] for label in result['labels']]
+        if pred_out_dir:
+            name = Path(data_sample.get('img_path') or f'{self.num_predicted_imgs}').stem
+            self.num_predicted_imgs += 1
+            mmengine.dump(result, str(Path(pred_out_dir) / 'preds' / f'{name}.json'))
+        return result
