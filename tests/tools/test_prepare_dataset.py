@@ -1,0 +1,143 @@
+"""Datasets of each format, from the files that people have to a config that trains."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from tests.conftest import last_line, run_here
+from tests.datasets.prepare.conftest import draw, voc
+
+MAKE, PREPARE = 'dataset_converters/make_parts.py', 'prepare_dataset.py'
+BASE = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 128, 96)
+
+
+@pytest.fixture(scope='module', params=['coco', 'voc', 'yolo'])
+def prepared(request, tmp_path_factory):
+    """Folder with a dataset ``source`` of one format, ``mine`` made of it, and what was printed."""
+    folder = tmp_path_factory.mktemp(request.param)
+    run_here(MAKE, '--format', request.param, '--count', 20, '--out', 'source', cwd=folder)
+    printed = run_here(PREPARE, 'source', '--out', 'data/mine', *BASE, '--weights', __file__, cwd=folder)
+    return request.param, folder, printed
+
+
+def contents(mine: Path) -> dict[str, dict]:
+    return {path.stem: json.loads(path.read_text()) for path in mine.glob('*.json')}
+
+
+def objects(content: dict) -> list[tuple]:
+    """Objects of a file as (name of the picture, name of the class, box)."""
+    pictures = {image['id']: Path(image['file_name']).name for image in content['images']}
+    names = {category['id']: category['name'] for category in content['categories']}
+    return sorted((pictures[a['image_id']], names[a['category_id']], *a['bbox']) for a in content['annotations'])
+
+
+def test_all_pictures_and_objects_are_there(prepared):
+    layout, folder, _ = prepared
+    found = contents(folder / 'data' / 'mine')
+    assert {name: len(content['images']) for name, content in found.items()} == (
+        {'train': 16, 'val': 4} if layout == 'voc' else {'train': 14, 'val': 4, 'test': 2}
+    )
+    for content in found.values():
+        for key in ('images', 'annotations', 'categories'):
+            assert [entry['id'] for entry in content[key]] == list(range(1, len(content[key]) + 1))
+    run_here(MAKE, '--format', 'coco', '--count', 20, '--out', 'again', cwd=folder)
+    made = [json.loads(path.read_text()) for path in (folder / 'again').rglob('*.json')]
+    shutil.rmtree(folder / 'again')
+    pairs = zip(*(sorted(found for content in both for found in objects(content)) for both in (found.values(), made)))
+    for one, other in pairs:  # all formats hold the same pictures
+        assert one[:2] == other[:2] and one[2:] == pytest.approx(other[2:], abs=0.01)
+
+
+def test_config_of_at_most_25_lines_builds_its_datasets_from_any_folder(prepared, monkeypatch, tmp_path):
+    layout, folder, _ = prepared
+    path = folder / 'data' / 'mine' / 'config.py'
+    assert len(path.read_text().splitlines()) <= 25
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(path)
+    assert cfg.load_from == __file__ and cfg.model.bbox_head.num_classes == 3
+    assert cfg.test_dataloader.dataset.ann_file == ('val.json' if layout == 'voc' else 'test.json')
+    init_default_scope('mmdet')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    sample = dataset[0]
+    assert sample['inputs'].shape == (3, 96, 128)
+    assert dataset.metainfo['classes'] == (('bolt', 'nut', 'washer') if layout == 'voc' else ('washer', 'nut', 'bolt'))
+
+
+class Page(HTMLParser):
+    """Tags and texts of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.sources, self.text = [], [], ''
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ('src', 'href')]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_report_is_one_page_with_tables_and_twelve_pictures(prepared):
+    _, folder, printed = prepared
+    page = Page((folder / 'data' / 'mine' / 'report.html').read_text())
+    assert page.tags.count('img') == 12 and all(source.startswith('data:image/') for source in page.sources)
+    for text in ('washer', 'narrower or lower than 8 pixels at 128 x 96', 'objects a picture, most (queries: 40)'):
+        assert text in page.text and text in printed
+    assert 'Faults: none' in printed and 'python tools/train.py data/mine/config.py' in printed
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """A VOC folder with one fault, and a class whose name is code for HTML."""
+    for name in 'abcdef':
+        draw(tmp_path / 'source' / f'{name}.jpg')
+        voc(tmp_path / 'source' / f'{name}.xml', ('&lt;b&gt;', 11, 21, 30, 60), ('dog', 11, 21, 300, 60))
+    return tmp_path
+
+
+def test_faults_are_told_and_strict_refuses_them(faulty):
+    printed = run_here(PREPARE, 'source', '--out', 'mine', '--val', 0.34, *BASE, cwd=faulty)
+    assert '| box exceeds the picture | clipped | 6 ' in re.sub(' +', ' ', printed)
+    page = Page((faulty / 'mine' / 'report.html').read_text())
+    assert 'b' not in page.tags and '<b>' in page.text and 'box exceeds the picture' in page.text
+    message = last_line('prepare_dataset.py', 'source', '--out', 'strict', '--strict', *BASE, cwd=faulty)
+    assert message == 'source: has the faults listed above, nothing was written (--strict)'
+    assert not (faulty / 'strict').exists() and not (faulty / 'strict.part').exists()
+
+
+def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
+    options = ('--classes', 'cat', '--rename', 'dog=cat', '--copy')
+    run_here(PREPARE, 'source', '--out', 'mine', '--val', 0.34, *BASE, *options, cwd=faulty)
+    found = contents(faulty / 'mine')
+    assert [category['name'] for category in found['train']['categories']] == ['cat']
+    assert {split: len(content['annotations']) for split, content in found.items()} == {'train': 4, 'val': 2}
+    shutil.rmtree(faulty / 'source')
+    dataset = Config.fromfile(faulty / 'mine' / 'config.py').train_dataloader.dataset
+    init_default_scope('mmdet')
+    assert len(list(DATASETS.build(dataset))) == 4
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (('gone',), 'gone: no such file or folder'),
+        (('source', '--base', 'gone'), "--base: mmspartan has no config 'gone'; it has "),
+        (('source', '--base', 'spartan_t_in1k'), '--base: spartan_t_in1k is no detector'),
+        (('source', '--weights', 'gone.pth'), 'gone.pth: no such checkpoint (--weights)'),
+        (('source', '--classes', 'cow'), '--classes: no class is called cow; there are <b>, dog'),
+        (('source', '--rename', 'cow=dog'), '--rename: no class is called cow; there are <b>, dog'),
+        (('source', '--image-size', 100, 100), '--image-size must be multiples of 32, got 100 x 100'),
+        (('source', '--out', 'source'), 'source: exists; remove it or give another --out'),
+    ],
+)
+def test_wrong_arguments(options, message, faulty):
+    assert last_line('prepare_dataset.py', *('--out', 'mine', *options), cwd=faulty).startswith(message)
+    assert not (faulty / 'mine').exists()
