@@ -66,18 +66,26 @@ def run_script(*command, cwd: Path) -> str:
 
 def last_line(script: str, *arguments, cwd: Path) -> str:
     """What a script of ``tools/`` ends with that has to fail by one line; runs in this process, within a second."""
+    printed = io.StringIO()
+    with redirect_stderr(printed), pytest.raises(SystemExit) as ended:
+        run_here(script, *arguments, cwd=cwd)
+    assert isinstance(ended.value.code, str), f'{script} ended with {ended.value.code}: {printed.getvalue()[-2000:]}'
+    return ended.value.code.splitlines()[-1]
+
+
+def run_here(script: str, *arguments, cwd: Path) -> str:
+    """Run a script of ``tools/`` in this process, which has to succeed; returns what it printed."""
     path, printed = ROOT / 'tools' / script, io.StringIO()
     before, folder = sys.argv, os.getcwd()
     sys.argv = [str(path), *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with redirect_stderr(printed), redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
+        with redirect_stdout(printed):
             runpy.run_path(str(path), run_name='__main__')
     finally:
         sys.argv = before
         os.chdir(folder)
-    assert isinstance(ended.value.code, str), f'{script} ended with {ended.value.code}: {printed.getvalue()[-2000:]}'
-    return ended.value.code.splitlines()[-1]
+    return printed.getvalue()
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ CONFIG = """\
 # Written by tools/prepare_dataset.py from {source}. Train with
 #     python tools/train.py {config} --auto-scale-lr
 _base_ = __import__('mmspartan').config_path({base!r})
+work_dir = {work_dir!r}
 
 locals().update(
     __import__('mmspartan').own_data(
@@ -124,6 +125,7 @@ def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str
         source=args.source,
         config=(args.out / 'config.py').as_posix(),
         base=args.base,
+        work_dir=f'work_dirs/{args.out.name}',
         root='{{ fileDirname }}',
         classes=tuple(source.classes),
         train=folders['train'],
@@ -154,6 +156,8 @@ def prepare(args: argparse.Namespace) -> None:
     if base.model.get('bbox_head') is None:
         raise InputError(f'--base: {args.base} is no detector')
     size = tuple(args.image_size or reversed(test_size(base, '--image-size')))
+    if any(side <= 0 or side % 32 for side in size):
+        raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
     source, root = read_source(args.source, faults, args.pictures)
     total = sum(map(len, source.splits.values()))

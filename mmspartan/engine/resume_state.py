@@ -1,11 +1,14 @@
 """Checks of what a training resumes from: counters, optimizer and parameter schedulers of a checkpoint."""
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor
 
 from ..errors import InputError
@@ -113,6 +116,26 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
                     problem = 'is negative'
                 if problem:
                     raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")
+
+
+def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str | Path) -> None:
+    """Warn if a training of another length is resumed, whose parameter schedule continues as it began.
+
+    Args:
+        runtime_info: Counters of the checkpoint.
+        loop: The training loop of this run.
+        source: Name of the checkpoint in the message.
+    """
+    key = 'max_epochs' if isinstance(loop, EpochBasedTrainLoop) else 'max_iters'
+    before, now = runtime_info.get(key), getattr(loop, key, None)
+    if isinstance(before, int) and before != now:
+        print_log(
+            f'{source}: was saved by a training of {key}={before}, this one has {now}. The learning rate continues by '
+            'the schedule that it began with; for a whole schedule of the new length start from these weights with '
+            '--cfg-options load_from=... instead of --resume.',
+            'current',
+            logging.WARNING,
+        )
 
 
 # Entries whose square root an optimizer takes, and its count of steps.

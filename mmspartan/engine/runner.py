@@ -27,7 +27,7 @@ from .class_names import check_class_names, check_num_classes, classes_of
 from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
-from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers
+from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from .stock_checkpoint import stand_ins
 from .stop_hook import StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
@@ -217,6 +217,7 @@ class ResumableRunner(Runner):
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
         self._resumed_info = hub['runtime_info']
+        warn_of_other_length(self._resumed_info, self.train_loop, filename)
 
     def _init_model_weights(self) -> None:
         model = self._unwrapped_model

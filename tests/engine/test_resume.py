@@ -215,3 +215,10 @@ def test_accumulated_gradients_are_those_of_a_larger_batch(train):
     weights = [torch.load(folder / 'epoch_1.pth')['state_dict'] for folder in (large, small)]
     for key, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][key], rtol=1e-3, atol=1e-5)
+
+
+def test_longer_training_is_told_that_the_schedule_continues_as_it_began(train, unbroken, capfd):
+    resume = str(unbroken / 'epoch_2.pth')
+    train('longer', resume=resume, **{'train_cfg.max_epochs': 3, 'log_level': 'WARNING'})
+    printed = capfd.readouterr().out
+    assert 'epoch_2.pth: was saved by a training of max_epochs=2, this one has 3. The learning rate' in printed

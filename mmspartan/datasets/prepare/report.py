@@ -3,6 +3,7 @@
 import base64
 import html
 import random
+import warnings
 from pathlib import Path
 
 import cv2
@@ -125,7 +126,9 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
             bboxes=torch.tensor([item.box for item in objects], dtype=torch.float32).reshape(-1, 4),
             labels=torch.tensor([labels[item.name] for item in objects], dtype=torch.long),
         )
-        visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Warning: The')  # mmengine, for boxes that touch the border
+            visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
         images.append((picture.path.name, visualizer.get_image()))
     return images
 
