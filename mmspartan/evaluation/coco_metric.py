@@ -21,8 +21,8 @@ class CheckedCocoMetric(CocoMetric):
     its categories are compared with the dataset's classes before the evaluation.
 
     Raises:
-        InputError: If the file is not valid or has no annotation, its categories are not the dataset's classes, or a
-            prediction is not finite.
+        InputError: If the file is not valid or has no annotation, its categories are not the dataset's classes, a
+            prediction is not finite, or ``classwise`` is asked for and the ids of the categories do not ascend.
     """
 
     def __init__(self, ann_file: str | None = None, *args, sort_categories: bool = False, **kwargs):
@@ -47,6 +47,12 @@ class CheckedCocoMetric(CocoMetric):
         if self._coco_api is not None and meta and meta.get('classes'):
             names = [category['name'] for category in self._coco_api.dataset['categories']]
             check_categories(meta['classes'], names, str(self.ann_file), "the dataset's classes")
+            ids = self._coco_api.get_cat_ids(cat_names=meta['classes'])
+            if self.classwise and ids != sorted(ids):
+                raise InputError(
+                    f'{self.ann_file}: the ids of its categories do not ascend, and mmdet would exchange the classes '
+                    'in the table of test_evaluator.classwise; use tools/evaluate.py'
+                )
         self._dataset_meta = meta
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

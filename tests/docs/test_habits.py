@@ -104,6 +104,13 @@ def test_average_precision_of_each_class(project):
     assert {f'coco/{digit}_precision' for digit in range(10)} < set(metrics)
 
 
+def test_report_on_a_detector(project):
+    run_documented('evaluation.md', 'evaluate.py mine.py work_dirs', cwd=project)
+    assert (project / 'report' / 'report.html').exists()
+    run_documented('evaluation.md', 'evaluate.py mine.py --predictions report', cwd=project)
+    assert json.loads((project / 'report_05' / 'metrics.json').read_text())['score_thr'] == 0.5
+
+
 def test_confusion_matrix_of_a_detector(predictions):
     run_documented('evaluation.md', 'confusion_matrix.py mine.py', cwd=predictions)
     assert is_drawn(predictions / 'confusion' / 'confusion_matrix.png')

@@ -63,6 +63,15 @@ def test_classes_are_compared_before_the_evaluation(write):
         metric.dataset_meta = dict(classes=('x', 'z'))
 
 
+def test_table_of_classes_with_exchanged_names_is_refused(write):
+    """mmdet looks AP up in the order of the file, pycocotools has it in the order of the ids."""
+    path = write(categories=[dict(id=2, name='x'), dict(id=1, name='y')])
+    metric = METRICS.build(dict(type='CheckedCocoMetric', ann_file=path, classwise=True))
+    with pytest.raises(InputError, match=r'a\.json: the ids of its categories do not ascend'):
+        metric.dataset_meta = dict(classes=('x', 'y'))
+    METRICS.build(dict(type='CheckedCocoMetric', ann_file=path)).dataset_meta = dict(classes=('x', 'y'))
+
+
 def test_file_without_annotations_is_refused_unless_results_are_only_written(write, tmp_path):
     path = write(annotations=[])
     with pytest.raises(InputError, match=r'a\.json: has no annotations to compare with'):
