@@ -1,4 +1,5 @@
 from .classes import numbered_class_names, read_class_names
+from .config_file import write_config
 from .files import check_target, fit_exactly, one_line_errors, read_weights, write_checkpoint, write_whole
 from .rtdetr import rtdetr_from_authors, rtdetr_options
 from .rtdetr_hf import rtdetr_from_hugging_face
@@ -18,5 +19,6 @@ __all__ = [
     'spartan_options',
     'spartan_to_authors',
     'write_checkpoint',
+    'write_config',
     'write_whole',
 ]

@@ -62,8 +62,8 @@ RESNET_NAMES = [
 COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'anchors are computed'}
 
 
-# RT-DETRv2's factor of each point's offset.
-POINTS_SCALE = re.compile(r'decoder\.decoder\.layers\.\d+\.cross_attn\.num_points_scale')
+# RT-DETRv2's factor of each point's offset; Hugging Face calls it n_points_scale.
+POINTS_SCALE = re.compile(r'decoder\.decoder\.layers\.\d+\.cross_attn\.n(um)?_points_scale')
 
 
 def check_points_scale(weights: Mapping[str, Tensor]) -> dict[str, str]:
@@ -164,10 +164,15 @@ def _rename(key: str, source: str) -> str:
     raise ValueError(f'{source!r} is not a weight of RT-DETR')
 
 
+# Heads of the decoder's attention in all released models.
+NUM_HEADS = 8
+
+
 def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return the options that turn ``configs/_base_/models/rtdetr.py`` into the model with these weights.
 
     The numbers of attention heads and of queries cannot be derived from the weights; released models have 8 and 300.
+    With 8 heads and 3 levels, the weights tell the number of sampling points.
 
     Args:
         weights: Weights with the names of this package.
@@ -213,6 +218,9 @@ def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         ),
         bbox_head=dict(num_classes=shape('bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims),
     )
+    points = shape('decoder.layers.0.cross_attn.attention_weights.weight')[0] // (NUM_HEADS * len(inputs))
+    if points != 4:
+        options['decoder']['layer_cfg']['cross_attn_cfg']['num_points'] = points
     if hidden != embed_dims:
         options['in_channels'] = hidden
     return options

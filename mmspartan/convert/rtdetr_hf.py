@@ -1,4 +1,4 @@
-"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection`` with a ResNet-vd backbone."""
+"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection`` and ``RTDetrV2ForObjectDetection``."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .rtdetr import encoder_and_decoder
+from .rtdetr import check_points_scale, encoder_and_decoder
 
 # Patterns of Hugging Face's names, and the names of rtdetr_pytorch.
 NAMES = [
@@ -38,7 +38,8 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to RT-DETR, or the two copies of a head differ.
+        ValueError: If a weight does not belong to RT-DETR, the two copies of a head differ, or the levels of a decoder
+            layer have different numbers of points.
     """
     backbone, others, left_out, sources = {}, {}, {}, {}
     for source, value in weights.items():
@@ -57,6 +58,9 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         for pattern, replacement in NAMES:
             key = re.sub(pattern, replacement, key)
         others[key], sources[key] = value, source
+    for key, reason in check_points_scale(others).items():
+        left_out[sources[key]] = reason
+        del others[key]
     for key in [key for key in others if '.self_attn.q_proj.' in key]:
         names = [key.replace('.q_proj.', f'.{letter}_proj.') for letter in 'qkv']
         missing = [name for name in names if name not in others]

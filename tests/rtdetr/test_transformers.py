@@ -1,4 +1,7 @@
-"""RT-DETR with ResNet-vd computes what Hugging Face's independent implementation computes (float64, random weights)."""
+"""RT-DETR with ResNet-vd computes what Hugging Face's implementations of RT-DETR and RT-DETRv2 compute.
+
+In float64, with random weights. Each level has 4 points, for which RT-DETRv2's sampling is RT-DETR's.
+"""
 
 import copy
 
@@ -15,8 +18,8 @@ transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 i
 KINDS = {18: ('basic', [2, 2, 2, 2], [64, 128, 256, 512]), 50: ('bottleneck', [3, 4, 6, 3], [256, 512, 1024, 2048])}
 
 
-def build_theirs(depth: int, num_labels: int = 10):
-    """A small RTDetrForObjectDetection with random weights, none of them zero."""
+def build_theirs(depth: int, num_labels: int = 10, version: str = ''):
+    """A small RTDetrForObjectDetection, or that of version ``'V2'``, with random weights, none of them zero."""
     layer_type, depths, channels = KINDS[depth]
     backbone = transformers.RTDetrResNetConfig(
         depths=depths,
@@ -25,7 +28,7 @@ def build_theirs(depth: int, num_labels: int = 10):
         embedding_size=64,
         out_features=['stage2', 'stage3', 'stage4'],
     )
-    config = transformers.RTDetrConfig(
+    config = getattr(transformers, f'RTDetr{version}Config')(
         backbone_config=backbone,
         backbone=None,
         use_pretrained_backbone=False,
@@ -42,7 +45,8 @@ def build_theirs(depth: int, num_labels: int = 10):
         num_labels=num_labels,
     )
     torch.manual_seed(0)
-    theirs = transformers.RTDetrForObjectDetection(config).double().eval().requires_grad_(False)
+    theirs = getattr(transformers, f'RTDetr{version}ForObjectDetection')(config)
+    theirs = theirs.double().eval().requires_grad_(False)
     for name, buffer in theirs.named_buffers():
         if name.endswith(('running_mean', 'running_var')):
             buffer.uniform_(0.5, 1.5)
@@ -51,10 +55,11 @@ def build_theirs(depth: int, num_labels: int = 10):
     return theirs
 
 
+@pytest.mark.parametrize('version', ['', 'V2'])
 @pytest.mark.parametrize('depth', KINDS)
 @torch.no_grad()
-def test_outputs_are_equal(depth):
-    theirs = build_theirs(depth)
+def test_outputs_are_equal(depth, version):
+    theirs = build_theirs(depth, version=version)
     ours = build_ours(depth)
     ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
     compare(ours, theirs)

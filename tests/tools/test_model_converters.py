@@ -368,3 +368,47 @@ def test_place_that_cannot_be_written(target, convert, golden_spartan, tmp_path)
         convert(SPARTAN, 'src.pth', target)
     assert str(stopped.value).startswith((target, repr(target))) and '\n' not in str(stopped.value)
     assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_config_of_a_classifier_of_any_widths(convert, golden_spartan, tmp_path):
+    torch.save(golden_spartan.group('sd'), tmp_path / 'src.pth')
+    convert(SPARTAN, 'src.pth', 'dst.pth', '--write-config', 'spartan_s.py')
+    cfg = Config.fromfile(tmp_path / 'spartan_s.py')
+    assert cfg.model.backbone.arch == TINY and cfg.model.data_preprocessor.num_classes == cfg.model.head.num_classes
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+
+
+def test_config_of_a_detector_of_any_widths(convert, golden_rtdetr, tmp_path):
+    torch.save(golden_rtdetr.group('sd'), tmp_path / 'src.pth')
+    convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+
+
+@pytest.mark.parametrize('options', [('--reverse',), ('--task', 'backbone')])
+def test_config_needs_a_classifier(options, convert, golden_spartan, tmp_path):
+    weights = golden_spartan.group('sd')
+    torch.save(spartan_from_authors(weights) if '--reverse' in options else weights, tmp_path / 'src.pth')
+    with pytest.raises(SystemExit, match=r'--write-config a\.py: only a converted classifier has a config'):
+        convert(SPARTAN, 'src.pth', 'dst.pth', '--write-config', 'a.py', *options)
+    assert not (tmp_path / 'a.py').exists()
+
+
+@pytest.mark.parametrize('points', [1, 2])
+def test_detector_with_fewer_sampling_points(points, convert, golden_rtdetr, tmp_path):
+    """As the files rtdetrv2_r18vd_sp1 and _sp2 of RT-DETRv2."""
+    weights = golden_rtdetr.group('sd')
+    for key, value in weights.items():
+        for name, values in {'sampling_offsets': 2, 'attention_weights': 1}.items():
+            if f'.cross_attn.{name}.' in key:  # (heads, levels, points, values)
+                chosen = value.unflatten(0, (8, 3, 4, values))[:, :, :points]
+                weights[key] = chosen.flatten(0, 3).clone()
+    torch.save(weights, tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
+    assert f"'num_points': {points}" in printed
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)

@@ -24,6 +24,7 @@ from mmspartan.convert import (
     rtdetr_from_hugging_face,
     rtdetr_options,
     write_checkpoint,
+    write_config,
 )
 
 CONFIGS = ('spartan_xt', 'spartan_t', 'r18vd', 'r34vd', 'r50vd', 'r101vd')
@@ -34,6 +35,7 @@ def parse_args():
     parser.add_argument('src', help=".pth or .safetensors file, or Hugging Face's folder")
     parser.add_argument('dst', help='file to write')
     parser.add_argument('--classes', metavar='FILE', help='names of the classes, one a line')
+    parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
     return parser.parse_args()
 
 
@@ -47,17 +49,25 @@ def fits(config: dict, options: dict) -> bool:
     )
 
 
+def fitting_config(options: dict) -> str | None:
+    """Return the name of the config that builds the model with another number of classes; None if there is none."""
+    anything = {**options, 'bbox_head': {'embed_dims': options['bbox_head']['embed_dims']}}
+    names = (f'rtdetr_{name}_coco' for name in CONFIGS)
+    return next((name for name in names if fits(Config.fromfile(config_path(name)).model, anything)), None)
+
+
 def describe(options: dict) -> str:
     """Describe the variant and how to build it."""
     num_classes = options['bbox_head']['num_classes']
-    anything = {**options, 'bbox_head': {'embed_dims': options['bbox_head']['embed_dims']}}
     head = f'RT-DETR, {options["backbone"]["type"]}, {num_classes} classes'
-    for name in CONFIGS:
-        path = config_path(f'rtdetr_{name}_coco')
-        if fits(Config.fromfile(path).model, anything):
-            extra = '' if num_classes == 80 else f'\nwith:   model.bbox_head.num_classes={num_classes}'
-            return f'{head}\nconfig: {path}{extra}'
-    return f'{head}\nno config of this package fits; on configs/_base_/models/rtdetr.py set\nmodel = {options}'
+    name = fitting_config(options)
+    if name is not None:
+        extra = '' if num_classes == 80 else f'\nwith:   model.bbox_head.num_classes={num_classes}'
+        return f'{head}\nconfig: {config_path(name)}{extra}'
+    return (
+        f'{head}\nno config of this package fits: --write-config writes one; on configs/_base_/models/rtdetr.py set\n'
+        f'model = {options}'
+    )
 
 
 # Settings that the weights do not show, with the values of this package's models.
@@ -65,6 +75,8 @@ EXPECTED = dict(
     encoder_attention_heads=8,
     decoder_attention_heads=8,
     decoder_n_points=4,
+    decoder_method='default',  # RT-DETRv2's, which may also be discrete
+    decoder_offset_scale=0.5,
     num_feature_levels=3,
     activation_function='silu',
     encoder_activation_function='gelu',
@@ -126,6 +138,10 @@ def convert(args) -> None:
         print(f'left out: {key}: {reason}')
     print(f'classes: {", ".join(classes[:3])}{", ..." if len(classes) > 3 else ""}')
     write_checkpoint(args.dst, weights, classes)
+    if args.write_config:
+        name = fitting_config(options) or 'rtdetr_spartan_t_coco'
+        write_config(args.write_config, name, options, args.src, args.dst)
+        print(f'written: {args.write_config}')
     print(f'written: {args.dst}')
 
 

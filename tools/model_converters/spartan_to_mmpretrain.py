@@ -20,6 +20,7 @@ from mmspartan.convert import (
     spartan_options,
     spartan_to_authors,
     write_checkpoint,
+    write_config,
     write_whole,
 )
 
@@ -35,6 +36,7 @@ def parse_args():
         '--classes', metavar='FILE', help="names of the classes, one a line; ImageNet's for 1000 classes by default"
     )
     parser.add_argument('--reverse', action='store_true', help="convert from mmpretrain to the authors' names")
+    parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
     return parser.parse_args()
 
 
@@ -74,6 +76,8 @@ def convert(args) -> None:
     num_classes = check_head(head, len(backbone['patch_embeds.3.conv.weight']), args.src)
     if args.classes and (args.reverse or args.task == 'backbone' or not num_classes):
         raise ValueError(f'--classes {args.classes}: only a converted classifier has names of classes')
+    if args.write_config and (args.reverse or args.task == 'backbone' or not num_classes):
+        raise ValueError(f'--write-config {args.write_config}: only a converted classifier has a config')
     classes = read_class_names(args.classes, num_classes) if args.classes else class_names(num_classes)
 
     print(f'{args.src}{entry and f" ({entry})"}: {describe(options, num_classes)}')
@@ -91,6 +95,16 @@ def convert(args) -> None:
         if classes:
             print(f'classes: {", ".join(classes[:3])}{", ..." if len(classes) > 3 else ""}')
         write_checkpoint(args.dst, ours, classes)
+    if args.write_config:
+        arch = options['arch']
+        model = dict(
+            backbone=options,
+            head=dict(num_classes=num_classes, in_channels=len(backbone['patch_embeds.3.conv.weight'])),
+            data_preprocessor=dict(num_classes=num_classes),
+        )
+        name = f'spartan_{arch if isinstance(arch, str) else "t"}_in1k'
+        write_config(args.write_config, name, model, args.src, args.dst)
+        print(f'written: {args.write_config}')
     print(f'written: {args.dst}')
 
 
