@@ -62,7 +62,7 @@ def main():
             )
             for source, name in zip(sources, ('predictions', 'compared'))
         ]
-        metrics = write_report(folder, truth, *reports, worst=args.worst, facts=dict(config=args.config))
+        metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
     print(f'\n{terminal_table(metrics)}\n\n{folder / "report.html"}')
 
 

@@ -75,7 +75,7 @@ def write_report(
     report: Report,
     other: Report | None = None,
     worst: int = 12,
-    facts: dict[str, Any] | None = None,
+    config: str = '',
 ) -> dict[str, Any]:
     """Write the page, figures, drawn pictures and numbers of a report.
 
@@ -86,7 +86,7 @@ def write_report(
         other: Report on another model, to compare with.
         worst: Largest number of pictures that are drawn: those with most missed objects and false detections, and with
             ``other`` those with most detections that only one of both has.
-        facts: More entries for ``metrics.json`` and the head of the page, by name.
+        config: Name of the config, for ``metrics.json`` and the head of the page.
 
     Returns:
         dict: The content of ``metrics.json``.
@@ -108,7 +108,7 @@ def write_report(
         pictures=len(truth.coco.imgs),
         crowd_regions=sum(a['iscrowd'] for a in truth.coco.anns.values() if a['category_id'] in truth.category_ids),
         match_iou=statistics.match_iou,
-        **(facts or {}),
+        config=config,
         **report.as_dict(),
         pictures_with_errors=len(errors),
         worst=draw_pictures(folder, truth, [point], errors, worst, 'worst', ('missed', 'false')),

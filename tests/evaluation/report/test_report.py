@@ -33,7 +33,7 @@ def report_on(make_truth, tmp_path):
         truth = make_truth(classes, objects)
         folder = open_folder(tmp_path / 'report')
         reports = [Report.of(truth, f'{i}.pth', each) for i, each in enumerate([found, other]) if each is not None]
-        metrics = write_report(folder, truth, *reports, facts=dict(config='mine.py'), **options)
+        metrics = write_report(folder, truth, *reports, config='mine.py', **options)
         assert metrics == json.loads((folder / 'metrics.json').read_text())
         assert terminal_table(metrics)
         return (folder / 'report.html').read_text(), metrics
@@ -118,9 +118,7 @@ def test_comparison(report_on, tmp_path):
 def test_a_picture_that_cannot_be_read_is_named_instead_of_drawn(make_truth, tmp_path):
     truth = make_truth({1: 'a'}, [an_object(1, 1, 0), an_object(2, 1, 0)])
     (tmp_path / '1.png').write_bytes(b'')
-    metrics = write_report(
-        open_folder(tmp_path / 'report'), truth, Report.of(truth, 'm', []), facts=dict(config='mine.py')
-    )
+    metrics = write_report(open_folder(tmp_path / 'report'), truth, Report.of(truth, 'm', []), config='mine.py')
     first, second = metrics['worst']
     assert first['problem'].endswith('1.png: is empty') and second['file'] == 'pictures/worst_02.png'
     assert first['problem'] in (tmp_path / 'report' / 'report.html').read_text()
