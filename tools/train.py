@@ -2,8 +2,16 @@
 
 from torch import nn
 
+from mmspartan.engine.auto_batch import auto_batch
 from mmspartan.engine.checkpoint import read_checkpoint, state_dict_of
-from mmspartan.engine.launch import build_launch_parser, build_runner, load_config, one_line_errors, require_file
+from mmspartan.engine.launch import (
+    build_launch_parser,
+    build_runner,
+    load_config,
+    one_line_errors,
+    require_data,
+    require_file,
+)
 from mmspartan.engine.work_dir import latest_checkpoint
 from mmspartan.errors import InputError
 
@@ -20,6 +28,9 @@ def parse_args():
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the ratio of the actual batch size to auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument(
+        '--auto-batch', action='store_true', help='train with the largest batch that fits into the GPU (one GPU)'
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     return parser.parse_args()
@@ -40,6 +51,13 @@ def main():
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.auto_batch:
+        if args.launcher != 'none':
+            raise SystemExit('--auto-batch is for one GPU; set train_dataloader.batch_size for several')
+        with one_line_errors(args.config, cfg=cfg):
+            require_data(cfg)
+            cfg.train_dataloader.batch_size = auto_batch(cfg)
+        print(f'--auto-batch: train_dataloader.batch_size={cfg.train_dataloader.batch_size}')
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise SystemExit(f'{args.config}: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config')

@@ -1,0 +1,85 @@
+"""The largest batch of a training that fits into a GPU, from the memory that two small batches take."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.runner import Runner
+
+from ..errors import InputError
+
+# Share of the GPU's memory that a batch may take: algorithms of cuDNN and fragmentation need the rest.
+SHARE = 0.85
+LARGEST = 512
+
+
+def fitting_batch(memory_of: Callable[[int], int], available: int) -> int:
+    """Return the largest batch whose memory fits, a multiple of 8 above 8, or a power of two.
+
+    Memory grows linearly with the batch, over what model, optimizer and averaged weights take.
+
+    Args:
+        memory_of: Returns the peak memory in bytes of a training step with this batch.
+        available: Memory in bytes.
+
+    Raises:
+        InputError: If a batch of 2 does not fit.
+    """
+    two, four = memory_of(2), memory_of(4)
+    each = max(1, (four - two) // 2)
+    largest = min(LARGEST, 2 + (available - two) // each)
+    if largest < 2:
+        raise InputError(
+            f'--auto-batch: a batch of 2 takes {two / 2**30:.1f} GiB of {available / 2**30:.1f}: use smaller pictures, '
+            '--amp or model.backbone.with_cp=True'
+        )
+    return int(largest // 8 * 8 if largest >= 8 else 4 if largest >= 4 else 2)
+
+
+def auto_batch(cfg: Config) -> int:
+    """Measure training steps of a config on the current GPU, and return the batch that fits.
+
+    The pictures are those of the training set with the most objects, of the largest size of a multi-scale training.
+
+    Raises:
+        InputError: If there is no GPU, or a batch of 2 does not fit.
+    """
+    if not torch.cuda.is_available():
+        raise InputError('--auto-batch needs a GPU; set train_dataloader.batch_size')
+    batch = _measure(cfg)
+    torch.cuda.empty_cache()  # of the model that was measured
+    return batch
+
+
+def _measure(cfg: Config) -> int:
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    order = sorted(range(len(dataset)), key=lambda i: -len(dataset.get_data_info(i).get('instances', ())))
+    samples = [dataset[i] for i in order[:4]]
+    model = MODELS.build(cfg.model).cuda().train()
+    for module in model.modules():
+        if hasattr(module, 'sizes') and hasattr(module, 'choose'):  # BatchRandomChoiceResize
+            module.sizes = (max(module.sizes),)
+    optim_wrapper = Runner.build_optim_wrapper(_Holder(model), cfg.optim_wrapper)
+
+    def memory_of(batch: int) -> int:
+        torch.cuda.reset_peak_memory_stats()
+        for _ in range(2):  # the optimizer's state exists from the second step on
+            model.train_step(pseudo_collate([samples[i % len(samples)] for i in range(batch)]), optim_wrapper)
+        return torch.cuda.max_memory_allocated()
+
+    averaged = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    available = int(SHARE * torch.cuda.get_device_properties(0).total_memory) - averaged
+    return fitting_batch(memory_of, available)
+
+
+class _Holder:
+    """What ``Runner.build_optim_wrapper`` needs of a Runner."""
+
+    def __init__(self, model: Any):
+        self.model = model
