@@ -70,15 +70,14 @@ def errors_by_picture(objects: COCO, detections: COCO, matching: Matching) -> di
     return {picture: (missed[picture], false[picture]) for picture in missed | false}
 
 
-def differences(truth: GroundTruth, first: OperatingPoint, second: OperatingPoint, iou: float) -> dict[Any, tuple]:
-    """Compare the detections of two models in each picture.
+def differences(truth: GroundTruth, first: OperatingPoint, second: OperatingPoint, iou: float) -> Matching:
+    """Match the detections of two models.
 
     Returns:
-        dict: Numbers of detections that only the second and only the first model has, of the same class and with at
-        least ``iou``, by the ids of the pictures that have any.
+        Matching: ``false`` are the ids of the first model's detections for which the second has none of the same class
+        and with at least ``iou``, ``missed`` those of the second for which the first has none.
     """
-    matching = match(second.detections, first.detections, truth.category_ids, iou)
-    return errors_by_picture(second.detections, first.detections, matching)
+    return match(second.detections, first.detections, truth.category_ids, iou)
 
 
 def worst_first(errors: dict[Any, tuple[int, int]], count: int) -> list[Any]:

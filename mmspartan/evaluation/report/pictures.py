@@ -1,7 +1,8 @@
-"""Pictures with the objects beside the detections of one or two models; errors have another color."""
+"""Pictures with the objects beside the detections of one or two models; errors or differences have another color."""
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from pycocotools.coco import COCO
 
 from ...datasets.pictures import read_picture
 from ...errors import InputError
@@ -24,16 +26,39 @@ MAX_SIDE = 800  # of a drawn picture in pixels
 GAP = 8  # between pictures
 
 
-class ErrorDrawer:
+@dataclass(frozen=True)
+class Panel:
+    """Detections of a model.
+
+    Attributes:
+        detections: The detections.
+        marked: Ids of those in the color of errors, on top of the others.
+        ignored: Ids of those in the color of crowd regions.
+    """
+
+    detections: COCO
+    marked: frozenset[int]
+    ignored: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_errors(cls, point: OperatingPoint) -> 'Panel':
+        """Mark the false detections."""
+        matching = point.matching
+        ignored = point.detections.anns.keys() - matching.right.keys() - set(matching.false)
+        return cls(point.detections, frozenset(matching.false), frozenset(ignored))
+
+
+class PictureDrawer:
     """Draws pictures with objects and detections by mmdet's visualizer.
 
     Args:
-        truth: What the detections are compared with.
-        points: Detections of one or two models.
+        truth: The objects.
+        missed: Ids of the objects in the color of errors.
+        panels: Detections of one or two models.
     """
 
-    def __init__(self, truth: GroundTruth, points: Sequence[OperatingPoint]):
-        self.truth, self.points = truth, points
+    def __init__(self, truth: GroundTruth, missed: Iterable[int], panels: Sequence[Panel]):
+        self.truth, self.missed, self.panels = truth, frozenset(missed), panels
         self.names = {
             category: legible(name, label)
             for label, (category, name) in enumerate(zip(truth.category_ids, truth.classes), 1)
@@ -54,12 +79,12 @@ class ErrorDrawer:
         factor = min(1.0, MAX_SIDE / max(image.shape[:2]))
         if factor < 1:
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        objects = DetDataSample(gt_instances=self._objects(picture_id, self.points[0]))
-        panels = [self._draw(image, objects, factor, draw_pred=False)]
-        for point in self.points:
-            detections = DetDataSample(pred_instances=self._detections(picture_id, point))
-            panels += [np.full((len(panels[0]), GAP, 3), 255, np.uint8), self._draw(image, detections, factor)]
-        return np.concatenate(panels, axis=1)
+        objects = DetDataSample(gt_instances=self._objects(picture_id))
+        drawn = [self._draw(image, objects, factor, draw_pred=False)]
+        for panel in self.panels:
+            detections = DetDataSample(pred_instances=self._detections(picture_id, panel))
+            drawn += [np.full((len(drawn[0]), GAP, 3), 255, np.uint8), self._draw(image, detections, factor)]
+        return np.concatenate(drawn, axis=1)
 
     def _draw(self, image: np.ndarray, sample: DetDataSample, factor: float, draw_pred: bool = True) -> np.ndarray:
         with warnings.catch_warnings():
@@ -84,19 +109,15 @@ class ErrorDrawer:
             raise InputError(f'{path}: is no picture that can be read')
         return image
 
-    def _objects(self, picture_id: Any, point: OperatingPoint) -> InstanceData:
-        missed = set(point.matching.missed)
+    def _objects(self, picture_id: Any) -> InstanceData:
         objects = [a for a in self.truth.coco.imgToAnns[picture_id] if a['category_id'] in self.names]
-        return self._instances(objects, [CROWD if a['iscrowd'] else int(a['id'] in missed) for a in objects])
+        return self._instances(objects, [CROWD if a['iscrowd'] else int(a['id'] in self.missed) for a in objects])
 
-    def _detections(self, picture_id: Any, point: OperatingPoint) -> InstanceData:
-        false = set(point.matching.false)
-        detections = sorted(point.detections.imgToAnns[picture_id], key=lambda d: d['score'])  # the surest on top
-        instances = self._instances(
-            detections,
-            [ERROR if d['id'] in false else RIGHT if d['id'] in point.matching.right else CROWD for d in detections],
-        )
-        instances.scores = torch.tensor([d['score'] for d in detections])
+    def _detections(self, picture_id: Any, panel: Panel) -> InstanceData:
+        found = sorted(panel.detections.imgToAnns[picture_id], key=lambda d: (d['id'] in panel.marked, d['score']))
+        kinds = [CROWD if d['id'] in panel.ignored else int(d['id'] in panel.marked) for d in found]
+        instances = self._instances(found, kinds)
+        instances.scores = torch.tensor([d['score'] for d in found])
         return instances
 
     def _instances(self, annotations: list[dict], kinds: Iterable[int]) -> InstanceData:

@@ -14,9 +14,9 @@ from .figures import draw_confusion, draw_curves, draw_curves_of_classes
 from .folder import METRICS, generator
 from .ground_truth import GroundTruth
 from .matching import coco_of
-from .operating_point import OperatingPoint, differences, worst_first
+from .operating_point import OperatingPoint, differences, errors_by_picture, worst_first
 from .page import render_page
-from .pictures import ErrorDrawer
+from .pictures import Panel, PictureDrawer
 from .tables import class_rows, write_csv
 
 
@@ -102,6 +102,7 @@ def write_report(
     for former in [*folder.glob('pictures/worst_*.png'), *folder.glob('pictures/differing_*.png')]:
         former.unlink()
     errors = point.errors(truth)
+    drawer = PictureDrawer(truth, point.matching.missed, [Panel.of_errors(point)])
     metrics = dict(
         generator=generator(),
         annotations=truth.path,
@@ -111,15 +112,20 @@ def write_report(
         config=config,
         **report.as_dict(),
         pictures_with_errors=len(errors),
-        worst=draw_pictures(folder, truth, [point], errors, worst, 'worst', ('missed', 'false')),
+        worst=draw_pictures(folder, drawer, errors, worst, 'worst', ('missed', 'false')),
     )
     if other is not None:
-        found = differences(truth, point, other.point, statistics.match_iou)
-        both, names = [point, other.point], ('only_other', 'only_this')
+        both = differences(truth, point, other.point, statistics.match_iou)
+        found = errors_by_picture(other.point.detections, point.detections, both)
+        panels = [
+            Panel(point.detections, frozenset(both.false)),
+            Panel(other.point.detections, frozenset(both.missed)),
+        ]
+        drawer = PictureDrawer(truth, point.matching.missed, panels)
         metrics['compared'] = dict(
             other.as_dict(),
             pictures_that_differ=len(found),
-            differing=draw_pictures(folder, truth, both, found, worst, 'differing', names),
+            differing=draw_pictures(folder, drawer, found, worst, 'differing', ('only_other', 'only_this')),
         )
     write_csv(folder / 'classes.csv', class_rows(metrics))
     (folder / 'report.html').write_text(render_page(metrics, folder), encoding='utf-8')
@@ -129,18 +135,18 @@ def write_report(
 
 def draw_pictures(
     folder: Path,
-    truth: GroundTruth,
-    points: list[OperatingPoint],
+    drawer: PictureDrawer,
     errors: dict[Any, tuple[int, int]],
     count: int,
     name: str,
     keys: tuple[str, str],
 ) -> list[dict[str, Any]]:
     """Draw the pictures with most errors as ``pictures/<name>_01.png`` and so on; return an entry for each."""
-    drawer, entries = ErrorDrawer(truth, points), []
-    chosen = worst_first(errors, count)
+    chosen, entries = worst_first(errors, count), []
     for i, picture in enumerate(with_progress(chosen, f'drawing pictures ({name})'), 1):
-        entry = dict(picture=str(truth.picture_path(picture)), image_id=picture, **dict(zip(keys, errors[picture])))
+        entry = dict(
+            picture=str(drawer.truth.picture_path(picture)), image_id=picture, **dict(zip(keys, errors[picture]))
+        )
         entry['file'] = f'pictures/{name}_{i:02d}.png'
         try:
             cv2.imwrite(str(folder / entry['file']), drawer.draw(picture))

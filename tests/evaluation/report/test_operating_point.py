@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from mmspartan.evaluation.report.matching import coco_of
-from mmspartan.evaluation.report.operating_point import OperatingPoint, differences, worst_first
+from mmspartan.evaluation.report.operating_point import (
+    OperatingPoint,
+    differences,
+    errors_by_picture,
+    worst_first,
+)
 from tests.evaluation.report.conftest import a_detection, an_object
 
 CLASSES = {1: 'a', 2: 'b', 3: 'c'}
@@ -53,6 +58,11 @@ def test_no_detections_are_missed_objects(truth):
 
 def test_differences_of_two_models(truth):
     first = point_of(truth, FOUND)
-    assert differences(truth, first, first, 0.5) == {}
+    same = differences(truth, first, first, 0.5)
+    assert same.right == {i: i for i in first.detections.anns} and not same.false + same.missed
     second = point_of(truth, [a_detection(1, 1, 0, 0.9), a_detection(1, 1, 2, 0.8), a_detection(3, 2, 50, 0.9)])
-    assert differences(truth, first, second, 0.5) == {1: (0, 1), 2: (0, 1), 3: (1, 0)}
+    found = differences(truth, first, second, 0.5)
+    assert [first.detections.anns[i]['bbox'][0] for i in found.false] == [30, 60]  # b comes before c
+    assert [second.detections.anns[i]['bbox'][0] for i in found.missed] == [50]
+    errors = errors_by_picture(second.detections, first.detections, found)
+    assert errors == {1: (0, 1), 2: (0, 1), 3: (1, 0)}
