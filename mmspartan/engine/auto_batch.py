@@ -14,23 +14,25 @@ from ..errors import InputError
 # Share of the GPU's memory that a batch may take: algorithms of cuDNN and fragmentation need the rest.
 SHARE = 0.85
 LARGEST = 512
+STEPS = 20  # of an epoch, at least: a small dataset needs steps more than a large batch
 
 
-def fitting_batch(memory_of: Callable[[int], int], available: int) -> int:
-    """Return the largest batch whose memory fits, a multiple of 8 above 8, or a power of two.
+def fitting_batch(memory_of: Callable[[int], int], available: int, most: int = LARGEST) -> int:
+    """Return the largest batch whose memory fits, a multiple of 8 or a smaller power of two.
 
     Memory grows linearly with the batch, over what model, optimizer and averaged weights take.
 
     Args:
         memory_of: Returns the peak memory in bytes of a training step with this batch.
         available: Memory in bytes.
+        most: Largest batch, at least 2.
 
     Raises:
         InputError: If a batch of 2 does not fit.
     """
     two, four = memory_of(2), memory_of(4)
     each = max(1, (four - two) // 2)
-    largest = min(LARGEST, 2 + (available - two) // each)
+    largest = min(most, 2 + (available - two) // each)
     if largest < 2:
         raise InputError(
             f'--auto-batch: a batch of 2 takes {two / 2**30:.1f} GiB of {available / 2**30:.1f}: use smaller pictures, '
@@ -42,7 +44,8 @@ def fitting_batch(memory_of: Callable[[int], int], available: int) -> int:
 def auto_batch(cfg: Config) -> int:
     """Measure training steps of a config on the current GPU, and return the batch that fits.
 
-    The pictures are those of the training set with the most objects, of the largest size of a multi-scale training.
+    The pictures are those of the training set with the most objects, of the largest size of a multi-scale training. An
+    epoch keeps at least 20 iterations.
 
     Raises:
         InputError: If there is no GPU, or a batch of 2 does not fit.
@@ -75,7 +78,7 @@ def _measure(cfg: Config) -> int:
 
     averaged = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     available = int(SHARE * torch.cuda.get_device_properties(0).total_memory) - averaged
-    return fitting_batch(memory_of, available)
+    return fitting_batch(memory_of, available, min(LARGEST, max(2, len(dataset) // STEPS)))
 
 
 class _Holder:
