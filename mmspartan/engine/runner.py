@@ -28,6 +28,7 @@ from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
+from .schedule import without_too_short
 from .stock_checkpoint import stand_ins
 from .stop_hook import StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
@@ -128,6 +129,9 @@ class ResumableRunner(Runner):
         loop = super().build_test_loop(loop)
         check_evaluation_data(loop.dataloader.dataset, self.cfg, 'test')
         return loop
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        return super().build_param_scheduler(without_too_short(scheduler, len(self.train_dataloader)))
 
     def load_checkpoint(
         self,

@@ -85,3 +85,24 @@ def _stretch(entry: Any, keys: tuple[str, ...], ratio: float, name: str, whole: 
         if moved != values:
             entry[key] = moved if is_list else moved[0]
             yield f'  {name}.{key}: {value} -> {entry[key]}'
+
+
+def without_too_short(schedulers: Any, epoch_length: int) -> Any:
+    """Leave out parameter schedulers in fractions of an epoch that would be shorter than two iterations.
+
+    mmengine's schedulers need two steps: a warm-up of one would keep its first learning rate for the whole training.
+
+    Args:
+        schedulers: Entry of a config. Anything but a list of dicts is returned as it is.
+        epoch_length: Iterations of an epoch.
+    """
+    if not isinstance(schedulers, list) or not all(isinstance(scheduler, Mapping) for scheduler in schedulers):
+        return schedulers
+
+    def is_long(scheduler: Mapping[str, Any]) -> bool:
+        if not scheduler.get('convert_to_iter_based'):
+            return True
+        begin, end = (int(scheduler.get(key, default) * epoch_length) for key, default in (('begin', 0), ('end', 1e9)))
+        return end - begin >= 2
+
+    return [scheduler for scheduler in schedulers if is_long(scheduler)]

@@ -8,7 +8,7 @@ from mmengine.registry import HOOKS
 
 from mmspartan import config_path
 from mmspartan.engine.launch import build_runner
-from mmspartan.engine.schedule import stretch_schedule
+from mmspartan.engine.schedule import stretch_schedule, without_too_short
 from mmspartan.engine.work_dir import latest_checkpoint
 from tests.engine.conftest import digits_config, same_result
 
@@ -59,6 +59,12 @@ def test_what_leaves_the_schedule_as_it_is(options):
     cfg = Config.fromfile(config_path('rtdetr_spartan_xt_digits'))
     assert stretch_schedule(cfg, options) == []
     assert [scheduler.end for scheduler in cfg.param_scheduler] == [120, 7]
+
+
+def test_a_warm_up_of_less_than_two_iterations_is_left_out():
+    schedulers = [dict(type='LinearLR', end=0.5, convert_to_iter_based=True), dict(type='CosineAnnealingLR', begin=0.5)]
+    assert without_too_short(schedulers, 3) == schedulers[1:]
+    assert without_too_short(schedulers, 4) == schedulers
 
 
 @HOOKS.register_module()

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from tests.conftest import last_line, run_here
+from tests.conftest import ROOT, last_line, run_here, run_script
 from tests.datasets.prepare.conftest import draw, voc
 
 MAKE, PREPARE = 'dataset_converters/make_parts.py', 'prepare_dataset.py'
@@ -141,3 +141,20 @@ def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
 def test_wrong_arguments(options, message, faulty):
     assert last_line('prepare_dataset.py', *('--out', 'mine', *options), cwd=faulty).startswith(message)
     assert not (faulty / 'mine').exists()
+
+
+@pytest.mark.training
+def test_from_the_files_to_an_exported_detector(tmp_path):
+    """The commands of docs/own-data.md, on few and small pictures for an epoch."""
+    run_here(MAKE, '--format', 'yolo', '--count', 40, '--out', 'source', cwd=tmp_path)
+    base = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 64, 64, '--max-epochs', 1)
+    run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
+    config, tools = 'data/mine/config.py', ROOT / 'tools'
+    run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
+    (checkpoint,) = (tmp_path / 'work_dirs' / 'mine').glob('best_coco_bbox_mAP_epoch_1.pth')
+    run_script(tools / 'export_onnx.py', config, checkpoint, '--out', 'detector.onnx', cwd=tmp_path)
+    for model in (checkpoint, 'detector.onnx'):
+        out = f'report_{Path(model).suffix[1:]}'
+        printed = run_script(tools / 'evaluate.py', config, model, '--out', out, cwd=tmp_path)
+        assert all(name in printed for name in ('washer', 'nut', 'bolt'))
+        assert (tmp_path / out / 'report.html').is_file()
