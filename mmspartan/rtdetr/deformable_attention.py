@@ -1,13 +1,13 @@
 """Deformable attention of RT-DETR's decoder: mmcv's module without synchronization with the GPU in each layer.
 
-On CPUs and in exported graphs, for which mmcv has no operator, values are projected directly to the layout that
-``grid_sample`` expects, and levels are summed one by one. mmcv's fallback permutes the features in each layer.
+mmcv's operator runs on GPUs, if mmcv was built with it. On CPUs and in compiled or exported graphs, which cannot have
+it, values are projected directly to the layout that ``grid_sample`` expects, and levels are summed one by one. mmcv's
+fallback permutes the features in each layer.
 """
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
-from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerDecoderLayer
 from mmengine.model import ModuleList
@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from ..checks import check_integers, check_numbers, refuse
+from ..ops.tracing import is_traced
+
+HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
@@ -55,9 +58,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
         weights = weights.view(batch, num_queries, *points)
         centers, sizes = reference_points[:, :, None, :, None].split(2, dim=-1)
         locations = centers + offsets / self.num_points * sizes * 0.5
-        if value.is_cuda:
+        if value.is_cuda and HAS_OPERATOR and not is_traced():
             value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
-            value = value.float() if value.dtype == torch.bfloat16 else value  # mmcv's operator does not support it
+            # the operator rounds the points to the precision of the values, and does not support bfloat16
+            value = value.to(locations.dtype)
             output = MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )

@@ -18,6 +18,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_flags, check_integers, refuse, refuse_training_of_deployed
+from ..ops.host_numbers import tensor_like
 from ..spartan.backbone import SpaRTAN
 from ..spartan.conv_norm_act import ConvNormAct
 from .decoder import RTDETRTransformerDecoder
@@ -197,8 +198,8 @@ class RTDETR(DetectionTransformer):
         sizes = [height * width for height, width in shapes]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         decoder_inputs_dict = dict(
-            spatial_shapes=torch.tensor(shapes, device=feat.device),
-            level_start_index=torch.tensor(starts, device=feat.device),
+            spatial_shapes=tensor_like(feat, shapes, torch.long),
+            level_start_index=tensor_like(feat, starts, torch.long),
             shapes=shapes,
         )
         return dict(feat=feat, shapes=shapes), decoder_inputs_dict

@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..checks import check_integers
+from ..ops.host_numbers import tensor_like
 
 # Indices of each matched pair: image of the batch, query, and object among all objects of the batch.
 Match = tuple[Tensor, Tensor, Tensor]
@@ -44,7 +45,7 @@ def input_shape(img_meta: dict) -> tuple[int, int]:
 def pixel_scale(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return (width, height, width, height) of ``shape``, which scales relative boxes to pixels, like ``boxes``."""
     height, width = shape[:2]
-    return boxes.new_tensor([width, height, width, height])
+    return tensor_like(boxes, [width, height, width, height])
 
 
 def clip(corners: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -139,7 +140,7 @@ class RTDETRHead(DeformableDETRHead):
         targets = [target.to(dtype) for target in targets]
         counts = [len(label) for label in labels]
         dn_counts = denoising_counts(counts, dn_meta)
-        num_objects, num_dn_objects = reduce_mean(boxes.new_tensor([sum(counts), sum(dn_counts)])).clamp(min=1)
+        num_objects, num_dn_objects = reduce_mean(tensor_like(boxes, [sum(counts), sum(dn_counts)])).clamp(min=1)
 
         matches, skipped = self.match(logits, boxes, labels, targets, shape)
         num_layers = len(hidden_states)
@@ -155,7 +156,7 @@ class RTDETRHead(DeformableDETRHead):
                 losses.update(self.loss_by_match(f'{name}dn_', logit, box, match, label, target, scale, average))
         if skipped:
             print_log(f'{skipped} matches skipped: their costs were not finite', 'current', logging.WARNING)
-            losses['num_skipped_matches'] = boxes.new_tensor(skipped)
+            losses['num_skipped_matches'] = tensor_like(boxes, skipped)
         return losses
 
     @torch.no_grad()
@@ -280,7 +281,7 @@ class RTDETRHead(DeformableDETRHead):
         # boxes are relative to the padded input, of which the image is the upper left part
         corners = clip(corners * pixel_scale(corners, input_shape(img_meta)), img_meta['img_shape'])
         if rescale:
-            corners = corners / corners.new_tensor(img_meta['scale_factor']).repeat(2)
+            corners = corners / tensor_like(corners, img_meta['scale_factor']).repeat(2)
             # the division may round to values outside of the image
             corners = clip(corners, img_meta.get('ori_shape', (math.inf, math.inf)))
         return InstanceData(bboxes=corners, scores=scores, labels=pairs % self.num_classes)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..checks import is_integer, refuse
+from ..ops.host_numbers import tensor_like
 
 # Stride of the coarsest feature map.
 DIVISOR = 32
@@ -53,7 +54,7 @@ class BatchRandomChoiceResize(nn.Module):
             for name in ('gt_instances', 'ignored_instances'):
                 if name in sample:
                     instances = sample.get(name)
-                    instances.bboxes = instances.bboxes * instances.bboxes.new_tensor(scales[::-1] * 2)
+                    instances.bboxes = instances.bboxes * tensor_like(instances.bboxes, scales[::-1] * 2)
         return interpolate(inputs, size=shape, mode='bilinear', align_corners=False), data_samples
 
     def choose(self, height: int, width: int) -> tuple[int, int]:
