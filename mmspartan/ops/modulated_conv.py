@@ -9,6 +9,8 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
 from .memory_format import is_channels_last
@@ -28,7 +30,8 @@ def modulated_conv(x: Tensor, weight: Tensor, complex_weight: Tensor, groups: in
     """
     padding = weight.shape[-1] // 2
     if not _is_modulated_by_weight(x, weight):
-        return conv2d(modulate(x, complex_weight), weight, padding=padding, groups=groups)
+        modulated = _Modulate.apply(x, complex_weight) if is_recorded(x) else modulate(x, complex_weight)
+        return conv2d(modulated, weight, padding=padding, groups=groups)
     weight = modulated_weight(weight, complex_weight, groups)
     if weight.shape[1] == 2 and x.device.type == 'cpu' and is_recorded(x):
         return _pair_conv(x, weight)
@@ -39,10 +42,10 @@ def _is_modulated_by_weight(x: Tensor, weight: Tensor) -> bool:
     """Whether the complex weights go into the weights of the convolution.
 
     That costs nothing where groups hold whole pairs. Depthwise kernels become kernels of pairs, with twice the
-    multiply-adds; in training this still costs less than the passes over memory of the plain form.
+    multiply-adds; in training on CPUs this still costs less than the passes over memory of the plain form.
     """
     inputs = weight.shape[1]
-    return inputs % 2 == 0 or (inputs == 1 and is_recorded(x))
+    return inputs % 2 == 0 or (inputs == 1 and is_recorded(x) and not x.is_cuda)
 
 
 def modulate(x: Tensor, complex_weight: Tensor) -> Tensor:
@@ -51,6 +54,25 @@ def modulate(x: Tensor, complex_weight: Tensor) -> Tensor:
     a = torch.stack([a, a], 1).view(-1, 1, 1)
     b = torch.stack([-b, b], 1).view(-1, 1, 1)
     return torch.addcmul(x * a, swap_pairs(x), b)
+
+
+class _Modulate(Function):
+    """:func:`modulate`, which keeps only ``x`` for the backward pass."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, complex_weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, complex_weight)
+        return modulate(x, complex_weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        x, complex_weight = ctx.saved_tensors
+        conjugate = torch.stack([complex_weight[:, 0], -complex_weight[:, 1]], 1)
+        same, crossed = (
+            (grad * other).sum((0, 2, 3), dtype=complex_weight.dtype).view(-1, 2) for other in (x, swap_pairs(x))
+        )
+        return modulate(grad, conjugate), torch.stack([same.sum(1), crossed[:, 1] - crossed[:, 0]], 1)
 
 
 def modulated_weight(weight: Tensor, complex_weight: Tensor, groups: int) -> Tensor:

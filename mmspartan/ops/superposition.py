@@ -48,7 +48,7 @@ class _Superpose(Function):
     def backward(ctx, grad: Tensor):
         amplitude, phase, strongest = ctx.saved_tensors
         # the strongest wave of a position was added to all channels of this position
-        total = grad.sum(1, keepdim=True)
+        total = grad.sum(1, keepdim=True, dtype=grad.dtype)  # autocast would return float32
         grad_phase = (grad * amplitude).scatter_add_(1, strongest, total * amplitude.gather(1, strongest))
         grad_amplitude = torch.empty_like(amplitude)
         view, grad_view, out = in_memory_order(phase, grad_phase, grad_amplitude)

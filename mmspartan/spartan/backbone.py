@@ -128,7 +128,7 @@ class SpaRTAN(BaseModule):
             the LayerNorm over channels to compare with, ``SyncBN`` serves small batches on many GPUs.
         with_cp (bool): Recompute each block in the backward pass, to save memory. Defaults to False.
         channels_last (bool): Weights, and with them the features here and in what follows, in this memory format:
-            faster on CPUs, and on GPUs under AMP. Defaults to False.
+            faster on CPUs, slower on GPUs, where GroupNorm returns the other format. Defaults to False.
         deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
         init_cfg (dict | Sequence[dict]): Initialization. Defaults to ``GroupedFanOut``, the authors'; for weights from
             a file ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.

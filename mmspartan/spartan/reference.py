@@ -74,9 +74,10 @@ class CMixer(nn.Module):
         theta, amplitude = self.act(self.theta(x)), self.proj(x)
         strongest = x.argmax(1, keepdim=True)
         wave = amplitude * theta + amplitude.gather(1, strongest) * theta.gather(1, strongest)
-        weight = torch.view_as_complex(self.complex).view(1, -1, 1, 1)
-        wave = torch.complex(wave[:, 0::2], wave[:, 1::2]) * weight
-        wave = torch.stack([wave.real, wave.imag], 2).flatten(1, 2)
+        dtype = torch.promote_types(wave.dtype, torch.float32)  # of which there are complex numbers
+        weight = torch.view_as_complex(self.complex.to(dtype)).view(1, -1, 1, 1)
+        modulated = torch.complex(wave[:, 0::2].to(dtype), wave[:, 1::2].to(dtype)) * weight
+        wave = torch.stack([modulated.real, modulated.imag], 2).flatten(1, 2).to(wave.dtype)
         return self.proj_out(self.attn(self.conv(wave)))
 
 
