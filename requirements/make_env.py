@@ -166,6 +166,10 @@ def compiler_environment(nvcc: str | None) -> dict[str, str]:
         'MAX_JOBS': os.environ.get('MAX_JOBS', str(len(os.sched_getaffinity(0)))),
     }
     if nvcc:
+        # cuSPARSE's and others' headers, which torch's include and a CUDA toolkit of the compiler alone lacks
+        nvidia = Path(torch_says('torch.__path__[0]')).with_name('nvidia')
+        headers = [*map(str, nvidia.glob('*/include')), os.environ.get('CPLUS_INCLUDE_PATH')]
+        env['CPLUS_INCLUDE_PATH'] = os.pathsep.join(filter(None, headers))
         return {**env, 'PYTORCH_NVCC': str(folder / 'nvcc'), 'MMCV_NVCC': nvcc}
     return {**env, 'CUDA_VISIBLE_DEVICES': ''}  # mmcv's setup takes a visible GPU for a reason to compile CUDA ops
 
