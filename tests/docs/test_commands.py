@@ -89,9 +89,10 @@ def check_script(script: Path, arguments: list[str]) -> None:
     given = vars(parse(script, arguments))
     check_paths([argument.partition('@')[0] for argument in arguments])
     if script.name == 'benchmark.py':
-        forms = re.search(r'^FORMS = (\(.*?\))', script.read_text(), re.MULTILINE).group(1)
+        kinds = re.findall(r'^(?:TRAINED|DEPLOYED|EXPORTED) = (\(.*?\))', script.read_text(), re.MULTILINE)
+        forms = [form for kind in kinds for form in ast.literal_eval(kind)]
         for argument in arguments:
-            assert argument.partition('@')[2] in ('', *ast.literal_eval(forms)), f'{argument}: no such form'
+            assert argument.partition('@')[2] in ('', *forms), f'{argument}: no such form'
     if given.get('cfg_options') and str(given['config']).startswith('configs/'):
         cfg = Config.fromfile(ROOT / given['config'])
         for key in given['cfg_options']:

@@ -23,7 +23,7 @@ def test_inference_of_forms_side_by_side():
     printed = run_script(
         TOOLS / 'benchmark.py', 'reference-xt', *forms, 'timm/mobileone_s0', '--size', 64, '--repeats', 2, cwd=ROOT
     )
-    assert '64x64, 2 threads' in printed and 'G multiply-adds a second' in printed
+    assert '64x64, float32, 2 threads' in printed and 'G multiply-adds a second' in printed
     head, _, first, *others, peer = rows(printed)
     assert first[head.index('ratio')] == '1.00x'
     assert [row[0] for row in others] == [f'spartan_xt_in1k@{form}' for form in FORMS]

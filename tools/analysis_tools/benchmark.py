@@ -3,10 +3,11 @@
 A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE`` for a config of an installed OpenMMLab
 package; ``reference-t`` or ``reference-xt``, the unoptimized SpaRTAN with complex tensors; ``timm/NAME``, a classifier
 of timm; ``peers``, SpaRTAN and the models of the paper's Table II that timm or mmpretrain have. FORM: ``eager`` (the
-default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``with_cp`` (channels_last),
-``onnxruntime``, ``openvino`` (both from the deployed form), ``winograd`` (OpenVINO, 3x3 convolutions with half the
-multiplications), ``int8`` (OpenVINO, convolutions in INT8, calibrated on noise, only for the time). The models run in
-turn in one process. Ratios are relative to the first model.
+default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``deploy+compile``, ``deploy+graph``
+(compiled, and launched as one CUDA graph), ``with_cp`` (channels_last), ``onnxruntime``, ``openvino`` (both from the
+deployed form), ``winograd`` (OpenVINO, 3x3 convolutions with half the multiplications), ``int8`` (OpenVINO,
+convolutions in INT8, calibrated on noise, only for the time). The models run in turn in one process. Ratios are
+relative to the first model.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -49,8 +51,10 @@ PEERS = (
     str(CONFIGS / 'spartan_xt_in1k.py'),
     str(CONFIGS / 'spartan_t_in1k.py'),
 )
-FORMS = ('eager', 'cl', 'deploy', 'compile', 'with_cp', 'onnxruntime', 'openvino', 'winograd', 'int8')
+TRAINED = ('eager', 'cl', 'compile', 'with_cp')
+DEPLOYED = ('deploy', 'deploy+compile', 'deploy+graph')
 EXPORTED = ('onnxruntime', 'openvino', 'winograd', 'int8')
+FORMS = (*TRAINED, *DEPLOYED, *EXPORTED)
 
 
 def parse_args():
@@ -59,6 +63,13 @@ def parse_args():
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--size', type=int, help="side of the images; the first config's test size, or 224, by default")
     parser.add_argument('--train', action='store_true', help='forward and backward instead of inference')
+    parser.add_argument(
+        '--dtype',
+        choices=['float32', 'float16', 'bfloat16'],
+        default='float32',
+        help='of weights and images; with --train of autocast',
+    )
+    parser.add_argument('--tf32', action='store_true', help='TensorFloat-32 in products and convolutions of float32')
     parser.add_argument('--threads', type=int, default=2, help='threads on the CPU')
     parser.add_argument('--repeats', type=int, default=15, help='rounds; in each, every model runs once')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -108,32 +119,47 @@ def build(what: str, form: str) -> nn.Module:
     return Tensors(MODELS.build(cfg.model))
 
 
-def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Callable[[], object]]:
+def compiled(model: nn.Module, form: str) -> Any:
+    """Return the model, compiled if the form says so."""
+    if form.endswith('compile'):
+        return torch.compile(model)
+    return torch.compile(model, mode='reduce-overhead') if form.endswith('graph') else model
+
+
+def autocast(x: Tensor, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32)
+
+
+def runner(what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype) -> tuple[nn.Module, Callable[[], object]]:
     """Build a model, and return it and a function that runs it once."""
     torch.manual_seed(0)
     model = build(what, form).to(x.device).train(train)
-    if form in ('cl', 'deploy', 'with_cp'):
+    if form in ('cl', 'with_cp', *DEPLOYED):
         x = x.contiguous(memory_format=torch.channels_last)
         model = model.to(memory_format=torch.channels_last)
     if train:
-        if form not in ('eager', 'cl', 'with_cp', 'compile'):
+        if form not in TRAINED:
             raise SystemExit(f'{what}@{form}: this form does not train')
-        run = torch.compile(model) if form == 'compile' else model
+        run = compiled(model, form)
 
         def step() -> None:
             model.zero_grad()
-            run(x).square().mean().backward()
+            with autocast(x, dtype):
+                out = run(x)
+            out.float().square().mean().backward()
 
         return run, step
-    if form in ('deploy', *EXPORTED):
+    if form in (*DEPLOYED, *EXPORTED):
         if what.startswith('timm/'):
             from timm.utils.model import reparameterize_model
 
             model = reparameterize_model(model)
         else:
             fold_in_place(model)
-        model.to(memory_format=torch.channels_last if form == 'deploy' else torch.contiguous_format)
+        model.to(memory_format=torch.channels_last if form in DEPLOYED else torch.contiguous_format)
     if form in EXPORTED:
+        if dtype != torch.float32:
+            raise SystemExit(f'{what}@{form}: runs in float32')
         if x.device.type != 'cpu':
             raise SystemExit(f'{what}@{form}: runs on the CPU; with --device cpu the others do so, too')
         if form == 'winograd':
@@ -149,7 +175,7 @@ def runner(what: str, form: str, x: Tensor, train: bool) -> tuple[nn.Module, Cal
             session = Session(path, backend, torch.get_num_threads(), streams)
         images = x.numpy()
         return model, lambda: session(images=images)
-    run = torch.compile(model) if form == 'compile' else model
+    run, x = compiled(model.to(dtype), form), x.to(dtype)
 
     def infer() -> Tensor:
         with torch.inference_mode():
@@ -173,9 +199,10 @@ def timed(run: Callable[[], object], device: str) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def matmul_peak(device: str, size: int = 2048) -> float:
-    """Return the multiply-adds per second of a large matrix product in float32, in units of 1e9."""
-    a = torch.randn(size, size, device=device)
+def matmul_peak(device: str, dtype: torch.dtype) -> float:
+    """Return the multiply-adds per second of a large matrix product, in units of 1e9."""
+    size = 8192 if device.startswith('cuda') else 2048
+    a = torch.randn(size, size, device=device, dtype=dtype)
     return size**3 / min(timed(lambda: a @ a, device) for _ in range(8)) / 1e6
 
 
@@ -186,6 +213,8 @@ def main():
     if args.repeats < 2:
         raise SystemExit('--repeats: a spread takes at least 2 rounds')
     torch.set_num_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
+    dtype = getattr(torch, args.dtype)
     models = [
         (one, form or 'eager')
         for what, _, form in (name.partition('@') for name in args.model)
@@ -194,13 +223,14 @@ def main():
     configs = [what for what, _ in models if what.endswith('.py')]
     size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
     x = torch.randn(args.batch_size, 3, size, size, device=args.device)
-    peak = matmul_peak(args.device)
+    peak = matmul_peak(args.device, dtype)
     where = torch.cuda.get_device_name() if args.device.startswith('cuda') else f'{torch.get_num_threads()} threads'
     kind = 'training step' if args.train else 'inference'
-    print(f'{kind}, batch {args.batch_size}, {size}x{size}, {where}, torch {torch.__version__}')
+    precision = 'TF32' if args.tf32 and dtype == torch.float32 else args.dtype
+    print(f'{kind}, batch {args.batch_size}, {size}x{size}, {precision}, {where}, torch {torch.__version__}')
     print(f'large matrix product: {peak:.0f} G multiply-adds a second')
 
-    built = [runner(what, form, x, args.train) for what, form in models]
+    built = [runner(what, form, x, args.train, dtype) for what, form in models]
     times: list[list[float]] = [[] for _ in built]
     warm_up = 3
     for i in range(warm_up + args.repeats):
@@ -214,16 +244,20 @@ def main():
     first = statistics.median(times[0][warm_up:])
     for (what, form), (model, run), record in zip(models, built, times):
         low, median, high = statistics.quantiles(record[warm_up:], n=4)
+        places = 1 if median > 10 else 2
         plain = build(what, 'eager').to(args.device)
         cost = multiply_adds(plain, x)
         work = cost * args.batch_size * (3 if args.train else 1)  # a backward pass is counted as two forward passes
-        memory = [saved_bytes(model, x), peak_bytes(run, args.device)] if args.train else []
+        memory = []
+        if args.train:
+            with autocast(x, dtype):
+                memory = [saved_bytes(model, x), peak_bytes(run, args.device)]
         print_row(
             f'{Path(what).stem if what.endswith(".py") else what}@{form}',
             f'{sum(p.numel() for p in plain.parameters()):,}',
             f'{cost:.3f} G',
-            f'{median:.1f} ms',
-            f'{low:.1f} to {high:.1f}',
+            f'{median:.{places}f} ms',
+            f'{low:.{places}f} to {high:.{places}f}',
             f'{args.batch_size / median * 1e3:.4g}',
             f'{first / median:.2f}x',
             f'{work / median * 1e3 / peak:.0%}',
