@@ -4,6 +4,7 @@ _base_ = __import__('mmspartan').config_path('rtdetr_spartan_xt_digits')
 custom_imports = dict(imports=['mmspartan'], allow_failed_imports=False)
 model = dict(
     num_queries=10,
+    data_preprocessor=dict(batch_augments=None),
     backbone=dict(arch=dict(_delete_=True, channels=(8, 16, 24, 32), depths=(1, 1, 1, 1), expand_ratios=(2, 2, 2, 2))),
     neck=dict(in_channels=[16, 24, 32], expansion=1.0),
     decoder=dict(num_layers=1),
