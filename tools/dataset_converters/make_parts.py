@@ -1,6 +1,6 @@
 """Draw a detection dataset of washers, nuts and bolts that lie on a table, in COCO, Pascal VOC or YOLO format.
 
-A stand-in for a small dataset of one's own: three classes, small and crowded objects, pictures without objects. The three
+A stand-in for a small dataset of one's own: three classes, small and crowded objects, pictures without objects. The
 formats have the layouts of Roboflow's COCO export (train, valid, test), of labelImg (XML files beside the pictures,
 not split) and of Ultralytics (data.yaml). The same arguments give the same pictures.
 """
