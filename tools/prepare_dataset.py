@@ -4,6 +4,7 @@ Reads COCO files, Pascal VOC and YOLO; the format is found out. Pictures stay wh
 """
 
 import argparse
+import shlex
 import shutil
 from pathlib import Path
 
@@ -31,7 +32,7 @@ work_dir = {work_dir!r}
 locals().update(
     __import__('mmspartan').own_data(
         _base_,
-        root={root!r},
+        root="{{{{ fileDirname }}}}",
         classes={classes},
         train=('train.json', {train!r}),
         val=('val.json', {val!r}),{test}
@@ -46,7 +47,7 @@ locals().update(
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', type=Path, help='folder of the dataset, or a COCO file')
+    parser.add_argument('source', type=Path, help='folder of the dataset, a COCO file or a data.yaml')
     parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
     parser.add_argument('--pictures', type=Path, help='folder of the pictures, if they are elsewhere')
     parser.add_argument('--val', type=float, default=0.2, help='share of the pictures to validate with, if not split')
@@ -97,7 +98,7 @@ def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> 
             picture.objects = [item for item in picture.objects if item.name in chosen]
 
 
-def divide(source: Source, share: float, seed: int, digests: dict[Path, str], faults: Faults) -> str:
+def divide(args: argparse.Namespace, source: Source, digests: dict[Path, str], faults: Faults) -> str:
     """Make splits 'train' and 'val' of what the source has, and return a sentence on it."""
     unsplit = source.splits.pop('', [])
     source.splits.setdefault('train', [])
@@ -106,13 +107,17 @@ def divide(source: Source, share: float, seed: int, digests: dict[Path, str], fa
     source.splits['train'] += unsplit
     sentence = 'Divided as the source is.'
     if not source.splits.get('val'):
-        train, val = stratified_split(source.splits['train'], share, seed, digests)
+        train, val = stratified_split(source.splits['train'], args.val, args.seed, digests)
         source.splits.update(train=train, val=val)
-        sentence = f'Divided here, {share:g} of the training pictures for validation, with the seed {seed}.'
+        sentence = f'Divided here, {args.val:g} of the training pictures for validation, with the seed {args.seed}.'
     source.splits = {split: source.splits[split] for split in ('train', 'val', 'test') if source.splits.get(split)}
     for split in ('train', 'val'):
         if not any(picture.objects for picture in source.splits.get(split, [])):
-            raise InputError(f'no picture with an object is left for {split}: the source has {source.format}')
+            count, total = len(source.splits.get(split, [])), sum(map(len, source.splits.values()))
+            raise InputError(
+                f'{args.source}: {source.format}: {split} has {count} of {total} pictures, none of them with an object'
+                + faults.summary()
+            )
     return sentence
 
 
@@ -123,10 +128,9 @@ def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str
     test = f"\n        test=('test.json', {folders['test']!r})," if 'test' in folders else ''
     return CONFIG.format(
         source=args.source,
-        config=(args.out / 'config.py').as_posix(),
+        config=shlex.quote((args.out / 'config.py').as_posix()),
         base=args.base,
         work_dir=f'work_dirs/{args.out.name}',
-        root='{{ fileDirname }}',
         classes=tuple(source.classes),
         train=folders['train'],
         val=folders['val'],
@@ -165,7 +169,7 @@ def prepare(args: argparse.Namespace) -> None:
     digests = clean(source, faults, lambda items, count: track(items, 'Reading the pictures', count, transient=True))
     rename_classes(source, args.rename, faults)
     choose_classes(source, args.classes, faults)
-    sentence = divide(source, args.val, args.seed, digests, faults)
+    sentence = divide(args, source, digests, faults)
     statistics = {split: statistics_of(pictures, size) for split, pictures in source.splits.items()}
     queries = base.model.num_queries
     tables = tables_of(statistics, source.classes, faults, size, queries)
@@ -176,7 +180,7 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f'{args.source}: has the faults listed above, nothing was written (--strict)')
     write(args, source, root, size, tables, [f'{args.source}: {source.format}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html. Look at the report, then train:')
-    print(f'    python tools/train.py {args.out / "config.py"} --auto-scale-lr')
+    print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
@@ -192,12 +196,14 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
         else:
             names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
         write_annotations(partial / f'{split}.json', coco_of(pictures, source.classes, names))
-    (partial / 'config.py').write_text(config_text(args, source, folders, size))
+    (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
     pictures = {
         f'Twelve pictures of {split}': drawn(source.splits[split], source.classes, 12, args.seed)
         for split in ('train',)
     }
-    (partial / 'report.html').write_text(page(f'Dataset {args.out.name}', summary, tables, advice, pictures))
+    (partial / 'report.html').write_text(
+        page(f'Dataset {args.out.name}', summary, tables, advice, pictures), encoding='utf-8'
+    )
     partial.rename(args.out)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -113,6 +114,16 @@ def test_faults_are_told_and_strict_refuses_them(faulty):
     assert not (faulty / 'strict').exists() and not (faulty / 'strict.part').exists()
 
 
+def test_a_set_without_objects_is_told_with_its_faults(tmp_path):
+    draw(tmp_path / 'source' / 'a.jpg')
+    voc(tmp_path / 'source' / 'a.xml', ('x', 11, 21, 'right', 60))
+    message = last_line('prepare_dataset.py', 'source', '--out', 'mine', *BASE, cwd=tmp_path)
+    assert message == (
+        'source: Pascal VOC: train has 1 of 1 pictures, none of them with an object; '
+        'object has no box of four numbers (times: 1, first: source/a.xml: object 1)'
+    )
+
+
 def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
     options = ('--classes', 'cat', '--rename', 'dog=cat', '--copy')
     run_here(PREPARE, 'source', '--out', 'mine', '--val', 0.34, *BASE, *options, cwd=faulty)
@@ -123,6 +134,26 @@ def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
     dataset = Config.fromfile(faulty / 'mine' / 'config.py').train_dataloader.dataset
     init_default_scope('mmdet')
     assert len(list(DATASETS.build(dataset))) == 4
+
+
+def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute_path(tmp_path, monkeypatch):
+    for name in 'ab':
+        draw(tmp_path / 'set' / 'images' / f'{name}.jpg')
+        (tmp_path / 'set' / 'labels').mkdir(exist_ok=True)
+        (tmp_path / 'set' / 'labels' / f'{name}.txt').write_text('0 0.5 0.5 0.5 0.5\n')
+    (tmp_path / 'set' / 'data.yaml').write_text(f"path: {tmp_path / 'set'}\ntrain: images\nnames: ['{{x}} 100% 猫']\n")
+    out = "it's mine"
+    options = ('--strict', '--classes', '{x} 100% 猫')
+    printed = run_here(PREPARE, 'set', '--out', out, *options, *BASE, cwd=tmp_path)
+    assert f'python tools/train.py {shlex.quote(f"{out}/config.py")} --auto-scale-lr' in printed
+    (tmp_path / 'moved').mkdir()
+    for name in ('set', out):
+        (tmp_path / name).rename(tmp_path / 'moved' / name)
+    cfg = Config.fromfile(tmp_path / 'moved' / out / 'config.py')
+    init_default_scope('mmdet')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        dataset = DATASETS.build(loader.dataset)
+        assert len(list(dataset)) == 1 and dataset.metainfo['classes'] == ('{x} 100% 猫',)
 
 
 @pytest.mark.parametrize(

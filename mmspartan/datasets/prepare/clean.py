@@ -105,6 +105,8 @@ def _fit(picture: Picture, stored: tuple[int, int], orientation: int, faults: Fa
             return False
         turn = UPRIGHT[orientation]
         faults.add('boxes are of the picture without its EXIF orientation', ROTATED, where)
+    elif orientation in range(2, 9) and picture.objects and (picture.size is None or stored == size):
+        faults.add('boxes are taken as of the picture with its EXIF orientation: look at them', KEPT, where)
     kept: dict[tuple, Object] = {}
     for item in picture.objects:
         box = _box(item, stored if turn else size, turn, size)

@@ -19,13 +19,19 @@ class Faults:
         Args:
             what: The fault, the same text for the same kind.
             done: One of KEPT, CLIPPED, DROPPED, RENAMED, ROTATED.
-            places: Files, or places in a file.
+            places: Files, or places in a file; without one nothing is recorded.
         """
-        self.places[what, done] += places
+        if places:
+            self.places[what, done] += places
 
     def changed(self) -> bool:
         """Whether a fault was met by another measure than keeping what is there."""
         return any(done != KEPT for _, done in self.places)
+
+    def summary(self) -> str:
+        """Return the two most frequent faults as the end of a message; '' without faults."""
+        rows = [(what, count, places) for what, _, count, places in self.rows()][:2]
+        return ''.join(f'; {what} (times: {count}, first: {places[0]})' for what, count, places in rows)
 
     def rows(self) -> Iterable[tuple[str, str, int, list[str]]]:
         """Iterate over ``(fault, what was done, how often, first places)``, the most frequent first."""

@@ -1,5 +1,6 @@
 """Reading of a dataset whose format is found out."""
 
+import os
 from pathlib import Path
 
 from ...errors import InputError
@@ -14,7 +15,7 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
     """Read the annotations of a dataset; the pictures are searched, but not read.
 
     Args:
-        path: A folder, or one COCO file.
+        path: A folder, one COCO file, or one YAML file of a YOLO dataset.
         faults: Faults are added to it.
         pictures: Folder of the pictures if it is not below ``path``, or beside the COCO file.
 
@@ -33,10 +34,10 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
     files = Files(root)
     if pictures is not None and path.is_dir():
         files.all = sorted({*files.all, *Files(path).all})
-    if chosen is None and path.parent.name in ('annotations', 'Annotations') and not files.pictures:
-        files = Files(path.parent)
-    if not files.pictures and chosen is not None and root.parent != root:
-        root = root.parent  # COCO's annotations/ beside the folders of the pictures
+    of_annotations = Path(os.path.abspath(root)).name.lower() == 'annotations'
+    of_annotations |= chosen is not None and root.parent != root
+    if not files.pictures and of_annotations and pictures is None:
+        root = Path(os.path.normpath(root / '..'))  # annotations/ beside the folders of the pictures
         files = Files(root)
     # a data.yaml or XML files say what a dataset is; a JSON file among them may be anything
     readers = (read_yolo, read_voc, read_coco_files)
@@ -45,7 +46,8 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
         if source is not None:
             break
     else:
-        source = read_coco_files(files, faults, chosen)
+        is_yaml = chosen is not None and chosen.suffix.lower() in ('.yaml', '.yml')
+        source = (read_yolo if is_yaml else read_coco_files)(files, faults, chosen)
     if source is None:
         raise InputError(
             f'{path}: no annotations found: neither a COCO file (JSON with images and annotations), nor Pascal VOC '
@@ -55,5 +57,6 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
         raise InputError(
             f'{path}: {source.format}: none of its pictures is below {root}'
             + ('' if files.pictures else ', where there is no picture at all; name their folder by --pictures')
+            + faults.summary()
         )
     return source, root

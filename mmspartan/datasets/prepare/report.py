@@ -128,6 +128,7 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
         )
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'Warning: The')  # mmengine, for boxes that touch the border
+            warnings.filterwarnings('ignore', 'Glyph')  # matplotlib, for letters that its font lacks
             visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
         images.append((picture.path.name, visualizer.get_image()))
     return images

@@ -17,6 +17,10 @@ SPLITS = {
 }
 
 
+# Label Studio names uploads HASH-NAME.jpg; the picture at hand may have the name without the hash.
+UPLOAD = re.compile(r'^[0-9a-f]{8}-')
+
+
 @dataclass
 class Object:
     """An annotated object.
@@ -68,6 +72,11 @@ class Source:
     splits: dict[str, list[Picture]] = field(default_factory=lambda: defaultdict(list))
 
 
+def text_of(path: Path) -> str:
+    """Return the content of a text file; programs on Windows write a byte order mark."""
+    return path.read_text(encoding='utf-8-sig', errors='replace')
+
+
 class Files:
     """The files below a folder, found by paths of which only the end may be right.
 
@@ -103,9 +112,9 @@ class Files:
             if path.suffix.lower() in SUFFIXES and path.is_file():
                 return path
         stem = PurePosixPath(parts[-1])
-        found = self._by_name.get(stem.name) or (
-            self._by_name.get(stem.stem, []) if stem.suffix.lower() in SUFFIXES else []
-        )
+        names = [stem.name, stem.stem] if stem.suffix.lower() in SUFFIXES else [stem.name]
+        names += [UPLOAD.sub('', name) for name in names if UPLOAD.match(name)]
+        found = next((self._by_name[name] for name in names if name in self._by_name), [])
 
         def agreement(path: Path) -> tuple[int, bool, int]:
             same = 0
@@ -121,8 +130,16 @@ class Files:
 
 def _walk(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith('.') and name != '__MACOSX']
+        folders[:] = [
+            name for name in folders if not name.startswith('.') and name != '__MACOSX' and not _is_loop(folder, name)
+        ]
         yield from (Path(folder, name) for name in names if not name.startswith('.'))
+
+
+def _is_loop(folder: str, name: str) -> bool:
+    """Whether a folder is a link to one that contains it."""
+    path = os.path.join(folder, name)
+    return os.path.islink(path) and Path(folder).resolve().is_relative_to(os.path.realpath(path))
 
 
 def split_of(path: Path, root: Path) -> str:

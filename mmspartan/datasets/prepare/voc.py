@@ -3,16 +3,18 @@
 Corners are counted from 1 and belong to the box, as in the devkit (VOC2012 development kit, Sec. 2.3).
 """
 
+import re
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .faults import DROPPED, KEPT, Faults
-from .source import Files, Object, Picture, Source, split_of
+from .source import SUFFIXES, Files, Object, Picture, Source, split_of, text_of
 
 
 def read_voc(files: Files, faults: Faults) -> Source | None:
     """Read the dataset if it has VOC annotations; None if it has none."""
-    annotations = {path: root for path in files.ending('.xml') if (root := _root(path, faults)) is not None}
+    broken = set[str]()  # their pictures are no pictures without objects
+    annotations = {path: root for path in files.ending('.xml') if (root := _root(path, faults, broken)) is not None}
     if not annotations:
         return None
     source, names = Source('Pascal VOC'), set[str]()
@@ -29,18 +31,21 @@ def read_voc(files: Files, faults: Faults) -> Source | None:
     annotated = {picture.path for pictures in source.splits.values() for picture in pictures}
     beside = {path.parent for path in annotated}
     for path in files.pictures:
-        if path not in annotated and path.parent in beside and not listed:
+        if path not in annotated and path.parent in beside and path.stem not in broken and not listed:
             source.splits[split_of(path, files.root)].append(Picture(path))
     source.classes = sorted(names)
     return source
 
 
-def _root(path: Path, faults: Faults) -> ElementTree.Element | None:
+def _root(path: Path, faults: Faults, broken: set[str]) -> ElementTree.Element | None:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, UnicodeDecodeError, ValueError, LookupError) as error:
         faults.add(f'file is no XML ({" ".join(str(error).split())[:80]})', DROPPED, str(path))
+        broken.add(path.stem)
         return None
+    for element in root.iter():
+        element.tag = str(element.tag).rpartition('}')[2]  # without a namespace
     return root if root.tag == 'annotation' else None
 
 
@@ -57,15 +62,23 @@ def _image_sets(files: Files) -> dict[tuple[Path, str], str]:
         whole = {'train': 'train'} if (folder, 'train') in lists else {'trainval': 'train'}
         for name, split in {**whole, 'val': 'val', 'test': 'test'}.items():
             if (folder, name) in lists:
-                lines = lists[folder, name].read_text(errors='replace').splitlines()
-                splits.update({(folder, line.split()[0]): split for line in lines if line.strip()})
+                lines = text_of(lists[folder, name]).splitlines()
+                splits.update({(folder, _listed_name(line)): split for line in lines if line.strip()})
     return splits
 
 
+def _listed_name(line: str) -> str:
+    """Return a picture's name of a line ``name``, ``name.jpg`` or, in a list of a class, ``name 1``."""
+    name = PurePosixPath(re.sub(r'\s+-?[01]$', '', line.strip()).replace('\\', '/'))
+    return name.stem if name.suffix.lower() in SUFFIXES else name.name
+
+
 def _read(path: Path, root: ElementTree.Element, split: str, files: Files, faults: Faults) -> Picture | None:
-    # pictures are found by the XML's own name: `filename` is often that of another folder, format or project
-    image = files.find_picture(path.stem, path.parent, split)
-    image = image or files.find_picture(root.findtext('filename') or '', path.parent, split)
+    # pictures are found by the XML's own name: `filename` is often that of another folder, format or project; of two
+    # pictures with that name it tells which
+    filename = PurePosixPath((root.findtext('filename') or '').strip().replace('\\', '/')).name
+    names = [filename, path.stem] if PurePosixPath(filename).stem == path.stem else [path.stem, filename]
+    image = next((found for name in names if (found := files.find_picture(name, path.parent, split))), None)
     if image is None:
         faults.add('picture is not there', DROPPED, str(path))
         return None

@@ -49,9 +49,11 @@ def write_annotations(path: Path, content: dict[str, Any]) -> None:
 
 def names_in_place(pictures: Iterable[Path], root: Path) -> dict[Path, str]:
     """Return the names of pictures below ``root``; of those elsewhere the absolute paths."""
+    base = os.path.abspath(root)
+    paths = {path: Path(os.path.abspath(path)) for path in pictures}
     return {
-        path: path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path.absolute())
-        for path in pictures
+        path: full.relative_to(base).as_posix() if full.is_relative_to(base) else str(full)
+        for path, full in paths.items()
     }
 
 

@@ -54,6 +54,19 @@ def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(orientation, t
     assert done(faults) == {('boxes are of the picture without its EXIF orientation', 'rotated', 1)}
 
 
+@pytest.mark.parametrize(('orientation', 'size'), [(3, (100, 80)), (6, ()), (6, (100, 100))])
+def test_boxes_that_may_be_of_the_stored_or_the_upright_picture_are_told(orientation, size, tmp_path, read):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    width, height = size or (100, 80)
+    Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(tmp_path / 'a.png', exif=exif)
+    voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), size=size)
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.png': [('x', (10, 20, 30, 60))]}}
+    told = 'boxes are taken as of the picture with its EXIF orientation: look at them'
+    assert done(faults) == {(told, 'kept', 1)}
+
+
 def test_pictures_that_cannot_be_used(tmp_path, read):
     for name in 'abcd':
         draw(tmp_path / f'{name}.jpg')

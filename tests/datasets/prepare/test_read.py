@@ -70,6 +70,38 @@ def test_voc_faults(tmp_path, read):
     }
 
 
+def test_voc_with_namespace_and_broken_files_beside_pictures(tmp_path, read):
+    for name in ('a.jpg', 'b.jpg', 'c.jpg', 'c.png'):
+        draw(tmp_path / name)
+    voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
+    text = (tmp_path / 'a.xml').read_text().replace('<annotation>', '<annotation xmlns="http://a">')
+    (tmp_path / 'a.xml').write_text(text, encoding='utf-8-sig')
+    (tmp_path / 'b.xml').write_text('')  # b.jpg is no picture without objects
+    (tmp_path / 'c.xml').write_text(text.replace('a.jpg', 'c.png'))
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'c.png': [('x', BOX)], 'c.jpg': []}}
+    assert done(faults) == {('file is no XML (no element found: line 1, column 0)', 'dropped', 1)}
+
+
+@pytest.mark.parametrize('source', ['', 'Annotations'])
+def test_voc_lists_of_names_with_spaces_or_suffixes(source, tmp_path, read):
+    for name in ('a b', 'c'):
+        draw(tmp_path / 'JPEGImages' / f'{name}.jpg')
+        voc(tmp_path / 'Annotations' / f'{name}.xml', ('x', 11, 21, 30, 60))
+    (tmp_path / 'ImageSets' / 'Main').mkdir(parents=True)
+    (tmp_path / 'ImageSets' / 'Main' / 'train.txt').write_text('a b\n', encoding='utf-8-sig')
+    (tmp_path / 'ImageSets' / 'Main' / 'val.txt').write_text('c.jpg\n')
+    found_there = found(read(source)[0], tmp_path / 'JPEGImages')
+    assert found_there == {'train': {'a b.jpg': [('x', BOX)]}, 'val': {'c.jpg': [('x', BOX)]}}
+
+
+def test_voc_without_its_pictures_names_the_first(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    voc(tmp_path / 'gone.xml', ('x', 11, 21, 30, 60))
+    with pytest.raises(InputError, match=r'; picture is not there \(times: 1, first: .*gone\.xml\)$'):
+        read()
+
+
 @pytest.mark.parametrize('folder', ['../{}/images', '{}/images', './{}/images'])
 def test_yolo_with_data_yaml(folder, tmp_path, read):
     for split in ('train', 'valid'):
@@ -97,6 +129,56 @@ def test_yolo_with_names_by_number_and_lists_of_pictures(tmp_path, read):
     source, faults = read()
     assert found(source, tmp_path) == {'': {'images/a.jpg': [('a', (10, 20, 30, 60))]}}
     assert done(faults) == {('val of data.yaml is train: split anew', 'dropped', 1)}
+
+
+@pytest.mark.parametrize('source', ['', 'set.yaml'])
+@pytest.mark.parametrize('entry', ['/content/set/{}/images', 'C:\\me\\set\\{}\\images', '{}.txt'])
+def test_yolo_with_paths_of_another_computer(entry, source, tmp_path, read):
+    for split in ('train', 'val'):
+        draw(tmp_path / split / 'images' / 'a b.jpg')
+        (tmp_path / split / 'labels').mkdir()
+        (tmp_path / split / 'labels' / 'a b.txt').write_bytes(b'\xef\xbb\xbf0 0.2 0.5 0.2 0.5\r\n')
+        (tmp_path / f'{split}.txt').write_bytes(
+            f'/content/set/{split}/images/a b.jpg\r\n/content/gone.jpg\r\n'.encode()
+        )
+    names = '"0": a\n  "1": a'
+    text = f'train: {entry.format("train")}\nval: {entry.format("val")}\nnc: "2"\nnames:\n  {names}\n'
+    (tmp_path / 'set.yaml').write_text(text, encoding='utf-8-sig')
+    source, faults = read(source)
+    assert found(source, tmp_path) == {
+        split: {f'{split}/images/a b.jpg': [('a', (10, 20, 30, 60))]} for split in ('train', 'val')
+    }
+    same = {('several classes have the same name: they become one', 'renamed', 1)}
+    assert done(faults) == (same | {('picture is not there', 'dropped', 2)} if entry == '{}.txt' else same)
+
+
+def test_yolo_labels_in_a_folder_of_another_name(tmp_path, read):
+    for name in ('train/a', 'train/b', 'val/a'):
+        draw(tmp_path / 'imgs' / f'{name}.jpg')
+    for name, share in {'train/a': 0.5, 'val/a': 0.25}.items():
+        path = tmp_path / 'txts' / f'{name}.txt'
+        path.parent.mkdir(parents=True)
+        path.write_text(f'0 0.2 0.5 0.2 {share}\n')
+    (tmp_path / 'txts' / 'classes.txt').write_text('x\n', encoding='utf-8-sig')
+    assert found(read()[0], tmp_path / 'imgs') == {
+        'train': {'train/a.jpg': [('x', (10, 20, 30, 60))]},
+        'val': {'val/a.jpg': [('x', (10, 30, 30, 50))]},
+    }
+
+
+def test_yolo_without_label_files(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    (tmp_path / 'classes.txt').write_text('x\n')
+    with pytest.raises(InputError, match=r'classes\.txt: no picture with a label file below '):
+        read()
+
+
+def test_links_to_a_folder_above(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
+    (tmp_path / 'again').symlink_to(tmp_path)
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)]}} and not done(faults)
 
 
 def test_yolo_of_darknet(tmp_path, read):
@@ -132,6 +214,7 @@ def test_yolo_faults(tmp_path, read):
         ('train: images\nval: images\nnames: 3\n', r'data\.yaml: names: is 3, must be a list of names'),
         ('train: images\nval: images\nnames: {1: a}\n', r'names: has the keys \[1\], must have 0, 1, 2'),
         ('train: images\nval: images\nnc: 2\nnames: [a]\n', 'nc: is 2, but names has 1 names'),
+        ('train: images\nval: images\nnames: {b: a, 0: c}\n', r"names: has the keys \['b', 0\], must have 0, 1, 2"),
         ('train: gone\nval: images\nnames: [a]\n', r'data\.yaml: gone: not there; looked for '),
         ('train: [images\n', r'data\.yaml: is no YAML: '),
     ],
@@ -172,11 +255,14 @@ def test_coco_as_coco_itself(tmp_path, read):
     (tmp_path / 'annotations' / 'notes.json').write_text('[1]')
     expected = {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
     assert found(read()[0], tmp_path) == expected
+    assert found(read('annotations')[0], tmp_path) == expected
     one = read('annotations/instances_val2017.json')[0]
     assert found(one, tmp_path) == {'val': expected['val']}
 
 
-@pytest.mark.parametrize('name', ['images/a.jpg', 'images\\a.jpg', '../../label-studio/data/media/upload/1/a.jpg'])
+@pytest.mark.parametrize(
+    'name', ['images/a.jpg', 'images\\a.jpg', '../../label-studio/data/media/upload/1/a.jpg', '12cd34ab-a.jpg']
+)
 def test_coco_of_label_studio_and_cvat(name, tmp_path, read):
     draw(tmp_path / 'images' / 'a.jpg')
     polygon = dict(image_id=0, category_id=1, segmentation=[[10, 20, 30, 20, 30, 60]])
