@@ -153,6 +153,9 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f'{args.out}: exists; remove it or give another --out')
     if args.weights and not args.weights.is_file():
         raise InputError(f'{args.weights}: no such checkpoint (--weights)')
+    for option, number in (('--max-epochs', args.max_epochs), ('--batch-size', args.batch_size)):
+        if number is not None and number < 1:
+            raise InputError(f'{option} must be at least 1, got {number}')
     try:
         base = Config.fromfile(mmspartan.config_path(args.base))
     except FileNotFoundError as error:

@@ -69,6 +69,8 @@ def _strip_names(source: Source, faults: Faults) -> None:
         if name != ' '.join(name.split()):
             faults.add('name of a class has spaces around it', RENAMED, repr(name))
     source.classes = list(dict.fromkeys(' '.join(name.split()) for name in source.classes))
+    if '' in source.classes:
+        raise InputError(f'{source.format}: a class has an empty name')
     by_case = defaultdict(list)
     for name in source.classes:
         by_case[name.casefold()].append(name)

@@ -1,13 +1,15 @@
 """COCO: JSON files, one for each split or one for all, as COCO, Roboflow, CVAT and Label Studio write them."""
 
+import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask
 
 from ...errors import InputError
-from .faults import DROPPED, KEPT, Faults
+from .faults import DROPPED, KEPT, RENAMED, Faults
 from .source import Files, Object, Picture, Source, polygon_box, split_of
 
 
@@ -33,6 +35,9 @@ def read_coco_files(files: Files, faults: Faults, chosen: Path | None = None) ->
         names = _categories(path, content)
         known = set(source.classes)
         source.classes += [name for name in dict.fromkeys(names.values()) if name not in known]
+        used = sorted(names[i] for i in _used(content) & set(names))
+        repeated = (f'{path}: {name}' for name in dict.fromkeys(used) if used.count(name) > 1)
+        faults.add('several classes have the same name: they become one', RENAMED, *repeated)
         split = split_of(path, files.root)
         source.splits[split] += _pictures(path, content, names, split, files, faults)
     return source
@@ -63,9 +68,18 @@ def _categories(path: Path, content: dict[str, Any]) -> dict[Any, str]:
     """Return the names of the categories by id, without those that only group others, as Roboflow writes one."""
     categories = sorted(_entries(path, content, 'categories', ('id', 'name')), key=lambda item: (str(item['id']), 0))
     categories.sort(key=lambda item: item['id'] if isinstance(item['id'], int) else 0)
-    used = {annotation.get('category_id') for annotation in content['annotations'] if isinstance(annotation, dict)}
-    groups = {item.get('supercategory') for item in categories if item.get('supercategory') != item['name']}
+    for first, second in itertools.pairwise(categories):
+        if first['id'] == second['id']:
+            raise InputError(f'{path}: categories: the id {first["id"]!r} is there twice')
+    used = _used(content)
+    groups = {str(item.get('supercategory')) for item in categories if item.get('supercategory') != item['name']}
     return {item['id']: str(item['name']) for item in categories if item['id'] in used or item['name'] not in groups}
+
+
+def _used(content: dict[str, Any]) -> set[str | int]:
+    """Return the ids of the categories that have annotations."""
+    ids = (annotation.get('category_id') for annotation in content['annotations'] if isinstance(annotation, dict))
+    return {i for i in ids if isinstance(i, str | int)}
 
 
 def _pictures(
@@ -79,25 +93,30 @@ def _pictures(
         found = files.find_picture(str(image['file_name']), path.parent, split)
         if found is None:
             faults.add('picture is not there', DROPPED, f'{where} ({image["file_name"]})')
-        width, height = image.get('width'), image.get('height')
-        size = (int(width), int(height)) if _is_number(width) and _is_number(height) and width and height else None
+        width, height = (image.get(key) or 0 for key in ('width', 'height'))
+        is_size = all(_is_number(side) and 0 < side < math.inf for side in (width, height))
+        size = (int(width), int(height)) if is_size else None
         pictures[image['id']] = Picture(found, size=size, where=where) if found else None
     for i, annotation in enumerate(content['annotations']):
         where = f'{path}: annotations[{i}]'
         if not isinstance(annotation, dict):
             raise InputError(f'{where}: is {annotation!r}, must be a dict')
         box = _box(annotation)
-        if annotation.get('image_id') not in pictures:
+        image_id, category_id = (
+            value if isinstance(value := annotation.get(key), str | int) else None
+            for key in ('image_id', 'category_id')
+        )
+        if image_id not in pictures:
             faults.add('object is of a picture that the file does not list', DROPPED, where)
-        elif annotation.get('category_id') not in names:
+        elif category_id not in names:
             faults.add('object is of a class that the file does not list', DROPPED, where)
         elif box is None:
             faults.add('object has no box of four numbers', DROPPED, where)
-        elif (picture := pictures[annotation['image_id']]) is not None:
+        elif (picture := pictures[image_id]) is not None:
             crowd = bool(annotation.get('iscrowd'))
             if crowd:
                 faults.add('object is a crowd: training and evaluation ignore it', KEPT, where)
-            picture.objects.append(Object(names[annotation['category_id']], box, ignored=crowd, where=where))
+            picture.objects.append(Object(names[category_id], box, ignored=crowd, where=where))
     return [picture for picture in pictures.values() if picture is not None]
 
 

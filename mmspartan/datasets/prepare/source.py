@@ -21,6 +21,10 @@ SPLITS = {
 UPLOAD = re.compile(r'^[0-9a-f]{8}-')
 
 
+# Files of a folder that prepare_dataset.py wrote, which may be within the source.
+PREPARED = {'config.py', 'train.json', 'val.json', 'report.html'}
+
+
 @dataclass
 class Object:
     """An annotated object.
@@ -81,7 +85,7 @@ class Files:
     """The files below a folder, found by paths of which only the end may be right.
 
     Args:
-        root: The folder. Hidden folders and ``__MACOSX`` are left out.
+        root: The folder. Hidden folders, ``__MACOSX`` and folders that prepare_dataset.py wrote are left out.
     """
 
     def __init__(self, root: Path):
@@ -130,6 +134,9 @@ class Files:
 
 def _walk(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root, followlinks=True):
+        if PREPARED.issubset(names) and folder != str(root):
+            folders.clear()
+            continue
         folders[:] = [
             name for name in folders if not name.startswith('.') and name != '__MACOSX' and not _is_loop(folder, name)
         ]

@@ -304,6 +304,46 @@ def test_coco_faults(tmp_path, read):
     }
 
 
+def test_coco_ids_and_sizes_that_are_none(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    wrong = [dict(image_id=[0]), dict(category_id={}), dict(category_id=2, bbox=[1, 2, 30, 40])]
+    entries = [{**annotation(), **entry} for entry in ({}, *wrong)]
+    coco(tmp_path / 'a.json', [('a.jpg', float('inf'), 80)], entries, ['a', 'a'])
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('a', BOX), ('a', (1, 2, 31, 42))]}}
+    assert done(faults) == {
+        ('object is of a picture that the file does not list', 'dropped', 1),
+        ('object is of a class that the file does not list', 'dropped', 1),
+        ('several classes have the same name: they become one', 'renamed', 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ('categories', 'message'),
+    [
+        ([dict(id=1, name='a'), dict(id=1, name='b')], r'a\.json: categories: the id 1 is there twice'),
+        ([dict(id=1, name=' ', supercategory=[])], r'COCO \(a\.json\): a class has an empty name'),
+    ],
+)
+def test_wrong_coco_categories(categories, message, tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], [], categories=categories)
+    with pytest.raises(InputError, match=message):
+        read()
+
+
+def test_a_prepared_folder_within_the_source_is_no_part_of_it(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    draw(tmp_path / 'mine' / 'train' / 'a.jpg')
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['a'])
+    for name in ('train.json', 'val.json'):
+        coco(tmp_path / 'mine' / name, [('train/a.jpg', 100, 80)], [annotation()], ['a'])
+    for name in ('config.py', 'report.html'):
+        (tmp_path / 'mine' / name).touch()
+    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
+    assert found(read('mine')[0], tmp_path / 'mine')['val'] == {'train/a.jpg': [('a', BOX)]}
+
+
 def test_what_is_no_dataset(tmp_path, read):
     with pytest.raises(InputError, match='gone: no such file or folder'):
         read('gone')
