@@ -31,11 +31,13 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
     if not root.is_dir():
         raise InputError(f'{root}: is no folder')
     chosen = path if path.is_file() else None
+    if chosen and chosen.suffix.lower() not in ('.json', '.yaml', '.yml'):
+        raise InputError(f'{path}: is neither a folder nor a COCO file (.json) nor a data.yaml')
     files = Files(root)
     if pictures is not None and path.is_dir():
         files.all = sorted({*files.all, *Files(path).all})
     of_annotations = Path(os.path.abspath(root)).name.lower() == 'annotations'
-    of_annotations |= chosen is not None and root.parent != root
+    of_annotations |= chosen is not None and root.parent not in (root, Path(root.anchor))
     if not files.pictures and of_annotations and pictures is None:
         root = Path(os.path.normpath(root / '..'))  # annotations/ beside the folders of the pictures
         files = Files(root)

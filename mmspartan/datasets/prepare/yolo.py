@@ -64,8 +64,9 @@ def read_yolo(files: Files, faults: Faults, chosen: Path | None = None) -> Sourc
             label = labels.get(image, _label_file(image))
             source.splits[split].append(_read(image, label, source.classes, poses, faults))
     if not any(source.splits.values()):
-        lacking = 'none of its pictures is there' if described else f'no picture with a label file below {files.root}'
-        raise InputError(f'{path}: {lacking}{faults.summary()}')
+        if not described:  # a list of classes beside annotations of another format
+            return None
+        raise InputError(f'{path}: none of its pictures is there{faults.summary()}')
     for name in sorted({name for name in source.classes if source.classes.count(name) > 1}):
         faults.add('several classes have the same name: they become one', RENAMED, f'{path}: {name}')
     return source

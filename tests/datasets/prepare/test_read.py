@@ -169,8 +169,12 @@ def test_yolo_labels_in_a_folder_of_another_name(tmp_path, read):
 def test_yolo_without_label_files(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     (tmp_path / 'classes.txt').write_text('x\n')
-    with pytest.raises(InputError, match=r'classes\.txt: no picture with a label file below '):
+    with pytest.raises(InputError, match='no annotations found'):
         read()
+    with pytest.raises(InputError, match=r'a\.jpg: is neither a folder nor a COCO file'):
+        read('a.jpg')
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['x'])
+    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('x', BOX)]}}
 
 
 def test_links_to_a_folder_above(tmp_path, read):
