@@ -37,7 +37,7 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
     if pictures is not None and path.is_dir():
         files.all = sorted({*files.all, *Files(path).all})
     of_annotations = Path(os.path.abspath(root)).name.lower() == 'annotations'
-    of_annotations |= chosen is not None and root.parent not in (root, Path(root.anchor))
+    of_annotations |= chosen is not None and root.parent not in (root, Path('/'))
     if not files.pictures and of_annotations and pictures is None:
         root = Path(os.path.normpath(root / '..'))  # annotations/ beside the folders of the pictures
         files = Files(root)

@@ -1,7 +1,11 @@
 """The formats and layouts in which people have their datasets."""
 
+from pathlib import Path
+
 import pytest
 
+from mmspartan.datasets.prepare.faults import Faults
+from mmspartan.datasets.prepare.read import read_source
 from mmspartan.errors import InputError
 from tests.datasets.prepare.conftest import coco, done, draw, found, voc
 
@@ -334,6 +338,14 @@ def test_wrong_coco_categories(categories, message, tmp_path, read):
     coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], [], categories=categories)
     with pytest.raises(InputError, match=message):
         read()
+
+
+def test_coco_file_beside_the_folder_of_the_pictures_named_from_here(tmp_path, monkeypatch):
+    draw(tmp_path / 'images' / 'a.jpg')
+    coco(tmp_path / 'labels' / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['a'])
+    monkeypatch.chdir(tmp_path)
+    source, root = read_source(Path('labels/a.json'), Faults())
+    assert [picture.path for picture in source.splits['']] == [Path('images/a.jpg')] and root == Path()
 
 
 def test_a_prepared_folder_within_the_source_is_no_part_of_it(tmp_path, read):
