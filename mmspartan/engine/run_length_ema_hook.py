@@ -33,7 +33,8 @@ class RunLengthEMAHook(EMAHook):
         self.horizon = horizon
         super().__init__(ema_type='mmdet.ExpMomentumEMA', **{'update_buffers': True, **kwargs})
 
-    def before_run(self, runner: Any) -> None:
-        iterations = max(1.0, self.horizon * runner.max_iters)
-        self.ema_cfg.update(momentum=1 / max(2.0, iterations), gamma=max(1, round(iterations)))
-        super().before_run(runner)
+    def before_train(self, runner: Any) -> None:
+        super().before_train(runner)
+        # not in before_run, which evaluations call as well: the length would make them build the training set
+        iterations = max(2.0, self.horizon * runner.max_iters)
+        self.ema_model.momentum, self.ema_model.gamma = 1 / iterations, round(iterations)
