@@ -84,7 +84,10 @@ def own_data(
         'val_dataloader': dict(dataset=dataset(val, 'val')),
         'test_dataloader': dict(dataset=dataset(test or val, 'test')),
     }
+    # variables of the base that say the same, so that the logged config does not contradict itself
+    repeated = {'data_root': f'{root.rstrip("/")}/', 'metainfo': dict(classes=classes), 'max_epochs': max_epochs}
     return dict(
+        **{key: value for key, value in repeated.items() if key in base},
         model=model,
         **loaders,
         val_evaluator=evaluator(val),
@@ -108,7 +111,8 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict]) -> dict[str, 
     ]
     plain = [transform for transform in train_pipeline if not _is_strong(transform)]
     final = round(FINAL * max_epochs)
-    if final and len(plain) < len(train_pipeline):
+    multi_scale = base['model']['data_preprocessor'].get('batch_augments')
+    if final and (multi_scale or len(plain) < len(train_pipeline)):
         hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain))
     return dict(
         param_scheduler=[

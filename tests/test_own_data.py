@@ -46,9 +46,11 @@ def test_last_tenth_is_trained_without_strong_augmentation(tmp_path):
     left_out = [step for step in cfg.train_pipeline if step not in stage.pipeline]
     inner = [step.transforms[0].type if step.type == 'RandomApply' else step.type for step in left_out]
     assert inner == ['PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop']
-    # nothing strong in the base: nothing to leave out
-    hooks = config_of(tmp_path, base='rtdetr_spartan_xt_digits').custom_hooks
-    assert [hook.type for hook in hooks] == ['RunLengthEMAHook', 'NumClassCheckHook']
+    # of the digits only the multi-scale training is left out
+    cfg = config_of(tmp_path, base='rtdetr_spartan_xt_digits')
+    assert [hook.type for hook in cfg.custom_hooks] == ['RunLengthEMAHook', 'NumClassCheckHook', 'FinalStageHook']
+    assert cfg.custom_hooks[2].pipeline == cfg.train_pipeline
+    assert cfg.metainfo.classes == ('cat', 'dog') and cfg.data_root == 'data/mine/'
 
 
 def test_defaults_are_those_of_the_base(tmp_path):

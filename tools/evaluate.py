@@ -46,6 +46,7 @@ def main():
     with one_line_errors(args.config, cfg=cfg):
         select_split(cfg, args.split)
         truth = GroundTruth.of_config(cfg)
+        print(f'{args.split}: {cfg.test_dataloader.dataset.ann_file}')
     with one_line_errors(args.config, lambda: True):
         sources = [source for source in (args.model or args.predictions, args.compare) if source]
         for source in sources:

@@ -86,6 +86,14 @@ def check_options(args) -> None:
             raise InputError(f'--{option} {value}: must be {valid}')
 
 
+def summary(scores: list[list[float]], score_thr: float) -> str:
+    """Return a sentence on how many detections are drawn; ``scores`` has those of each picture."""
+    drawn = sum(score >= score_thr for found in scores for score in found)
+    line = f'\n{drawn} detections with a score of at least {score_thr:g} in {len(scores)} pictures'
+    best = max((score for found in scores for score in found), default=0.0)
+    return line if drawn else f'{line}; the highest score is {best:.2f}: lower --score-thr to see more'
+
+
 def run(args) -> None:
     source, is_video = Path(args.input), Path(args.input).suffix.lower() in VIDEO
     check_options(args)
@@ -111,13 +119,14 @@ def run(args) -> None:
         inferencer.show_progress = False
         detect_in_video(inferencer, source, args.out_dir, args.score_thr)
     else:
-        inferencer(
+        found = inferencer(
             pictures,
             batch_size=args.batch_size,
             pred_score_thr=args.score_thr,
             no_save_pred=False,
             out_dir=str(args.out_dir),
         )
+        print(summary([picture['scores'] for picture in found['predictions']], args.score_thr))
     if source.is_file() and inferencer.unreadable:
         raise InputError(inferencer.unreadable[0])
     print(f'\nwritten to {args.out_dir}')

@@ -182,8 +182,15 @@ def prepare(args: argparse.Namespace) -> None:
     if args.strict and faults.changed():
         raise InputError(f'{args.source}: has the faults listed above, nothing was written (--strict)')
     write(args, source, root, size, tables, [f'{args.source}: {source.format}. {sentence}'], advice)
-    print(f'\nwritten to {args.out}: config.py, annotation files, report.html. Look at the report, then train:')
+    print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
+    print(f'Look at the report, then train ({training_of(args)}):')
     print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
+
+
+def training_of(args: argparse.Namespace) -> str:
+    cfg = Config.fromfile(args.out / 'config.py')
+    start = f'from {args.weights}' if args.weights else 'from random weights'
+    return f'{cfg.train_cfg.max_epochs} epochs, {cfg.train_dataloader.batch_size} pictures a batch, {start}'
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
+from mmengine.dist import is_main_process
 from torch import nn
 
 from mmspartan.engine.auto_batch import auto_batch
@@ -43,6 +44,14 @@ def require_common_weights(model: nn.Module, path: str) -> None:
         raise InputError(f"{path}: load_from has no weight of the model; others' files: tools/model_converters/")
 
 
+def print_next_step(runner, config: str) -> None:
+    """Name the checkpoint that is best by the evaluations, or else the last one, and the command that evaluates it."""
+    best = runner.message_hub.runtime_info.get('best_ckpt') or latest_checkpoint(runner.work_dir)
+    if best and is_main_process():
+        tool = 'evaluate.py' if hasattr(runner._unwrapped_model, 'bbox_head') else 'test.py'
+        print(f'\nBest checkpoint: {best}\nEvaluate it by: python tools/{tool} {config} {best}')
+
+
 def main():
     args = parse_args()
     cfg = load_config(args)
@@ -82,6 +91,7 @@ def main():
         if cfg.get('load_from') and not cfg.get('resume'):
             require_common_weights(runner.model, cfg.load_from)
         runner.train()
+    print_next_step(runner, args.config)
 
 
 if __name__ == '__main__':

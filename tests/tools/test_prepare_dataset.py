@@ -182,11 +182,12 @@ def test_from_the_files_to_an_exported_detector(tmp_path):
     base = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 64, 64, '--max-epochs', 1)
     run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
     config, tools = 'data/mine/config.py', ROOT / 'tools'
-    run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
+    printed = run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
+    assert 'Evaluate it by: python tools/evaluate.py data/mine/config.py' in printed
     (checkpoint,) = (tmp_path / 'work_dirs' / 'mine').glob('best_coco_bbox_mAP_epoch_1.pth')
     run_script(tools / 'export_onnx.py', config, checkpoint, '--out', 'detector.onnx', cwd=tmp_path)
     for model in (checkpoint, 'detector.onnx'):
         out = f'report_{Path(model).suffix[1:]}'
         printed = run_script(tools / 'evaluate.py', config, model, '--out', out, cwd=tmp_path)
-        assert all(name in printed for name in ('washer', 'nut', 'bolt'))
+        assert all(name in printed for name in ('washer', 'nut', 'bolt', 'test: test.json'))
         assert (tmp_path / out / 'report.html').is_file()

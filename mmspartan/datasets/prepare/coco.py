@@ -30,7 +30,10 @@ def read_coco_files(files: Files, faults: Faults, chosen: Path | None = None) ->
     }
     if not contents:
         return None
-    source = Source(f'COCO ({", ".join(path.name for path in list(contents)[:3])})')
+    names_of_files = [
+        str(path.relative_to(files.root) if path.is_relative_to(files.root) else path) for path in contents
+    ]
+    source = Source(f'COCO ({", ".join(names_of_files[:3])})')
     for path, content in contents.items():
         names = _categories(path, content)
         known = set(source.classes)
