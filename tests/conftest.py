@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from torch import Tensor, nn
 
 import mmspartan  # noqa: F401 - registers
+from tests.docs.scripts import called_as
 
 DATA = Path(__file__).parent / 'data'
 ROOT = Path(__file__).parents[1]
@@ -66,26 +68,37 @@ def run_script(*command, cwd: Path) -> str:
 
 def last_line(script: str, *arguments, cwd: Path) -> str:
     """What a script of ``tools/`` ends with that has to fail by one line; runs in this process, within a second."""
-    printed = io.StringIO()
-    with redirect_stderr(printed), pytest.raises(SystemExit) as ended:
-        run_here(script, *arguments, cwd=cwd)
+    path, printed = ROOT / 'tools' / script, io.StringIO()
+    with (
+        called_as(path, *arguments, cwd=cwd),
+        redirect_stderr(printed),
+        redirect_stdout(io.StringIO()),
+        pytest.raises(SystemExit) as ended,
+    ):
+        runpy.run_path(str(path), run_name='__main__')
     assert isinstance(ended.value.code, str), f'{script} ended with {ended.value.code}: {printed.getvalue()[-2000:]}'
     return ended.value.code.splitlines()[-1]
 
 
-def run_here(script: str, *arguments, cwd: Path) -> str:
-    """Run a script of ``tools/`` in this process, which has to succeed; returns what it printed."""
-    path, printed = ROOT / 'tools' / script, io.StringIO()
-    before, folder = sys.argv, os.getcwd()
-    sys.argv = [str(path), *map(str, arguments)]
-    os.chdir(cwd)
-    try:
-        with redirect_stdout(printed):
-            runpy.run_path(str(path), run_name='__main__')
-    finally:
-        sys.argv = before
-        os.chdir(folder)
-    return printed.getvalue()
+def save_untrained(config: Path, checkpoint: Path) -> None:
+    """Save a checkpoint of a config's model with random weights, of the classes 0 to 9."""
+    torch.manual_seed(0)
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    perturb(model, 0.05)
+    meta = dict(dataset_meta=dict(classes=tuple('0123456789')))
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), checkpoint)
+
+
+@pytest.fixture(scope='module')
+def one_thread():
+    """Small networks are faster without a second thread, and much faster where the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -122,9 +122,6 @@ def divide(args: argparse.Namespace, source: Source, digests: dict[Path, str], f
 
 
 def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str], size: tuple[int, int]) -> str:
-    base = Config.fromfile(mmspartan.config_path(args.base))
-    batch = args.batch_size or base.train_dataloader.batch_size
-    iterations = max(1, len(source.splits['train']) // batch)
     test = f"\n        test=('test.json', {folders['test']!r})," if 'test' in folders else ''
     return CONFIG.format(
         source=args.source,
@@ -136,8 +133,8 @@ def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str
         val=folders['val'],
         test=test,
         image_size=size,
-        max_epochs=args.max_epochs or min(100, max(20, 10_000 // iterations)),
-        batch_size=batch,
+        max_epochs=args.max_epochs,
+        batch_size=args.batch_size,
         weights=str(args.weights) if args.weights else None,
     )
 
@@ -181,16 +178,14 @@ def prepare(args: argparse.Namespace) -> None:
     print('\n'.join(['', sentence, *advice]))
     if args.strict and faults.changed():
         raise InputError(f'{args.source}: has the faults listed above, nothing was written (--strict)')
+    args.batch_size = args.batch_size or base.train_dataloader.batch_size
+    iterations = max(1, len(source.splits['train']) // args.batch_size)
+    args.max_epochs = args.max_epochs or min(100, max(20, 10_000 // iterations))
     write(args, source, root, size, tables, [f'{args.source}: {source.format}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
-    print(f'Look at the report, then train ({training_of(args)}):')
-    print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
-
-
-def training_of(args: argparse.Namespace) -> str:
-    cfg = Config.fromfile(args.out / 'config.py')
     start = f'from {args.weights}' if args.weights else 'from random weights'
-    return f'{cfg.train_cfg.max_epochs} epochs, {cfg.train_dataloader.batch_size} pictures a batch, {start}'
+    print(f'Look at the report, then train ({args.max_epochs} epochs, {args.batch_size} pictures a batch, {start}):')
+    print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
@@ -207,10 +202,7 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
             names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
         write_annotations(partial / f'{split}.json', coco_of(pictures, source.classes, names))
     (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
-    pictures = {
-        f'Twelve pictures of {split}': drawn(source.splits[split], source.classes, 12, args.seed)
-        for split in ('train',)
-    }
+    pictures = {'Twelve pictures of train': drawn(source.splits['train'], source.classes, 12, args.seed)}
     (partial / 'report.html').write_text(
         page(f'Dataset {args.out.name}', summary, tables, advice, pictures), encoding='utf-8'
     )

@@ -45,13 +45,7 @@ def run_documented(page: str, text: str, *more: object, cwd: Path, **replaced: s
     return run_here(Path(words[0]), *words[1:], *more, cwd=cwd)
 
 
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """Small networks are faster without a second thread, and much faster where the cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 @pytest.fixture(scope='module')

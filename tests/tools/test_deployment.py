@@ -12,7 +12,6 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from mmspartan.deploy import deploy
@@ -20,7 +19,7 @@ from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import TASKS, build_graph, task_of_model
-from tests.conftest import DATA, ROOT, perturb, run_script
+from tests.conftest import DATA, ROOT, run_script, save_untrained
 
 TOOLS = ROOT / 'tools'
 QUICK = {'classifier': 'digits_quick.py', 'detector': 'rtdetr_quick.py'}
@@ -34,14 +33,7 @@ def project(request, tmp_path_factory) -> Path:
     if request.param == 'detector':
         size = ['--train', 8, '--val', 6, '--size', 64]
         run_script(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
-    torch.manual_seed(0)
-    cfg = Config.fromfile(folder / 'mine.py')
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    perturb(model, 0.05)
-    meta = dict(dataset_meta=dict(classes=tuple('0123456789')))
-    torch.save(dict(meta=meta, state_dict=model.state_dict()), folder / 'mine.pth')
+    save_untrained(folder / 'mine.py', folder / 'mine.pth')
     return folder
 
 

@@ -7,22 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
-from tests.conftest import DATA, ROOT, last_line, perturb
+from tests.conftest import DATA, ROOT, last_line, save_untrained
 from tests.docs.scripts import run_here
 
 TOOLS = ROOT / 'tools'
 CLASSES = tuple('0123456789')
 
 
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 @pytest.fixture(scope='module')
@@ -32,13 +25,7 @@ def project(tmp_path_factory) -> Path:
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
     size = ['--train', 2, '--val', 6, '--size', 64]
     run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
-    torch.manual_seed(0)
-    cfg = Config.fromfile(folder / 'mine.py')
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    perturb(model, 0.05)
-    torch.save(dict(meta=dict(dataset_meta=dict(classes=CLASSES)), state_dict=model.state_dict()), folder / 'mine.pth')
+    save_untrained(folder / 'mine.py', folder / 'mine.pth')
     # an untrained detector finds nothing, so the objects are among what it says
     evaluate(folder, 'mine.pth', '--out', 'first')
     found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())

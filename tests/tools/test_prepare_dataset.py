@@ -11,10 +11,11 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from tests.conftest import ROOT, last_line, run_here, run_script
+from tests.conftest import ROOT, last_line, run_script
 from tests.datasets.prepare.conftest import draw, voc
+from tests.docs.scripts import run_here
 
-MAKE, PREPARE = 'dataset_converters/make_parts.py', 'prepare_dataset.py'
+MAKE, PREPARE = (ROOT / 'tools' / name for name in ('dataset_converters/make_parts.py', 'prepare_dataset.py'))
 BASE = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 128, 96)
 
 
