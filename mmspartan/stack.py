@@ -1,9 +1,50 @@
-"""Detection of the optional packages of the OpenMMLab stack."""
+"""The packages that this one builds on, found by importing them, since forks install the same modules by other names.
 
+Importing this module raises an ImportError in one line if one of them is missing or too old.
+"""
+
+import re
 import warnings
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+
+# The oldest versions; docs/versions.md says which ones were tested.
+OLDEST = dict(torch='2.1', torchvision='0.16', mmengine='0.10', mmcv='2.0')
+ADVICE = 'pip install "mmspartan[openmmlab]" installs all of them in an environment that has none'
+
+
+def require_stack() -> None:
+    """Import the packages that all of this package needs.
+
+    Raises:
+        ImportError: If one does not import or is too old. The message is one line that names it.
+    """
+    for name, oldest in OLDEST.items():
+        try:
+            version = import_module(name).__version__
+        except Exception as error:  # these packages assert on the versions of each other
+            raise ImportError(f'mmspartan needs {name} {oldest} or later: {reason(error)}. {ADVICE}') from error
+        if release(version) < release(oldest):
+            raise ImportError(f'mmspartan needs {name} {oldest} or later, and {version} is installed. {ADVICE}')
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version."""
+    return tuple(int(number) for number in re.findall(r'\d+', version)[:2])
+
+
+def reason(error: Exception) -> str:
+    """Why a package does not import, in one line."""
+    missing = getattr(error, 'name', None) or ''
+    if missing == 'mmcv._ext':
+        return (
+            'mmcv is installed without its compiled operators (mmcv._ext), as pip builds it unless MMCV_WITH_OPS=1 is '
+            'set; see "Install" in the documentation'
+        )
+    if 'mmcv' in str(getattr(error, 'path', None) or '') and '_ext' in str(error):
+        return f"mmcv's compiled operators were built for another torch: {' '.join(str(error).split())}"
+    return ' '.join(str(error).split()) or type(error).__name__
 
 
 @cache
@@ -11,7 +52,7 @@ def has_mmdet() -> bool:
     """Whether mmdet can be imported, which RT-DETR needs."""
     return _imports(
         'mmdet',
-        ('mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmdet.visualization'),
+        ('mmcv.ops', 'mmdet.models', 'mmdet.datasets', 'mmdet.evaluation', 'mmdet.visualization'),
         'RT-DETR is not available',
     )
 
@@ -29,6 +70,10 @@ def _imports(package: str, modules: tuple[str, ...], consequence: str) -> bool:
         for module in modules:
             import_module(module)
     except Exception as error:  # these packages assert on the versions of each other
-        warnings.warn(f'{package} is installed but does not import, so {consequence}: {error}', stacklevel=3)
+        message = f'{package} is installed but does not import, so {consequence}: {reason(error)}'
+        warnings.warn(message, stacklevel=3)
         return False
     return True
+
+
+require_stack()

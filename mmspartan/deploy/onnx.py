@@ -8,6 +8,8 @@ The lowest opset that PyTorch exports is 18. For older runtimes, such as TensorR
 opset 16 or 17: onnxscript's version converter only raises opsets, and onnx's fails on graphs that PyTorch exports.
 """
 
+from __future__ import annotations  # ONNXProgram is not in every torch
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +19,8 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import opset20 as op
 from torch import Tensor, nn
+
+from ..stack import release
 
 OPSETS = range(16, 21)
 DEFAULT_OPSET = 20
@@ -65,10 +69,12 @@ def to_onnx(
         **options: Further arguments of ``torch.onnx.export``.
 
     Raises:
-        ValueError: If the opset is out of range, or lacks an operation of the model.
+        ValueError: If the opset is out of range, or lacks an operation of the model, or if torch is older than 2.6.
     """
     if opset not in OPSETS:
         raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
+    if release(torch.__version__) < (2, 6):  # has no custom_translation_table
+        raise ValueError(f'export to ONNX needs torch 2.6 or later, and {torch.__version__} is installed')
     table: dict[Any, Callable] = {torch.ops.aten.group_norm.default: group_norm}
     if opset < 17:
         table[torch.ops.aten.layer_norm.default] = layer_norm

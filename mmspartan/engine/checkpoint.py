@@ -2,22 +2,28 @@
 
 import os
 import re
+import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
+from mmengine.dist import barrier, get_local_rank
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .stock_checkpoint import stand_ins, without_stand_ins
+from . import plain_pickle
+from .stock_checkpoint import HAS_SAFE_GLOBALS, stand_ins, without_stand_ins
 
 # Environment variables of torch.load, which raises an error if both are set.
 FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+# Prefix of paths that mmengine's loader, and thereby an ``init_cfg``, reads by this module.
+WEIGHTS_ONLY = 'weights-only:'
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -71,40 +77,88 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
 
 def load_plain(path: str | Path, map_location: Any = 'cpu') -> Any:
     """Load a file or a URL weights-only, with verified checksums; see :func:`read_checkpoint`."""
-    is_local = '://' not in str(path)
-    if is_local and not Path(path).is_file():
-        raise InputError(f'{path}: no such file')
     try:
-        with stand_ins():
-            if is_local:
-                verify_checksums(path)
-                content = torch.load(path, map_location=map_location, weights_only=True)
-            else:
-                content = load_address(str(path), map_location)
-        return without_stand_ins(content)
+        if str(path).startswith(('http://', 'https://')):
+            return load_file(downloaded(str(path)), map_location)
+        if '://' in str(path):  # storages and names that mmengine knows
+            with weights_only():
+                return CheckpointLoader.load_checkpoint(str(path), map_location=map_location)
+        if not Path(path).is_file():
+            raise InputError(f'{path}: no such file')
+        return load_file(path, map_location)
+    except InputError:
+        raise
     except Exception as error:  # the unpickler raises errors of any type on data that is no pickle
         raise InputError(why_unreadable(path, error)) from error
 
 
-def load_address(path: str, map_location: Any) -> Any:
-    """Load a URL by mmengine's ``CheckpointLoader``, weights-only, which it does not request itself."""
-    with weights_only():
-        return CheckpointLoader.load_checkpoint(path, map_location=map_location)
+def load_file(path: str | Path, map_location: Any) -> Any:
+    """Load a local file weights-only, whatever classes are on torch's list, and verify its checksums."""
+    verify_checksums(path)
+    refuse_programs(path)
+    if HAS_SAFE_GLOBALS:
+        with stand_ins():
+            content = torch.load(path, map_location=map_location, weights_only=True)
+    else:
+        with weights_only(force=False):  # torch does not force its own unpickler upon another one
+            content = torch.load(path, map_location=map_location, pickle_module=plain_pickle)
+    return without_stand_ins(content)
+
+
+def downloaded(address: str) -> Path:
+    """Download a file into torch's folder of checkpoints, once on each machine, and return its path."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(address).path).name)
+    if not path.exists() and get_local_rank() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(path), progress=False)
+        except OSError as error:
+            raise InputError(f'{address}: cannot be downloaded: {error}') from error
+    barrier()
+    return path
+
+
+@CheckpointLoader.register_scheme(prefixes=WEIGHTS_ONLY, force=True)
+def load_from_weights_only(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Let mmengine read ``weights-only:PATH`` by :func:`read_checkpoint`."""
+    return read_checkpoint(filename.removeprefix(WEIGHTS_ONLY), map_location)
 
 
 @contextmanager
-def weights_only() -> Iterator[None]:
+def weights_only(force: bool = True) -> Iterator[None]:
     """Make ``torch.load`` read weights-only within this context, whatever its caller requests.
 
-    This sets an environment variable of torch, which overrides ``weights_only=False``.
+    This sets an environment variable of torch, which overrides ``weights_only=False``. With ``force=False`` neither
+    this variable nor its opposite is set.
     """
     before = {name: os.environ.pop(name, None) for name in (FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY)}
-    os.environ[FORCE_WEIGHTS_ONLY] = '1'
+    if force:
+        os.environ[FORCE_WEIGHTS_ONLY] = '1'
     try:
         yield
     finally:
-        del os.environ[FORCE_WEIGHTS_ONLY]
+        os.environ.pop(FORCE_WEIGHTS_ONLY, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def force_weights_only() -> None:
+    """Make ``torch.load`` read weights-only in this process and those that it starts; see :func:`weights_only`."""
+    os.environ.pop(FORCE_NO_WEIGHTS_ONLY, None)
+    os.environ[FORCE_WEIGHTS_ONLY] = '1'
+
+
+def refuse_programs(path: str | Path) -> None:
+    """Refuse formats that ``torch.load`` opens by other means before torch 2.6, also if it is to read weights-only.
+
+    Raises:
+        InputError: If the file is an archive of TorchScript, which runs code as it is loaded, or a tar file.
+    """
+    if tarfile.is_tarfile(path):
+        raise InputError(f'{path}: refused. It is a tar file, not a checkpoint.')
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if any(Path(name).name == 'constants.pkl' for name in file.namelist()):
+                raise InputError(f'{path}: refused. It is a TorchScript program, not a checkpoint.')
 
 
 def verify_checksums(path: str | Path) -> None:
@@ -138,7 +192,7 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     """Explain in one line why a file cannot be loaded, given the error of ``torch.load``."""
     if isinstance(error, OSError) and error.strerror:
         return f'{path}: cannot be read: {error.strerror}'
-    requested = re.search(r'GLOBAL (\S+)|(getattr) is not allowed', str(error))
+    requested = re.search(r'(?:GLOBAL|Unsupported class) (\S+)|(getattr) is not allowed', str(error))
     if requested is None:
         return f'{path}: damaged, or not a checkpoint at all'
     return (

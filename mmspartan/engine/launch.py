@@ -21,6 +21,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import InputError
+from .checkpoint import force_weights_only
 from .config_check import check_config, entry_being_built
 from .schedule import stretch_schedule
 
@@ -57,7 +58,8 @@ def read_config(path: str | Path) -> Config:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and merge the common arguments into it."""
+    """Read the config and merge the common arguments into it; from here on ``torch.load`` reads weights-only."""
+    force_weights_only()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
         raise SystemExit(f'{args.config}: no such config file')

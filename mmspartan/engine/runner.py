@@ -1,6 +1,7 @@
 """mmengine's Runner with trainings that can be killed at any time and resumed with the same result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
+from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -16,6 +17,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from ..errors import InputError
 from .checkpoint import (
+    WEIGHTS_ONLY,
     check_weights_fit,
     check_weights_sound,
     names_of_weights,
@@ -29,7 +31,6 @@ from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from .schedule import without_too_short
-from .stock_checkpoint import stand_ins
 from .stop_hook import StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
 
@@ -227,8 +228,29 @@ class ResumableRunner(Runner):
         model = self._unwrapped_model
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
-        with stand_ins(), weights_only():  # mmengine's initializers read the file again
+        with pretrained_weights_only(model), weights_only():
             super()._init_model_weights()
+
+
+def pretrained_settings(module: torch.nn.Module) -> list[dict]:
+    """Return the ``Pretrained`` initializations of a module that name a file."""
+    settings = getattr(module, 'init_cfg', None) or []
+    settings = settings if isinstance(settings, list | tuple) else [settings]
+    return [cfg for cfg in settings if cfg.get('type') in ('Pretrained', PretrainedInit) and cfg.get('checkpoint')]
+
+
+@contextmanager
+def pretrained_weights_only(model: torch.nn.Module) -> Iterator[None]:
+    """Within this context mmengine's initializers read files by ``read_checkpoint``, not by ``torch.load``."""
+    settings = {id(cfg): cfg for module in model.modules() for cfg in pretrained_settings(module)}
+    before = {key: cfg['checkpoint'] for key, cfg in settings.items()}
+    for key, cfg in settings.items():
+        cfg['checkpoint'] = WEIGHTS_ONLY + str(before[key]).removeprefix(WEIGHTS_ONLY)
+    try:
+        yield
+    finally:
+        for key, cfg in settings.items():
+            cfg['checkpoint'] = before[key]
 
 
 def check_pretrained(module: torch.nn.Module, name: str) -> None:
@@ -237,10 +259,9 @@ def check_pretrained(module: torch.nn.Module, name: str) -> None:
     Raises:
         InputError: If it has none. The message names the option, the file and the prefix.
     """
-    settings = getattr(module, 'init_cfg', None) or []
-    for cfg in settings if isinstance(settings, list | tuple) else [settings]:
-        path = cfg.get('checkpoint')
-        if cfg.get('type') != 'Pretrained' or not path or '://' in path:
+    for cfg in pretrained_settings(module):
+        path = str(cfg['checkpoint']).removeprefix(WEIGHTS_ONLY)
+        if '://' in path:
             continue
         weights, prefix = state_dict_of(read_checkpoint(path), path), cfg.get('prefix') or ''
         check_weights_sound(weights, path)

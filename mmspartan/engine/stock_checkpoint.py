@@ -8,8 +8,8 @@ stand-ins have the same names, check shape, dtype and size of their arguments, a
 
 import math
 import pickle
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def _scalar_of_numpy_1(dtype: Any, content: Any) -> bool | int | float:
     return stored_scalar(dtype, content)
 
 
-STAND_INS = [
+STAND_INS: list[Any] = [
     _named(StoredDtype, 'numpy.dtype'),
     _named(StoredArray, 'numpy.ndarray'),
     _named(StoredHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
@@ -109,13 +109,24 @@ STAND_INS = [
 ]
 
 
-def stand_ins() -> AbstractContextManager:
-    """Make weights-only loading use the stand-ins within this context.
+HAS_SAFE_GLOBALS = hasattr(torch.serialization, 'safe_globals')  # from torch 2.5 on
 
-    Before torch 2.5, which has no such context, loading a checkpoint of a stock mmengine fails.
+
+@contextmanager
+def stand_ins() -> Iterator[None]:
+    """Make weights-only loading use the stand-ins, and no class that others allowed, within this context.
+
+    The list of allowed classes belongs to the process: the classes of the same names may be on it, and a fork of
+    mmengine takes classes off it whenever it loads a file. It is the same after this context as before.
     """
-    allow = getattr(torch.serialization, 'safe_globals', None)
-    return nullcontext() if allow is None else allow(STAND_INS)
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(STAND_INS)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def without_stand_ins(content: Any) -> Any:

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import subprocess
+import tarfile
 import zipfile
 from collections import OrderedDict
 from functools import partial
@@ -18,47 +19,20 @@ from hypothesis import strategies as st
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import LinearLR
-from mmengine.runner import save_checkpoint
+from mmengine.runner import CheckpointLoader, save_checkpoint
 from torch import nn
 
-from mmspartan.engine.checkpoint import check_weights_fit, check_weights_sound, read_checkpoint
+from mmspartan.engine import checkpoint
+from mmspartan.engine.checkpoint import WEIGHTS_ONLY, check_weights_fit, check_weights_sound, read_checkpoint
 from mmspartan.engine.plain_state import from_plain_history, to_plain
 from mmspartan.engine.resume_state import check_optimizer_fits, check_resumable, restored_schedulers
+from mmspartan.engine.stock_checkpoint import HAS_SAFE_GLOBALS, STAND_INS
 from mmspartan.errors import InputError
 
 SCALARS = dict(float=np.float64(2.5), int=np.int64(3), bool=np.bool_(True))
+RECONSTRUCT, SCALAR = np.array(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+LONG = 1 << 20
 ARRAYS = dict(row=np.arange(4, dtype=np.float32), table=np.asfortranarray(np.arange(6.0).reshape(2, 3)))
-
-
-def stock_content() -> dict:
-    """What a stock mmengine saves beside the weights."""
-    history = HistoryBuffer([1.0, 3.0], [1, 1])
-    return dict(
-        meta=dict(epoch=1), message_hub=dict(log_scalars=dict(loss=history), runtime_info={**SCALARS, **ARRAYS})
-    )
-
-
-def test_checkpoint_of_a_stock_mmengine_is_read_as_plain_containers(tmp_path):
-    torch.save(stock_content(), tmp_path / 'stock.pth')
-    hub = read_checkpoint(tmp_path / 'stock.pth')['message_hub']
-    assert hub['log_scalars']['loss']['values'].tolist() == [1.0, 3.0]
-    for name, value in SCALARS.items():
-        assert hub['runtime_info'][name] == value.item() and type(hub['runtime_info'][name]) is type(value.item())
-    for name, value in ARRAYS.items():
-        assert torch.equal(hub['runtime_info'][name], torch.from_numpy(value.copy()))
-
-
-def test_plain_state_is_read_by_torch_alone_and_gives_the_log_back(tmp_path):
-    # importing this package has not changed what torch reads
-    allowed = {getattr(item, '__module__', '') for item in torch.serialization.get_safe_globals()}
-    assert not any(name.startswith(('numpy', 'mmengine', 'mmspartan')) for name in allowed)
-    torch.save(to_plain({**stock_content(), 'other': {'path': tmp_path, 'numbers': {1, 2}}}), tmp_path / 'plain.pth')
-    content = torch.load(tmp_path / 'plain.pth', weights_only=True)
-    history = from_plain_history(content['message_hub']['log_scalars']['loss'])
-    assert history.mean() == 2.0 and history.statistics('max') == 3.0
-    assert content['other'] == {'path': str(tmp_path), 'numbers': {1, 2}}
-    with pytest.raises(ValueError, match='history is not one of numbers'):
-        from_plain_history(dict(values=torch.zeros(2), counts=torch.zeros(3), max_length=5))
 
 
 class Call:
@@ -71,6 +45,85 @@ class Call:
         return self.function, self.arguments
 
 
+def stock_content() -> dict:
+    """What a stock mmengine saves beside the weights."""
+    history = HistoryBuffer([1.0, 3.0], [1, 1])
+    return dict(
+        meta=dict(epoch=1), message_hub=dict(log_scalars=dict(loss=history), runtime_info={**SCALARS, **ARRAYS})
+    )
+
+
+@pytest.fixture(params=['torch', 'plain_pickle'])
+def unpickler(request, monkeypatch):
+    """torch's weights-only unpickler, and the one of this package for torch before 2.5."""
+    if request.param == 'torch' and not HAS_SAFE_GLOBALS:
+        pytest.skip('torch before 2.5 has no list of allowed classes')
+    monkeypatch.setattr(checkpoint, 'HAS_SAFE_GLOBALS', request.param == 'torch')
+
+
+@pytest.mark.usefixtures('unpickler')
+def test_checkpoint_of_a_stock_mmengine_is_read_as_plain_containers(tmp_path):
+    torch.save(stock_content(), tmp_path / 'stock.pth')
+    hub = read_checkpoint(tmp_path / 'stock.pth')['message_hub']
+    assert hub['log_scalars']['loss']['values'].tolist() == [1.0, 3.0]
+    for name, value in SCALARS.items():
+        assert hub['runtime_info'][name] == value.item() and type(hub['runtime_info'][name]) is type(value.item())
+    for name, value in ARRAYS.items():
+        assert torch.equal(hub['runtime_info'][name], torch.from_numpy(value.copy()))
+
+
+def test_reading_uses_no_class_that_others_allowed_and_leaves_their_list_as_it_was(tmp_path):
+    """As a fork of mmengine allows NumPy's classes while it loads a file, and takes them off the list then."""
+    if not HAS_SAFE_GLOBALS:
+        pytest.skip('torch before 2.5 has no list of allowed classes')
+    torch.save(stock_content(), tmp_path / 'stock.pth')
+    torch.save(Call(np.ndarray, (32,), 'u1', bytearray(LONG), -32), tmp_path / 'evil.pth')
+    before = set(torch.serialization.get_safe_globals())
+    # importing this package has not changed what torch reads
+    assert before.isdisjoint(STAND_INS)
+    for _ in range(2):
+        with torch.serialization.safe_globals([np.ndarray, np.dtype, RECONSTRUCT, SCALAR, HistoryBuffer, getattr]):
+            allowed = set(torch.serialization.get_safe_globals())
+            assert read_checkpoint(tmp_path / 'stock.pth')['meta'] == dict(epoch=1)
+            with pytest.raises(InputError, match=r'evil\.pth: (refused|damaged)'):
+                read_checkpoint(tmp_path / 'evil.pth')
+            assert set(torch.serialization.get_safe_globals()) == allowed
+        assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_what_mmengine_loads_in_between_changes_nothing(tmp_path):
+    torch.save(stock_content(), tmp_path / 'stock.pth')
+    torch.save(dict(state_dict={}), tmp_path / 'plain.pth')
+    for _ in range(2):
+        assert 'message_hub' in read_checkpoint(tmp_path / 'stock.pth')
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'plain.pth'), map_location='cpu')
+
+
+def test_programs_and_tar_files_are_refused(tmp_path):
+    torch.jit.script(nn.Linear(2, 1)).save(tmp_path / 'program.pth')
+    with tarfile.open(tmp_path / 'tar.pth', 'w') as file:
+        file.add(tmp_path / 'program.pth', 'storages')
+    for name, kind in (('program.pth', 'a TorchScript program'), ('tar.pth', 'a tar file')):
+        with pytest.raises(InputError, match=rf'{name}: refused\. It is {kind}'):
+            read_checkpoint(tmp_path / name)
+
+
+def test_mmengine_reads_a_stock_checkpoint_through_the_prefix(tmp_path):
+    torch.save(stock_content(), tmp_path / 'stock.pth')
+    content = CheckpointLoader.load_checkpoint(f'{WEIGHTS_ONLY}{tmp_path / "stock.pth"}', map_location='cpu')
+    assert content['message_hub']['log_scalars']['loss']['values'].tolist() == [1.0, 3.0]
+
+
+def test_plain_state_is_read_by_torch_alone_and_gives_the_log_back(tmp_path):
+    torch.save(to_plain({**stock_content(), 'other': {'path': tmp_path, 'numbers': {1, 2}}}), tmp_path / 'plain.pth')
+    content = torch.load(tmp_path / 'plain.pth', weights_only=True)
+    history = from_plain_history(content['message_hub']['log_scalars']['loss'])
+    assert history.mean() == 2.0 and history.statistics('max') == 3.0
+    assert content['other'] == {'path': str(tmp_path), 'numbers': {1, 2}}
+    with pytest.raises(ValueError, match='history is not one of numbers'):
+        from_plain_history(dict(values=torch.zeros(2), counts=torch.zeros(3), max_length=5))
+
+
 class State:
     """Has a pickle set the state of what a call makes."""
 
@@ -81,10 +134,7 @@ class State:
         return self.reduced
 
 
-RECONSTRUCT, SCALAR = np.array(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-LONG = 1 << 20
-
-
+@pytest.mark.usefixtures('unpickler')
 @pytest.mark.parametrize(
     'attack',
     [
