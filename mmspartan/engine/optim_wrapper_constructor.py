@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.optim import DefaultOptimWrapperConstructor
+import torch
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 from torch.nn import GroupNorm, LayerNorm
@@ -21,9 +23,19 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ``paramwise_cfg`` holds ``rules``, a list of dicts with ``pattern`` (str), ``lr_mult`` and ``decay_mult`` (float, 1
     by default). For the match, ``[norm]`` is appended to the names of the parameters of normalization layers.
 
+    An optimizer with ``fused=True`` is built without it where torch has no fused form, as before torch 2.4 on CPUs.
+
     Raises:
         ValueError: If a pattern matches no parameter.
     """
+
+    optimizer_cfg: dict[str, Any]
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        if self.optimizer_cfg.get('fused') and not fuses(model):
+            print_log(f'torch {torch.__version__} has no fused optimizers for this device: fused=False', 'current')
+            self.optimizer_cfg = {**self.optimizer_cfg, 'fused': False}
+        return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         rules = self.paramwise_cfg['rules']
@@ -40,6 +52,16 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             params.append(
                 dict(params=parameters, lr=self.base_lr * lr_mult, weight_decay=(self.base_wd or 0.0) * decay_mult)
             )
+
+
+def fuses(model: nn.Module) -> bool:
+    """Whether torch has fused optimizers for the device of a model's parameters."""
+    parameter = next(model.parameters())
+    try:
+        torch.optim.AdamW([nn.Parameter(torch.zeros(1, device=parameter.device))], fused=True)
+    except RuntimeError:
+        return False
+    return True
 
 
 def tagged_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
