@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from .tracing import is_recorded
 
 aten = torch.ops.aten
 
@@ -26,6 +28,8 @@ OPERATORS = {
 }
 
 
-def in_place_operators(act: nn.Module) -> InPlace | None:
-    """The operators of an activation; None for unknown ones and for approximations of GELU."""
+def in_place_operators(act: nn.Module, x: Tensor) -> InPlace | None:
+    """The operators of an activation; None if autograd does not record ``x``, and for approximations of GELU."""
+    if not is_recorded(x):  # before the look-up by class, which torch 2.1 does not compile
+        return None
     return OPERATORS.get(type(act)) if getattr(act, 'approximate', 'none') == 'none' else None

@@ -13,15 +13,14 @@ from torch.autograd.function import once_differentiable
 
 from .activations import InPlace, in_place_operators
 from .memory_format import in_memory_order
-from .tracing import is_recorded
 
 aten = torch.ops.aten
 
 
 def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """``act(norm(x))``."""
-    operators = in_place_operators(act)
-    if operators is None or x.is_cuda or not _is_batch_norm_of_batch(norm, x) or not is_recorded(x):
+    operators = in_place_operators(act, x)
+    if operators is None or x.is_cuda or not _is_batch_norm_of_batch(norm, x):
         return act(norm(x))
     norm.num_batches_tracked.add_(1)
     buffers = (norm.running_mean, norm.running_var)

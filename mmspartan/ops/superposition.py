@@ -11,7 +11,6 @@ from torch.autograd.function import once_differentiable
 
 from .activations import InPlace, in_place_operators
 from .memory_format import in_memory_order
-from .tracing import is_recorded
 
 
 def superpose(amplitude: Tensor, phase: Tensor, strongest: Tensor, act: nn.Module) -> Tensor:
@@ -25,8 +24,8 @@ def superpose(amplitude: Tensor, phase: Tensor, strongest: Tensor, act: nn.Modul
     Returns:
         Tensor: ``(B, N, H, W)``.
     """
-    operators = in_place_operators(act)
-    if operators is not None and is_recorded(phase):
+    operators = in_place_operators(act, phase)
+    if operators is not None:
         return _Superpose.apply(amplitude, phase, strongest, operators)
     wave = amplitude * act(phase)
     return wave + wave.gather(1, strongest)

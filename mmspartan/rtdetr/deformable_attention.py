@@ -1,15 +1,19 @@
 """Deformable attention of RT-DETR's decoder: mmcv's module without synchronization with the GPU in each layer.
 
-mmcv's operator runs on GPUs, if mmcv was built with it. On CPUs and in compiled or exported graphs, which cannot have
-it, values are projected directly to the layout that ``grid_sample`` expects, and levels are summed one by one. mmcv's
-fallback permutes the features in each layer.
+mmcv's operator runs on GPUs, if mmcv was built with it. On CPUs, on GPUs without the operator, and in compiled or
+exported graphs, which cannot have it, values are projected directly to the layout that ``grid_sample`` expects, and
+levels are summed one by one. mmcv's fallback permutes the features in each layer.
 """
+
+import logging
+from functools import cache
 
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
 from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerDecoderLayer
+from mmengine.logging import print_log
 from mmengine.model import ModuleList
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -18,6 +22,25 @@ from ..checks import check_integers, check_numbers, refuse
 from ..ops.tracing import is_traced
 
 HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
+
+
+def has_operator(value: Tensor) -> bool:
+    """Whether mmcv's operator runs on the device of the values, outside of graphs."""
+    if is_traced() or not value.is_cuda:
+        return False
+    if not HAS_OPERATOR:
+        report_missing_operator()
+    return HAS_OPERATOR
+
+
+@cache
+def report_missing_operator() -> None:
+    """Log once that a GPU is used without mmcv's operator."""
+    print_log(
+        'mmcv was built without CUDA operators: deformable attention runs grid_sample on the GPU, with the same values',
+        'current',
+        logging.WARNING,
+    )
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
@@ -58,7 +81,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         weights = weights.view(batch, num_queries, *points)
         centers, sizes = reference_points[:, :, None, :, None].split(2, dim=-1)
         locations = centers + offsets / self.num_points * sizes * 0.5
-        if value.is_cuda and HAS_OPERATOR and not is_traced():
+        if has_operator(value):
             value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
             # the operator rounds the points to the precision of the values, and does not support bfloat16
             value = value.to(locations.dtype)
