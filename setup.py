@@ -46,21 +46,24 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmspartan', 'mmspartan.*']),
-    package_data={'mmspartan.evaluation.report': ['page.html']},
+    package_data={'mmspartan': ['**/*.html']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
-    # The ranges that the code is written for; the versions it is tested with are in requirements/frozen.txt.
-    install_requires=[
-        'torch>=2.1',
-        'torchvision>=0.16',
-        'mmengine>=0.10,<1.0',
-        'mmcv>=2.0.0,<2.2.0',  # mmdet 3.3 refuses 2.2
-        'numpy',
-        'setuptools<81',  # mmengine looks packages up by pkg_resources
-    ],
+    # Neither torch nor OpenMMLab's packages: pip would lay them over a fork's files, or over versions that belong to a
+    # compiled mmcv. mmspartan/stack.py checks them at import.
+    install_requires=['numpy'],
     extras_require={
-        'classification': ['mmpretrain>=1.0,<2.0', 'scikit-learn', 'safetensors'],
-        'detection': ['mmdet>=3.0,<4.0', 'pycocotools', 'jinja2', 'safetensors'],
+        'openmmlab': [  # for environments without any of them; the forks install the same modules by other names
+            'torch>=2.1',
+            'torchvision>=0.16',
+            'mmengine>=0.10.3,<1.0',
+            'mmcv>=2.1.0,<2.2.0',  # mmdet 3.3 refuses 2.2
+            'mmdet>=3.2,<4.0',
+            'mmpretrain>=1.2,<2.0',
+            'setuptools<81',  # mmengine looks packages up by pkg_resources
+        ],
+        'classification': ['scikit-learn', 'safetensors'],
+        'detection': ['pycocotools', 'jinja2', 'safetensors'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
         'slicing': ['sahi'],
         'deployment': ['onnx', 'onnxscript', 'onnxruntime', 'openvino', 'onnxslim'],

@@ -1,11 +1,13 @@
 """SpaRTAN and RT-DETR for OpenMMLab. The import registers modules and model names, and has no other effect."""
 
+from .stack import has_mmdet  # first: it says in one line if torch, mmengine or mmcv is missing or too old
+
+# isort: split
 from . import datasets, engine  # noqa: F401 - register
 from .configs import config_path
 from .model_hub import register_models
 from .own_data import own_data
 from .spartan import SpaRTAN
-from .stack import has_mmdet
 from .version import __version__
 
 if has_mmdet():
