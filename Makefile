@@ -1,16 +1,22 @@
 PYTHON ?= python3
-VENV := .venv/bin
+STACK ?= frozen
+export STACK
+VENV := $(if $(filter frozen,$(STACK)),.venv,.venv-$(STACK))/bin
 DOCS := .venv/docs
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help env lint test fuzz soak demo docs docs-env docs-serve dist
+# What another stack is most likely to break.
+SMOKE := tests/test_package.py tests/test_stack.py tests/engine/test_checkpoint.py tests/engine/test_optimizers.py \
+	tests/spartan/test_golden.py tests/rtdetr/test_golden.py tests/ops tests/tools/test_stack_tools.py
+
+.PHONY: help env lint test test-stacks fuzz soak demo docs docs-env docs-serve dist
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@echo 'make TARGET'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: ## make .venv/ with the tested stack and this project
+env: ## make .venv/ with the tested stack and this project; STACK=onedl or classic for another, in .venv-STACK/
 	@$(PYTHON) requirements/make_env.py
 
 demo: env ## train, evaluate and draw a detector and a classifier on handwritten digits
@@ -18,6 +24,11 @@ demo: env ## train, evaluate and draw a detector and a classifier on handwritten
 
 test: env ## run all tests, one process for each core; TESTS="tests/spartan -k golden" for some of them
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-stacks: ## set up the stacks frozen, onedl and classic, and run the most telling tests in each
+	$(MAKE) test STACK=frozen TESTS="$(SMOKE)"
+	$(MAKE) test STACK=onedl TESTS="$(SMOKE)"
+	$(MAKE) test STACK=classic TESTS="$(SMOKE)"
 
 lint: env ## check style and formatting by ruff, types by mypy
 	$(VENV)/ruff check .

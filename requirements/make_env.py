@@ -1,8 +1,9 @@
-"""Make ``.venv/`` with the stack of ``frozen.txt`` and this project in it: what ``make env`` runs.
+"""Make an environment with one of the tested stacks and this project in it: what ``make env`` runs.
 
-Called again it ends at once if nothing changed, and goes on where it was interrupted. Output of each step goes to
-``.venv/log/``. Wheels in ``PIP_FIND_LINKS`` and pip's cache are used; mmcv, which has no wheel for current versions of
-torch, is otherwise compiled here.
+``STACK`` in the environment chooses the stack: ``frozen`` (``.venv/``, the default), ``onedl`` (``.venv-onedl/``) or
+``classic`` (``.venv-classic/``). Called again it ends at once if nothing changed, and goes on where it was interrupted.
+Output of each step goes to ``log/`` in the environment. Wheels in ``PIP_FIND_LINKS`` and pip's cache are used; mmcv,
+which has no wheel for current versions of torch, is otherwise compiled here.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / '.venv'
+NEWEST_PYTHON = dict(frozen=12, onedl=12, classic=11)  # 3.x, of each stack
+STACK = os.environ.get('STACK', 'frozen')
+VENV = ROOT / ('.venv' if STACK == 'frozen' else f'.venv-{STACK}')
 LOG = VENV / 'log'
 PYTHON = VENV / 'bin' / 'python'
-FROZEN = ROOT / 'requirements' / 'frozen.txt'
+REQUIREMENTS = ROOT / 'requirements'
 STAMP = VENV / 'complete'
 
 # What a log says, and what is likely behind it.
 CAUSES = {
-    r'No space left on device|Errno 28': 'the disk is full: .venv needs 9 GB, pip some more in $TMPDIR',
+    r'No space left on device|Errno 28': 'the disk is full: an environment needs 9 GB, pip some more in $TMPDIR',
     r'Temporary failure in name resolution|Failed to establish a new connection|Max retries|timed out|'
     r'ConnectionError|ProxyError|Network is unreachable': 'no network: pip cannot reach its package index',
     r"command '\S*(c\+\+|g\+\+|gcc|cc)\S*' failed: No such file|\b(c\+\+|g\+\+|gcc)[-\w.]*: (command )?not found|"
@@ -45,10 +48,15 @@ class StepError(Exception):
 
 
 def main() -> None:
-    if not (3, 10) <= sys.version_info < (3, 13):  # mmcv 2.1's build fails on 3.13
-        sys.exit(f'Python 3.10, 3.11 or 3.12 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11 env')
-    folders = (ROOT / 'requirements', ROOT / 'setup.py', ROOT / 'pyproject.toml', ROOT / 'mmspartan' / 'version.py')
-    inputs = [path for folder in folders for path in (sorted(folder.glob('*.*')) if folder.is_dir() else [folder])]
+    if STACK not in NEWEST_PYTHON:
+        sys.exit(f'STACK={STACK}: can be {", ".join(NEWEST_PYTHON)}')
+    if not (3, 10) <= sys.version_info < (3, NEWEST_PYTHON[STACK] + 1):
+        sys.exit(
+            f'Python 3.10 to 3.{NEWEST_PYTHON[STACK]} is needed, this is {sys.version.split()[0]}: '
+            'make PYTHON=python3.11 env'
+        )
+    inputs = [REQUIREMENTS / name for name in ('frozen.txt', f'{STACK}.txt', 'make_env.py', 'cxx.py')]
+    inputs += [ROOT / 'setup.py', ROOT / 'pyproject.toml', ROOT / 'mmspartan' / 'version.py']
     machine = f'{VENV} {sys.version_info[:2]} {shutil.which("nvidia-smi")}'
     stamp = hashlib.sha256(b''.join(path.read_bytes() for path in inputs) + machine.encode()).hexdigest()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp:
@@ -60,10 +68,13 @@ def main() -> None:
     try:
         make_venv()
         pins = read_pins()
+        constraints = LOG / 'constraints.txt'
+        constraints.write_text('\n'.join(pins.values()))
         pip('tools', *(pins.pop(name) for name in ('pip', 'setuptools', 'ninja')))
-        pip('torch', pins.pop('torch'), pins.pop('torchvision'))
-        mmcv = pins.pop('mmcv')  # last: whether it works cannot be seen before the others are there
-        pip('packages', '--constraint', str(FROZEN), *pins.values())
+        pip('torch', '--constraint', str(constraints), pins.pop('torch'), pins.pop('torchvision'))
+        # last: whether it works cannot be seen before the others are there
+        mmcv = pins.pop(next(name for name in pins if name.endswith('mmcv')))
+        pip('packages', '--constraint', str(constraints), *pins.values())
         make_mmcv(mmcv)
         pip('project', '--no-deps', '--no-build-isolation', '-e', str(ROOT))
         run('check', [PYTHON, '-c', 'import mmcv.ops, mmdet.apis, mmpretrain.apis, mmspartan'])
@@ -75,11 +86,21 @@ def main() -> None:
 
 
 def read_pins() -> dict[str, str]:
-    """Requirement lines of ``frozen.txt`` by package; one of two lines for different Pythons, with its marker."""
+    """Requirement lines of the stack by package: those of ``frozen.txt`` with what the stack's own file replaces.
+
+    Of two lines for different Pythons one is there, with its marker. ``# in place of NAME`` takes the line of NAME out.
+    """
     older = sys.version_info < (3, 11)
-    lines = (line.split('#')[0].strip() for line in FROZEN.read_text().splitlines())
-    chosen = [line for line in lines if line and ('>= "3.11"' if older else '< "3.11"') not in line]
-    return {line.split('==')[0]: line for line in chosen}
+    pins: dict[str, str] = {}
+    for name in dict.fromkeys(('frozen', STACK)):
+        for text in (REQUIREMENTS / f'{name}.txt').read_text().splitlines():
+            line = text.split('#')[0].strip()
+            if not line or ('>= "3.11"' if older else '< "3.11"') in line:
+                continue
+            if replaced := re.search(r'# in place of (\S+)', text):
+                pins.pop(replaced[1])
+            pins[line.split('==')[0]] = line
+    return pins
 
 
 def make_venv() -> None:
@@ -95,6 +116,7 @@ def make_venv() -> None:
 
 def make_mmcv(requirement: str) -> None:
     """Install mmcv with compiled ops that load under the installed torch: a wheel, one that pip cached, or compile."""
+    name = requirement.split('==')[0]
     run('import', [PYTHON, '-c', 'import cv2, torch, mmengine'])
     cuda = torch_says('torch.version.cuda') if torch_says('torch.cuda.is_available()') == 'True' else ''
     nvcc = cuda_compiler(cuda.split('.')[0]) if cuda else None
@@ -107,11 +129,11 @@ def make_mmcv(requirement: str) -> None:
         return
     flags = ['--no-deps', '--force-reinstall']
     with suppress(StepError):  # where there is no wheel
-        pip('mmcv-wheel', *flags, '--only-binary', 'mmcv', requirement, quiet=True)
+        pip('mmcv-wheel', *flags, '--only-binary', name, requirement, quiet=True)
         if is_usable(bool(nvcc)):
             return
 
-    flags += ['--no-build-isolation', '--no-binary', 'mmcv', '-v']
+    flags += ['--no-build-isolation', '--no-binary', name, '-v']
     print('  mmcv: no wheel fits, compiling (about 6 minutes on 2 cores, CUDA ops take longer)', flush=True)
     try:
         pip('mmcv-build', *flags, requirement, env=compiler_environment(nvcc))
@@ -122,7 +144,7 @@ def make_mmcv(requirement: str) -> None:
         nvcc = None
         pip('mmcv-build-cpu', *flags, requirement, env=compiler_environment(None))
     if not is_usable(bool(nvcc)):  # what pip had in its cache was built for another torch
-        run('cache', [PYTHON, '-m', 'pip', 'cache', 'remove', 'mmcv'], quiet=True)
+        run('cache', [PYTHON, '-m', 'pip', 'cache', 'remove', name.replace('-', '_')], quiet=True)
         pip('mmcv-build', *flags, requirement, env=compiler_environment(nvcc))
         run('mmcv-import', usable_command(bool(nvcc)))
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,11 +17,20 @@ from tests.conftest import ROOT
 SCRIPT = ROOT / 'requirements' / 'make_env.py'
 
 
-@pytest.fixture
-def make_env(tmp_path, monkeypatch):
+STACKS = ('frozen', 'onedl', 'classic')
+
+
+def load(stack: str, monkeypatch) -> ModuleType:
+    monkeypatch.setenv('STACK', stack)
     spec = importlib.util.spec_from_file_location('make_env', SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make_env(tmp_path, monkeypatch):
+    module = load('frozen', monkeypatch)
     monkeypatch.setattr(module, 'LOG', tmp_path)
     return module
 
@@ -46,23 +57,63 @@ def test_failed_step_names_itself_its_log_and_the_likely_cause(message, cause, m
     assert f'Likely cause: {cause}' in text and message in text
 
 
+def pinned(name: str) -> set[str]:
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return {re.split('[ =]', line)[0] for line in lines if re.match(r'\w', line)}
+
+
 @pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 12)])
 def test_one_pin_a_package_for_each_python(version, make_env, monkeypatch):
     monkeypatch.setattr(make_env.sys, 'version_info', version)
     pins = make_env.read_pins()
     assert pins['torch'] == 'torch==2.14.1' and pins['mmcv'] == 'mmcv==2.1.0'
     assert ('2.2.6' in pins['numpy']) == (version < (3, 11))
-    pinned = {re.split('[ =]', line)[0] for line in make_env.FROZEN.read_text().splitlines() if re.match(r'\w', line)}
-    assert set(pins) == pinned
+    assert set(pins) == pinned('frozen')
 
 
-@pytest.mark.skipif(not (ROOT / '.venv' / 'complete').exists(), reason='not in an environment of make env')
+def test_stacks_replace_pins_of_the_frozen_one(monkeypatch):
+    frozen = load('frozen', monkeypatch).read_pins()
+    onedl, classic = (load(stack, monkeypatch).read_pins() for stack in ('onedl', 'classic'))
+    replaced = {'mmengine', 'mmcv', 'mmdet', 'mmpretrain'}
+    assert set(frozen) - set(onedl) == replaced and set(onedl) - set(frozen) == pinned('onedl')
+    assert {name for name in frozen if name in onedl and onedl[name] != frozen[name]} == set()
+    assert set(classic) == set(frozen)
+    assert {name for name in frozen if classic[name] != frozen[name]} == pinned('classic')
+
+
+@pytest.mark.parametrize('stack', STACKS)
+def test_each_stack_has_a_folder_of_its_own(stack, monkeypatch):
+    module = load(stack, monkeypatch)
+    assert module.VENV.name == ('.venv' if stack == 'frozen' else f'.venv-{stack}')
+    assert module.PYTHON.is_relative_to(module.VENV) and module.STAMP.is_relative_to(module.VENV)
+
+
+@pytest.mark.parametrize(
+    ('stack', 'version', 'message'),
+    [
+        ('newest', (3, 11), 'STACK=newest: can be frozen, onedl, classic'),
+        ('classic', (3, 12), r'Python 3\.10 to 3\.11 is needed'),
+        ('frozen', (3, 13), r'Python 3\.10 to 3\.12 is needed'),
+    ],
+)
+def test_unknown_stacks_and_pythons_are_refused(stack, version, message, monkeypatch):
+    module = load(stack, monkeypatch)
+    monkeypatch.setattr(module.sys, 'version_info', version)
+    with pytest.raises(SystemExit, match=message):
+        module.main()
+
+
+IN_STACK = next((stack for stack in STACKS if Path(sys.prefix).name == f'.venv-{stack}'), 'frozen')
+
+
+@pytest.mark.skipif(not Path(sys.prefix, 'complete').exists(), reason='not in an environment of make env')
 def test_second_call_takes_seconds_and_changes_nothing():
-    before = (ROOT / '.venv' / 'complete').stat().st_mtime
-    start = time.monotonic()
-    result = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=True)
+    stamp = Path(sys.prefix, 'complete')
+    before, start = stamp.stat().st_mtime, time.monotonic()
+    env = {**os.environ, 'STACK': IN_STACK}
+    result = subprocess.run([sys.executable, SCRIPT], env=env, capture_output=True, text=True, check=True)
     assert time.monotonic() - start < 5 and result.stdout == ''
-    assert (ROOT / '.venv' / 'complete').stat().st_mtime == before
+    assert stamp.stat().st_mtime == before
 
 
 @pytest.mark.skipif(shutil.which('g++') is None, reason='no g++')
