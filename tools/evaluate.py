@@ -14,6 +14,7 @@ from mmspartan.evaluation.report import (
     find_source,
     load_or_predict,
     open_folder,
+    require_source,
     select_split,
     terminal_table,
     write_report,
@@ -43,12 +44,14 @@ def parse_args():
 def main():
     args = parse_args()
     cfg = load_config(args)
+    sources = [source for source in (args.model or args.predictions, args.compare) if source]
     with one_line_errors(args.config, cfg=cfg):
+        for source in sources:
+            require_source(source)
         select_split(cfg, args.split)
         truth = GroundTruth.of_config(cfg)
         print(f'{args.split}: {cfg.test_dataloader.dataset.ann_file}')
     with one_line_errors(args.config, lambda: True):
-        sources = [source for source in (args.model or args.predictions, args.compare) if source]
         for source in sources:
             find_source(source, truth)  # before the first one is run
         folder = open_folder(args.out or Path(cfg.work_dir) / 'report')

@@ -148,6 +148,8 @@ def main():
 def prepare(args: argparse.Namespace) -> None:
     if args.out.exists():
         raise InputError(f'{args.out}: exists; remove it or give another --out')
+    if any(character in str(args.out.resolve()) for character in '"\\\n'):
+        raise InputError(f'--out {args.out}: quotation marks, backslashes and line breaks in its path break the config')
     if args.weights and not args.weights.is_file():
         raise InputError(f'{args.weights}: no such checkpoint (--weights)')
     for option, number in (('--max-epochs', args.max_epochs), ('--batch-size', args.batch_size)):

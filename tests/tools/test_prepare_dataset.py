@@ -168,6 +168,7 @@ def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute
         (('source', '--rename', 'cow=dog'), '--rename: no class is called cow; there are <b>, dog'),
         (('source', '--image-size', 100, 100), '--image-size must be multiples of 32, got 100 x 100'),
         (('source', '--batch-size', 0), '--batch-size must be at least 1, got 0'),
+        (('source', '--out', 'a"b'), '--out a"b: quotation marks, backslashes and line breaks'),
         (('source', '--out', 'source'), 'source: exists; remove it or give another --out'),
     ],
 )

@@ -1,14 +1,25 @@
 """Reading of a dataset whose format is found out."""
 
+import json
 import os
+import xml.etree.ElementTree as ElementTree
+from contextlib import suppress
 from pathlib import Path
 
 from ...errors import InputError
 from .coco import read_coco_files
 from .faults import Faults
-from .source import Files, Source
+from .source import Files, Source, text_of
 from .voc import read_voc
 from .yolo import read_yolo
+
+# Formats that are not read, by the root of XML files and by keys of JSON files, and the way to one that is.
+XML_ROOTS = {'annotations': "annotations in CVAT's own XML: export them from CVAT as COCO 1.0"}
+JSON_KEYS = {
+    ('imagePath', 'shapes'): "labelme's annotations: convert them to COCO, for instance by the package labelme2coco",
+    ('frames',): 'annotations of videos or scenes by frames: export them as COCO',
+    ('_via_img_metadata',): 'annotations of VGG Image Annotator: export them from VIA as COCO',
+}
 
 
 def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tuple[Source, Path]:
@@ -51,6 +62,8 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
         is_yaml = chosen is not None and chosen.suffix.lower() in ('.yaml', '.yml')
         source = (read_yolo if is_yaml else read_coco_files)(files, faults, chosen)
     if source is None:
+        if other := other_format(files):
+            raise InputError(f'{path}: {other}')
         raise InputError(
             f'{path}: no annotations found: neither a COCO file (JSON with images and annotations), nor Pascal VOC '
             '(XML files), nor YOLO (data.yaml, obj.names or classes.txt, with a text file a picture)'
@@ -62,3 +75,18 @@ def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tup
             + faults.summary()
         )
     return source, root
+
+
+def other_format(files: Files) -> str | None:
+    """Return what the first annotation files are that have a known format which is not read; None for others."""
+    for path in files.ending('.xml')[:10]:
+        with suppress(ElementTree.ParseError, UnicodeDecodeError, ValueError, LookupError):
+            if said := XML_ROOTS.get(ElementTree.parse(path).getroot().tag):
+                return f'{said} ({path.name})'
+    for path in files.ending('.json')[:10]:
+        with suppress(ValueError, RecursionError):
+            content = json.loads(text_of(path))
+            for keys, said in JSON_KEYS.items():
+                if isinstance(content, dict) and set(keys) <= set(content):
+                    return f'{said} ({path.name})'
+    return None

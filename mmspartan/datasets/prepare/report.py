@@ -1,7 +1,5 @@
 """The report on a dataset: tables for the terminal, and one HTML page with them and with drawn boxes."""
 
-import base64
-import html
 import random
 import warnings
 from pathlib import Path
@@ -14,7 +12,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from terminaltables import AsciiTable
 
+from ...version import __version__
 from ...visualization.enlarging_visualizer import EnlargingDetLocalVisualizer
+from ...visualization.page import embed_jpeg, render
 from .faults import Faults
 from .source import Picture
 from .statistics import SplitStatistics
@@ -134,14 +134,6 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
     return images
 
 
-STYLE = (
-    'body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}'
-    'table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;'
-    'white-space:pre-line;overflow-wrap:anywhere}td:nth-child(n+2){text-align:right}figure{display:inline-block;'
-    'margin:.3em}img{max-width:21em;max-height:21em}figcaption{font-size:80%;max-width:21em;overflow-wrap:anywhere}'
-)
-
-
 def page(
     title: str,
     summary: list[str],
@@ -149,7 +141,7 @@ def page(
     advice: list[str],
     pictures: dict[str, list[tuple[str, np.ndarray]]],
 ) -> str:
-    """Return a self-contained HTML page.
+    """Return the report as an HTML page.
 
     Args:
         title: Heading.
@@ -158,29 +150,13 @@ def page(
         advice: Sentences on what to do.
         pictures: By title, names and RGB images ``(H, W, 3)``.
     """
-    parts = [f'<h1>{html.escape(title)}</h1>', *(f'<p>{html.escape(line)}</p>' for line in summary)]
-    if advice:
-        parts.append('<h2>To consider</h2><ul>' + ''.join(f'<li>{html.escape(line)}</li>' for line in advice) + '</ul>')
-    for name, rows in tables.items():
-        parts.append(f'<h2>{html.escape(name)}</h2>' + (_table(rows) if len(rows) > 1 else '<p>None.</p>'))
-    for name, images in pictures.items():
-        parts.append(f'<h2>{html.escape(name)}</h2>' + ''.join(_figure(*image) for image in images))
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
-
-
-def _table(rows: Table) -> str:
-    def row(cells: list[str], tag: str) -> str:
-        return '<tr>' + ''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells) + '</tr>'
-
-    return f'<table>{row(rows[0], "th")}{"".join(row(cells, "td") for cells in rows[1:])}</table>'
-
-
-def _figure(name: str, image: np.ndarray) -> str:
-    scale = min(1.0, 640 / max(image.shape[:2]))
-    if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    content = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-    source = f'data:image/jpeg;base64,{base64.b64encode(content).decode()}'
-    caption = html.escape(Path(name).name)
-    return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    return render(
+        Path(__file__).with_name('report.html'),
+        title=title,
+        generator=f'mmspartan {__version__}',
+        summary=summary,
+        tables=tables,
+        advice=advice,
+        pictures=pictures,
+        embed=lambda image: embed_jpeg(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), longest=640),
+    )

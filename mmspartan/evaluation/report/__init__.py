@@ -1,6 +1,6 @@
 from .folder import open_folder
 from .ground_truth import GroundTruth, select_split
-from .predictions import find_source, load_or_predict
+from .predictions import find_source, load_or_predict, require_source
 from .report import Report, write_report
 from .tables import terminal_table
 
@@ -10,6 +10,7 @@ __all__ = [
     'find_source',
     'load_or_predict',
     'open_folder',
+    'require_source',
     'select_split',
     'terminal_table',
     'write_report',

@@ -1,5 +1,6 @@
 """The pictures, objects and classes that a config evaluates a detector on."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class GroundTruth:
         return self.coco.get_img_ids()
 
     def picture_path(self, picture_id: Any) -> Path:
-        return Path(self.folder, self.coco.imgs[picture_id]['file_name'])
+        return Path(os.path.normpath(Path(self.folder, self.coco.imgs[picture_id]['file_name'])))
 
 
 def coco_metric(cfg: Config) -> dict:

@@ -25,19 +25,29 @@ def is_exported(model: str | Path) -> bool:
     return Path(model).suffix == '.onnx'
 
 
+def require_source(source: str) -> None:
+    """Check that a source of predictions is a file or a report folder.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    path = Path(source)
+    if not (path.exists() or '://' in source):
+        raise InputError(f'{source}: no such file')
+    if path.is_dir() and not (is_report(path) and (path / PREDICTIONS).is_file()):
+        raise InputError(f'{source}: a folder, but no report of tools/evaluate.py')
+
+
 def find_source(source: str, truth: GroundTruth) -> Path:
     """Return the file of a source of predictions: of a report folder that with its predictions, or else the source.
 
     Raises:
-        InputError: If the file does not exist, or the report is on other classes.
+        InputError: If there is no such source, or the report is on other classes.
     """
+    require_source(source)
     path = Path(source)
     if not path.is_dir():
-        if not path.is_file() and '://' not in source:
-            raise InputError(f'{source}: no such file')
         return path
-    if not (is_report(path) and (path / PREDICTIONS).is_file()):
-        raise InputError(f'{source}: a folder, but no report of tools/evaluate.py')
     classes = [row['name'] for row in json.loads((path / METRICS).read_text()).get('classes', [])]
     check_class_names(classes, source, truth.classes, "the config's test set", same_number=True)
     return path / PREDICTIONS

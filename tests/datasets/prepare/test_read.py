@@ -368,6 +368,21 @@ def test_what_is_no_dataset(tmp_path, read):
         read()
 
 
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.json', '{"shapes": [], "imagePath": "a.jpg"}', r'labelme.*labelme2coco \(a\.json\)$'),
+        ('annotations.xml', '<annotations><image name="a.jpg"/></annotations>', r'export them from CVAT as COCO 1\.0 \('),
+        ('b.json', '[]', 'no annotations found'),
+    ],
+)
+def test_known_formats_that_are_not_read(name, content, message, tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read()
+
+
 def test_pictures_elsewhere(tmp_path, read):
     voc(tmp_path / 'labels' / 'a.xml', ('x', 11, 21, 30, 60))
     with pytest.raises(InputError, match='no picture at all; name their folder by --pictures'):
