@@ -372,7 +372,7 @@ def test_what_is_no_dataset(tmp_path, read):
     ('name', 'content', 'message'),
     [
         ('a.json', '{"shapes": [], "imagePath": "a.jpg"}', r'labelme.*labelme2coco \(a\.json\)$'),
-        ('annotations.xml', '<annotations><image name="a.jpg"/></annotations>', r'export them from CVAT as COCO 1\.0 \('),
+        ('a.xml', '<annotations><image name="a.jpg"/></annotations>', r'export them from CVAT as COCO 1\.0 \('),
         ('b.json', '[]', 'no annotations found'),
     ],
 )
