@@ -12,6 +12,7 @@ def config_path(name: str) -> str:
 
         _base_ = __import__('mmspartan').config_path('spartan_t_in1k')          # in a config
         cfg = Config.fromfile(mmspartan.config_path('spartan_t_in1k'))          # in Python
+        mmspartan.config_path('ablations/table4_conv_mlp')                      # in a folder of configs
 
     Args:
         name (str): The config's path below ``configs/``, with or without ``.py``.
@@ -26,6 +27,7 @@ def config_path(name: str) -> str:
     root = next(path for path in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs') if path.is_dir())
     path = root / name if name.endswith('.py') else root / f'{name}.py'
     if not path.is_file():
-        known = ', '.join(sorted(path.stem for path in root.glob('*.py')))
+        found = (config.relative_to(root).with_suffix('') for config in root.rglob('*.py'))
+        known = ', '.join(sorted(config.as_posix() for config in found if config.parts[0] != '_base_'))
         raise FileNotFoundError(f'mmspartan has no config {name!r}; it has {known}')
     return str(path.resolve())

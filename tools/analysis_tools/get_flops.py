@@ -7,20 +7,14 @@ models here predict only these.
 """
 
 import argparse
-import math
 from pathlib import Path
 
-import torch
 import yaml
-from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan import config_path
-from mmspartan.deploy import fold
-from mmspartan.engine.costs import countable
 from mmspartan.engine.launch import test_size
-from mmspartan.rtdetr.fusion import RepVGGBlock
+from mmspartan.paper.counting import count
 
 
 def parse_args():
@@ -35,30 +29,6 @@ def published() -> dict[str, dict]:
     metafiles = Path(config_path('spartan_t_in1k')).parent.glob('metafile_*.yml')
     models = [model for metafile in metafiles for model in yaml.safe_load(metafile.read_text())['Models']]
     return {model['Name']: model['Metadata'] for model in models}
-
-
-def count(cfg: Config, size: tuple[int, int]) -> tuple[int, float]:
-    """Return the parameters and the multiply-adds for an image of ``size`` (height, width)."""
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    with countable():
-        model = MODELS.build(cfg.model).eval()
-        for parent in list(model.modules()):
-            for name, child in parent.named_children():
-                if isinstance(child, RepVGGBlock):  # as in the published numbers
-                    setattr(parent, name, fold(child))
-        analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *size))
-        if cfg.get('default_scope') == 'mmdet':
-            analyzer.set_op_handle(**{f'aten::{name}': one_each for name in ELEMENT_WISE})
-        flops = analyzer.total()
-    return sum(parameter.numel() for parameter in model.parameters()), flops
-
-
-ELEMENT_WISE = ['add', 'addcmul', 'div', 'gelu', 'mul', 'relu', 'rsub', 'sigmoid', 'silu', 'silu_', 'softmax', 'sub']
-
-
-def one_each(inputs: list, outputs: list) -> int:
-    """Count an element-wise operation as one for each element of its output."""
-    return math.prod(outputs[0].type().sizes())
 
 
 def main():

@@ -1,0 +1,109 @@
+"""Print the paper's tables with this package's figures beside the published ones, or plan the trainings they take.
+
+``reproduce.py table2 ... table8`` or ``all``: parameters, FLOPs, memory and, for Table VIII, images a second are
+computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault('KINETO_LOG_LEVEL', '5')  # the profiler, which counts memory, reports its start and stop
+
+import torch
+
+from mmspartan.paper.figures import counted
+from mmspartan.paper.picture import draw
+from mmspartan.paper.render import as_csv, markdown
+from mmspartan.paper.runs import Run
+from mmspartan.paper.schedule import overview, shell_script, slurm_array, trainings
+from mmspartan.paper.tables import COLUMNS, TABLES, Row, Table
+from mmspartan.paper.throughput import throughput
+
+
+def parse_args():
+    names = [f'table{table.number}' for table in TABLES]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule'])
+    parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
+    parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
+    parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
+    parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
+    parser.add_argument('--rounds', type=int, default=10, help='runs of each model for Table VIII, 10 by default')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='for Table VIII')
+    return parser.parse_args()
+
+
+def progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f'\r{text:70}', end='', file=sys.stderr, flush=True)
+
+
+def results(table: Table, args: argparse.Namespace) -> list[dict]:
+    """Return the figures of each row: counts, metrics of a finished training, images a second."""
+    found = []
+    for row in table.rows:
+        progress(f'table {table.number}: {row.name}')
+        metrics = Run(row.config, args.work_dirs).metrics() or {}
+        trained = {name: metrics.get(column.metric) for name, column in COLUMNS.items() if column.metric}
+        found.append({**counted(row), **{name: value for name, value in trained.items() if value is not None}})
+    if 'throughput' in table.columns:
+        progress(f'table {table.number}: images a second')
+        rates = throughput([row.config for row in table.rows], args.batch_size, args.rounds, args.device)
+        for row, values in zip(table.rows, found):
+            values['throughput'] = rates[row.config]
+    progress('')
+    return found
+
+
+def machine(args: argparse.Namespace) -> str:
+    where = torch.cuda.get_device_name() if args.device.startswith('cuda') else f'{torch.get_num_threads()} CPU threads'
+    return (
+        f'Images a second: {where}, batch {args.batch_size}, float32, mean and standard deviation of {args.rounds} '
+        'rounds. The paper has an A100 and batch 1024.\n'
+    )
+
+
+def multiply_adds(row: Row) -> float:
+    progress(f'multiply-adds of {row.config}')
+    return counted(row)['macs']
+
+
+def main():
+    args = parse_args()
+    if args.rounds < 2:
+        raise SystemExit('--rounds: a standard deviation takes at least 2')
+    args.batch_size = args.batch_size or (1024 if args.device.startswith('cuda') else 8)
+    logging.disable(logging.WARNING)
+    out = Path(args.out) if args.out else None
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+
+    for table in TABLES:
+        if not {f'table{table.number}', 'all'} & set(args.what):
+            continue
+        values = results(table, args)
+        text = markdown(table, values) + (f'\n{machine(args)}' if 'throughput' in table.columns else '')
+        print(text, flush=True)
+        if out:
+            (out / f'table{table.number}.md').write_text(text)
+            (out / f'table{table.number}.csv').write_text(as_csv(table, values))
+            draw(table, values, out / f'table{table.number}.png')
+
+    if 'schedule' in args.what:
+        planned = list(trainings(TABLES, args.work_dirs, multiply_adds))
+        progress('')
+        files = {
+            'schedule.md': overview(planned, args.gpus),
+            'schedule.sh': shell_script(planned, args.gpus),
+            'schedule.sbatch': slurm_array(planned, args.gpus),
+        }
+        print(files['schedule.md'] if out else '\n'.join(files.values()))
+        for name, text in files.items() if out else ():
+            (out / name).write_text(text)
+
+
+if __name__ == '__main__':
+    main()
