@@ -1,6 +1,7 @@
 """The package in other people's hands: its wheel, its configs from outside, and inside their projects."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,13 +47,20 @@ def test_wheel_holds_every_config_and_tool_in_mim(site):
     assert os.access(site / 'mmspartan' / '.mim' / 'tools' / 'dist_train.sh', os.X_OK)
 
 
+def test_installation_replaces_nothing_of_a_stack(site):
+    """Only the extra for environments without a stack names one of its packages."""
+    (metadata,) = site.glob('mmspartan-*.dist-info/METADATA')
+    named = re.findall(r'^Requires-Dist: (?:torch|mm|onedl|setuptools).*', metadata.read_text(), re.MULTILINE)
+    assert len(named) == 7 and all(line.replace("'", '"').endswith('extra == "openmmlab"') for line in named), named
+
+
 def test_config_of_the_wheel_is_found_from_python_outside_the_repository(site, tmp_path):
     code = (
         'import mmspartan; from mmengine.config import Config; path = mmspartan.config_path("spartan_t_in1k");'
         'print(path, Config.fromfile(path).model.backbone.arch)'
     )
     result = python('-c', code, cwd=tmp_path, site=site)
-    assert result.stdout.split() == [f'{site}/mmspartan/.mim/configs/spartan_t_in1k.py', 't'], result.stderr
+    assert result.stdout.splitlines()[-1].split() == [f'{site}/mmspartan/.mim/configs/spartan_t_in1k.py', 't'], result.stderr
 
 
 def test_mmpretrains_own_script_trains_a_config_that_inherits_from_the_wheel(site, tmp_path):
