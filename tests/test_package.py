@@ -60,7 +60,9 @@ def test_config_of_the_wheel_is_found_from_python_outside_the_repository(site, t
         'print(path, Config.fromfile(path).model.backbone.arch)'
     )
     result = python('-c', code, cwd=tmp_path, site=site)
-    assert result.stdout.splitlines()[-1].split() == [f'{site}/mmspartan/.mim/configs/spartan_t_in1k.py', 't'], result.stderr
+    assert result.stdout.splitlines()[-1].split() == [f'{site}/mmspartan/.mim/configs/spartan_t_in1k.py', 't'], (
+        result.stderr
+    )
 
 
 def test_mmpretrains_own_script_trains_a_config_that_inherits_from_the_wheel(site, tmp_path):
