@@ -27,7 +27,8 @@ def printed(cell: Cell) -> str:
 def difference(cell: Cell) -> str:
     if cell.difference is None:
         return ''
-    return f'{cell.difference:+.1f}' if COLUMNS[cell.column].metric else f'{cell.difference:+.1f} %'
+    text = f'{round(cell.difference, 1) + 0.0:+.1f}'  # no -0.0
+    return text if COLUMNS[cell.column].metric else f'{text} %'
 
 
 def markdown(table: Table, results: Results) -> str:
@@ -62,7 +63,7 @@ def _reasons(table: Table, rows: Sequence[Sequence[Cell]]) -> list[str]:
         for cell in figures:
             if cell.needs_reason:
                 found.setdefault((COLUMNS[cell.column].title, row.why.get(cell.column, UNKNOWN)), []).append(row.name)
-    return [f'- {title} of {", ".join(names)}: {why}.' for (title, why), names in found.items()]
+    return [f'- {title} of {"; ".join(names)}: {why}.' for (title, why), names in found.items()]
 
 
 def as_csv(table: Table, results: Results) -> str:

@@ -30,7 +30,12 @@ ASSUMPTIONS = """\
 - Other models take the time of one of these four, by the ratio of their multiply-adds.
 - A loader process makes 177 images a second for classifiers and 56 for detectors, on each GPU as many processes run as
   `num_workers` says, and the slower of loader and step decides.
-- Evaluations, start-up, communication and evenly scaling GPUs are neglected."""
+- Evaluations, start-up and communication take no time."""
+
+WEIGHTS = """\
+The published AP of RT-DETR with ResNet-18 and ResNet-34 starts from ImageNet weights of ResNet-vd, which are not made
+here. Give a file of them: `--cfg-options model.backbone.init_cfg.type=Pretrained
+model.backbone.init_cfg.checkpoint=FILE`. Those of ResNet-50 are downloaded, and those of SpaRTAN trained before."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def overview(planned: Sequence[Training], gpus: int) -> str:
         f'| `{one.config}` | {", ".join(map(str, one.tables))} | {one.state} | {one.gpu_hours:,.0f} | {one.limit} |'
         for one in planned
     ]
-    return '\n'.join([*lines, '', 'Assumptions:', '', ASSUMPTIONS, ''])
+    return '\n'.join([*lines, '', WEIGHTS, '', 'Assumptions:', '', ASSUMPTIONS, ''])
 
 
 def shell_script(planned: Sequence[Training], gpus: int) -> str:

@@ -25,7 +25,7 @@ COLUMNS = {
     'parameters': Column('parameters (M)', 2, 1e6),
     'flops': Column('FLOPs (G)', 3, 1e9),
     'macs': Column('MACs (M)', 1, 1e6),
-    'memory': Column('memory (MB)', 0, 1e6),
+    'memory': Column('memory (MB)', 1, 1e6),
     'throughput': Column('images/s', 1),
     'top1': Column('top-1 (%)', 1, metric='accuracy/top1'),
     'ap': Column('AP', 1, 0.01, metric='coco/bbox_mAP'),
@@ -107,8 +107,8 @@ NO_ATTENTION = (
     "mmengine does not count the two products of torch's attention, here 0.164 G; with them the count is 1.08 G"
 )
 REST_OF_FLOPS = (
-    'nobody knows; Table VIII has its convolutions and products as MACs, which agree to 0.1 M, and the published FLOPs '
-    'exceed the MACs by 26 to 31 M, of which 13 M are normalizations'
+    'the convolutions and products alone, the MACs of Table VIII, agree to 0.1 M; the published FLOPs exceed them by '
+    '26 to 31 M, normalizations are 13 M, and what the rest is, nobody knows'
 )
 UNSELECTED = (
     'the published FLOPs include 2.1 G for boxes of features that are not selected, which are not computed here'
@@ -116,8 +116,8 @@ UNSELECTED = (
 CLASSES = 'a head of 200 classes instead of 1000 has 2.07 M and 2.10 M; whether the paper had one, nobody knows'
 TWO_STAGES = 'the published parameters are those of the form with one stage, the AP that of two stages'
 WIDE_ENCODER = (
-    'nobody knows; the published parameters need feed-forward networks of 2048 channels, which add 54 G to '
-    'Deformable-DETR, where the published FLOPs differ by 22 G'
+    'the published parameters need feed-forward networks of 2048 channels, which add 54 G to Deformable-DETR; why the '
+    'published FLOPs of the two differ by 22 G alone, nobody knows'
 )
 
 TABLES = (
@@ -153,13 +153,14 @@ TABLES = (
                 'Swin-1G',
                 'peers/swin_1g_in1k',
                 '7.3 1.00 77.3',
-                flops='nobody knows its widths; half those of Swin-T have the published parameters',
+                flops='nobody knows its widths; half of those of Swin-T have the published parameters, not the FLOPs',
             ),
             _classifier(
                 'ConvNeXt-XT',
                 'peers/convnext_xt_in1k',
                 '7.4 0.60 77.5',
-                flops='ParC-Net prints 0.6 G for these widths; a quarter of ConvNeXt-T are 1.1 G; nobody knows',
+                flops='ParC-Net prints 0.6 G for these widths, which have a quarter of the 4.5 G of ConvNeXt-T; how it '
+                'was counted, nobody knows',
             ),
             _classifier('SpaRTAN-XT', 'spartan_xt_in1k', '2.2 0.64 73.9'),
             _classifier('SpaRTAN-XT, 256 pixels', 'spartan_xt_256_in1k', '2.2 0.83 74.4'),
@@ -172,49 +173,49 @@ TABLES = (
         'COCO 2017 Object Detection Results',
         (
             _detector(
-                'Deformable-DETR, ResNet-50',
+                'Deformable-DETR ResNet-50',
                 'peers/deformable_detr_r50_coco',
                 '40.0 173.00 46.2 65.2 50.0 28.8 49.2 61.7',
                 why=dict(parameters=TWO_STAGES),
                 size=(800, 1067),
             ),
             _detector(
-                'RT-DETR, ResNet-18',
+                'RT-DETR ResNet-18',
                 'rtdetr_r18vd_coco',
                 '20.2 61.20 46.4 63.7 50.3 28.4 49.7 63.0',
                 why=dict(flops=UNSELECTED),
                 doubled=True,
             ),
             _detector(
-                'DAB-Deformable-DETR, ResNet-50',
+                'DAB-Deformable-DETR ResNet-50',
                 'peers/dab_deformable_detr_r50_coco',
                 '48.0 195.00 46.9 66.0 50.8 30.1 50.4 62.5',
                 why=dict(flops=WIDE_ENCODER),
                 size=(800, 1067),
             ),
             _detector(
-                'DN-Deformable-DETR, ResNet-50',
+                'DN-Deformable-DETR ResNet-50',
                 'peers/dn_deformable_detr_r50_coco',
                 '48.0 195.00 48.6 67.4 52.7 31.0 52.0 63.7',
                 why=dict(flops=WIDE_ENCODER),
                 size=(800, 1067),
             ),
             _detector(
-                'RT-DETR, ResNet-34',
+                'RT-DETR ResNet-34',
                 'rtdetr_r34vd_coco',
                 '31.4 93.30 48.8 66.7 52.6 30.5 52.2 66.0',
                 why=dict(flops=UNSELECTED),
                 doubled=True,
             ),
             _detector(
-                'RT-DETR, SpaRTAN-XT',
+                'RT-DETR SpaRTAN-XT',
                 'rtdetr_spartan_xt_coco',
                 '20.0 72.80 48.5 66.1 52.6 30.1 51.9 66.0',
                 why=dict(flops=UNSELECTED),
                 doubled=True,
             ),
             _detector(
-                'RT-DETR, SpaRTAN-T',
+                'RT-DETR SpaRTAN-T',
                 'rtdetr_spartan_t_coco',
                 '21.5 75.90 50.0 68.1 54.0 32.7 53.8 68.0',
                 why=dict(flops=UNSELECTED),

@@ -11,7 +11,7 @@ from mmpretrain.structures import DataSample
 
 from mmspartan import config_path
 from mmspartan.engine.config_check import check_config
-from mmspartan.paper.counting import PRODUCTS, build_counted, operations, parameters
+from mmspartan.paper.counting import build_counted, parameters
 from mmspartan.paper.tables import TABLES
 from tests.rtdetr.test_detector import batch
 
@@ -45,12 +45,6 @@ def test_classifier_has_the_recipe_of_the_paper(name):
 
 
 @pytest.mark.parametrize('name', CLASSIFIERS)
-def test_classifier_has_the_published_parameters(name):
-    published = ROWS[name].published['parameters']
-    assert f'{parameters(build_counted(load(name))) / 1e6:.1f}' == published
-
-
-@pytest.mark.parametrize('name', CLASSIFIERS)
 def test_classifier_takes_a_step_and_predicts(name):
     cfg = load(name)
     cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
@@ -67,21 +61,6 @@ def test_classifier_takes_a_step_and_predicts(name):
     moved = [key for key, value in model.named_parameters() if not torch.equal(value, before[key])]
     assert len(moved) > len(before) / 3 and any(key.startswith(('backbone', 'stem', 'model.stem')) for key in moved)
     assert [len(one.pred_score) for one in model.eval().test_step(data)] == [1000, 1000]
-
-
-@pytest.mark.parametrize(
-    ('name', 'products'),
-    [
-        ('efficientnet_b0', 0.39),  # G, as published for the products alone
-        ('moganet_xt_256', 1.04),
-        ('convnext_xt', 4.46 / 4),  # of ConvNeXt-T in its own paper
-        ('vit_c_1gf', 1.10 - 0.164),  # without the products of its attention
-    ],
-)
-def test_classifier_has_the_published_multiply_adds(name, products):
-    size = (256, 256) if '256' in name else (224, 224)
-    counted = operations(build_counted(load(f'peers/{name}_in1k')), size, element_wise=False)
-    assert sum(counted[operation] for operation in PRODUCTS) / 1e9 == pytest.approx(products, rel=0.03)
 
 
 @pytest.mark.parametrize('name', DETECTORS)

@@ -47,8 +47,8 @@ def test_markdown_has_the_paper_beside_each_figure_and_a_reason_below():
     lines = markdown(TABLE, VALUES).splitlines()
     head = '| model | config | parameters (M) | paper | difference | FLOPs (G) | paper | difference | memory (MB) |'
     assert lines[2].startswith(head)
-    assert '| 2.15 | 2.2 | -2.1 % | 0.700 | 0.64 | +9.4 % | 10 | 74.4 | 73.9 | +0.5 |' in lines[4]
-    assert lines[5].endswith('| 20 |  | 77.1 |  |')
+    assert '| 2.15 | 2.2 | -2.1 % | 0.700 | 0.64 | +9.4 % | 10.0 | 74.4 | 73.9 | +0.5 |' in lines[4]
+    assert lines[5].endswith('| 20.0 |  | 77.1 |  |')
     assert lines[-2:] == [f'- FLOPs (G) of one: {UNKNOWN}.', '- FLOPs (G) of two: a reason.']
 
 

@@ -25,10 +25,10 @@ def parse_args():
 
 
 def published() -> dict[str, dict]:
-    """Return the metadata in the metafiles by the name of the config."""
+    """Return the metadata in the metafiles by the name of the config, of models whose costs were published."""
     metafiles = Path(config_path('spartan_t_in1k')).parent.glob('metafile_*.yml')
     models = [model for metafile in metafiles for model in yaml.safe_load(metafile.read_text())['Models']]
-    return {model['Name']: model['Metadata'] for model in models}
+    return {model['Name']: model['Metadata'] for model in models if 'Metadata' in model}
 
 
 def main():

@@ -1,0 +1,53 @@
+"""``tools/reproduce.py`` as it is called."""
+
+import csv
+
+import pytest
+
+from tests.conftest import ROOT, last_line
+from tests.docs.scripts import run_here
+from tests.paper.test_runs import write_log
+
+SCRIPT = ROOT / 'tools' / 'reproduce.py'
+
+
+def test_figures_of_a_table_beside_the_papers(tmp_path):
+    write_log(tmp_path / 'runs' / 'table5_kernel_5' / '1', {'accuracy/top1': 74.03, 'step': 300})
+    printed = run_here(SCRIPT, 'table5', '--work-dirs', 'runs', '--out', 'out', cwd=tmp_path)
+    text = (tmp_path / 'out' / 'table5.md').read_text()
+    assert text in printed and text.startswith('## Table V: ')
+    (line,) = [line for line in text.splitlines() if 'table5_kernel_5' in line]
+    assert line.startswith('| 5 | `ablations/table5_kernel_5` | 2.25 | 2.10 | +7.4 % | 0.662 | 0.68 | -2.7 % |')
+    assert line.endswith('| 74.0 | 73.93 | +0.1 |')
+    rows = list(csv.DictReader((tmp_path / 'out' / 'table5.csv').open()))
+    (top1,) = [row for row in rows if row['column'] == 'top-1 (%)' and row['model'] == '5']
+    assert (top1['ours'], top1['paper'], top1['difference']) == ('74.03', '73.93', '0.1')
+    assert (tmp_path / 'out' / 'table5.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_images_a_second_of_table_8(tmp_path):
+    printed = run_here(SCRIPT, 'table8', '--batch-size', 1, '--rounds', 2, '--device', 'cpu', cwd=tmp_path)
+    rows = [line.split(' | ') for line in printed.splitlines() if line.startswith(('| full', '| depth', '| hybrid'))]
+    rates = [row[-3].split(' ± ') for row in rows]
+    assert len(rows) == 3 and all(float(mean) > 0 and float(spread) >= 0 for mean, spread in rates)
+    assert [row[-2] for row in rows] == ['3008', '3640', '3730']
+    assert 'batch 1, float32, mean and standard deviation of 2 rounds' in printed
+
+
+def test_one_round_has_no_deviation(tmp_path):
+    assert last_line('reproduce.py', 'table8', '--rounds', 1, cwd=tmp_path).startswith('--rounds: ')
+
+
+def test_schedule_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmspartan.paper.figures._costs', lambda *arguments: dict(macs=1e9))
+    printed = run_here(SCRIPT, 'schedule', '--gpus', 4, '--out', 'out', cwd=tmp_path)
+    assert '37 of 37 trainings are left' in printed
+    script = (tmp_path / 'out' / 'schedule.sh').read_text()
+    assert 'run tools/dist_train.sh configs/peers/resnet18_in1k.py 4 --resume --auto-scale-lr' in script
+    assert '#SBATCH --gres=gpu:4' in (tmp_path / 'out' / 'schedule.sbatch').read_text()
+
+
+@pytest.mark.parametrize('what', ['table9', 'table1'])
+def test_other_tables_are_refused(what, tmp_path):
+    with pytest.raises(AssertionError):
+        run_here(SCRIPT, what, cwd=tmp_path)
