@@ -51,7 +51,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0, custom_keys={'.gamma': dict(decay_mult=0.0)}
     ),
 )
-max_epochs = 12
+max_epochs = 8
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, begin=0, end=2, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=1e-5, begin=2, end=max_epochs, convert_to_iter_based=True),
