@@ -6,7 +6,7 @@ infinity are in no interval.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
@@ -21,6 +21,12 @@ def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
         ValueError: Always.
     """
     raise ValueError(f'{owner}: {name} must be {allowed}, got {value!r}')
+
+
+def check_levels(owner: str, layers: Sized, feats: Sized) -> None:
+    """Check that there is a layer for each feature map; torch 2.1 does not compile ``zip`` with ``strict``."""
+    if len(layers) != len(feats):
+        refuse(owner, 'the number of feature maps', str(len(layers)), len(feats))
 
 
 def is_integer(value: Any, low: int = 1, high: float = math.inf) -> bool:

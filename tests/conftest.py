@@ -9,6 +9,7 @@ import re
 import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -53,6 +54,22 @@ def perturb(model: nn.Module, scale: float = 0.1) -> None:
             tensor.uniform_(0.5, 1.5)
         elif tensor.is_floating_point():
             tensor.add_(scale * torch.randn_like(tensor))
+
+
+def require_autocast(dtype: torch.dtype) -> None:
+    """Skip the test where torch has no autocast to ``dtype`` on a CPU; it warns and stays off."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        if not torch.autocast('cpu', dtype)._enabled:
+            pytest.skip(f'torch {torch.__version__} has no autocast to {dtype} on CPUs, 2.14 has')
+
+
+def require_convolution(dtype: torch.dtype) -> None:
+    """Skip the test where torch has no convolution in ``dtype`` on a CPU."""
+    try:
+        torch.nn.functional.conv2d(torch.zeros(1, 1, 3, 3, dtype=dtype), torch.zeros(1, 1, 3, 3, dtype=dtype))
+    except RuntimeError:
+        pytest.skip(f'torch {torch.__version__} has no convolution in {dtype} on CPUs, 2.14 has')
 
 
 class Golden(dict):

@@ -28,7 +28,7 @@ def modulated_conv(x: Tensor, weight: Tensor, complex_weight: Tensor, groups: in
     Returns:
         Tensor: ``(B, C, H, W)``.
     """
-    padding = weight.shape[-1] // 2
+    padding = (weight.shape[-1] // 2,) * 2  # a pair, since torch 2.1 traces no single number
     if not _is_modulated_by_weight(x, weight):
         modulated = _Modulate.apply(x, complex_weight) if is_recorded(x) else modulate(x, complex_weight)
         return conv2d(modulated, weight, padding=padding, groups=groups)
@@ -82,7 +82,7 @@ def modulated_weight(weight: Tensor, complex_weight: Tensor, groups: int) -> Ten
     """
     if weight.shape[1] == 1:
         groups //= 2
-        identity = torch.eye(2, dtype=weight.dtype, device=weight.device)[..., None, None]
+        identity = torch.eye(2, device=weight.device).to(weight.dtype)[..., None, None]
         weight = (weight.unflatten(0, (groups, 2)) * identity).flatten(0, 1)
     pairs = weight.shape[1] // 2
     weight = weight.unflatten(0, (groups, -1)).unflatten(2, (pairs, 2))  # (groups, out, pairs, 2, k, k)

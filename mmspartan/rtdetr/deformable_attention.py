@@ -94,7 +94,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
     def _sample(self, value: Tensor, shapes: list[tuple[int, int]], grid: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum ``(B, Q, C)`` of values ``(B, N, C)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1]."""
-        grid, weights = (x.transpose(1, 2).flatten(0, 1) for x in (grid, weights))  # (B * heads, Q, L, P, ...)
+        grid, weights = [x.transpose(1, 2).flatten(0, 1) for x in (grid, weights)]  # (B * heads, Q, L, P, ...)
         total: Tensor | int = 0
         for level, (height, width) in enumerate(shapes):
             features, value = value.split([height * width, value.shape[1] - height * width], dim=1)

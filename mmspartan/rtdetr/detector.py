@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..checks import check_flags, check_integers, refuse, refuse_training_of_deployed
+from ..checks import check_flags, check_integers, check_levels, refuse, refuse_training_of_deployed
 from ..ops.host_numbers import tensor_like
 from ..spartan.backbone import SpaRTAN
 from ..spartan.conv_norm_act import ConvNormAct
@@ -192,7 +192,8 @@ class RTDETR(DetectionTransformer):
             tuple[dict, dict]: For :meth:`forward_encoder` ``feat`` ``(B, N, C)`` and ``shapes``, (height, width) of
             each level; for :meth:`forward_decoder` the shapes as numbers and tensors.
         """
-        feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats, strict=True)]
+        check_levels('RTDETR', self.input_convs, mlvl_feats)
+        feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats)]
         shapes = [tuple(feat.shape[-2:]) for feat in feats]
         feat = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
         sizes = [height * width for height, width in shapes]

@@ -14,7 +14,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..checks import check_integers, check_numbers, is_integer, refuse, refuse_training_of_deployed
+from ..checks import check_integers, check_levels, check_numbers, is_integer, refuse, refuse_training_of_deployed
 from ..spartan.conv_norm_act import ConvNormAct
 from .fusion import CSPRepLayer, TopDownFusion
 
@@ -107,7 +107,8 @@ class HybridEncoder(BaseModule):
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         refuse_training_of_deployed(self)
-        feats = [conv(feat) for conv, feat in zip(self.input_convs, feats, strict=True)]
+        check_levels('HybridEncoder', self.input_convs, feats)
+        feats = [conv(feat) for conv, feat in zip(self.input_convs, feats)]
         feats[-1] = self.attend(feats[-1])
 
         outs = [feats[-1]]  # coarsest first
@@ -146,7 +147,7 @@ def sine_positions(height: int, width: int, channels: int, temperature: float, l
     dtype = torch.float32  # as in the authors' code, whatever the precision of the network
     quarter = channels // 4
     omega = 1 / temperature ** (torch.arange(quarter, device=like.device, dtype=dtype) / quarter)
-    rows, columns = (torch.arange(n, device=like.device, dtype=dtype)[:, None] * omega for n in (height, width))
+    rows, columns = [torch.arange(n, device=like.device, dtype=dtype)[:, None] * omega for n in (height, width)]
     rows = torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(-1, width, -1)
     columns = torch.cat([columns.sin(), columns.cos()], 1)[None].expand(height, -1, -1)
     return torch.cat([rows, columns], 2).flatten(0, 1)[None].to(like.dtype)

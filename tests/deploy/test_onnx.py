@@ -46,6 +46,7 @@ class Changed(nn.Module):
         return F.grid_sample(x, grid, align_corners=False), x.argmax(1), x.prod(2), x.norm(dim=3)
 
 
+@pytest.mark.skipif(not hasattr(torch.export, 'Dim'), reason='export to ONNX needs torch 2.6 or later')
 @pytest.mark.parametrize('opset', OPSETS)
 @torch.no_grad()
 def test_every_opset_gives_the_same(opset, tmp_path):
@@ -76,3 +77,9 @@ def test_opset_that_lacks_an_operation_is_refused():
     to_onnx(Largest().eval(), [x], 18)
     with pytest.raises(ValueError, match=r'^opset 21: can be 16 to 20$'):
         to_onnx(Largest().eval(), [x], 21)
+
+
+def test_torch_without_the_exporter_is_named(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.1.2+cpu')
+    with pytest.raises(ValueError, match=r'^export to ONNX needs torch 2\.6 or later, and 2\.1\.2\+cpu is installed$'):
+        to_onnx(nn.ReLU().eval(), [torch.zeros(1)])

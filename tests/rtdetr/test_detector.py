@@ -13,7 +13,7 @@ from mmspartan.engine.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
-from tests.conftest import perturb
+from tests.conftest import perturb, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 
 
@@ -136,6 +136,12 @@ def test_number_of_decoder_layers_in_evaluation_is_checked():
         build(test_cfg=dict(num_decoder_layers=3))
 
 
+def test_number_of_feature_maps_is_checked():
+    neck = HybridEncoder([8, 16, 24], hidden_channels=32)
+    with pytest.raises(ValueError, match='HybridEncoder: the number of feature maps must be 3, got 2'):
+        neck([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])
+
+
 @torch.no_grad()
 def test_neck_with_another_normalization_deploys_without_folding_it():
     norm_cfg = dict(type='GN', num_groups=4)
@@ -236,6 +242,7 @@ def test_matching_is_that_of_mmdets_assigner():
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_trains_and_predicts(dtype):
+    require_autocast(dtype)
     model, data = build(), batch(3, 2)
     with torch.autocast('cpu', dtype):
         losses = losses_of(model, data)

@@ -9,6 +9,8 @@ import torch
 from mmdet.datasets.transforms import PackDetInputs
 from torch.testing import assert_close
 
+from mmspartan.stack import release
+from tests.conftest import require_convolution
 from tests.rtdetr.test_detector import batch, build, losses_of, total
 
 
@@ -147,6 +149,9 @@ def test_copies_predict_the_same(copied, form, request):
         assert torch.equal(found.labels, expected.labels)
 
 
+@pytest.mark.skipif(
+    release(torch.__version__) < (2, 2), reason="torch 2.1 breaks the graph at mmcv's attention, 2.14 not"
+)
 @pytest.mark.parametrize('form', ['model', 'deployed'])
 def test_compiles_to_one_graph(form, request):
     model, images = request.getfixturevalue(form).eval(), torch.rand(2, 3, 96, 128)
@@ -160,6 +165,7 @@ def test_compiles_to_one_graph(form, request):
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('form', ['model', 'deployed'])
 def test_half_precision_predicts_in_float32(form, dtype, request):
+    require_convolution(dtype)
     model, data = copy.deepcopy(request.getfixturevalue(form)).eval(), batch(2, 1)
     expected = detections(model, data)
     model = model.to(dtype)

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mmspartan.stack import release
+from tests.conftest import require_autocast
+
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_keeps_the_result_and_gives_finite_gradients(dtype, build_spartan):
+    require_autocast(dtype)
     model = build_spartan(drop_path_rate=0.1, layer_scale_init_value=0.1)
     x = torch.randn(2, 3, 64, 96)
     with torch.autocast('cpu', dtype):
@@ -42,6 +46,7 @@ def test_compiles_to_one_graph(training, build_spartan):
     assert_close(torch.compile(model, fullgraph=True, backend='aot_eager')(x)[0], expected)
 
 
+@pytest.mark.skipif(release(torch.__version__) < (2, 2), reason='torch 2.1 compiles no recomputed BatchNorm, 2.14 does')
 def test_compiled_checkpointing_counts_batch_statistics_once(build_spartan):
     models = [build_spartan(with_cp=with_cp).double().train() for with_cp in (False, True)]
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
