@@ -59,7 +59,8 @@ def results(table: Table, args: argparse.Namespace) -> list[dict]:
 
 
 def machine(args: argparse.Namespace) -> str:
-    where = f'a CPU on {torch.get_num_threads()} threads'
+    threads = torch.get_num_threads()
+    where = f'{threads} CPU thread{"s" if threads > 1 else ""}'
     if args.device.startswith('cuda'):
         where = torch.cuda.get_device_name()
     return (

@@ -186,11 +186,9 @@ class DABDeformableDETR(DeformableDETR):
         if self.denoises:
             content = nn.functional.pad(content, (0, 1))
         if self.training and self.denoises:
-            truths = [sample.gt_instances for sample in batch_data_samples or []]
-            sizes = [memory.new_tensor(sample.img_shape[::-1]).repeat(2) for sample in batch_data_samples or []]
-            boxes = [bbox_xyxy_to_cxcywh(truth.bboxes) / size for truth, size in zip(truths, sizes)]
-            labels, noisy, mask, head_inputs['dn_meta'] = self.denoising([truth.labels for truth in truths], boxes)
-            content, anchor = torch.cat([labels, content], dim=1), torch.cat([noisy, anchor], dim=1)
+            labels, boxes = _ground_truth(batch_data_samples or [])
+            noisy_content, noisy_anchor, mask, head_inputs['dn_meta'] = self.denoising(labels, boxes)
+            content, anchor = torch.cat([noisy_content, content], dim=1), torch.cat([noisy_anchor, anchor], dim=1)
             # a gradient for DDP if no image of the batch has an object
             content = content + 0 * self.denoising.label_embedding.weight.sum()
         decoder_inputs = dict(query=content, memory=memory, reference_points=anchor.sigmoid(), dn_mask=mask)
@@ -216,6 +214,17 @@ class DABDeformableDETR(DeformableDETR):
             **kwargs,
         )
         return dict(hidden_states=queries, references=[reference_points, *boxes])
+
+
+def _ground_truth(samples: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return labels ``(n,)`` and boxes ``(n, 4)``, (cx, cy, w, h) relative to the image, of each sample."""
+    labels, boxes = [], []
+    for sample in samples:
+        truth = sample.gt_instances
+        height, width = sample.img_shape[:2]
+        labels.append(truth.labels)
+        boxes.append(bbox_xyxy_to_cxcywh(truth.bboxes) / truth.bboxes.new_tensor([width, height] * 2))
+    return labels, boxes
 
 
 @MODELS.register_module()

@@ -8,6 +8,7 @@ import yaml
 from mmspartan import config_path
 from mmspartan.paper.comparison import cells
 from mmspartan.paper.figures import counted
+from mmspartan.paper.render import markdown
 from mmspartan.paper.tables import TABLES, Row, Table
 
 CONFIGS = Path(config_path('spartan_t_in1k')).parent
@@ -62,3 +63,17 @@ def test_metafiles_have_the_figures_of_the_tables():
         assert result['Dataset'] == ('COCO' if is_detector else 'ImageNet-1k')
         score, name = ('ap', 'box AP') if is_detector else ('top1', 'Top 1 Accuracy')
         assert result['Metrics'] == {name: float(published[score])}
+
+
+def test_the_documentation_has_the_tables_as_they_are_printed():
+    text = (CONFIGS.parent / 'docs' / 'reproduction.md').read_text()
+    for table, row in COUNTED:
+        values = counted(row, memory=False)
+        line = next(
+            line for line in markdown(table, [values] * len(table.rows)).splitlines() if f'`{row.config}`' in line
+        )
+        costs = ' | '.join(line.split(' | ')[: 8 if table.number < 8 else 11])
+        assert costs in text, f'{row.config}: the costs that tools/reproduce.py prints are not in docs/reproduction.md'
+    for table in TABLES:
+        for reason in {why for row in table.rows for why in row.why.values()}:
+            assert f': {reason}.' in text
