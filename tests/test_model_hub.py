@@ -1,7 +1,5 @@
 """Models by name, in mmpretrain and through the model index that mim reads."""
 
-from pathlib import Path
-
 import mmpretrain
 import numpy as np
 import pytest
