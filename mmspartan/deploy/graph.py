@@ -6,6 +6,11 @@ Input ``images`` ``(B, 3, H, W)``: float32, 0 to 255, BGR as the pipeline loads 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+# How the data preprocessors of MMPretrain, of mmengine with MMDetection and MMPose, and of MMSegmentation call the
+# conversion from BGR to RGB.
+CHANNEL_CONVERSION = ('to_rgb', '_channel_conversion', 'channel_conversion')
 
 
 class Normalize(nn.Module):
@@ -16,8 +21,8 @@ class Normalize(nn.Module):
 
     def __init__(self, data_preprocessor: nn.Module):
         super().__init__()
-        flip = getattr(data_preprocessor, 'to_rgb', getattr(data_preprocessor, '_channel_conversion', False))
-        self.order = [2, 1, 0] if flip else [0, 1, 2]
+        flips = (getattr(data_preprocessor, name, False) for name in CHANNEL_CONVERSION)
+        self.order = [2, 1, 0] if any(flips) else [0, 1, 2]
         # a data preprocessor that does not normalize has no mean and std
         for name, default in (('mean', torch.zeros(1)), ('std', torch.ones(1))):
             self.register_buffer(name, getattr(data_preprocessor, name, default).view(-1, 1, 1).clone())
@@ -64,3 +69,59 @@ class DetectorGraph(nn.Module):
         centers, extents = boxes.split(2, dim=-1)
         corners = torch.cat([centers - extents / 2, centers + extents / 2], -1).clamp(0, 1)
         return corners * sizes.flip(1).repeat(1, 2)[:, None], scores, pairs % num_classes
+
+
+class SegmenterGraph(nn.Module):
+    """Graph of MMSegmentation's ``EncoderDecoder``: ``images`` to ``labels`` of all pixels, int64 ``(B, H, W)``."""
+
+    def __init__(self, model: BaseModel):
+        super().__init__()
+        self.normalize = Normalize(model.data_preprocessor)
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.model(self.normalize(images), mode='tensor')
+        logits = interpolate(logits, images.shape[2:], mode='bilinear', align_corners=self.model.align_corners)
+        if logits.shape[1] == 1:
+            return (logits[:, 0].sigmoid() > self.model.decode_head.threshold).long()
+        return logits.argmax(1)
+
+
+class HeatmapGraph(nn.Module):
+    """Graph of MMPose's ``TopdownPoseEstimator`` with heat maps: ``images`` of one object each to its key points.
+
+    Returns ``keypoints`` ``(B, K, 2)``, (x, y) in pixels of the input, and ``keypoint_scores`` ``(B, K)``, the maxima of
+    the heat maps. The position of a maximum is moved a quarter of a cell towards the larger neighbor, as MMPose's
+    ``MSRAHeatmap`` decodes.
+
+    Raises:
+        ValueError: If the head decodes in another way.
+    """
+
+    def __init__(self, model: BaseModel):
+        super().__init__()
+        codec = getattr(model.head, 'decoder', None)
+        if type(codec).__name__ != 'MSRAHeatmap' or codec.unbiased:
+            raise ValueError(
+                f'{type(model.head).__name__} with {type(codec).__name__} cannot be exported: heat maps of MSRAHeatmap '
+                'without unbiased=True can'
+            )
+        self.normalize = Normalize(model.data_preprocessor)
+        self.model = model
+        self.register_buffer('scale', torch.as_tensor(codec.scale_factor, dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        heatmaps = self.model(self.normalize(images), None, mode='tensor')
+        height, width = heatmaps.shape[2:]
+        flat = heatmaps.flatten(2)
+        scores, best = flat.max(2)
+        x, y = best % width, best // width
+
+        def at(row: Tensor, column: Tensor) -> Tensor:
+            cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+            return flat.gather(2, cell[..., None])[..., 0]
+
+        towards_x = (at(y, x + 1) - at(y, x - 1)).sign() * ((x > 0) & (x < width - 1))
+        towards_y = (at(y + 1, x) - at(y - 1, x)).sign() * ((y > 0) & (y < height - 1))
+        points = torch.stack([x + 0.25 * towards_x, y + 0.25 * towards_y], -1)
+        return points * self.scale, scores

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement, InstanceData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from .graph import ClassifierGraph, DetectorGraph
+from .graph import ClassifierGraph, DetectorGraph, HeatmapGraph, SegmenterGraph
 
 Arrays = dict[str, np.ndarray]
 
@@ -78,6 +79,23 @@ def write_instances(sample: Any, outputs: dict[str, Tensor]) -> None:
     sample.pred_instances = InstanceData(bboxes=outputs['boxes'], scores=outputs['scores'], labels=outputs['labels'])
 
 
+def write_pixels(sample: Any, outputs: dict[str, Tensor]) -> None:
+    labels = outputs['labels'][None, None].float()
+    if sample.get('ori_shape'):  # nearest, since labels are no quantities
+        labels = interpolate(labels, tuple(sample.ori_shape[:2]))
+    sample.set_data({'pred_sem_seg': PixelData(data=labels[0].long())})
+
+
+def write_keypoints(sample: Any, outputs: dict[str, Tensor]) -> None:
+    """Write key points in pixels of the image that the input was cut out of, as MMPose does."""
+    center, scale, size = (np.asarray(sample.metainfo[key]) for key in ('input_center', 'input_scale', 'input_size'))
+    points = outputs['keypoints'][None].numpy() / size * scale + center - 0.5 * scale
+    boxes, scores = sample.gt_instances.bboxes, sample.gt_instances.bbox_scores
+    sample.pred_instances = InstanceData(
+        keypoints=points, keypoint_scores=outputs['keypoint_scores'][None].numpy(), bboxes=boxes, bbox_scores=scores
+    )
+
+
 def difference_of_scores(found: Arrays, expected: Arrays, inputs: Arrays) -> float:
     return float(np.abs(found['scores'] - expected['scores']).max())
 
@@ -89,6 +107,17 @@ def difference_of_detections(found: Arrays, expected: Arrays, inputs: Arrays) ->
     shifts = np.abs(found['boxes'] - expected['boxes'])[sure] / inputs['sizes'].max()
     # np.max, since Python's max may lose a NaN
     return float(np.max([difference_of_scores(found, expected, inputs), shifts.max(initial=0)]))
+
+
+def difference_of_pixels(found: Arrays, expected: Arrays, inputs: Arrays) -> float:
+    """Return the share of pixels with another label."""
+    return float((found['labels'] != expected['labels']).mean())
+
+
+def difference_of_keypoints(found: Arrays, expected: Arrays, inputs: Arrays) -> float:
+    """Return the largest difference of scores, and of points relative to the longer side of the input."""
+    shift = np.abs(found['keypoints'] - expected['keypoints']).max() / max(inputs['images'].shape[2:])
+    return float(np.max([np.abs(found['keypoint_scores'] - expected['keypoint_scores']).max(), shift]))
 
 
 TASKS = (
@@ -112,6 +141,26 @@ TASKS = (
         write=write_instances,
         difference=difference_of_detections,
         inputs={'sizes': Input(read=lambda sample: sample.ori_shape, example=(480.0, 640.0))},
+    ),
+    Task(
+        name='segmenter',
+        model='EncoderDecoder',
+        graph=SegmenterGraph,
+        outputs=('labels',),
+        head='decode_head',
+        sample='SegDataSample',
+        write=write_pixels,
+        difference=difference_of_pixels,
+    ),
+    Task(
+        name='pose estimator',
+        model='TopdownPoseEstimator',
+        graph=HeatmapGraph,
+        outputs=('keypoints', 'keypoint_scores'),
+        head='head',
+        sample='PoseDataSample',
+        write=write_keypoints,
+        difference=difference_of_keypoints,
     ),
 )
 

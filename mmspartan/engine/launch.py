@@ -96,7 +96,10 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
         if name == 'Resize':
             width, height = transform.scale
             return height, width
-    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop or Resize; give {option}')
+        if name == 'TopdownAffine':  # of MMPose
+            width, height = transform.input_size
+            return height, width
+    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop, Resize or TopdownAffine; give {option}')
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 from mmpretrain.registry import DATASETS
@@ -27,8 +28,8 @@ def test_dataset_of_mmpretrain():
 
 @pytest.fixture
 def convert(run_tool, tmp_path):
-    def run(name: str, seed: int = 0):
-        args = ['--out', tmp_path / name, '--train', 3, '--val', 2, '--size', 96, '--seed', seed]
+    def run(name: str, *options: str, seed: int = 0):
+        args = ['--out', tmp_path / name, '--train', 3, '--val', 2, '--size', 96, '--seed', seed, *options]
         return run_tool('dataset_converters/digits_to_coco.py', *args)
 
     return run
@@ -36,7 +37,7 @@ def convert(run_tool, tmp_path):
 
 def test_scenes_are_the_same_for_the_same_seed_and_boxes_hold_the_ink(convert, tmp_path):
     for name, seed in dict(a=0, b=0, c=1).items():
-        assert convert(name, seed).returncode == 0
+        assert convert(name, seed=seed).returncode == 0
     for path in ('train.json', 'val.json', 'train/00001.png', 'val/00000.png'):
         assert (tmp_path / 'a' / path).read_bytes() == (tmp_path / 'b' / path).read_bytes()
         assert (tmp_path / 'a' / path).read_bytes() != (tmp_path / 'c' / path).read_bytes()
@@ -46,6 +47,26 @@ def test_scenes_are_the_same_for_the_same_seed_and_boxes_hold_the_ink(convert, t
     for annotation in coco['annotations']:
         x, y, w, h = annotation['bbox']
         assert 0 <= x < x + w <= 96 and 0 <= y < y + h <= 96 and min(w, h) >= 3
+
+
+def test_masks_and_key_points_belong_to_the_boxes(convert, tmp_path):
+    convert('a')
+    convert('dense', '--masks', '--keypoints')
+    coco = json.loads((tmp_path / 'dense' / 'train.json').read_text())
+    for image in coco['images']:
+        name = image['file_name']
+        assert (tmp_path / 'dense' / 'train' / name).read_bytes() == (tmp_path / 'a' / 'train' / name).read_bytes()
+        mask = cv2.imread(str(tmp_path / 'dense' / 'train_masks' / name), cv2.IMREAD_UNCHANGED)
+        outside = mask.copy()
+        for annotation in [a for a in coco['annotations'] if a['image_id'] == image['id']]:
+            x, y, w, h = annotation['bbox']
+            outside[y : y + h, x : x + w] = 0
+            inside = mask[y : y + h, x : x + w] == annotation['category_id']
+            assert 0.1 < inside.mean() < 0.9
+            top, right, bottom, left = np.reshape(annotation['keypoints'], (4, 3))[:, :2]
+            assert (top[1], right[0], bottom[1], left[0]) == (y, x + w - 1, y + h - 1, x)
+            assert x <= min(top[0], bottom[0]) <= max(top[0], bottom[0]) < x + w
+        assert mask.any() and not outside.any()
 
 
 def test_what_is_there_is_kept(convert, tmp_path):

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import logging
 import os
 import runpy
 import sys
@@ -42,6 +43,7 @@ def run_here(script: Path, *arguments: object, cwd: Path) -> str:
         except SystemExit as ended:
             assert not ended.code, f'{script.name}: {ended.code}\n{printed.getvalue()[-2000:]}'
         finally:
+            logging.disable(logging.NOTSET)  # as export_onnx.py leaves it
             forget_runs()
             DefaultScope._instance_dict.update(scopes)
     return printed.getvalue()

@@ -2,6 +2,10 @@
 
 Size, rotation, color and overlap of the digits and the backgrounds vary. Scenes of ``val`` have only digits of the test
 split of ``SklearnDigits``, and training scenes have none of these. The same arguments give the same files.
+
+``--masks`` adds what semantic segmentation needs: ``train_masks/`` and ``val_masks/``, PNG files of one channel with 0
+for the background and 1 to 10 for the digits 0 to 9. ``--keypoints`` adds key points to the annotations: the topmost,
+rightmost, lowest and leftmost point of each digit.
 """
 
 import argparse
@@ -23,6 +27,8 @@ def parse_args():
     parser.add_argument('--val', type=int, default=200, help='held-out scenes')
     parser.add_argument('--size', type=int, default=128, help='side of a scene in pixels')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--masks', action='store_true', help='write masks for semantic segmentation as well')
+    parser.add_argument('--keypoints', action='store_true', help='annotate four key points of each digit')
     return parser.parse_args()
 
 
@@ -36,8 +42,15 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
     return image + rng.normal(0, rng.uniform(0, 8), (size, size, 1)).astype(np.float32)
 
 
-def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> list[float] | None:
-    """Draw a digit ``(8, 8)``, 0..1, at a random position, and return its box (x, y, w, h); None if it does not fit."""
+Drawn = tuple[list[int], np.ndarray]
+
+
+def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> Drawn | None:
+    """Draw a digit ``(8, 8)``, 0..1, at a random position.
+
+    Returns:
+        tuple: Its box (x, y, w, h) and where its ink is within the box, bool ``(h, w)``; None if it does not fit.
+    """
     size = len(image)
     side = int(size * np.exp(rng.uniform(np.log(0.25), np.log(0.55))))
     rotation = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-12, 12), 1.0)
@@ -54,7 +67,18 @@ def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -
     if abs(ink.mean() - patch.mean()) < 70:  # legible
         ink = ink + 128 if patch.mean() < 128 else ink - 128
     patch += (ink.astype(np.float32).clip(0, 255) - patch) * mask[..., None]
-    return [int(x), int(y), int(width), int(height)]
+    return [int(x), int(y), int(width), int(height)], mask > 0.3
+
+
+def extreme_points(box: list[int], ink: np.ndarray) -> list[float]:
+    """Return the topmost, rightmost, lowest and leftmost point of a digit as COCO's ``[x, y, 2, ...]``.
+
+    Where several pixels are extreme, it is the one in their middle.
+    """
+    x, y, width, height = box
+    middle = [float(np.flatnonzero(line).mean()) for line in (ink[0], ink[:, -1], ink[-1], ink[:, 0])]
+    points = [(middle[0], 0), (width - 1, middle[1]), (middle[2], height - 1), (0, middle[3])]
+    return [value for column, row in points for value in (x + column, y + row, 2)]
 
 
 def covers(box: list[float], others: list[list[float]], limit: float = 0.25) -> bool:
@@ -67,23 +91,32 @@ def covers(box: list[float], others: list[list[float]], limit: float = 0.25) -> 
     return False
 
 
-def write_split(folder: Path, split: str, count: int, size: int, rng: np.random.Generator) -> None:
+def write_split(
+    folder: Path, split: str, count: int, size: int, rng: np.random.Generator, masks: bool, keypoints: bool
+) -> None:
     images, labels = load_digits_split('train' if split == 'train' else 'test')
     digits = images[..., 0].astype(np.float32) / 255
     (folder / split).mkdir(parents=True)
+    if masks:
+        (folder / f'{split}_masks').mkdir()
     coco = dict(images=[], annotations=[], categories=[dict(id=digit + 1, name=str(digit)) for digit in range(10)])
+    for category in coco['categories'] if keypoints else ():
+        category.update(keypoints=['top', 'right', 'bottom', 'left'], skeleton=[])
     print(f'{split}: {count} scenes')
     for i in track_iter_progress(range(count)):
         scene = background(size, rng)
-        boxes = []
+        boxes, labels_of_pixels = [], np.zeros((size, size), np.uint8)
         for _ in range(rng.integers(1, 7)):
             chosen = rng.integers(len(digits))
             before = scene.copy()
-            box = draw_digit(scene, digits[chosen], rng)
-            if box is None or covers(box, boxes):
+            drawn = draw_digit(scene, digits[chosen], rng)
+            if drawn is None or covers(drawn[0], boxes):
                 scene = before
                 continue
+            box, ink = drawn
             boxes.append(box)
+            x, y, width, height = box
+            labels_of_pixels[y : y + height, x : x + width][ink] = labels[chosen] + 1
             coco['annotations'].append(
                 dict(
                     id=len(coco['annotations']) + 1,
@@ -92,17 +125,21 @@ def write_split(folder: Path, split: str, count: int, size: int, rng: np.random.
                     bbox=box,
                     area=box[2] * box[3],
                     iscrowd=0,
+                    **(dict(keypoints=extreme_points(box, ink), num_keypoints=4) if keypoints else {}),
                 )
             )
         name = f'{i:05d}.png'
         cv2.imwrite(str(folder / split / name), scene.clip(0, 255).astype(np.uint8))
+        if masks:
+            cv2.imwrite(str(folder / f'{split}_masks' / name), labels_of_pixels)
         coco['images'].append(dict(id=i + 1, file_name=name, width=size, height=size))
     (folder / f'{split}.json').write_text(json.dumps(coco))
 
 
 def main():
     args = parse_args()
-    arguments = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed))
+    more = {name: True for name in ('masks', 'keypoints') if getattr(args, name)}
+    arguments = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed, **more))
     record = args.out / 'made_with.json'
     if record.exists() and record.read_text() == arguments:
         print(f'{args.out}: already there')
@@ -112,7 +149,15 @@ def main():
     partial = args.out.with_name(args.out.name + '.part')
     shutil.rmtree(partial, ignore_errors=True)
     for i, split in enumerate(('train', 'val')):
-        write_split(partial, split, getattr(args, split), args.size, np.random.default_rng([args.seed, i]))
+        write_split(
+            partial,
+            split,
+            getattr(args, split),
+            args.size,
+            np.random.default_rng([args.seed, i]),
+            args.masks,
+            args.keypoints,
+        )
     (partial / 'made_with.json').write_text(arguments)
     partial.rename(args.out)
     print(f'\nwritten to {args.out}')

@@ -1,0 +1,95 @@
+"""SpaRTAN in MMSegmentation and MMPose: training, evaluation, folding and export by this project's tools."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from mmspartan.deploy import deploy
+from mmspartan.deploy.load import load_model
+from mmspartan.deploy.tasks import build_graph, task_of_model
+from tests.conftest import ROOT, perturb
+from tests.docs.scripts import run_here
+
+CONFIGS = ROOT / 'configs'
+
+class Toolbox:
+    """A config of a toolbox, and how its metric is printed."""
+
+    def __init__(self, package: str, config: str, metric: str):
+        pytest.importorskip(package, reason=f'{package} is not installed')
+        self.config, self.metric = CONFIGS / f'{config}.py', metric
+
+    def value(self, printed: str) -> float:
+        return float(re.findall(rf'\b{self.metric}: ([\d.]+)', printed)[-1])
+
+    def checkpoint(self) -> Path:
+        return self.folder / 'work' / 'epoch_1.pth'
+
+    def run(self, script: str, *arguments: object) -> str:
+        return run_here(ROOT / 'tools' / script, self.config, *arguments, cwd=self.folder)
+
+
+@pytest.fixture(
+    scope='module',
+    params=[('mmseg', 'segformer_spartan_xt_digits', 'mIoU'), ('mmpose', 'heatmap_spartan_xt_digits', 'PCK')],
+    ids=['mmseg', 'mmpose'],
+)
+def toolbox(request, tmp_path_factory) -> Toolbox:
+    """The toolbox with a config that was trained for an epoch on few and small scenes, and what was printed."""
+    toolbox = Toolbox(*request.param)
+    toolbox.folder = tmp_path_factory.mktemp(request.param[0])
+    scenes = ['--train', 64, '--val', 8, '--masks', '--keypoints']
+    make = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
+    run_here(make, '--out', 'data/digits_dense', *scenes, cwd=toolbox.folder)
+    options = ['max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8']
+    toolbox.printed = toolbox.run('train.py', '--work-dir', 'work', '--cfg-options', *options)
+    return toolbox
+
+
+def test_trained_and_evaluated(toolbox):
+    losses = [float(loss) for loss in re.findall(r'\bloss: ([\d.]+)', toolbox.printed)]
+    assert losses and all(0 < loss < 10 for loss in losses)
+    printed = toolbox.run('test.py', toolbox.checkpoint(), '--work-dir', 'test')
+    assert toolbox.value(printed) == toolbox.value(toolbox.printed) > 0
+
+
+def test_gradients_reach_all_weights(toolbox):
+    saved = torch.load(toolbox.checkpoint(), weights_only=True)
+    states = saved['optimizer']['state']
+    assert len(states) == sum(len(group['params']) for group in saved['optimizer']['param_groups'])
+    assert all(state['exp_avg_sq'].max() > 0 for state in states.values())
+
+
+def test_folded_gives_the_same(toolbox):
+    model = load_model(Config.fromfile(toolbox.config), toolbox.checkpoint()).double()
+    perturb(model)
+    folded = deploy(model)
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64) * 255
+    with torch.no_grad():
+        expected, found = (each(images, None, mode='tensor') for each in (model, folded))
+    assert not torch.equal(found, expected)  # it was folded
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_exported_file_has_the_metric_of_the_checkpoint(toolbox):
+    printed = toolbox.run(
+        'export_onnx.py', toolbox.checkpoint(), '--out', 'model.onnx', '--dynamic-batch', '--verify'
+    )
+    assert float(re.search(r'median of 8 images ([\d.e+-]+)', printed)[1]) < 1e-3
+    found = toolbox.value(toolbox.run('deploy_test.py', 'model.onnx'))
+    assert found == pytest.approx(toolbox.value(toolbox.printed), abs=0.05)
+
+
+def test_heat_maps_of_other_codecs_are_refused():
+    pytest.importorskip('mmpose', reason='mmpose is not installed')
+    cfg = Config.fromfile(CONFIGS / 'heatmap_spartan_xt_digits.py')
+    cfg.model.head.decoder = dict(cfg.codec, unbiased=True)
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(cfg.model)
+    assert task_of_model(model).name == 'pose estimator'
+    with pytest.raises(ValueError, match='HeatmapHead with MSRAHeatmap cannot be exported'):
+        build_graph(model)
