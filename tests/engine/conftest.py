@@ -88,7 +88,7 @@ def train(tmp_path) -> Callable[..., Path]:
 
 
 # What tells two runs with the same result apart.
-OF_ITS_OWN = ('time', 'data_time', 'eta', 'experiment_name', 'cfg', 'last_ckpt', 'best_ckpt')
+OF_ITS_OWN = ('time', 'data_time', 'eta', 'experiment_name', 'cfg', 'last_ckpt', 'best_ckpt', 'mmengine_version')
 
 # The message hub has that of the last start or iteration, whichever was later; meta has the checkpoint's own.
 STAND = ('.message_hub.runtime_info.epoch', '.message_hub.runtime_info.iter')
