@@ -90,8 +90,8 @@ class SegmenterGraph(nn.Module):
 class HeatmapGraph(nn.Module):
     """Graph of MMPose's ``TopdownPoseEstimator`` with heat maps: ``images`` of one object each to its key points.
 
-    Returns ``keypoints`` ``(B, K, 2)``, (x, y) in pixels of the input, and ``keypoint_scores`` ``(B, K)``, the maxima of
-    the heat maps. The position of a maximum is moved a quarter of a cell towards the larger neighbor, as MMPose's
+    Returns ``keypoints`` ``(B, K, 2)``, (x, y) in pixels of the input, and ``keypoint_scores`` ``(B, K)``, the maxima
+    of the heat maps. The position of a maximum is moved a quarter of a cell towards the larger neighbor, as MMPose's
     ``MSRAHeatmap`` decodes.
 
     Raises:

@@ -52,7 +52,15 @@ def build_launch_parser(description: str) -> argparse.ArgumentParser:
 
 def read_config(path: str | Path) -> Config:
     """Read a config and check it by :func:`~mmspartan.engine.config_check.check_config`."""
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except (ValueError, AssertionError) as error:
+        if 'mmspartan::' not in Path(path).read_text():
+            raise
+        raise InputError(
+            f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
+            "write _base_ = __import__('mmspartan').config_path('NAME')"
+        ) from error
     check_config(cfg, path)
     return cfg
 

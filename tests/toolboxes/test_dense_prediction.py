@@ -16,6 +16,7 @@ from tests.docs.scripts import run_here
 
 CONFIGS = ROOT / 'configs'
 
+
 class Toolbox:
     """A config of a toolbox, and how its metric is printed."""
 
@@ -76,9 +77,7 @@ def test_folded_gives_the_same(toolbox):
 
 
 def test_exported_file_has_the_metric_of_the_checkpoint(toolbox):
-    printed = toolbox.run(
-        'export_onnx.py', toolbox.checkpoint(), '--out', 'model.onnx', '--dynamic-batch', '--verify'
-    )
+    printed = toolbox.run('export_onnx.py', toolbox.checkpoint(), '--out', 'model.onnx', '--dynamic-batch', '--verify')
     assert float(re.search(r'median of 8 images ([\d.e+-]+)', printed)[1]) < 1e-3
     found = toolbox.value(toolbox.run('deploy_test.py', 'model.onnx'))
     assert found == pytest.approx(toolbox.value(toolbox.printed), abs=0.05)
