@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 # The oldest versions; docs/versions.md says which ones were tested.
-OLDEST = dict(torch='2.1', torchvision='0.16', mmengine='0.10', mmcv='2.0')
+OLDEST = dict(torch='2.1', torchvision='0.16', mmengine='0.10', mmcv='2.1')
 ADVICE = 'pip install "mmspartan[openmmlab]" installs all of them in an environment that has none'
 
 

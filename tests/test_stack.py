@@ -29,7 +29,7 @@ def test_missing_package_is_named_at_import(name, tmp_path):
 def test_version_that_is_too_old_is_named_at_import(tmp_path):
     (tmp_path / 'mmcv.py').write_text("__version__ = '1.7.2'\n")
     message = import_error('', tmp_path)
-    assert message.startswith('ImportError: mmspartan needs mmcv 2.0 or later, and 1.7.2 is installed.')
+    assert message.startswith('ImportError: mmspartan needs mmcv 2.1 or later, and 1.7.2 is installed.')
 
 
 def test_mmcv_without_compiled_operators_is_named_at_import(tmp_path):

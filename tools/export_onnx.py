@@ -19,7 +19,7 @@ from mmengine.registry import DATASETS
 from mmspartan.convert.files import check_target
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
-from mmspartan.deploy.onnx import DEFAULT_OPSET, OPSETS, to_onnx
+from mmspartan.deploy.onnx import DEFAULT_OPSET, OPSETS, require_exporter, to_onnx
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, task_of_model
 from mmspartan.deploy.winograd import use_winograd
@@ -68,6 +68,7 @@ def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> Non
 def export(
     graph: torch.nn.Module, task: Task, size: tuple[int, int], dynamic_batch: bool, opset: int
 ) -> onnx.ModelProto:
+    require_exporter()
     example = task.example(2 if dynamic_batch else 1, size)
     dim = torch.export.Dim('batch', min=1, max=1024)
     with warnings.catch_warnings():

@@ -73,8 +73,7 @@ def to_onnx(
     """
     if opset not in OPSETS:
         raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
-    if release(torch.__version__) < (2, 6):  # has no custom_translation_table
-        raise ValueError(f'export to ONNX needs torch 2.6 or later, and {torch.__version__} is installed')
+    require_exporter()
     table: dict[Any, Callable] = {torch.ops.aten.group_norm.default: group_norm}
     if opset < 17:
         table[torch.ops.aten.layer_norm.default] = layer_norm
@@ -94,6 +93,16 @@ def to_onnx(
     remove_metadata(program.model)
     program.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid('', opset)])
     return program
+
+
+def require_exporter() -> None:
+    """Check that torch exports with ``custom_translation_table``.
+
+    Raises:
+        ValueError: If it is older than 2.6.
+    """
+    if release(torch.__version__) < (2, 6):
+        raise ValueError(f'export to ONNX needs torch 2.6 or later, and {torch.__version__} is installed')
 
 
 def lower(model: ir.Model, opset: int) -> None:
