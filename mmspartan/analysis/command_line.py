@@ -1,0 +1,72 @@
+"""Arguments and models that the tools of the paper's figures have in common."""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..engine.launch import one_line_errors, read_config, require_file
+from ..errors import InputError
+from .subject import Subject
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def build_parser(description: str, compare: bool = True) -> argparse.ArgumentParser:
+    """Build a parser for a model and pictures; with ``compare`` for several models."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='weights')
+    parser.add_argument('image', nargs='+' if compare else 1, help='pictures, or folders of pictures')
+    if compare:
+        parser.add_argument(
+            '--compare',
+            nargs=2,
+            action='append',
+            default=[],
+            metavar=('CONFIG', 'CHECKPOINT'),
+            help='another model; may be given several times',
+        )
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    return parser
+
+
+def load_subject(config: str, checkpoint: str, device: str) -> Subject:
+    """Load a model; exit with a message of one line if that fails."""
+    if not Path(config).is_file():
+        raise SystemExit(f'{config}: no such config file')
+    require_file(checkpoint)
+    with one_line_errors(config):
+        cfg = read_config(config)
+    with one_line_errors(config, cfg=cfg):
+        return Subject(cfg, checkpoint, device)
+
+
+def load_subjects(args: argparse.Namespace) -> list[Subject]:
+    """Load the models of the arguments. Those of one config get the name of their checkpoint as well."""
+    chosen = [(args.config, args.checkpoint), *args.compare]
+    subjects = [load_subject(config, checkpoint, args.device) for config, checkpoint in chosen]
+    count = Counter(subject.name for subject in subjects)
+    for subject, (_, checkpoint) in zip(subjects, chosen):
+        if count[subject.name] > 1:
+            subject.name += f' {Path(checkpoint).stem}'
+    return subjects
+
+
+def find_pictures(sources: Sequence[str]) -> list[Path]:
+    """Return the pictures of files and folders.
+
+    Raises:
+        InputError: If a source does not exist, or a folder has no picture.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES) if source.is_dir() else []
+        if not source.exists():
+            raise InputError(f'{source}: no such picture or folder')
+        if source.is_dir() and not inside:
+            raise InputError(f'{source}: no picture in it; looked for {", ".join(SUFFIXES)}')
+        found += inside or [source]
+    return found

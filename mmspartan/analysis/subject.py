@@ -1,0 +1,101 @@
+"""A trained model, and its input for a picture's file, as its test pipeline and data preprocessor make it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from torch import Tensor
+
+from ..datasets.pictures import read_picture
+from ..deploy.load import load_model
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and the input that it becomes.
+
+    Attributes:
+        path: File of the picture.
+        picture: The file's content, RGB uint8 ``(H, W, 3)``.
+        image: The input before normalization and padding, RGB uint8 ``(h, w, 3)``: the picture resized, or cropped.
+        inputs: The normalized input, ``(1, 3, h', w')`` with ``h' >= h`` and ``w' >= w``.
+        samples: The data sample of the picture, in a list.
+    """
+
+    path: str
+    picture: np.ndarray
+    image: np.ndarray
+    inputs: Tensor
+    samples: list[Any]
+
+
+class Subject:
+    """A classifier of MMPretrain or a detector of MMDetection with the weights of a checkpoint, in evaluation mode.
+
+    Args:
+        cfg: Its config.
+        checkpoint: File of its weights.
+        device: As of ``torch.device``.
+
+    Raises:
+        InputError: If the model is neither.
+        ValueError: If the weights do not fit the model.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: str, device: str = 'cpu'):
+        self.name = Path(cfg.filename).stem
+        scope = cfg.get('default_scope')
+        if scope not in ('mmpretrain', 'mmdet'):
+            raise InputError(f'{cfg.filename}: neither a classifier of MMPretrain nor a detector of MMDetection')
+        self.is_detector = scope == 'mmdet'
+        model: Any = load_model(cfg, checkpoint).to(device)
+        self.model = model
+        self.classes: tuple[str, ...] = model.dataset_meta.get('classes', ())
+        steps = cfg.test_dataloader.dataset.pipeline
+        self._pipeline = Compose([step for step in steps if 'Load' not in step.type])
+
+    def read(self, path: str | Path) -> Example:
+        """Read a picture.
+
+        Raises:
+            InputError: If the file cannot be read. The message names it.
+        """
+        picture = mmcv.imfrombytes(read_picture(path))
+        if picture is None:
+            raise InputError(f'{path}: is damaged, or a picture of a kind that OpenCV cannot decode')
+        size = picture.shape[:2]
+        packed = self._pipeline(dict(img=picture, img_path=str(path), img_id=0, img_shape=size, ori_shape=size))
+        inputs, sample = packed['inputs'], packed['data_samples']
+        with torch.no_grad():
+            batch = self.model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]))
+        image = np.ascontiguousarray(inputs.flip(0).permute(1, 2, 0).numpy())
+        return Example(str(path), mmcv.bgr2rgb(picture), image, batch['inputs'], batch['data_samples'])
+
+    def category(self, name: str) -> int:
+        """Return the number of a class, given by its name or its number.
+
+        Raises:
+            InputError: If there is no such class.
+        """
+        if name in self.classes:
+            return self.classes.index(name)
+        count = self.num_classes
+        if name.isdecimal() and int(name) < count:
+            return int(name)
+        known = ', '.join(self.classes[:10]) + (', ...' if len(self.classes) > 10 else '')
+        raise InputError(f'--category {name}: {self.name} has {known or "no names"}, or the numbers 0 to {count - 1}')
+
+    @property
+    def num_classes(self) -> int:
+        head = getattr(self.model, 'bbox_head' if self.is_detector else 'head', None)
+        return getattr(head, 'num_classes', len(self.classes))
+
+    def label(self, category: int) -> str:
+        """Return the name of a class, or its number where the checkpoint has no names."""
+        return self.classes[category] if category < len(self.classes) else str(category)

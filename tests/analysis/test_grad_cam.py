@@ -1,0 +1,102 @@
+"""Grad-CAM of functions whose maps are known, and of a network whose layers are looked up by stride."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mmspartan.analysis.grad_cam import grad_cam
+from mmspartan.analysis.layers import layers_of_strides
+from mmspartan.analysis.subject import Example
+from mmspartan.errors import InputError
+
+
+def example(inputs: torch.Tensor) -> Example:
+    image = np.zeros((*inputs.shape[2:], 3), np.uint8)
+    return Example('a.png', image, image, inputs, [SimpleNamespace()])
+
+
+class Linear(nn.Module):
+    """Logits that weight the means of two channels; a detector with a score for each of these channels."""
+
+    weights = torch.tensor([[1.0, -2.0], [-1.0, 3.0]])
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(2, 2, 1, bias=False)
+        nn.init.dirac_(self.features.weight)
+
+    def forward(self, inputs, samples, mode):
+        means = self.features(inputs).mean((2, 3))
+        if mode == 'tensor':
+            return means @ self.weights.T
+        scores = means[0]
+        found = InstanceData(scores=scores, labels=torch.arange(2), bboxes=torch.arange(8.0).view(2, 4))
+        return [SimpleNamespace(pred_instances=found)]
+
+
+def subject(is_detector: bool) -> SimpleNamespace:
+    return SimpleNamespace(model=Linear(), is_detector=is_detector, label=str, name='linear')
+
+
+def normalized(values: torch.Tensor) -> torch.Tensor:
+    values = values.clamp(min=0)
+    return (values - values.min()) / (values - values.min()).max()
+
+
+@pytest.mark.parametrize('category', [0, 1])
+def test_map_of_a_linear_classifier_is_the_weighted_sum_of_its_features(category):
+    torch.manual_seed(0)
+    inputs = torch.randn(1, 2, 5, 7)
+    one = subject(is_detector=False)
+    cam = grad_cam(one, example(inputs), [one.model.features], category)
+    expected = normalized((Linear.weights[category].view(2, 1, 1) * inputs[0]).sum(0))
+    np.testing.assert_allclose(cam.values, expected, atol=1e-5)
+    assert cam.title.startswith(f'{category}: ')
+
+
+def test_default_is_the_class_of_the_highest_logit():
+    one = subject(is_detector=False)
+    inputs = torch.stack([torch.zeros(4, 4), torch.ones(4, 4)])[None]  # logits -2 and 3
+    assert grad_cam(one, example(inputs), [one.model.features]).title == '1: 99%'
+
+
+@pytest.mark.parametrize(('threshold', 'channels'), [(0.1, [0, 1]), (0.5, [1]), (0.95, [])])
+def test_map_of_a_detector_is_of_the_detections_above_the_threshold(threshold, channels):
+    torch.manual_seed(0)
+    inputs = torch.rand(1, 2, 6, 6)
+    inputs *= torch.tensor([0.3, 0.9]).view(1, 2, 1, 1) / inputs.mean((2, 3), keepdim=True)
+    one = subject(is_detector=True)
+    cam = grad_cam(one, example(inputs), [one.model.features], score_thr=threshold)
+    expected = normalized(inputs[0, channels].sum(0)) if channels else torch.zeros(6, 6)
+    np.testing.assert_allclose(cam.values, expected, atol=1e-5)
+    assert cam.title == f'{len(channels)} detection{"" if len(channels) == 1 else "s"}'
+    assert cam.boxes.tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]][i] for i in channels]
+
+
+def test_detections_of_a_class():
+    one = subject(is_detector=True)
+    cam = grad_cam(one, example(torch.rand(1, 2, 6, 6)), [one.model.features], category=0, score_thr=0.0)
+    assert cam.title == '1 detection of 0' and cam.boxes.tolist() == [[0, 1, 2, 3]]
+
+
+def test_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'pytorch_grad_cam', None)
+    with pytest.raises(InputError, match='pip install grad-cam'):
+        grad_cam(subject(is_detector=False), example(torch.rand(1, 2, 4, 4)), [])
+
+
+@pytest.mark.parametrize('size', [(64, 96), (100, 70)])
+def test_layers_are_the_last_of_their_stride(size, build_spartan):
+    backbone = build_spartan(out_indices=(1, 3)).eval()
+    one = SimpleNamespace(model=SimpleNamespace(backbone=backbone), name='tiny')
+    stages = [blocks[-1] for blocks in backbone.stages]
+    sample = example(torch.rand(1, 3, *size))
+    assert layers_of_strides(one, sample, [4, 8, 16, 32]) == stages
+    assert layers_of_strides(one, sample, [16]) == [stages[2]]
+    assert layers_of_strides(one, sample) == [stages[1], stages[3]]  # what the backbone returns
+    with pytest.raises(InputError, match=r'--stride 7: tiny has feature maps of the strides \[2, 4, 8, 16, 32'):
+        layers_of_strides(one, sample, [7])

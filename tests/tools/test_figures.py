@@ -1,0 +1,62 @@
+"""The tools that draw the paper's figures, as they are called."""
+
+import shutil
+import sys
+
+import cv2
+import pytest
+
+from mmspartan.datasets.digits_split import load_digits_split
+from tests.conftest import DATA, ROOT, last_line, save_untrained
+from tests.docs.scripts import run_here
+
+TOOLS = ROOT / 'tools' / 'analysis_tools'
+CLASSIFIER = ('classifier.py', 'classifier.pth')
+DETECTOR = ('detector.py', 'detector.pth')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory, one_thread):
+    """Configs and checkpoints of a small classifier and a small detector, and two pictures."""
+    path = tmp_path_factory.mktemp('figures')
+    for source, (config, checkpoint) in (('digits_quick.py', CLASSIFIER), ('rtdetr_quick.py', DETECTOR)):
+        shutil.copy(DATA / source, path / config)
+        save_untrained(path / config, path / checkpoint)
+    images, _ = load_digits_split('test')
+    (path / 'digits').mkdir()
+    for i in range(2):
+        cv2.imwrite(str(path / 'digits' / f'{i}.png'), cv2.resize(images[i], (70, 90)))
+    return path
+
+
+def test_grad_cam_of_a_classifier_and_a_detector_side_by_side(folder):
+    options = ['--compare', *DETECTOR, '--score-thr', 0, '--category', 3, '1', '--stride', 8, '--out', 'cam']
+    printed = run_here(TOOLS / 'grad_cam.py', *CLASSIFIER, 'digits', *options, cwd=folder)
+    assert printed.splitlines()[-1] == 'cam: 2 sheets'
+    for i in range(2):
+        height, width = cv2.imread(str(folder / 'cam' / f'{i}.jpg')).shape[:2]
+        assert (height, width) == (660, 900)  # two rows of a picture and two maps
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('none.py', 'none.pth', 'digits'), 'none.py: no such config file'),
+        ((CLASSIFIER[0], 'none.pth', 'digits'), 'none.pth: no such file'),
+        ((*CLASSIFIER, 'nowhere'), 'nowhere: no such picture or folder'),
+        ((*CLASSIFIER, '.'), '.: no picture in it; looked for .png'),
+        ((*CLASSIFIER, 'classifier.py'), 'classifier.py: is no picture that can be read'),
+        ((*CLASSIFIER, 'digits', 'digits/0.png'), '0: 2 pictures have this name'),
+        ((CLASSIFIER[0], DETECTOR[1], 'digits'), 'detector.pth does not fit the model: '),
+        ((*CLASSIFIER, 'digits', '--category', '10'), '--category 10: classifier has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9'),
+        ((*CLASSIFIER, 'digits', '--stride', '3'), '--stride 3: classifier has feature maps of the strides'),
+    ],
+)
+def test_grad_cam_names_what_is_wrong(arguments, message, folder):
+    assert last_line('analysis_tools/grad_cam.py', *arguments, '--out', 'wrong', cwd=folder).startswith(message)
+
+
+def test_missing_library_ends_in_one_line(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pytorch_grad_cam', None)
+    line = last_line('analysis_tools/grad_cam.py', *CLASSIFIER, 'digits', '--out', 'cam', cwd=folder)
+    assert line.startswith('Grad-CAM needs pytorch-grad-cam') and 'pip install grad-cam' in line

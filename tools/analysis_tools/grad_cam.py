@@ -1,0 +1,56 @@
+"""Draw Grad-CAM maps of classifiers and detectors (the paper's Fig. 5 and 6): ``grad_cam.py CONFIG CKPT IMAGE ...``.
+
+For each picture a sheet with the maps of one or several models side by side, and a row for each class of
+``--category``. A classifier's map is of the class that it predicts, a detector's of all its detections. Needs
+pytorch-grad-cam: ``pip install grad-cam``.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from mmengine.utils import track_iter_progress
+
+from mmspartan.analysis.command_line import build_parser, find_pictures, load_subjects
+from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
+from mmspartan.analysis.layers import layers_of_strides
+from mmspartan.engine.launch import one_line_errors
+from mmspartan.errors import InputError
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('--out', type=Path, required=True, help='folder for the sheets')
+    parser.add_argument('--stride', type=int, nargs='+', help="of the features; the backbone's outputs by default")
+    parser.add_argument('--category', nargs='+', help='names or numbers of classes')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a detection that counts')
+    return parser.parse_args()
+
+
+def run(args) -> None:
+    pictures = find_pictures(args.image)
+    for name, count in Counter(path.stem for path in pictures).items():
+        if count > 1:
+            raise InputError(f'{name}: {count} pictures have this name, and their sheets would be one file')
+    subjects = load_subjects(args)
+    categories = [[subject.category(name) for subject in subjects] for name in args.category or ()] or [
+        [None] * len(subjects)
+    ]
+    args.out.mkdir(parents=True, exist_ok=True)
+    for path in track_iter_progress(pictures):
+        examples = [subject.read(path) for subject in subjects]
+        layers = [layers_of_strides(subject, example, args.stride) for subject, example in zip(subjects, examples)]
+        cams = [
+            [grad_cam(*each, args.score_thr) for each in zip(subjects, examples, layers, row)] for row in categories
+        ]
+        draw_sheet(subjects, examples, cams, args.out / f'{path.stem}.jpg')
+    print(f'\n{args.out}: {len(pictures)} sheets')
+
+
+def main():
+    args = parse_args()
+    with one_line_errors(args.config, lambda: True):
+        run(args)
+
+
+if __name__ == '__main__':
+    main()
