@@ -15,12 +15,14 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 
 
 def build_parser(description: str, compare: bool = True) -> argparse.ArgumentParser:
-    """Build a parser for a model and pictures; with ``compare`` for several models."""
+    """Build a parser for a model and a picture, or with ``compare`` for several of both."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='weights')
-    parser.add_argument('image', nargs='+' if compare else 1, help='pictures, or folders of pictures')
-    if compare:
+    if not compare:
+        parser.add_argument('image', help='picture')
+    else:
+        parser.add_argument('image', nargs='+', help='pictures, or folders of pictures')
         parser.add_argument(
             '--compare',
             nargs=2,

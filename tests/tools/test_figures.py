@@ -60,3 +60,29 @@ def test_missing_library_ends_in_one_line(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pytorch_grad_cam', None)
     line = last_line('analysis_tools/grad_cam.py', *CLASSIFIER, 'digits', '--out', 'cam', cwd=folder)
     assert line.startswith('Grad-CAM needs pytorch-grad-cam') and 'pip install grad-cam' in line
+
+
+def test_waves_of_a_block(folder):
+    for model in (CLASSIFIER, DETECTOR):
+        options = ['--stage', 2, '--block', 1, '--count', 2, '--out', 'new/waves.png']
+        lines = run_here(TOOLS / 'waves.py', *model, 'digits/0.png', *options, cwd=folder).splitlines()
+        assert lines[-1] == 'new/waves.png'
+        assert [line.split()[0] for line in lines[-4:-1]] == ['wave', 'superposed', 'modulated']
+        assert (folder / 'new' / 'waves.png').read_bytes().startswith(b'\x89PNG')
+        (folder / 'new' / 'waves.png').unlink()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('digits/2.png',), 'digits/2.png: cannot be read: No such file'),
+        (('digits',), 'digits: is a folder'),
+        (('digits/0.png', '--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
+        (('digits/0.png', '--block', 2), '--block 2: stage 1 of classifier has the blocks 1 to 1'),
+        (('digits/0.png', '--at', 3, 32), '--at 3 32: the input has 32 x 32 pixels'),
+        (('digits/0.png', '--count', 0), '--count 0: this CMixer has 1 to 8 waves'),
+    ],
+)
+def test_waves_names_what_is_wrong(arguments, message, folder):
+    line = last_line('analysis_tools/waves.py', *CLASSIFIER, *arguments, '--out', 'waves.png', cwd=folder)
+    assert line.startswith(message)

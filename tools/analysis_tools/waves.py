@@ -1,0 +1,49 @@
+"""Draw the waves of a CMixer for one picture (the paper's Fig. 4): ``waves.py CONFIG CKPT IMAGE --out FILE``.
+
+Above, all waves of one position as vectors in the complex plane, before superposition, after it, and after modulation
+by the complex weights. Below, amplitude and phase of the strongest waves at all positions, after the same steps.
+"""
+
+from pathlib import Path
+
+from mmspartan.analysis.command_line import build_parser, load_subject
+from mmspartan.analysis.waves import draw_waves, position_of, waves
+from mmspartan.engine.launch import one_line_errors
+from mmspartan.errors import InputError
+
+
+def parse_args():
+    parser = build_parser(__doc__, compare=False)
+    parser.add_argument('--out', type=Path, required=True, help='picture to write')
+    parser.add_argument('--stage', type=int, default=1, help='of the CMixer, from 1')
+    parser.add_argument('--block', type=int, default=1, help='of the CMixer in its stage, from 1')
+    parser.add_argument(
+        '--at', type=int, nargs=2, metavar=('X', 'Y'), help='pixel of the input; where the waves are largest by default'
+    )
+    parser.add_argument('--count', type=int, default=3, help='waves that are drawn at all positions')
+    return parser.parse_args()
+
+
+def run(args) -> None:
+    subject = load_subject(args.config, args.checkpoint, args.device)
+    example = subject.read(args.image)
+    steps = waves(subject, example, args.stage, args.block)
+    if not 1 <= args.count <= len(steps['wave']):
+        raise InputError(f'--count {args.count}: this CMixer has 1 to {len(steps["wave"])} waves')
+    position = position_of(steps, example, args.at)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    title = f'{subject.name}, stage {args.stage}, block {args.block}'
+    draw_waves(steps, position, example, title, args.count, args.out)
+    for name, values in steps.items():
+        print(f'{name:10} mean amplitude {values.abs().mean():.3g}, largest {values.abs().max():.3g}')
+    print(args.out)
+
+
+def main():
+    args = parse_args()
+    with one_line_errors(args.config, lambda: True):
+        run(args)
+
+
+if __name__ == '__main__':
+    main()
