@@ -8,21 +8,37 @@ from ..spartan.backbone import SpaRTAN
 from .subject import Example, Subject
 
 
-def mixer_of(subject: Subject, stage: int, block: int, name: str) -> nn.Module:
-    """Return the mixer ``name``, ``smixer`` or ``cmixer``, of a block; stages and blocks are counted from 1.
+def stages_of(subject: Subject) -> nn.ModuleList:
+    """Return the stages of the backbone.
 
     Raises:
-        InputError: If the model's backbone is no SpaRTAN, or has no such block.
+        InputError: If the backbone is no SpaRTAN.
     """
     backbone = subject.model.backbone
     if not isinstance(backbone, SpaRTAN):
         raise InputError(f'{subject.name}: its backbone is {type(backbone).__name__}, not SpaRTAN')
-    if not 1 <= stage <= len(backbone.stages):
-        raise InputError(f'--stage {stage}: {subject.name} has the stages 1 to {len(backbone.stages)}')
-    blocks = backbone.stages[stage - 1]
-    if not 1 <= block <= len(blocks):
+    return backbone.stages
+
+
+def mixer_of(subject: Subject, name: str, stage: int, block: int | None = None) -> nn.Module:
+    """Return the mixer ``name``, ``smixer`` or ``cmixer``, of a block.
+
+    Args:
+        subject: The model.
+        name: Attribute of the block.
+        stage: Of the block, from 1.
+        block: In its stage, from 1; the last by default.
+
+    Raises:
+        InputError: If the model's backbone is no SpaRTAN, or has no such block.
+    """
+    stages = stages_of(subject)
+    if not 1 <= stage <= len(stages):
+        raise InputError(f'--stage {stage}: {subject.name} has the stages 1 to {len(stages)}')
+    blocks = list(stages[stage - 1].children())
+    if block is not None and not 1 <= block <= len(blocks):
         raise InputError(f'--block {block}: stage {stage} of {subject.name} has the blocks 1 to {len(blocks)}')
-    return getattr(blocks[block - 1], name)
+    return getattr(blocks[-1 if block is None else block - 1], name)
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ def waves(subject: Subject, example: Example, stage: int, block: int) -> dict[st
     Raises:
         InputError: If the model has no such block, or it has no CMixer.
     """
-    mixer = mixer_of(subject, stage, block, 'cmixer')
+    mixer = mixer_of(subject, 'cmixer', stage, block)
     if not isinstance(mixer, CMixer):
         raise InputError(f'{subject.name}: its channel mixers are of type {type(mixer).__name__}, not CMixer')
     return waves_of_mixer(mixer, input_of(mixer, subject, example))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmspartan.analysis.waves import as_complex, position_of, waves_of_mixer
+from mmspartan.analysis.waves import as_complex, position_of, waves, waves_of_mixer
+from mmspartan.errors import InputError
 from mmspartan.spartan.reference import CMixer as ReferenceCMixer
 from tests.conftest import perturb
 
@@ -66,3 +67,13 @@ def test_position_is_that_of_a_pixel_or_of_the_largest_waves():
     assert position_of(dict(wave=wave), example, None) == (2, 5)
     assert position_of(dict(wave=wave), example, (127, 15)) == (0, 7)
     assert position_of(dict(wave=wave), example, (16, 16)) == (1, 1)
+
+
+def test_other_mixers_and_backbones_are_named(build_spartan):
+    backbone = build_spartan(cmixer=dict(type='MLPCMixer'))
+    one = SimpleNamespace(model=SimpleNamespace(backbone=backbone), name='tiny')
+    with pytest.raises(InputError, match='tiny: its channel mixers are of type MLPCMixer, not CMixer'):
+        waves(one, None, stage=1, block=1)
+    one.model.backbone = torch.nn.Identity()
+    with pytest.raises(InputError, match='tiny: its backbone is Identity, not SpaRTAN'):
+        waves(one, None, stage=1, block=1)

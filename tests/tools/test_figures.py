@@ -86,3 +86,33 @@ def test_waves_of_a_block(folder):
 def test_waves_names_what_is_wrong(arguments, message, folder):
     line = last_line('analysis_tools/waves.py', *CLASSIFIER, *arguments, '--out', 'waves.png', cwd=folder)
     assert line.startswith(message)
+
+
+def test_receptive_fields_of_two_models(folder):
+    options = ['--compare', *DETECTOR, '--stage', 1, 2, '--size', 64, '--probes', 1, '--out', 'erf.jpg']
+    lines = run_here(TOOLS / 'erf.py', *CLASSIFIER, 'digits', *options, cwd=folder).splitlines()
+    assert lines[-1] == 'erf.jpg' and (folder / 'erf.jpg').exists()
+    printed = [line for line in lines if line.endswith('positions')]
+    assert [line.partition(':')[0] for line in printed] == [
+        f'{model}, stage {stage}, {branch}'
+        for model in ('classifier', 'detector')
+        for stage in (1, 2)
+        for branch in ('high', 'low')
+    ]
+    assert all('in 3 x 3 positions' in line for line in printed if 'high' in line)
+    assert all('95 % in 9 x 9 positions' in line for line in printed if 'low' in line)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--stage', 0), '--stage 0: classifier has the stages 1 to 4'),
+        (('--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
+        (('--size', 16), '--size 16: must be at least 32 pixels'),
+        (('--probes', 0), '--probes 0: must be at least 1'),
+    ],
+)
+def test_erf_names_what_is_wrong(arguments, message, folder):
+    assert (
+        last_line('analysis_tools/erf.py', *CLASSIFIER, 'digits', *arguments, '--out', 'e.png', cwd=folder) == message
+    )
