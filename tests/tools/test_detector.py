@@ -75,17 +75,13 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(options, project, c
     (project / 'some' / '00001.png').write_bytes(b'')
     picture = cv2.imencode('.jpg', np.full((64, 64, 3), (255, 0, 0), np.uint8))[1].tobytes()
     half = len(picture) // 2
-    damaged = picture[:half] + bytes(half) + b'\xff\xd9'  # its ends are right
-    if cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR) is None:  # OpenCV 4 decodes it
-        (project / 'some' / 'zeros.jpg').write_bytes(damaged)
-        left_out = ['left out:', 'some/00001.png: is empty', 'some/zeros.jpg: is damaged, or a picture of a kind that']
-    else:
-        left_out = ['left out:', 'some/00001.png: is empty']
+    (project / 'some' / 'zeros.jpg').write_bytes(picture[:half] + bytes(half) + b'\xff\xd9')  # its ends are right
     out = 'sliced' if options else 'partly'
     command = [sys.executable, OWN / 'image_demo.py', 'some', 'mine.py', checkpoint, '--out-dir', out, *options]
     result = subprocess.run(list(map(str, command)), cwd=project, capture_output=True, text=True, check=False)
     assert result.returncode == 1, result.stderr[-2000:]
-    lines = result.stderr.strip().splitlines()[-len(left_out) :]
+    left_out = ['left out:', 'some/00001.png: is empty', 'some/zeros.jpg: is ']  # OpenCV or Pillow finds it
+    lines = result.stderr.strip().splitlines()[-3:]
     assert all(line.startswith(start) for line, start in zip(lines, left_out, strict=True))
     assert len(list((project / out / 'vis').iterdir())) == len(list((project / out / 'preds').iterdir())) == 5
 
