@@ -104,4 +104,4 @@ def test_signals_are_taken_after_sessions_of_openvino(tmp_path):
     command = [sys.executable, '-c', SCRIPT, tmp_path / 'conv.onnx']
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stdout.split('\n') == ['taken', 'goes on', '']
+    assert result.stdout.split('\n')[-3:] == ['taken', 'goes on', '']
