@@ -116,3 +116,30 @@ def test_erf_names_what_is_wrong(arguments, message, folder):
     assert (
         last_line('analysis_tools/erf.py', *CLASSIFIER, 'digits', *arguments, '--out', 'e.png', cwd=folder) == message
     )
+
+
+def test_interactions_of_two_models(folder):
+    shutil.copy(folder / CLASSIFIER[1], folder / 'same.pth')
+    options = ['--compare', CLASSIFIER[0], 'same.pth', '--grid', 4, '--pairs', 3, '--contexts', 5, '--out', 'o.png']
+    lines = run_here(TOOLS / 'interaction_order.py', *CLASSIFIER, 'digits', *options, cwd=folder).splitlines()
+    assert lines[-1] == 'o.png' and (folder / 'o.png').exists()
+    (first, curve), (second, same) = (line.split(': ', 1) for line in lines[-3:-1])
+    assert (first, second) == ('classifier classifier', 'classifier same')
+    assert curve == same  # of the same weights: pairs and contexts are the same
+    strengths = [float(entry.split(': ')[1]) for entry in curve.split(', ')]
+    assert len(strengths) == 11 and sum(strengths) == pytest.approx(11, abs=0.06)  # relative to their mean
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ((*DETECTOR, 'digits'), 'detector: is a detector'),
+        ((*CLASSIFIER, 'digits', '--grid', 1), '--grid 1: must be 2 to 32'),
+        ((*CLASSIFIER, 'digits', '--grid', 33), '--grid 33: must be 2 to 32'),
+        ((*CLASSIFIER, 'digits', '--shares', 0.5, 1.5), '--shares 1.5: must be from 0 to 1'),
+        ((*CLASSIFIER, 'digits', '--contexts', 0), '--contexts 0: must be at least 1'),
+    ],
+)
+def test_interaction_order_names_what_is_wrong(arguments, message, folder):
+    line = last_line('analysis_tools/interaction_order.py', *arguments, '--out', 'wrong.png', cwd=folder)
+    assert line.startswith(message)
