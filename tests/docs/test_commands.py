@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from mmspartan import __version__, config_path
+from mmspartan.benchmark.models import FORMS
 from tests.conftest import ROOT
 from tests.docs.documents import PAGES, Block, Command, all_commands, blocks, prose
 from tests.docs.scripts import options_of, parse
@@ -89,10 +90,8 @@ def check_script(script: Path, arguments: list[str]) -> None:
     given = vars(parse(script, arguments))
     check_paths([argument.partition('@')[0] for argument in arguments])
     if script.name == 'benchmark.py':
-        kinds = re.findall(r'^(?:TRAINED|DEPLOYED|EXPORTED) = (\(.*?\))', script.read_text(), re.MULTILINE)
-        forms = [form for kind in kinds for form in ast.literal_eval(kind)]
         for argument in arguments:
-            assert argument.partition('@')[2] in ('', *forms), f'{argument}: no such form'
+            assert argument.partition('@')[2] in ('', *FORMS), f'{argument}: no such form'
     if given.get('cfg_options') and str(given['config']).startswith('configs/'):
         cfg = Config.fromfile(ROOT / given['config'])
         for key in given['cfg_options']:

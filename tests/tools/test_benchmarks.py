@@ -1,15 +1,18 @@
 """The scripts that measure time: that they measure what they say, not how long it takes."""
 
+import json
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
+import torch
 
-from tests.conftest import DATA, ROOT, run_script
+from tests.conftest import DATA, ROOT, last_line, run_script
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
-FORMS = ('cl', 'deploy', 'onnxruntime', 'openvino', 'winograd', 'int8')
+FORMS = ('deploy', 'onnxruntime', 'winograd', 'int8')
 XT = ROOT / 'configs' / 'spartan_xt_in1k.py'
 
 
@@ -18,12 +21,13 @@ def rows(printed: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip('|').split('|')] for line in table]
 
 
-def test_inference_of_forms_side_by_side():
+def test_inference_of_forms_side_by_side(tmp_path):
     forms = [f'{XT}@{form}' for form in FORMS]
-    printed = run_script(
-        TOOLS / 'benchmark.py', 'reference-xt', *forms, 'timm/mobileone_s0', '--size', 64, '--repeats', 2, cwd=ROOT
-    )
-    assert '64x64, float32, 2 threads' in printed and 'G multiply-adds a second' in printed
+    options = ['--size', 64, '--repeats', 2, '--json', tmp_path / 'a.json']
+    printed = run_script(TOOLS / 'benchmark.py', 'reference-xt', *forms, 'timm/mobileone_s0', *options, cwd=ROOT)
+    assert '64x64, float32, 2 threads' in printed
+    for dtype in ('float32', 'int8'):
+        assert f'large matrix product in {dtype}: ' in printed
     head, _, first, *others, peer = rows(printed)
     assert first[head.index('ratio')] == '1.00x'
     assert [row[0] for row in others] == [f'spartan_xt_in1k@{form}' for form in FORMS]
@@ -32,6 +36,28 @@ def test_inference_of_forms_side_by_side():
     for row in (first, *others, peer):
         median = float(row[head.index('median')].removesuffix(' ms'))
         assert float(row[head.index('images/s')]) == pytest.approx(1e3 / median, rel=0.05)
+        assert 0 < int(row[head.index('of peak')].removesuffix('%')) + 1 <= 101
+    compared = run_script(TOOLS / 'compare_benchmarks.py', 'a.json', 'a.json', cwd=tmp_path)
+    table = rows(compared)[2:]
+    assert len(table) == len(FORMS) + 2 and {tuple(row[3:]) for row in table} == {('1.00x', 'within the spread')}
+
+
+def record(path, **times: list[float]) -> None:
+    settings = dict(batch_size=1, size=64, train=False, dtype='float32', tf32=False, threads=2, device='cpu')
+    facts = dict(parameters=1, multiply_adds=1.0, saved=None, peak_memory=None)
+    models = [dict(facts, name=name, times=values) for name, values in times.items()]
+    path.write_text(json.dumps(dict(settings=settings, machine='a', torch='2', peaks={}, models=models)))
+
+
+def test_differences_beyond_the_spread_are_told(tmp_path):
+    record(tmp_path / 'a.json', same=[1.0, 1.1, 1.2, 1.3], faster=[2.0, 2.1, 2.2, 2.3], gone=[1.0, 1.0, 1.0, 1.0])
+    record(tmp_path / 'b.json', same=[1.1, 1.2, 1.3, 1.0], faster=[1.0, 1.1, 1.1, 1.2], new=[1.0, 1.0, 1.0, 1.0])
+    printed = run_script(TOOLS / 'compare_benchmarks.py', 'a.json', 'b.json', cwd=tmp_path)
+    assert [row[::4] for row in rows(printed)[2:]] == [['same', 'within the spread'], ['faster', 'faster']]
+    (tmp_path / 'c.json').write_text('{"models": [{}]}')
+    assert last_line('analysis_tools/compare_benchmarks.py', 'a.json', 'c.json', cwd=tmp_path).startswith(
+        'c.json: no file of benchmark.py --json'
+    )
 
 
 def test_training_steps_side_by_side():
@@ -45,6 +71,19 @@ def test_training_steps_side_by_side():
     )
     assert saved[0] > saved[1] > saved[2]
     assert all(most >= kept for most, kept in zip(peak, saved))
+
+
+def test_training_step_of_a_detector_is_its_whole_loss():
+    """With the matching and the denoising, which the outputs alone have not."""
+    from mmspartan.benchmark.models import runner
+
+    with mock.patch('mmspartan.rtdetr.head.RTDETRHead.loss_by_match', autospec=True) as loss:
+        loss.side_effect = RuntimeError('loss of a layer')
+        _, step = runner(str(DATA / 'rtdetr_quick.py'), 'eager', torch.rand(1, 3, 64, 64), True, torch.float32)
+        with pytest.raises(RuntimeError, match='loss of a layer'):
+            step()
+    _, step = runner(str(DATA / 'rtdetr_quick.py'), 'eager', torch.rand(1, 3, 64, 64), True, torch.float32)
+    step()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""One process for each model, which waits until it is its turn.
+
+Thread pools of PyTorch, ONNX Runtime and OpenVINO spin for a while after their work. In one process they take the cores
+from each other: one library is then measured with the idle threads of another beside it.
+"""
+
+import logging
+import multiprocessing
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from ..engine.costs import multiply_adds, peak_bytes, saved_bytes
+from ..errors import InputError
+from .models import autocast, build, runner
+from .peak import peak
+from .timing import timed
+
+IDLE = 0.1  # seconds between two models, until the threads of the one before are asleep
+TURN = 0.3  # seconds of a turn, at least one run
+WARM_UP = 2  # turns that do not count
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all models of a benchmark have in common.
+
+    Attributes:
+        batch_size: Images of a run.
+        size: Height and width of the images.
+        train: Whether a run is a training step instead of an inference.
+        dtype: Name of the precision.
+        tf32: Whether products of float32 are in TensorFloat-32.
+        threads: Threads on the CPU.
+        device: As of ``torch.device``.
+    """
+
+    batch_size: int
+    size: int
+    train: bool
+    dtype: str
+    tf32: bool
+    threads: int
+    device: str
+
+
+@dataclass
+class Measured:
+    """A model and the milliseconds of its runs, one entry a turn: the median of the runs of this turn."""
+
+    name: str
+    parameters: int
+    multiply_adds: float
+    saved: int | None
+    peak_memory: int | None
+    times: list[float]
+
+    def quartiles(self) -> tuple[float, float, float]:
+        low, median, high = statistics.quantiles(self.times, n=4)
+        return low, median, high
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Worker:
+    """A process that holds one model. ``close`` ends it."""
+
+    def __init__(self, what: str, form: str, settings: Settings):
+        # the server of forks imports all once; CUDA does not survive a fork of a process that asked for GPUs
+        context: Any = multiprocessing.get_context('spawn' if settings.device.startswith('cuda') else 'forkserver')
+        if hasattr(context, 'set_forkserver_preload'):
+            context.set_forkserver_preload([__name__])
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, what, form, settings), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, what: str) -> Any:
+        """Send a request and return its answer.
+
+        Raises:
+            InputError: With the message of the process, if the model cannot be built.
+            RuntimeError: If the process ended.
+        """
+        self._pipe.send(what)
+        return self.answer()
+
+    def answer(self) -> Any:
+        try:
+            kind, value = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f'a process of the benchmark ended with the code {self._process.exitcode}') from None
+        if kind == 'error':
+            raise InputError(value)
+        return value
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join(timeout=10)
+        if self._process.is_alive():
+            self._process.kill()
+
+
+def measure(
+    models: Sequence[tuple[str, str, str]],
+    settings: Settings,
+    rounds: int,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[Measured]:
+    """Measure models in turns: each once, then each again.
+
+    Args:
+        models: Name in the result, name of the model and form of each.
+        settings: What they have in common.
+        rounds: Turns of each model that count, at least 2.
+        progress: Is called with what is being done.
+
+    Raises:
+        InputError: If a model cannot be built.
+    """
+    workers: list[Worker] = []
+    try:
+        measured = []
+        for name, what, form in models:  # one at a time, so that building does not disturb building
+            progress(f'building {name}')
+            workers.append(Worker(what, form, settings))
+            measured.append(Measured(name, **workers[-1].answer(), times=[]))
+        for i in range(WARM_UP + rounds):
+            progress(f'round {i + 1} of {WARM_UP + rounds}')
+            for worker, record in zip(workers, measured):
+                time.sleep(0 if settings.device.startswith('cuda') else IDLE)
+                turn = worker.ask('turn')
+                if i >= WARM_UP:
+                    record.times.append(turn)
+        return measured
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def measure_peak(settings: Settings, dtype: str) -> float:
+    """Return :func:`~mmspartan.benchmark.peak.peak`, measured in a process of its own."""
+    worker = Worker('', '', settings)
+    try:
+        return worker.ask(dtype)
+    finally:
+        worker.close()
+
+
+def _serve(pipe: Connection, what: str, form: str, settings: Settings) -> None:
+    warnings.simplefilter('ignore')
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(settings.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings.tf32
+    try:
+        if not what:
+            pipe.send(('value', peak(settings.device, pipe.recv())))
+            return
+        x = torch.randn(settings.batch_size, 3, settings.size, settings.size, device=settings.device)
+        run, facts = _prepare(what, form, x, settings)
+        pipe.send(('value', facts))
+        while pipe.recv() == 'turn':
+            run()  # wakes the threads and fills the caches
+            times, began = [timed(run, settings.device)], time.perf_counter()
+            while time.perf_counter() - began < TURN:
+                times.append(timed(run, settings.device))
+            pipe.send(('value', statistics.median(times)))
+    except InputError as error:
+        pipe.send(('error', str(error)))
+    except EOFError:
+        pass
+
+
+def _prepare(what: str, form: str, x: torch.Tensor, settings: Settings) -> tuple[Callable[[], object], dict[str, Any]]:
+    """Return a function that runs the model once, and the other entries of :class:`Measured`."""
+    dtype = getattr(torch, settings.dtype)
+    model, run = runner(what, form, x, settings.train, dtype)
+    run()
+    plain = build(what).to(x.device)
+    facts: dict[str, Any] = dict(
+        parameters=sum(p.numel() for p in plain.parameters()),
+        multiply_adds=multiply_adds(plain, x),
+        saved=None,
+        peak_memory=None,
+    )
+    if settings.train:
+        with autocast(x, dtype):
+            facts.update(saved=saved_bytes(model, x), peak_memory=peak_bytes(run, settings.device))
+    return run, facts
