@@ -12,14 +12,18 @@ from mmspartan.engine.schedule import stretch_schedule, without_too_short
 from mmspartan.engine.work_dir import latest_checkpoint
 from tests.engine.conftest import digits_config, same_result
 
+DIGITS = config_path('rtdetr_spartan_xt_digits')
+EPOCHS = Config.fromfile(DIGITS).train_cfg.max_epochs
+
 
 @pytest.mark.parametrize('option', ['max_epochs', 'train_cfg.max_epochs'])
 def test_epochs_on_the_command_line_move_warm_up_and_decay(option):
-    cfg = Config.fromfile(config_path('rtdetr_spartan_xt_digits'))
-    lines = stretch_schedule(cfg, {option: 16})
-    assert cfg.train_cfg.max_epochs == 16
-    assert [scheduler.end for scheduler in cfg.param_scheduler] == [240, 16]
-    assert lines[0] == 'max_epochs is 16 instead of 8: the schedule moves with it' and len(lines) == 3
+    cfg = Config.fromfile(DIGITS)
+    lines = stretch_schedule(cfg, {option: 2 * EPOCHS})
+    assert cfg.train_cfg.max_epochs == 2 * EPOCHS
+    assert [scheduler.end for scheduler in cfg.param_scheduler] == [240, 2 * EPOCHS]
+    expected = f'max_epochs is {2 * EPOCHS} instead of {EPOCHS}: the schedule moves with it'
+    assert lines[0] == expected and len(lines) == 3
 
 
 def test_iterations_milestones_and_hooks_move():
@@ -49,16 +53,16 @@ def test_a_warm_up_of_less_than_two_epochs_is_left_out():
     'options',
     [
         None,
-        {'train_cfg.max_epochs': 8},
-        {'train_cfg.max_epochs': 16, 'param_scheduler.0.end': 120, 'param_scheduler.1.end': 8},
+        {'train_cfg.max_epochs': EPOCHS},
+        {'train_cfg.max_epochs': 2 * EPOCHS, 'param_scheduler.0.end': 120, 'param_scheduler.1.end': EPOCHS},
         {'train_cfg.by_epoch': False, 'train_cfg.max_iters': 100, 'train_cfg.max_epochs': None},
     ],
     ids=['nothing', 'the same length', 'a schedule of its own', 'another unit'],
 )
 def test_what_leaves_the_schedule_as_it_is(options):
-    cfg = Config.fromfile(config_path('rtdetr_spartan_xt_digits'))
+    cfg = Config.fromfile(DIGITS)
     assert stretch_schedule(cfg, options) == []
-    assert [scheduler.end for scheduler in cfg.param_scheduler] == [120, 8]
+    assert [scheduler.end for scheduler in cfg.param_scheduler] == [120, EPOCHS]
 
 
 def test_a_warm_up_of_less_than_two_iterations_is_left_out():
