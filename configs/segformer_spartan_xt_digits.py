@@ -28,7 +28,8 @@ model = dict(
         num_classes=11,
         norm_cfg=dict(type='BN'),
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss'),
+        # most pixels are background
+        loss_decode=dict(type='CrossEntropyLoss', class_weight=[0.1] + [1.0] * 10),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
@@ -83,7 +84,8 @@ test_evaluator = val_evaluator
 max_epochs = 6
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
 param_scheduler = [
