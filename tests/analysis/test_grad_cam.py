@@ -100,3 +100,13 @@ def test_layers_are_the_last_of_their_stride(size, build_spartan):
     assert layers_of_strides(one, sample) == [stages[1], stages[3]]  # what the backbone returns
     with pytest.raises(InputError, match=r'--stride 7: tiny has feature maps of the strides \[2, 4, 8, 16, 32'):
         layers_of_strides(one, sample, [7])
+
+
+def test_parts_of_a_module_that_reduces_a_map_end_no_stage():
+    """An inverted residual widens the map before its depthwise convolution reduces it."""
+    stem, block = nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Conv2d(4, 4, 1)
+    wide, reducing = nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 3, stride=2, padding=1)
+    backbone = nn.Sequential(stem, block, nn.Sequential(wide, reducing))
+    one = SimpleNamespace(model=SimpleNamespace(backbone=backbone), name='tiny')
+    assert layers_of_strides(one, example(torch.rand(1, 3, 32, 32)), [2]) == [block]
+    assert layers_of_strides(one, example(torch.rand(1, 3, 32, 32)), [4]) == [backbone]
