@@ -6,8 +6,9 @@ DOCS := .venv/docs
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # What another stack is most likely to break.
-SMOKE := tests/test_package.py tests/test_stack.py tests/engine/test_checkpoint.py tests/engine/test_optimizers.py tests/engine/test_weights_only.py \
-	tests/spartan/test_golden.py tests/rtdetr/test_golden.py tests/ops tests/tools/test_stack_tools.py
+SMOKE := tests/test_package.py tests/test_stack.py tests/test_guest.py tests/toolboxes tests/ops \
+	tests/engine/test_checkpoint.py tests/engine/test_optimizers.py tests/engine/test_weights_only.py \
+	tests/spartan/test_golden.py tests/rtdetr/test_golden.py tests/tools/test_stack_tools.py
 
 .PHONY: help env lint test test-stacks fuzz soak demo docs docs-env docs-serve dist
 .DEFAULT_GOAL := help

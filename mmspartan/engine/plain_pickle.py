@@ -1,12 +1,12 @@
 """Unpickling of tensors, plain containers and the stand-ins of ``stock_checkpoint.py`` before torch 2.5.
 
 The weights-only loading of these versions accepts no further classes. This module is what ``torch.load`` takes as
-``pickle_module``: it calls nothing but torch's own list for weights-only loading, the stand-ins and ``set``, and sets
-the state of nothing else.
+``pickle_module``: it calls nothing but torch's own list for weights-only loading, the stand-ins, ``set`` and
+``Counter``, and sets the state of nothing else.
 """
 
 import pickle
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
@@ -88,4 +88,5 @@ def callables() -> dict[str, Callable]:
     from torch._weights_only_unpickler import _get_allowed_globals
 
     stand_ins = {f'{item.__module__}.{item.__qualname__}': item for item in STAND_INS}
-    return {**_get_allowed_globals(), **stand_ins, 'builtins.set': set, '_codecs.encode': encoded}
+    later = {'collections.Counter': Counter, 'builtins.set': set}  # on torch's list of newer versions; MultiStepLR's
+    return {**_get_allowed_globals(), **stand_ins, **later, '_codecs.encode': encoded}

@@ -36,7 +36,7 @@ def run_here(script: Path, *arguments: object, cwd: Path) -> str:
     scopes = dict(DefaultScope._instance_dict)
     forget_runs()
     printed = io.StringIO()
-    unformatted = mock.patch('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
+    unformatted = mock.patch('mmengine.config.config.FormatCode', lambda text, **options: (text, True), create=True)
     with called_as(script, *arguments, cwd=cwd), redirect_stdout(printed), redirect_stderr(printed), unformatted:
         try:
             runpy.run_path(str(script), run_name='__main__')
