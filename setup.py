@@ -66,7 +66,6 @@ setup(
         'detection': ['pycocotools', 'jinja2', 'safetensors'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
         'slicing': ['sahi'],
-        'figures': ['grad-cam', 'matplotlib'],
         'deployment': ['onnx', 'onnxscript', 'onnxruntime', 'openvino', 'onnxslim'],
     },
     zip_safe=False,

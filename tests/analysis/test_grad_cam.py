@@ -85,7 +85,7 @@ def test_detections_of_a_class():
 
 def test_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'pytorch_grad_cam', None)
-    with pytest.raises(InputError, match='pip install grad-cam'):
+    with pytest.raises(InputError, match='pip install --no-deps grad-cam'):
         grad_cam(subject(is_detector=False), example(torch.rand(1, 2, 4, 4)), [])
 
 

@@ -59,7 +59,7 @@ def test_grad_cam_names_what_is_wrong(arguments, message, folder):
 def test_missing_library_ends_in_one_line(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pytorch_grad_cam', None)
     line = last_line('analysis_tools/grad_cam.py', *CLASSIFIER, 'digits', '--out', 'cam', cwd=folder)
-    assert line.startswith('Grad-CAM needs pytorch-grad-cam') and 'pip install grad-cam' in line
+    assert line.startswith('Grad-CAM needs pytorch-grad-cam') and 'pip install --no-deps grad-cam' in line
 
 
 def test_waves_of_a_block(folder):

@@ -2,7 +2,7 @@
 
 For each picture a sheet with the maps of one or several models side by side, and a row for each class of
 ``--category``. A classifier's map is of the class that it predicts, a detector's of all its detections. Needs
-pytorch-grad-cam: ``pip install grad-cam``.
+pytorch-grad-cam: ``pip install --no-deps grad-cam ttach``.
 """
 
 from collections import Counter
