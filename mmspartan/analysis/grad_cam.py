@@ -68,9 +68,7 @@ def grad_cam(
     try:
         from pytorch_grad_cam import GradCAM
     except ImportError as error:
-        raise InputError(
-            f'Grad-CAM needs pytorch-grad-cam ({error}): pip install --no-deps grad-cam ttach'
-        ) from None
+        raise InputError(f'Grad-CAM needs pytorch-grad-cam ({error}): pip install --no-deps grad-cam ttach') from None
     score = _Detections(subject, category, score_thr) if subject.is_detector else _Logit(subject, category)
     method = GradCAM(_OfInputs(subject, example.samples), list(layers))
     try:
