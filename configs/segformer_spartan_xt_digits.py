@@ -1,5 +1,5 @@
 # SegFormer's head on SpaRTAN-XT in MMSegmentation: digits against the background, minutes on a CPU.
-_base_ = './_base_/default_runtime.py'
+_base_ = ['./_base_/default_runtime.py', './_base_/schedules/digits_6e.py']
 
 default_scope = 'mmseg'
 data_root = 'data/digits_dense/'
@@ -81,20 +81,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-max_epochs = 6
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=0, end=max_epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=3)
-val_cfg = dict()
-test_cfg = dict()
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
 
 default_hooks = dict(
     checkpoint=dict(save_best='mIoU', rule='greater'),
@@ -102,6 +89,5 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
 )
 visualizer = dict(type='SegLocalVisualizer', vis_backends=_base_.vis_backends, name='visualizer')
-log_processor = dict(type='LogProcessor', by_epoch=True)
 randomness = dict(seed=0)
 auto_scale_lr = dict(base_batch_size=8, enable=False)
