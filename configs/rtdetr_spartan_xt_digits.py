@@ -1,5 +1,5 @@
 # RT-DETR with SpaRTAN-XT on scenes of handwritten digits (tools/dataset_converters/digits_to_coco.py), from scratch:
-# eight minutes on two cores of a CPU. The same classes as for COCO, smaller.
+# ten minutes on two cores of a CPU. The same classes as for COCO, smaller.
 _base_ = ['_base_/models/rtdetr.py', '_base_/detection_runtime.py']
 
 data_root = 'data/digits_coco/'
@@ -96,7 +96,7 @@ custom_hooks = [
     dict(type='RunLengthEMAHook', horizon=0.04, priority=49),
     dict(type='NumClassCheckHook'),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=3)
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)
 val_cfg = dict()
 test_cfg = dict()
 

@@ -11,7 +11,7 @@ cat <<'SCREEN'
 mmspartan demo: handwritten digits, on the CPU or on one GPU, without a download
 
   1. Data         1,500 scenes of digits to train on, 200 scenes of other digits to evaluate     15 seconds
-  2. Detector     RT-DETR with SpaRTAN-XT, 6 epochs from scratch                                 8 minutes on 2 cores
+  2. Detector     RT-DETR with SpaRTAN-XT, 6 epochs from scratch                                10 minutes on 2 cores
   3. Classifier   SpaRTAN-XT, 8 epochs over 1,438 digits                                         3 minutes on 2 cores
 
 Ctrl-C stops it; the next `make demo` goes on from the last epoch.
