@@ -105,26 +105,40 @@ def read_config(what: str) -> Config:
     return Config.fromfile(what)
 
 
+def check(what: str, form: str) -> None:
+    """Check that there is such a model and such a form.
+
+    Raises:
+        InputError: If there is not.
+    """
+    if form not in FORMS:
+        raise InputError(f'{what}@{form}: forms are {", ".join(FORMS)}')
+    if what.startswith('reference-'):
+        if what.removeprefix('reference-') not in ARCHS:
+            raise InputError(f'{what}: there are {", ".join(f"reference-{name}" for name in ARCHS)}')
+    elif what.startswith('timm/'):
+        import timm
+
+        if not timm.is_model(what.removeprefix('timm/')):
+            raise InputError(f'{what}: timm {timm.__version__} has no such model')
+    else:
+        read_config(what)
+
+
 def build(what: str, form: str = 'eager') -> nn.Module:
     """Build a model that maps images to tensors.
 
     Raises:
         InputError: If there is no such model or form.
     """
-    if form not in FORMS:
-        raise InputError(f'{what}@{form}: forms are {", ".join(FORMS)}')
+    check(what, form)
     if what.startswith('reference-'):
-        arch = what.removeprefix('reference-')
-        if arch not in ARCHS:
-            raise InputError(f'{what}: there are {", ".join(f"reference-{name}" for name in ARCHS)}')
-        settings: dict[str, Any] = dict(ARCHS[arch])
+        settings: dict[str, Any] = dict(ARCHS[what.removeprefix('reference-')])
         return ReferenceSpaRTAN(**settings)
     if what.startswith('timm/'):
         import timm
 
-        if not timm.is_model(name := what.removeprefix('timm/')):
-            raise InputError(f'{what}: timm {timm.__version__} has no such model')
-        return timm.create_model(name)
+        return timm.create_model(what.removeprefix('timm/'))
     cfg = read_config(what)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     if form == 'with_cp':

@@ -12,7 +12,7 @@ import torch
 from tests.conftest import DATA, ROOT, last_line, run_script
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
-FORMS = ('deploy', 'onnxruntime', 'winograd', 'int8')
+FORMS = ('deploy', 'onnxruntime', 'int8')
 XT = ROOT / 'configs' / 'spartan_xt_in1k.py'
 
 

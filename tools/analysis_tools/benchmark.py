@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from mmspartan.benchmark.models import FORMS, read_config
+from mmspartan.benchmark.models import check, read_config
 from mmspartan.benchmark.record import machine, write_record
 from mmspartan.benchmark.workers import Measured, Settings, measure, measure_peak
 from mmspartan.engine.launch import test_size
@@ -89,8 +89,7 @@ def main():
     ]
     try:
         for what, form in models:
-            if form not in FORMS:
-                raise InputError(f'{what}@{form}: forms are {", ".join(FORMS)}')
+            check(what, form)  # before the first one is built
         configs = [what for what, _ in models if what.endswith('.py')]
         size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
         settings = Settings(args.batch_size, size, args.train, args.dtype, args.tf32, args.threads, args.device)
