@@ -126,12 +126,7 @@ def check(what: str, form: str) -> None:
 
 
 def build(what: str, form: str = 'eager') -> nn.Module:
-    """Build a model that maps images to tensors.
-
-    Raises:
-        InputError: If there is no such model or form.
-    """
-    check(what, form)
+    """Build a model that maps images to tensors; :func:`check` tells whether there is one of this name."""
     if what.startswith('reference-'):
         settings: dict[str, Any] = dict(ARCHS[what.removeprefix('reference-')])
         return ReferenceSpaRTAN(**settings)
@@ -164,7 +159,7 @@ def runner(what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype) -> 
         tuple: The model, with ``train`` as :class:`Loss`, and the function.
 
     Raises:
-        InputError: If there is no such model, or it does not run in this form here.
+        InputError: If it does not run in this form here.
     """
     torch.manual_seed(0)
     model = build(what, form).to(x.device).train(train)
