@@ -1,15 +1,19 @@
 """Batch normalization and activation (paper Sec. III-D).
 
 The plain form keeps the input of both for the backward pass. The other form keeps the input of the normalization, and
-computes its output again. It runs on CPUs: on GPUs cuDNN's normalization, which the plain form calls, is faster.
+computes its output again. It runs for ``BatchNorm2d`` on CPUs, and for ``SyncBatchNorm`` among several GPUs. On one GPU
+the plain form calls cuDNN's normalization, which is faster.
 """
 
+from types import SimpleNamespace
 from typing import TypeGuard
 
 import torch
-from torch import Tensor, nn
+from mmengine.dist import get_world_size
+from torch import Tensor, distributed, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn.modules._functions import SyncBatchNorm
 
 from .activations import InPlace, in_place_operators
 from .memory_format import in_memory_order
@@ -20,22 +24,32 @@ aten = torch.ops.aten
 def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """``act(norm(x))``."""
     operators = in_place_operators(act, x)
-    if operators is None or x.is_cuda or not _is_batch_norm_of_batch(norm, x):
+    if operators is None or not _notes_statistics_of_batch(norm, x):
         return act(norm(x))
-    norm.num_batches_tracked.add_(1)
-    buffers = (norm.running_mean, norm.running_var)
-    return _BatchNormAct.apply(x, norm.weight, norm.bias, *buffers, norm.momentum, norm.eps, operators)
+    tensors = (x, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if isinstance(norm, nn.SyncBatchNorm):
+        group = norm.process_group or distributed.group.WORLD
+        processes = get_world_size(group)
+        if processes > 1 and x.is_cuda:
+            norm.num_batches_tracked.add_(1)
+            return _SyncBatchNormAct.apply(*tensors, norm.eps, norm.momentum, group, processes, operators)
+    elif not x.is_cuda:
+        norm.num_batches_tracked.add_(1)
+        return _BatchNormAct.apply(*tensors, norm.momentum, norm.eps, operators)
+    return act(norm(x))
 
 
-def _is_batch_norm_of_batch(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
-    """Whether ``norm`` normalizes by the statistics of this batch on this process and notes them."""
+def _notes_statistics_of_batch(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d | nn.SyncBatchNorm]:
+    """Whether ``norm`` normalizes by the statistics of this batch, and notes them."""
     return (
-        type(norm) is nn.BatchNorm2d
+        isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm))
+        # mmengine's SyncBN is a subclass that changes nothing here
+        and type(norm).forward in (nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward)
         and norm.training
         and norm.affine
         and norm.track_running_stats
         and norm.momentum is not None
-        and x.numel() > x.shape[1]  # a single value has no variance: nn.BatchNorm2d raises the error
+        and x.numel() > x.shape[1]  # a single value has no variance: the plain form raises the error
     )
 
 
@@ -61,3 +75,26 @@ class _BatchNormAct(Function):
             y, x, weight, None, None, mean, inverse_std, True, ctx.eps, [True, True, True]
         )
         return (*grads, None, None, None, None, None)
+
+
+class _SyncBatchNormAct(Function):
+    """PyTorch's ``SyncBatchNorm`` function, whose output the activation overwrites."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, running_mean, running_var, eps, momentum, group, processes, act) -> Tensor:
+        y = SyncBatchNorm.forward(ctx, x, weight, bias, running_mean, running_var, eps, momentum, group, processes)
+        ctx.save_for_backward(*ctx.to_save, bias)
+        ctx.eps, ctx.act = eps, act
+        return act.forward(y, out=y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        *saved, bias = ctx.saved_tensors
+        x, weight, mean, inverse_std, _ = saved
+        y = torch.batch_norm_elemt(x, weight, bias, mean, inverse_std, ctx.eps)
+        ctx.act.backward(grad, y, grad_input=y)
+        norm = SimpleNamespace(
+            saved_tensors=saved, process_group=ctx.process_group, needs_input_grad=ctx.needs_input_grad
+        )
+        return (*SyncBatchNorm.backward(norm, y), None)
