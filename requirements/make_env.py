@@ -75,9 +75,9 @@ def main() -> None:
         # last: whether it works cannot be seen before the others are there
         mmcv = pins.pop(next(name for name in pins if name.endswith('mmcv')))
         pose = [pins.pop(name) for name in ('mmpose', 'xtcocotools')]
-        grad_cam = pins.pop('grad-cam')
+        alone = [pins.pop(name) for name in ('grad-cam', 'mlxtend')]
         pip('packages', '--constraint', str(constraints), *pins.values())
-        pip('grad-cam', '--no-deps', grad_cam)
+        pip('alone', '--no-deps', *alone)
         make_mmcv(mmcv)
         make_mmpose(pose)
         pip('project', '--no-deps', '--no-build-isolation', '-e', str(ROOT))
