@@ -2,11 +2,14 @@
 
 ``reproduce.py table2 ... table8`` or ``all``: parameters, FLOPs, memory and, for Table VIII, images a second are
 computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
+``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
+that is not done, and print which of the paper's orders they show.
 """
 
 import argparse
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,25 +17,36 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '6')  # else the profiler, which count
 
 import torch
 
+from mmspartan.configs import config_path
+from mmspartan.paper import miniature
 from mmspartan.paper.figures import counted
+from mmspartan.paper.miniature_table import markdown as results_in_miniature
 from mmspartan.paper.picture import draw
 from mmspartan.paper.render import as_csv, markdown
 from mmspartan.paper.runs import Run
 from mmspartan.paper.schedule import overview, shell_script, slurm_array, trainings
 from mmspartan.paper.tables import COLUMNS, TABLES, Row, Table
 from mmspartan.paper.throughput import throughput
+from mmspartan.paper.training import Command, run_all
 
 
 def parse_args():
     names = [f'table{table.number}' for table in TABLES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule'])
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature'])
     parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
     parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
     parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
     parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
     parser.add_argument('--rounds', type=int, default=10, help='runs of each model for Table VIII, 10 by default')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='for Table VIII')
+    parser.add_argument('--seeds', type=int, default=3, help='trainings of each network in miniature, 3 by default')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help='trainings in miniature at a time, one for each core by default; 0 prints what there is',
+    )
     return parser.parse_args()
 
 
@@ -74,8 +88,32 @@ def multiply_adds(row: Row) -> float:
     return counted(row, memory=False)['macs']
 
 
+def train_in_miniature(args: argparse.Namespace) -> None:
+    """Train what is not finished, and end with the names of those that failed."""
+    left = [
+        (run, config, seed)
+        for run, config, seed in miniature.trainings(args.work_dirs, args.seeds)
+        if not run.metrics()
+    ]
+    if not left:
+        return
+    print(f'{len(left)} trainings are left, {args.jobs} at a time', file=sys.stderr, flush=True)
+    tools = Path(__file__).parent
+    subprocess.run([sys.executable, tools / 'dataset_converters' / 'digits_to_coco.py'], check=True, stdout=sys.stderr)
+    commands = []
+    for run, config, seed in left:
+        words = [sys.executable, str(tools / 'train.py'), config_path(config), '--work-dir', str(run.folder)]
+        words += ['--cfg-options', f'randomness.seed={seed}']
+        commands.append(Command(f'{config} seed {seed}', words, run.folder / 'train.log'))
+    failed = run_all(commands, args.jobs, lambda line: print(line, file=sys.stderr, flush=True))
+    if failed:
+        raise SystemExit(f'failed: {", ".join(command.name for command in failed)}; their logs: {failed[0].log}, ...')
+
+
 def main():
     args = parse_args()
+    if args.seeds < 2:
+        raise SystemExit('--seeds: a spread takes at least 2')
     if args.rounds < 2:
         raise SystemExit('--rounds: a standard deviation takes at least 2')
     args.batch_size = args.batch_size or (1024 if args.device.startswith('cuda') else 8)
@@ -94,6 +132,14 @@ def main():
             (out / f'table{table.number}.md').write_text(text)
             (out / f'table{table.number}.csv').write_text(as_csv(table, values))
             draw(table, values, out / f'table{table.number}.png')
+
+    if 'miniature' in args.what:
+        if args.jobs > 0:
+            train_in_miniature(args)
+        text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in miniature.tables())
+        print(text, flush=True)
+        if out:
+            (out / 'miniature.md').write_text(text)
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))

@@ -51,3 +51,31 @@ def test_schedule_is_written(tmp_path, monkeypatch):
 def test_other_tables_are_refused(what, tmp_path):
     with pytest.raises(AssertionError):
         run_here(SCRIPT, what, cwd=tmp_path)
+
+
+def test_what_is_not_finished_is_trained_in_miniature(tmp_path, monkeypatch):
+    write_log(tmp_path / 'runs' / 'miniature' / 'seed1' / 'table8_full' / '1', {'accuracy/top1': 97.0, 'step': 20})
+    commands, converted = [], []
+    monkeypatch.setattr('mmspartan.paper.training._run', lambda command: commands.append(command) or 0)
+    monkeypatch.setattr('subprocess.run', lambda words, **options: converted.append(words[1].name))
+    printed = run_here(
+        SCRIPT, 'miniature', '--seeds', 2, '--jobs', 1, '--work-dirs', 'runs', '--out', 'out', cwd=tmp_path
+    )
+    assert printed.startswith('33 trainings are left, 1 at a time') and converted == ['digits_to_coco.py']
+    assert [command.name for command in commands if 'full' in command.name] == ['miniature/table8_full seed 0']
+    words = commands[-1].words[1:]
+    assert words[0].endswith('tools/train.py') and words[1].endswith('configs/miniature/table8_depthwise.py')
+    assert words[2:] == ['--work-dir', 'runs/miniature/seed1/table8_depthwise', '--cfg-options', 'randomness.seed=1']
+    text = (tmp_path / 'out' / 'miniature.md').read_text()
+    assert text in printed and 'Not trained with 2 seeds: full; depthwise; hybrid.' in text
+
+
+def test_failed_trainings_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmspartan.paper.training._run', lambda command: int('table8_full seed 1' in command.name))
+    monkeypatch.setattr('subprocess.run', lambda words, **options: None)
+    line = last_line('reproduce.py', 'miniature', '--seeds', 2, '--jobs', 1, cwd=tmp_path)
+    assert line.startswith('failed: miniature/table8_full seed 1; ')
+
+
+def test_one_seed_has_no_spread(tmp_path):
+    assert last_line('reproduce.py', 'miniature', '--seeds', 1, cwd=tmp_path).startswith('--seeds: ')

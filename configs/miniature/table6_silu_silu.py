@@ -1,0 +1,4 @@
+# Activation of all patch embeddings, then of the blocks.
+_base_ = './table6_silu_gelu.py'
+
+model = dict(backbone=dict(act_cfg=dict(type='SiLU')))

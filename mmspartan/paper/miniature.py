@@ -1,0 +1,60 @@
+"""The paper in miniature: rows of its tables as small networks on real data that needs no download.
+
+A row of ``configs/ablations/`` or of Table III has a small network of the same name in ``configs/miniature/``, which is
+trained several times, with one seed each. What is compared is the order of the rows, not their accuracies.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from .runs import Run, run_name
+from .tables import COLUMNS, TABLES, Row, Table
+
+# Table V is left out: its two rows differ by 0.03 points.
+NUMBERS = (3, 4, 6, 7, 8)
+DETECTORS = ('rtdetr_r18vd_coco', 'rtdetr_spartan_xt_coco')
+
+
+def small(config: str) -> str:
+    """Return the name of the config of a row's small network. Rows of one network share it."""
+    return f'miniature/{run_name(config).removesuffix("_in1k").removesuffix("_coco")}'
+
+
+def tables() -> list[Table]:
+    """Return the paper's tables with the rows that have a small network, whose configs take the place of the rows'."""
+    chosen = [table for table in TABLES if table.number in NUMBERS]
+    return [
+        replace(
+            table,
+            rows=tuple(
+                replace(row, config=small(row.config))
+                for row in table.rows
+                if table.number != 3 or row.config in DETECTORS
+            ),
+        )
+        for table in chosen
+    ]
+
+
+def trainings(work_dirs: str | Path, seeds: int) -> Iterator[tuple[Run, str, int]]:
+    """Iterate over run, config and seed of all trainings: seed by seed, and the long ones, the detectors', first."""
+    configs = dict.fromkeys(row.config for table in tables() for row in table.rows)
+    for seed in range(seeds):
+        for config in configs:
+            yield run(config, work_dirs, seed), config, seed
+
+
+def run(config: str, work_dirs: str | Path, seed: int) -> Run:
+    return Run(config, Path(work_dirs, 'miniature', f'seed{seed}'))
+
+
+def scores(table: Table, row: Row, work_dirs: str | Path, seeds: int) -> list[float] | None:
+    """Return a row's accuracies in points, one for each seed; None if a training is not finished."""
+    column, found = COLUMNS[table.score], []
+    for seed in range(seeds):
+        metrics = run(row.config, work_dirs, seed).metrics()
+        if metrics is None:
+            return None
+        found.append(metrics[str(column.metric)] / column.scale)
+    return found
