@@ -52,7 +52,11 @@ class Settings:
 
 @dataclass
 class Measured:
-    """A model and the milliseconds of its runs, one entry a turn: the median of the runs of this turn."""
+    """A model and the milliseconds of its runs, one entry a turn: the median of the runs of this turn.
+
+    ``saved`` are the bytes that a training step keeps for its backward pass. ``peak_memory`` are those in use at most
+    during a run, in addition to weights and images; of an inference they are measured on GPUs only.
+    """
 
     name: str
     parameters: int
@@ -194,4 +198,6 @@ def _prepare(what: str, form: str, x: torch.Tensor, settings: Settings) -> tuple
     if settings.train:
         with autocast(x, dtype):
             facts.update(saved=saved_bytes(model, x), peak_memory=peak_bytes(run, settings.device))
+    elif x.is_cuda and not form.endswith('graph'):  # a captured graph holds its memory between the runs as well
+        facts['peak_memory'] = peak_bytes(run, settings.device)
     return run, facts

@@ -79,7 +79,8 @@ def test_times_of_all_forms_on_the_gpu(project, run_on_gpu):
     options = ['--dtype', 'float16', '--repeats', 2, '--batch-size', 2]
     printed = run_on_gpu('analysis_tools/benchmark.py', *models, *options, cwd=project)
     assert 'float16' in printed and torch.cuda.get_device_name() in printed
-    assert len(re.findall(r'^\| mine@', printed, re.M)) == len(models)
+    sizes = re.findall(r'^\| mine@.* ([\d-]+)(?: MB)? \|$', printed, re.M)  # of the memory, in the last column
+    assert len(sizes) == len(models) and sizes.pop() == '-' and all(int(size) > 0 for size in sizes)
 
 
 def test_largest_batch(project, run_on_gpu):

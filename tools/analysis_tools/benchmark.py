@@ -10,7 +10,8 @@ convolutions in INT8, calibrated on noise, only for the time).
 
 Each model has a process of its own and waits until it is its turn, so that the threads of one library do not disturb
 another. Ratios are relative to the first model. A training step is forward and backward of the loss, with a random
-ground truth.
+ground truth. Peak memory is what a run uses at most in addition to weights and images; that of inference is measured on
+GPUs only.
 """
 
 import argparse
@@ -117,8 +118,9 @@ def print_head(settings: Settings, peaks: dict[str, float]) -> None:
 
 def print_table(measured: list[Measured], forms: list[str], settings: Settings, peaks: dict[str, float]) -> None:
     head = ['parameters', 'mult.-adds', 'median', 'quartiles', 'images/s', 'ratio', 'of peak']
-    print_row('model', *head, *(['saved', 'peak memory'] if settings.train else []))
-    print_row('-' * 36, *('-' * 11 + ':' for _ in range(9 if settings.train else 7)))
+    sizes = [name for name in ('saved', 'peak_memory') if any(getattr(model, name) is not None for model in measured)]
+    print_row('model', *head, *(name.replace('_', ' ') for name in sizes))
+    print_row('-' * 36, *('-' * 11 + ':' for _ in (*head, *sizes)))
     first = measured[0].quartiles()[1]
     for model, form in zip(measured, forms):
         low, median, high = model.quartiles()
@@ -135,8 +137,12 @@ def print_table(measured: list[Measured], forms: list[str], settings: Settings, 
             f'{settings.batch_size / median * 1e3:.4g}',
             f'{first / median:.2f}x',
             f'{work / median * 1e3 / peak:.0%}',
-            *(f'{size / 1e6:.0f} MB' for size in (model.saved, model.peak_memory) if size is not None),
+            *(in_megabytes(getattr(model, name)) for name in sizes),
         )
+
+
+def in_megabytes(size: int | None) -> str:
+    return '-' if size is None else f'{size / 1e6:.0f} MB'
 
 
 def print_row(name: str, *cells: str) -> None:
