@@ -60,6 +60,18 @@ def test_float32_is_as_near_as_its_rounding(either_attention):
     assert relative_error(gradient, expected_gradient) < 1e-3
 
 
+@pytest.mark.parametrize(('dtype', 'limit'), [(torch.float16, 0.2), (torch.bfloat16, 0.5)])  # a ReLU is 0 or not
+def test_autocast_is_near(dtype, limit, either_attention):
+    model = build(dn_cfg=QUIET)
+    perturb(model, 0.05)
+    with_clear_winner(model).cuda()
+    expected, expected_gradient = loss_and_gradient(model, dtype=torch.float32)
+    with torch.autocast('cuda', dtype):
+        loss, gradient = loss_and_gradient(model, dtype=torch.float32)
+    assert relative_error(loss, expected) < 4 * torch.finfo(dtype).eps
+    assert relative_error(gradient, expected_gradient) < limit
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_attention_in_half_precision_samples_at_exact_points(dtype, either_attention):
     """Rounded to half precision, points on a map of 80 positions would be shifted by up to a third of a position."""
