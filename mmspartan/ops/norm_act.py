@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules._functions import SyncBatchNorm
 
 from .activations import InPlace, in_place_operators
-from .memory_format import in_memory_order
+from .memory_format import in_memory_order, is_channels_last
 
 aten = torch.ops.aten
 
@@ -78,12 +78,30 @@ class _BatchNormAct(Function):
 
 
 class _SyncBatchNormAct(Function):
-    """PyTorch's ``SyncBatchNorm`` function, whose output the activation overwrites."""
+    """As PyTorch's ``SyncBatchNorm`` function, which also waits for the GPU to select processes that have images."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, eps, momentum, group, processes, act) -> Tensor:
-        y = SyncBatchNorm.forward(ctx, x, weight, bias, running_mean, running_var, eps, momentum, group, processes)
-        ctx.save_for_backward(*ctx.to_save, bias)
+        x = x if is_channels_last(x) else x.contiguous()
+        mean, inverse_std = torch.batch_norm_stats(x, eps)
+        local = torch.cat([mean, inverse_std, mean.new_full((1,), x.numel() // x.shape[1])])
+        gathered = [torch.empty_like(local) for _ in range(processes)]
+        distributed.all_gather(gathered, local, group)
+        means, inverse_stds, counts = torch.stack(gathered).split([len(mean), len(mean), 1], dim=1)
+        empty = counts == 0  # a process without images sends zeros, which must not be divided by
+        mean, inverse_std = torch.batch_norm_gather_stats_with_counts(
+            x,
+            means,
+            inverse_stds.masked_fill(empty, 1),
+            running_mean,
+            running_var,
+            momentum,
+            eps,
+            counts.masked_fill(empty, 1e-30).flatten().to(running_mean.dtype),
+        )
+        y = torch.batch_norm_elemt(x, weight, bias, mean, inverse_std, eps)
+        ctx.save_for_backward(x, weight, mean, inverse_std, counts.int(), bias)
+        ctx.process_group = group
         ctx.eps, ctx.act = eps, act
         return act.forward(y, out=y)
 

@@ -20,7 +20,7 @@ from mmspartan.ops.activations import OPERATORS
 from mmspartan.ops.norm_act import _SyncBatchNormAct, norm_act
 from mmspartan.spartan.conv_norm_act import ConvNormAct
 from tests.conftest import TINY
-from tests.gpu.conftest import with_clear_winner
+from tests.gpu.conftest import no_waits, with_clear_winner
 
 FORMATS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 EVEN, EMPTY, SINGLE = ((3, 4, 9, 7), (5, 4, 9, 7)), ((3, 4, 9, 7), (0, 4, 9, 7)), ((3, 4, 1, 1), (1, 4, 1, 1))
@@ -121,7 +121,8 @@ def test_same_as_normalization_and_activation(case, rank, results):
     found, expected = (dict(results[rank][str(case)][side]) for side in SIDES)
     saved = expected.pop('kept') - found.pop('kept')
     one_value = case.shapes is SINGLE and rank == 1
-    assert saved == (0 if one_value else expected['output'].nbytes)
+    # PyTorch drops the counts of empty processes, 4 bytes each
+    assert saved == pytest.approx(0 if one_value else expected['output'].nbytes, abs=4)
     assert_near(found, expected, limit=max(1e-5, 2 * torch.finfo(getattr(torch, case.dtype)).eps))
 
 
@@ -146,16 +147,19 @@ def nccl(tmp_path):
 
 
 @pytest.mark.parametrize('act', [nn.GELU(), nn.SiLU()])
-def test_one_process_by_nccl(act, nccl):
+def test_one_process_by_nccl_does_not_wait(act, nccl):
     torch.manual_seed(0)
     x = torch.randn(3, 6, 9, 7, device='cuda', requires_grad=True)
     norm = nn.SyncBatchNorm(6).cuda()
     expected = act(copy.deepcopy(norm)(x))
+    grad = torch.randn_like(expected)
     assert torch.equal(norm_act(x, copy.deepcopy(norm), act), expected)
-    y = _SyncBatchNormAct.apply(
-        x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.eps, norm.momentum, nccl, 1,
-        OPERATORS[type(act)],
-    )  # fmt: skip
-    assert_close(y, expected)
-    grad = torch.randn_like(y)
-    assert_close(torch.autograd.grad(y, x, grad), torch.autograd.grad(expected, x, grad))
+
+    def run() -> tuple[Tensor, Tensor]:
+        statistics = (norm.running_mean, norm.running_var, norm.eps, norm.momentum)
+        y = _SyncBatchNormAct.apply(x, norm.weight, norm.bias, *statistics, nccl, 1, OPERATORS[type(act)])
+        return y, torch.autograd.grad(y, x, grad)[0]
+
+    assert_close(run(), (expected, torch.autograd.grad(expected, x, grad)[0]))
+    with no_waits():
+        run()
