@@ -16,6 +16,9 @@ def parse_args():
     parser.add_argument('model', help='ONNX file of tools/export_onnx.py or tools/quantize_onnx.py')
     parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime, on the CPU')
     parser.add_argument('--threads', type=int, help="number of threads; the runtime's choice by default")
+    parser.add_argument(
+        '--precision', choices=['f32', 'bf16'], help='of floating-point operations; what the file asks for by default'
+    )
     parser.add_argument('--out', help='file for the metrics (.json, .yml, .pkl)')
     return parser.parse_args()
 
@@ -28,7 +31,7 @@ def main():
             check_target(args.out, args.model)
             if Path(args.out).suffix[1:] not in file_handlers:
                 raise ValueError(f'--out {args.out}: its name must end with one of .{", .".join(file_handlers)}')
-        metrics = evaluate(load_config(args), args.model, args.backend, args.threads)
+        metrics = evaluate(load_config(args), args.model, args.backend, args.threads, args.precision)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if args.out:

@@ -1,6 +1,7 @@
 """Quantize an exported model to INT8 and compare: ``quantize_onnx.py CONFIG M.onnx --out M_int8.onnx``.
 
-Calibrates on images of the config's training set, and prints size, latency and accuracy of both files.
+Convolutions and linear layers are quantized, calibrated on images of the config's training set. Prints size, latency
+and accuracy of both files.
 """
 
 import re
@@ -13,6 +14,7 @@ import onnx
 from mmspartan.convert.files import check_target
 from mmspartan.deploy.evaluation import check_classes, evaluate
 from mmspartan.deploy.files import read_onnx
+from mmspartan.deploy.precision import precision_of
 from mmspartan.deploy.quantization import DatasetReader, quantize
 from mmspartan.deploy.session import BACKENDS, Session
 from mmspartan.deploy.tasks import Task, task_of_outputs
@@ -23,8 +25,10 @@ def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('model', type=Path, help='ONNX file of tools/export_onnx.py')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
+    parser.add_argument('--backend', choices=BACKENDS, default='openvino', help='runtime of the file, on the CPU')
     parser.add_argument('--images', type=int, default=128, help='number of images for calibration')
     parser.add_argument('--keep', default='', help='regular expression: weights of convolutions that stay in float')
+    parser.add_argument('--keep-linear', action='store_true', help='linear layers, as in the decoder, stay in float')
     parser.add_argument('--threads', type=int, default=2, help='number of threads for the latencies')
     return parser.parse_args()
 
@@ -35,6 +39,10 @@ def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
         return []
     convs = [node for node in model.graph.node if node.op_type == 'Conv']
     return [node.name for node in convs if any(re.search(pattern, name) for name in node.input)]
+
+
+def linear_nodes(model: onnx.ModelProto) -> list[str]:
+    return [node.name for node in model.graph.node if node.op_type in ('MatMul', 'Gemm')]
 
 
 def latencies(paths: list[Path], task: Task, backend: str, threads: int, repeats: int = 30) -> list[float]:
@@ -60,6 +68,8 @@ def read_model(path: Path) -> onnx.ModelProto:
     model = read_onnx(path)
     if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
         raise ValueError(f'{path}: was exported with --winograd, which is for float32; export it without')
+    if precision_of(model) == 'f16':
+        raise ValueError(f'{path}: is FP16; export it with --precision f32')
     if any(node.op_type == 'DequantizeLinear' for node in model.graph.node):
         raise ValueError(f'{path}: is INT8 already; give the file of tools/export_onnx.py')
     return model
@@ -79,19 +89,18 @@ def run(args) -> None:
         raise ValueError(f'{args.model}: not a file of tools/export_onnx.py')
     reader = DatasetReader(cfg, args.images, task)
     check_classes(str(args.model), reader.classes)
-    # before the quantization, since it fails if file and config do not match
-    metrics = {(args.model, backend): evaluate(cfg, str(args.model), backend) for backend in BACKENDS}
-    quantize(args.model, args.out, reader, keep)
-    metrics.update({(args.out, backend): evaluate(cfg, str(args.out), backend) for backend in BACKENDS})
-
-    names = [name for name in next(iter(metrics.values())) if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
     paths = [args.model, args.out]
+    # before the quantization, since it fails if file and config do not match
+    metrics = [evaluate(cfg, str(args.model), args.backend)]
+    quantize(args.model, args.out, reader, keep + (linear_nodes(model) if args.keep_linear else []), args.backend)
+    metrics.append(evaluate(cfg, str(args.out), args.backend))
+
+    names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
     width = max(len(path.name) for path in paths) + 2
     print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
-    for backend in BACKENDS:
-        for path, milliseconds in zip(paths, latencies(paths, task, backend, args.threads)):
-            row = f'{path.name:{width}}{backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
-            print(row + ''.join(f'{metrics[path, backend][name]:>20.3f}' for name in names))
+    for path, found, milliseconds in zip(paths, metrics, latencies(paths, task, args.backend, args.threads)):
+        row = f'{path.name:{width}}{args.backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
+        print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
     print(f'{len(keep)} convolutions stay in float')
 
 

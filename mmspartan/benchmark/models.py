@@ -225,7 +225,7 @@ def _exported(what: str, form: str, model: nn.Module, x: Tensor, dtype: torch.dt
         example = x[: len(x) // streams]
         to_onnx(model, (example,), input_names=['images']).save(path)
         if form == 'int8':
-            quantize(path, path, Feeds(iter([dict(images=example.numpy())])), keep=[])
+            quantize(path, path, Feeds(iter([dict(images=example.numpy())])))
         session = Session(path, backend, torch.get_num_threads(), streams)
     images = x.numpy()
     return lambda: session(images=images)

@@ -11,7 +11,13 @@ from . import exported_model  # noqa: F401 - registers
 from .files import read_onnx
 
 
-def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int | None = None) -> dict[str, Any]:
+def evaluate(
+    cfg: Config,
+    path: str,
+    backend: str = 'onnxruntime',
+    threads: int | None = None,
+    precision: str | None = None,
+) -> dict[str, Any]:
     """Evaluate an ONNX file by the config's test dataloader and evaluator.
 
     Args:
@@ -19,6 +25,7 @@ def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int 
         path: The ONNX file.
         backend: ``'onnxruntime'`` or ``'openvino'``.
         threads: Number of threads; the runtime's choice by default.
+        precision: ``'f32'`` or ``'bf16'``; what the file asks for by default.
 
     Returns:
         dict: The metrics.
@@ -27,7 +34,7 @@ def evaluate(cfg: Config, path: str, backend: str = 'onnxruntime', threads: int 
         ValueError: If the runtime cannot read the file, or its classes are not those of the config's test set.
     """
     cfg = cfg.copy()
-    cfg.model = dict(type='ExportedModel', path=str(path), backend=backend, threads=threads)
+    cfg.model = dict(type='ExportedModel', path=str(path), backend=backend, threads=threads, precision=precision)
     cfg.data_preprocessor = None  # the graph includes it
     cfg.load_from, cfg.resume = None, False
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None

@@ -17,15 +17,17 @@ class ExportedModel(BaseModel):
     """Runs a file of ``tools/export_onnx.py``. It cannot be trained.
 
     Args:
-        path, backend, threads: As in :class:`~mmspartan.deploy.session.Session`.
+        path, backend, threads, precision: As in :class:`~mmspartan.deploy.session.Session`.
 
     Raises:
         ValueError: If the file does not have the outputs of ``tools/export_onnx.py``, or ``Session`` raises one.
     """
 
-    def __init__(self, path: str, backend: str = 'onnxruntime', threads: int | None = None):
+    def __init__(
+        self, path: str, backend: str = 'onnxruntime', threads: int | None = None, precision: str | None = None
+    ):
         super().__init__(data_preprocessor=dict(type='mmengine.BaseDataPreprocessor'))
-        self.session = Session(path, backend, threads)
+        self.session = Session(path, backend, threads, precision=precision)
         task = task_of_outputs(self.session.outputs)
         if task is None:
             raise InputError(f'{path}: not a file of tools/export_onnx.py: its outputs are {self.session.outputs}')

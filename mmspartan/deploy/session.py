@@ -9,6 +9,7 @@ import onnx
 
 from ..errors import InputError
 from .files import cause, check_finite, check_onnx, read_onnx
+from .precision import precision_of
 
 if TYPE_CHECKING:
     import openvino
@@ -21,26 +22,40 @@ class Session:
 
     Args:
         path: The file.
-        backend: ``'onnxruntime'`` or ``'openvino'``, both on the CPU and in the precision of the file.
+        backend: ``'onnxruntime'`` or ``'openvino'``, both on the CPU.
         threads: Number of threads; the runtime's choice by default.
         streams: Number of parts of a batch that OpenVINO computes in parallel, each with its share of the threads. More
             streams give more throughput, and 1, the default, the lowest latency. ONNX Runtime computes the parts in
             sequence.
+        precision: ``'f32'``, or in OpenVINO ``'bf16'``; by default what the file asks for. OpenVINO computes in float32
+            on CPUs without BF16. What is INT8 in the file stays INT8.
 
     Attributes:
+        precision (str): ``'f32'`` or ``'bf16'``, in which floating-point operations are computed here.
         inputs (dict[str, list]): Shapes by name; a dynamic side is a name or a question mark.
         dtypes (dict[str, np.dtype]): Dtypes of the inputs by name.
         outputs (list[str]): Names of the outputs.
 
     Raises:
-        ValueError: If ``streams`` is less than 1, the file does not exist or has no input ``images``, or the runtime
-            cannot read it.
+        ValueError: If ``streams`` is less than 1, the runtime does not compute in ``precision``, the file does not
+            exist or has no input ``images``, or the runtime cannot read it.
     """
 
-    def __init__(self, path: str | Path, backend: str = 'onnxruntime', threads: int | None = None, streams: int = 1):
+    def __init__(
+        self,
+        path: str | Path,
+        backend: str = 'onnxruntime',
+        threads: int | None = None,
+        streams: int = 1,
+        precision: str | None = None,
+    ):
         self.path, self.backend, self.streams = path, backend, streams
         if streams < 1:
             raise InputError(f'streams must be at least 1, got {streams}')
+        if precision not in (None, 'f32', 'bf16'):
+            raise InputError(f"precision must be 'f32' or 'bf16', got {precision!r}; FP16 is a property of the file")
+        if precision == 'bf16' and backend != 'openvino':
+            raise InputError(f'{backend} does not compute in BF16 on a CPU: openvino does')
         model = read_onnx(path)
         check_finite(model, path)
         graph = model.graph
@@ -57,17 +72,21 @@ class Session:
             raise InputError(f'{path}: an input is of a type that ONNX does not know')
         self.dtypes = {name: onnx.helper.tensor_dtype_to_np_dtype(type.elem_type) for name, type in inputs.items()}
         self.outputs = [value.name for value in graph.output]
+        self.precision = 'f32'
         if backend == 'openvino':
             check_onnx(path)
         try:
             if backend == 'openvino':
                 import openvino
 
-                options = {'INFERENCE_PRECISION_HINT': 'f32', 'NUM_STREAMS': streams}
+                asked = precision or precision_of(model)
+                options = {'INFERENCE_PRECISION_HINT': 'bf16' if asked == 'bf16' else 'f32', 'NUM_STREAMS': streams}
                 if threads:
                     options['INFERENCE_NUM_THREADS'] = threads
-                model = openvino_core().compile_model(str(path), 'CPU', options)
-                queue = openvino.AsyncInferQueue(model, streams)
+                compiled = openvino_core().compile_model(str(path), 'CPU', options)
+                if compiled.get_property('INFERENCE_PRECISION_HINT') == openvino.Type.bf16:
+                    self.precision = 'bf16'
+                queue = openvino.AsyncInferQueue(compiled, streams)
                 self._run = lambda feeds: run_queue(queue, feeds)
             else:
                 import onnxruntime

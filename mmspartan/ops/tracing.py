@@ -12,6 +12,11 @@ def is_traced() -> bool:
     return _is_compiling() or torch.jit.is_tracing()
 
 
+def is_exported() -> bool:
+    """Inside an export to ONNX, whose operations should be those that runtimes compute fast."""
+    return torch.onnx.is_in_onnx_export()
+
+
 def trains(module: nn.Module, x: Tensor) -> bool:
     """Whether a module is in training mode and autograd records its operations.
 

@@ -16,10 +16,10 @@ from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDet
 from mmengine.logging import print_log
 from mmengine.model import ModuleList
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import conv2d, grid_sample
 
 from ..checks import check_integers, check_numbers, refuse
-from ..ops.tracing import is_traced
+from ..ops.tracing import is_exported, is_traced
 
 HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
 
@@ -89,21 +89,29 @@ class DeformableAttention(MultiScaleDeformableAttention):
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )
         else:
-            output = self._sample(value, shapes, 2 * locations - 1, weights)
+            output = self._sample(self._project(value, shapes), 2 * locations - 1, weights)
         return self.dropout(self.output_proj(output.to(query.dtype))) + query
 
-    def _sample(self, value: Tensor, shapes: list[tuple[int, int]], grid: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sum ``(B, Q, C)`` of values ``(B, N, C)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1]."""
+    def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
+        """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
+        levels = value.mT.split([height * width for height, width in shapes], dim=2)
+        weight, bias = self.value_proj.weight, self.value_proj.bias
+        if is_exported():  # runtimes compute a product with the weight as its first factor in float32 only
+            maps = [level.unflatten(2, shape) for level, shape in zip(levels, shapes)]
+            return [conv2d(features, weight[..., None, None], bias) for features in maps]
+        return [(weight @ level + bias[:, None]).unflatten(2, shape) for level, shape in zip(levels, shapes)]
+
+    def _sample(self, levels: list[Tensor], grid: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum ``(B, Q, C)`` of values ``(B, C, H, W)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1]."""
+        batch = grid.shape[0]
         grid, weights = [x.transpose(1, 2).flatten(0, 1) for x in (grid, weights)]  # (B * heads, Q, L, P, ...)
         total: Tensor | int = 0
-        for level, (height, width) in enumerate(shapes):
-            features, value = value.split([height * width, value.shape[1] - height * width], dim=1)
-            projected = self.value_proj.weight @ features.mT + self.value_proj.bias[:, None]  # (B, C, H * W)
+        for i, level in enumerate(levels):
             # sampled in the precision of the boxes: half precision would shift the points by a fraction of a pixel
-            projected = projected.view(grid.shape[0], -1, height, width).to(grid.dtype)
-            sampled = grid_sample(projected, grid[:, :, level], align_corners=False)  # (B * heads, C / heads, Q, P)
-            total = total + (sampled * weights[:, None, :, level]).sum(-1)
-        return total.view(features.shape[0], -1, grid.shape[1]).mT
+            values = level.reshape(grid.shape[0], -1, *level.shape[2:]).to(grid.dtype)
+            sampled = grid_sample(values, grid[:, :, i], align_corners=False)  # (B * heads, C / heads, Q, P)
+            total = total + (sampled * weights[:, None, :, i]).sum(-1)
+        return total.view(batch, -1, grid.shape[1]).mT
 
 
 class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):

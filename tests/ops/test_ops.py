@@ -134,6 +134,8 @@ def test_modulated_convolution(groups, memory_format):
 def test_order_of_channels(memory_format):
     x = torch.randint(3, (2, 6, 5, 7)).float().contiguous(memory_format=memory_format)  # with ties
     assert torch.equal(strongest_channel(x), x.argmax(1, keepdim=True))
+    traced = torch.jit.trace(strongest_channel, x)
+    assert torch.equal(traced(x), x.argmax(1, keepdim=True))
     swapped = swap_pairs(x)
     assert torch.equal(swapped, x[:, [1, 0, 3, 2, 5, 4]]) and swapped.stride() == x.stride()
 

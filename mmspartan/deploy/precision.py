@@ -1,0 +1,55 @@
+"""The precision in which a runtime computes an exported file: float32, BF16 or FP16.
+
+BF16 is chosen when a file is loaded: OpenVINO computes a file of float32 in it on CPUs that have it. A file can ask for
+it, which :class:`~mmspartan.deploy.session.Session` follows. FP16 is a property of the file, which becomes half as
+large; it is for GPUs.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+import onnx
+
+PRECISIONS = ('f32', 'bf16', 'f16')
+PROPERTY = 'precision'  # name of the metadata by which a file asks for a precision
+
+# Where a product begins, rounding of its inputs and weights is harmless.
+PRODUCTS = ('MatMul', 'Gemm', 'Conv', 'LayerNormalization')
+
+
+def precision_of(model: onnx.ModelProto) -> str:
+    """Return the precision that a file asks for; ``'f32'`` if it asks for none."""
+    found = {entry.key: entry.value for entry in model.metadata_props}.get(PROPERTY)
+    return found if found in PRECISIONS else 'f32'
+
+
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Convert weights and operations to FP16, but for boxes. Inputs and outputs keep their type.
+
+    FP16 has steps of a third of a pixel at 640 pixels. Boxes, and the points that deformable attention samples, stay in
+    float32 from the product that predicts them on, as in PyTorch.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    graph = model.graph
+    producers = {name: node for node in graph.node for name in node.output}
+    samplers = [node for node in graph.node if node.op_type == 'GridSample']
+    positions = [node.input[1] for node in samplers] + [value.name for value in graph.output]
+    kept = {node.name for node in samplers} | ancestors(positions, producers)
+    converted = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=sorted(kept)))
+    converted.topological_sort()  # the conversion appends casts at the end
+    del converted.model.graph.value_info[:]  # it has types of before the conversion
+    return converted.model
+
+
+def ancestors(starts: Iterable[str], producers: dict[str, onnx.NodeProto]) -> set[str]:
+    """Return the names of the nodes that compute some values, back to the products from which they come."""
+    found: set[str] = set()
+    names = deque(starts)
+    while names:
+        node = producers.get(names.popleft())
+        if node is not None and node.op_type not in PRODUCTS and node.name not in found:
+            found.add(node.name)
+            names.extend(node.input)
+    return found
