@@ -64,6 +64,7 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
     kept = {}
 
     def keep(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()  # with its graph an output would hold the operation that holds it, for ever
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in parameters:
             kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # the reference keeps the address from being reused

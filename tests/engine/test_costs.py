@@ -1,6 +1,8 @@
 """Regressions in cost are caught by figures that are the same in each run. A lower figure lowers its bound."""
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -31,6 +33,20 @@ def test_bytes_kept_are_those_of_the_tensors():
     assert peak_bytes(lambda: x + 1, 'cpu') >= x.nbytes
 
 
+def test_counted_tensors_are_freed():
+    alive = []
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            y = x.sigmoid()
+            alive.append(weakref.ref(y))
+            return y
+
+    saved_bytes(Model(), torch.zeros(10, requires_grad=True))
+    gc.collect()
+    assert alive[0]() is None
+
+
 def operators(model, x) -> int:
     with torch.inference_mode():
         model(x)  # the first call may prepare something
@@ -59,5 +75,7 @@ def test_multiply_adds_of_a_folded_network(build_spartan):
 def test_nodes_of_an_exported_network(build_spartan):
     model = build_spartan().eval()
     model.switch_to_deploy()
-    program = to_onnx(model, (torch.zeros(1, 3, 64, 64),))
-    assert len(program.model_proto.graph.node) <= 427  # a written-out GroupNorm is several, in fewer passes
+    nodes = to_onnx(model, (torch.zeros(1, 3, 64, 64),)).model_proto.graph.node
+    # a GroupNorm and a channel argmax are several nodes each, which runtimes compute without permuting the features
+    assert len(nodes) <= 451
+    assert sum(node.op_type == 'Transpose' for node in nodes) <= 21  # of the waves and indices only

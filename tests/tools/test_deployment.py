@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import to_onnx
+from mmspartan.deploy.quantization import products_of_activations
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import TASKS, build_graph, task_of_model
 from tests.conftest import DATA, ROOT, run_script, save_untrained
@@ -159,6 +160,9 @@ def test_int8_is_compared(backend, project, exported, run_tool):
     linear = 'MatMul' if model.graph.input[1:] else 'Gemm'
     dequantized = {node.output[0] for node in model.graph.node if node.op_type == 'DequantizeLinear'}
     readers = {node.op_type for node in model.graph.node if node.input and node.input[0] in dequantized}
+    weighted = {'Conv', 'MatMul', 'Gemm'} & {node.op_type for node in model.graph.node}
+    exact = {node.name for node in model.graph.node if node.op_type in weighted and node.input[0] not in dequantized}
+    assert exact == set(products_of_activations(onnx.load(exported)))
     # the channel argmax and residual sums read values that are not rounded, activations only in OpenVINO
     assert not readers & {'ReduceMax', 'Less', 'GridSample'} and readers >= {'Conv', linear}
     assert ('Gelu' in readers) == (backend == 'onnxruntime')
