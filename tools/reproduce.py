@@ -38,7 +38,7 @@ def parse_args():
     parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
     parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
     parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
-    parser.add_argument('--rounds', type=int, default=10, help='runs of each model for Table VIII, 10 by default')
+    parser.add_argument('--rounds', type=int, default=10, help='turns of each model for Table VIII, 10 by default')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='for Table VIII')
     parser.add_argument('--seeds', type=int, default=3, help='trainings of each network in miniature, 3 by default')
     parser.add_argument(
@@ -64,8 +64,7 @@ def results(table: Table, args: argparse.Namespace) -> list[dict]:
         trained = {name: metrics.get(column.metric) for name, column in COLUMNS.items() if column.metric}
         found.append({**counted(row), **{name: value for name, value in trained.items() if value is not None}})
     if 'throughput' in table.columns:
-        progress(f'table {table.number}: images a second')
-        rates = throughput([row.config for row in table.rows], args.batch_size, args.rounds, args.device)
+        rates = throughput([row.config for row in table.rows], args.batch_size, args.rounds, args.device, progress)
         for row, values in zip(table.rows, found):
             values['throughput'] = rates[row.config]
     progress('')

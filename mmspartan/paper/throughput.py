@@ -1,43 +1,40 @@
-"""Images a second of several models, which run in turn so that a busy machine disturbs all of them alike."""
+"""Images a second of several classifiers, each measured in a process of its own, in turns."""
 
 import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
+from ..benchmark.workers import Settings, measure
 from ..configs import config_path
 from ..engine.launch import test_size
 
-WARM_UP = 2
 
+def throughput(
+    configs: Sequence[str],
+    batch_size: int,
+    rounds: int,
+    device: str,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation over the rounds of the images a second of each classifier, in float32.
 
-@torch.inference_mode()
-def throughput(configs: Sequence[str], batch_size: int, rounds: int, device: str) -> dict[str, tuple[float, float]]:
-    """Return mean and standard deviation of the images a second of each classifier, in float32.
+    A round is a turn of :func:`~mmspartan.benchmark.workers.measure`: the median of the runs of 0.3 seconds.
 
     Args:
-        configs: Names of configs below ``configs/``.
+        configs: Names of configs below ``configs/``, of models for images of equal size.
         batch_size: Images at a time.
-        rounds: How often each model runs, after two rounds that do not count; at least 2.
+        rounds: How many rounds count; at least 2.
         device: As of ``torch.device``.
+        progress: Is called with what is being done.
+
+    Raises:
+        RuntimeError: If a process ends early, for instance for want of memory.
     """
-    rates: dict[str, list[float]] = {config: [] for config in configs}
-    models, size = {}, (0, 0)
-    for config in configs:
-        cfg = Config.fromfile(config_path(config))
-        init_default_scope(cfg.default_scope)
-        models[config] = MODELS.build(cfg.model).to(device).eval()
-        size = test_size(cfg, 'size')
-    x = torch.randn(batch_size, 3, *size, device=device)
-    for i in range(WARM_UP + rounds):
-        for config, model in models.items():
-            start = time.perf_counter()
-            model(x)
-            if device.startswith('cuda'):
-                torch.cuda.synchronize()
-            if i >= WARM_UP:
-                rates[config].append(batch_size / (time.perf_counter() - start))
+    size, _ = test_size(Config.fromfile(config_path(configs[0])), 'size')
+    threads = torch.get_num_threads()
+    settings = Settings(batch_size, size, train=False, dtype='float32', tf32=False, threads=threads, device=device)
+    measured = measure([(config, config_path(config), 'eager') for config in configs], settings, rounds, progress)
+    rates = {model.name: [batch_size / milliseconds * 1e3 for milliseconds in model.times] for model in measured}
     return {config: (statistics.mean(rate), statistics.stdev(rate)) for config, rate in rates.items()}

@@ -25,13 +25,15 @@ def test_figures_of_a_table_beside_the_papers(tmp_path):
     assert (tmp_path / 'out' / 'table5.png').read_bytes().startswith(b'\x89PNG')
 
 
-def test_images_a_second_of_table_8(tmp_path):
+def test_images_a_second_of_table_8(tmp_path, monkeypatch):
+    rates = {f'ablations/table8_{name}': (rate, 0.24) for rate, name in enumerate(('full', 'depthwise', 'hybrid'), 10)}
+    asked = []
+    monkeypatch.setattr('mmspartan.paper.throughput.throughput', lambda *args: asked.append(args[1:4]) or rates)
+    monkeypatch.setattr('mmspartan.paper.figures.counted', lambda row: {})
     printed = run_here(SCRIPT, 'table8', '--batch-size', 1, '--rounds', 2, '--device', 'cpu', cwd=tmp_path)
     rows = [line.split(' | ') for line in printed.splitlines() if line.startswith(('| full', '| depth', '| hybrid'))]
-    rates = [row[-3].split(' ± ') for row in rows]
-    assert len(rows) == 3 and all(float(mean) > 0 and float(spread) >= 0 for mean, spread in rates)
-    assert [row[-2] for row in rows] == ['3008', '3640', '3730']
-    assert 'batch 1, float32, mean and standard deviation of 2 rounds' in printed
+    assert [row[-3:-1] for row in rows] == [['10.0 ± 0.2', '3008'], ['11.0 ± 0.2', '3640'], ['12.0 ± 0.2', '3730']]
+    assert 'batch 1, float32, mean and standard deviation of 2 rounds' in printed and asked == [(1, 2, 'cpu')]
 
 
 def test_one_round_has_no_deviation(tmp_path):
