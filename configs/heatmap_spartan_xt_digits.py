@@ -22,7 +22,7 @@ model = dict(
         type='PoseDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
     ),
     # LayerScale from 1e-5 is made for long training
-    backbone=dict(type='SpaRTAN', arch='xt', out_indices=(3,), layer_scale_init_value=0.1, channels_last=True),
+    backbone=dict(type='SpaRTAN', arch='xt', out_indices=(3,), layer_scale_init_value=0.1),
     head=dict(
         type='HeatmapHead',
         in_channels=192,

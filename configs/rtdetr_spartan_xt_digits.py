@@ -16,7 +16,6 @@ model = dict(
         arch='xt',
         out_indices=(1, 2, 3),
         layer_scale_init_value=0.1,
-        channels_last=True,  # faster on CPUs
     ),
     neck=dict(in_channels=[64, 96, 192], hidden_channels=128, feedforward_channels=256, expansion=0.5),
     decoder=dict(

@@ -18,7 +18,7 @@ model = dict(
         size_divisor=32,
     ),
     # LayerScale from 1e-5 is made for long training
-    backbone=dict(type='SpaRTAN', arch='xt', out_indices=(0, 1, 2, 3), layer_scale_init_value=0.1, channels_last=True),
+    backbone=dict(type='SpaRTAN', arch='xt', out_indices=(0, 1, 2, 3), layer_scale_init_value=0.1),
     decode_head=dict(
         type='SegformerHead',
         in_channels=[32, 64, 96, 192],

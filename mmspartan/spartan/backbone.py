@@ -127,8 +127,9 @@ class SpaRTAN(BaseModule):
         conv_norm_cfg (dict): Normalization after convolutions (Table VII). Defaults to BatchNorm; ``ChannelLN`` is
             the LayerNorm over channels to compare with, ``SyncBN`` serves small batches on many GPUs.
         with_cp (bool): Recompute each block in the backward pass, to save memory. Defaults to False.
-        channels_last (bool): Weights, and with them the features here and in what follows, in this memory format:
-            faster on CPUs, slower on GPUs, where GroupNorm returns the other format. Defaults to False.
+        channels_last (bool, optional): Weights, and with them the features here and in what follows, in this memory
+            format: faster on CPUs, slower on GPUs, where GroupNorm returns the other format. By default where there
+            is no GPU.
         deploy (bool): Build the form of :meth:`switch_to_deploy`, for weights saved from it. Defaults to False.
         init_cfg (dict | Sequence[dict]): Initialization. Defaults to ``GroupedFanOut``, the authors'; for weights from
             a file ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
@@ -159,7 +160,7 @@ class SpaRTAN(BaseModule):
         norm_cfg: dict = dict(type='GN', num_groups=1, eps=1e-6),
         conv_norm_cfg: dict = dict(type='BN', eps=1e-6),
         with_cp: bool = False,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         deploy: bool = False,
         init_cfg: dict | Sequence[dict] = dict(type='GroupedFanOut'),
     ):
@@ -171,6 +172,8 @@ class SpaRTAN(BaseModule):
         check_numbers('SpaRTAN', '[0, 1)', drop_path_rate=drop_path_rate)
         check_numbers('SpaRTAN', '(-inf, inf)', layer_scale_init_value=layer_scale_init_value)
         check_choices('SpaRTAN', CONV_TYPES, conv_type=conv_type)
+        if channels_last is None:
+            channels_last = not torch.cuda.is_available()
         check_flags('SpaRTAN', norm_eval=norm_eval, with_cp=with_cp, channels_last=channels_last, deploy=deploy)
         self.out_channels = tuple(channels[i] for i in self.out_indices)
         self.is_deployed = False

@@ -162,7 +162,7 @@ def test_int8_is_compared(backend, project, exported, run_tool):
     readers = {node.op_type for node in model.graph.node if node.input and node.input[0] in dequantized}
     weighted = {'Conv', 'MatMul', 'Gemm'} & {node.op_type for node in model.graph.node}
     exact = {node.name for node in model.graph.node if node.op_type in weighted and node.input[0] not in dequantized}
-    assert exact == set(products_of_activations(onnx.load(exported)))
+    assert exact == {node for node in products_of_activations(model) if 'bmm' in node}  # of attention
     # the channel argmax and residual sums read values that are not rounded, activations only in OpenVINO
     assert not readers & {'ReduceMax', 'Less', 'GridSample'} and readers >= {'Conv', linear}
     assert ('Gelu' in readers) == (backend == 'onnxruntime')
