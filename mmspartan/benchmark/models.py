@@ -6,7 +6,7 @@ A name is a config file, ``PACKAGE::FILE`` for a config of an installed OpenMMLa
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,11 @@ def check(what: str, form: str) -> None:
         read_config(what)
 
 
-def build(what: str, form: str = 'eager') -> nn.Module:
-    """Build a model that maps images to tensors; :func:`check` tells whether there is one of this name."""
+def build(what: str, form: str = 'eager', options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build a model that maps images to tensors; :func:`check` tells whether there is one of this name.
+
+    ``options`` override settings of a config, by dotted names.
+    """
     if what.startswith('reference-'):
         settings: dict[str, Any] = dict(ARCHS[what.removeprefix('reference-')])
         return ReferenceSpaRTAN(**settings)
@@ -135,6 +138,7 @@ def build(what: str, form: str = 'eager') -> nn.Module:
 
         return timm.create_model(what.removeprefix('timm/'))
     cfg = read_config(what)
+    cfg.merge_from_dict(options or {})
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     if form == 'with_cp':
         cfg.model.backbone.with_cp = True
@@ -145,7 +149,9 @@ def autocast(x: Tensor, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32)
 
 
-def runner(what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype) -> tuple[nn.Module, Callable[[], object]]:
+def runner(
+    what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype, options: Mapping[str, Any] | None = None
+) -> tuple[nn.Module, Callable[[], object]]:
     """Build a model, and return it and a function that runs it once.
 
     Args:
@@ -153,7 +159,8 @@ def runner(what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype) -> 
         form: One of ``FORMS``.
         x: Images, float32 ``(B, 3, H, W)``.
         train: Whether a run is a forward and a backward pass instead of an inference.
-        dtype: Precision of weights and images; in training that of autocast.
+        dtype: Precision of weights and images; in training that of autocast, and in OpenVINO that of operations.
+        options: Settings that override a config.
 
     Returns:
         tuple: The model, with ``train`` as :class:`Loss`, and the function.
@@ -162,7 +169,7 @@ def runner(what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype) -> 
         InputError: If it does not run in this form here.
     """
     torch.manual_seed(0)
-    model = build(what, form).to(x.device).train(train)
+    model = build(what, form, options).to(x.device).train(train)
     if form in ('cl', 'with_cp', *DEPLOYED):
         x = x.contiguous(memory_format=torch.channels_last)
         model = model.to(memory_format=torch.channels_last)
@@ -212,20 +219,21 @@ def _training(
 
 
 def _exported(what: str, form: str, model: nn.Module, x: Tensor, dtype: torch.dtype) -> Callable[[], object]:
-    if dtype != torch.float32:
-        raise InputError(f'{what}@{form}: runs in float32')
+    backend = 'onnxruntime' if form == 'onnxruntime' else 'openvino'
+    precision = {torch.float32: 'f32', torch.bfloat16: 'bf16'}.get(dtype)
+    if precision is None or (precision, backend) == ('bf16', 'onnxruntime'):
+        raise InputError(f'{what}@{form}: runs in float32' + (' or bfloat16' if backend == 'openvino' else ''))
     if x.device.type != 'cpu':
         raise InputError(f'{what}@{form}: runs on the CPU; with --device cpu the others do so, too')
     if form == 'winograd':
         use_winograd(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'model.onnx'
-        backend = 'onnxruntime' if form == 'onnxruntime' else 'openvino'
         streams = math.gcd(len(x), torch.get_num_threads()) if backend == 'openvino' else 1
         example = x[: len(x) // streams]
         to_onnx(model, (example,), input_names=['images']).save(path)
         if form == 'int8':
             quantize(path, path, Feeds(iter([dict(images=example.numpy())])))
-        session = Session(path, backend, torch.get_num_threads(), streams)
+        session = Session(path, backend, torch.get_num_threads(), streams, precision)
     images = x.numpy()
     return lambda: session(images=images)

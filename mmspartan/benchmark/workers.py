@@ -10,7 +10,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -39,6 +39,7 @@ class Settings:
         tf32: Whether products of float32 are in TensorFloat-32.
         threads: Threads on the CPU.
         device: As of ``torch.device``.
+        options: Settings that override those of configs, by dotted names.
     """
 
     batch_size: int
@@ -48,6 +49,7 @@ class Settings:
     tf32: bool
     threads: int
     device: str
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -186,9 +188,9 @@ def _serve(pipe: Connection, what: str, form: str, settings: Settings) -> None:
 def _prepare(what: str, form: str, x: torch.Tensor, settings: Settings) -> tuple[Callable[[], object], dict[str, Any]]:
     """Return a function that runs the model once, and the other entries of :class:`Measured`."""
     dtype = getattr(torch, settings.dtype)
-    model, run = runner(what, form, x, settings.train, dtype)
+    model, run = runner(what, form, x, settings.train, dtype, settings.options)
     run()
-    plain = build(what).to(x.device)
+    plain = build(what, options=settings.options).to(x.device)
     facts: dict[str, Any] = dict(
         parameters=sum(p.numel() for p in plain.parameters()),
         multiply_adds=multiply_adds(plain, x),

@@ -86,6 +86,21 @@ def test_training_step_of_a_detector_is_its_whole_loss():
     step()
 
 
+def test_options_and_precision_are_those_that_were_asked_for():
+    from mmspartan.benchmark.models import runner
+    from mmspartan.deploy.session import Session
+
+    settings = (torch.rand(1, 3, 64, 64), False)
+    model, _ = runner(str(DATA / 'rtdetr_quick.py'), 'eager', *settings, torch.float32, {'model.num_queries': 7})
+    assert model.model.num_queries == 7
+    with mock.patch.object(Session, '__init__', autospec=True, side_effect=RuntimeError) as session:
+        with pytest.raises(RuntimeError):
+            runner(str(XT), 'openvino', *settings, torch.bfloat16)
+        assert session.call_args.args[-1] == 'bf16'
+    with pytest.raises(ValueError, match=r'@onnxruntime: runs in float32$'):
+        runner(str(XT), 'onnxruntime', *settings, torch.bfloat16)
+
+
 @pytest.mark.parametrize(
     ('model', 'message'),
     [

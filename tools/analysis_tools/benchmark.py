@@ -6,7 +6,7 @@ of timm; ``peers``, SpaRTAN and the models of the paper's Table II that timm or 
 default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``deploy+compile``, ``deploy+graph``
 (compiled, and launched as one CUDA graph), ``with_cp`` (channels_last), ``onnxruntime``, ``openvino`` (both from the
 deployed form), ``winograd`` (OpenVINO, 3x3 convolutions with half the multiplications), ``int8`` (OpenVINO,
-convolutions in INT8, calibrated on noise, only for the time).
+convolutions and linear layers in INT8, calibrated on noise, only for the time).
 
 Each model has a process of its own and waits until it is its turn, so that the threads of one library do not disturb
 another. Ratios are relative to the first model. A training step is forward and backward of the loss, with a random
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from mmengine.config import DictAction
 
 from mmspartan.benchmark.models import check, read_config
 from mmspartan.benchmark.record import machine, write_record
@@ -52,7 +53,7 @@ def parse_args():
         '--dtype',
         choices=['float32', 'float16', 'bfloat16'],
         default='float32',
-        help='of weights and images; with --train of autocast',
+        help='of weights and images; with --train of autocast; in OpenVINO of operations',
     )
     parser.add_argument('--tf32', action='store_true', help='TensorFloat-32 in products and convolutions of float32')
     parser.add_argument('--threads', type=int, default=2, help='threads on the CPU')
@@ -60,6 +61,7 @@ def parse_args():
         '--repeats', type=int, default=15, help='rounds; in each, every model has a turn of 0.3 seconds'
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override those of configs')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all times, for compare_benchmarks.py')
     return parser.parse_args()
 
@@ -93,7 +95,16 @@ def main():
             check(what, form)  # before the first one is built
         configs = [what for what, _ in models if what.endswith('.py')]
         size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
-        settings = Settings(args.batch_size, size, args.train, args.dtype, args.tf32, args.threads, args.device)
+        settings = Settings(
+            args.batch_size,
+            size,
+            args.train,
+            args.dtype,
+            args.tf32,
+            args.threads,
+            args.device,
+            args.cfg_options or {},
+        )
         peaks = peaks_of(settings, [form for _, form in models])
         print_head(settings, peaks)
         measured = measure([(name_of(*model), *model) for model in models], settings, args.repeats, progress=progress)
@@ -111,6 +122,8 @@ def print_head(settings: Settings, peaks: dict[str, float]) -> None:
     precision = 'TF32' if settings.tf32 and settings.dtype == 'float32' else settings.dtype
     threads = '' if settings.device.startswith('cuda') else f', {settings.threads} threads'
     print(f'{kind}, batch {settings.batch_size}, {settings.size}x{settings.size}, {precision}{threads}')
+    if settings.options:
+        print(', '.join(f'{name}={value}' for name, value in settings.options.items()))
     print(f'{machine(settings.device)}, torch {torch.__version__}')
     for dtype, peak in peaks.items():
         print(f'large matrix product in {dtype}: {peak:.0f} G multiply-adds a second')
