@@ -46,11 +46,12 @@ def trainings(work_dirs: str | Path, seeds: int) -> Iterator[tuple[Run, str, int
 
 
 def run(config: str, work_dirs: str | Path, seed: int) -> Run:
+    """Return the training of a small network with one seed."""
     return Run(config, Path(work_dirs, 'miniature', f'seed{seed}'))
 
 
 def scores(table: Table, row: Row, work_dirs: str | Path, seeds: int) -> list[float] | None:
-    """Return a row's accuracies in points, one for each seed; None if a training is not finished."""
+    """Return a row's accuracies in points (of 100), one for each seed; None if a training is not finished."""
     column, found = COLUMNS[table.score], []
     for seed in range(seeds):
         metrics = run(row.config, work_dirs, seed).metrics()
