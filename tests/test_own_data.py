@@ -45,7 +45,7 @@ def test_last_tenth_is_trained_without_strong_augmentation(tmp_path):
     assert stage.final_epochs == 4
     left_out = [step for step in cfg.train_pipeline if step not in stage.pipeline]
     inner = [step.transforms[0].type if step.type == 'RandomApply' else step.type for step in left_out]
-    assert inner == ['PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop']
+    assert inner == ['PhotoMetricDistortion', 'CropFirst']
     # of the digits only the multi-scale training is left out
     cfg = config_of(tmp_path, base='rtdetr_spartan_xt_digits')
     assert [hook.type for hook in cfg.custom_hooks] == ['RunLengthEMAHook', 'NumClassCheckHook', 'FinalStageHook']

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmengine.config import Config, DictAction
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+from PIL import Image
 
 from mmspartan import config_path
 from mmspartan.engine.optim_wrapper_constructor import tagged_parameters
@@ -119,6 +122,29 @@ def test_sizes_of_batches_and_their_boxes():
     size = scaled.shape[-1]
     assert size != 640 and sample.batch_input_shape == (size, size)
     torch.testing.assert_close(sample.gt_instances.bboxes, boxes * size / 640)
+
+
+def test_augmentation_is_mmdets_in_the_order_of_rt_detr(tmp_path):
+    cfg = load('rtdetr_spartan_t_coco')
+    steps = [dict(step) for step in cfg.train_pipeline]
+    index = [step['type'] for step in steps].index('CropFirst')
+    plain = [*steps[:index], *steps[index]['transforms'], *steps[index + 1 :]]
+    drawn = [step for step in plain if 'prob' in step]
+    augment = [(step.get('transforms', [step])[0]['type'], step['prob']) for step in drawn]
+    assert augment == [('PhotoMetricDistortion', 0.5), ('Expand', 0.5), ('MinIoURandomCrop', 0.8), ('RandomFlip', 0.5)]
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'a.png')
+    instances = [dict(bbox=[20, 15, 70, 50], bbox_label=3, ignore_flag=0)]
+    info = dict(img_path=str(tmp_path / 'a.png'), img_id=0, width=80, height=60, instances=instances)
+    for seed in range(10):
+        packed = []
+        for pipeline in (plain, steps):
+            np.random.seed(seed)
+            packed.append(Compose(pipeline)(copy.deepcopy(info)))
+        (expected, expected_sample), (found, found_sample) = [(one['inputs'], one['data_samples']) for one in packed]
+        assert torch.equal(found, expected) and found.dtype == expected.dtype
+        assert torch.equal(found_sample.gt_instances.bboxes.tensor, expected_sample.gt_instances.bboxes.tensor)
+        assert found_sample.metainfo == expected_sample.metainfo
 
 
 PUBLISHED = {  # SpaRTAN paper, Table III: parameters and FLOPs
