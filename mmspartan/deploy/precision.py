@@ -6,7 +6,6 @@ large; it is for GPUs.
 """
 
 from collections import deque
-from collections.abc import Iterable
 
 import onnx
 
@@ -32,24 +31,28 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    graph = model.graph
-    producers = {name: node for node in graph.node for name in node.output}
-    samplers = [node for node in graph.node if node.op_type == 'GridSample']
-    positions = [node.input[1] for node in samplers] + [value.name for value in graph.output]
-    kept = {node.name for node in samplers} | ancestors(positions, producers)
+    kept, _ = predictions(model.graph)
+    kept |= {node.name for node in model.graph.node if node.op_type == 'GridSample'}
     converted = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=sorted(kept)))
     converted.topological_sort()  # the conversion appends casts at the end
     del converted.model.graph.value_info[:]  # it has types of before the conversion
     return converted.model
 
 
-def ancestors(starts: Iterable[str], producers: dict[str, onnx.NodeProto]) -> set[str]:
-    """Return the names of the nodes that compute some values, back to the products from which they come."""
-    found: set[str] = set()
-    names = deque(starts)
-    while names:
-        node = producers.get(names.popleft())
-        if node is not None and node.op_type not in PRODUCTS and node.name not in found:
-            found.add(node.name)
-            names.extend(node.input)
-    return found
+def predictions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
+    """Return the names of the operations that compute sampled points and outputs, and of the products before them."""
+    producers = {name: node for node in graph.node for name in node.output}
+    values = deque(node.input[1] for node in graph.node if node.op_type == 'GridSample')
+    values.extend(value.name for value in graph.output)
+    operations: set[str] = set()
+    products: set[str] = set()
+    while values:
+        node = producers.get(values.popleft())
+        if node is None or node.name in operations:
+            continue
+        if node.op_type in PRODUCTS:
+            products.add(node.name)
+        else:
+            operations.add(node.name)
+            values.extend(node.input)
+    return operations, products

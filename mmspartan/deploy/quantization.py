@@ -14,9 +14,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..engine.checkpoint import AtomicLocalBackend
+from .precision import predictions
 from .tasks import Task
 
 QUANTIZED = ['Conv', 'MatMul', 'Gemm']
+BOX = 4  # numbers of a box, of which query positions are computed
 
 
 class Feeds(CalibrationDataReader):
@@ -62,7 +64,8 @@ def quantize(
 
     All other operations stay in floating point and read values that are not rounded: the channel argmax is not
     continuous, the residual sums add up errors, and runtimes compute products of two activations, softmax,
-    normalization and sampling no faster in INT8.
+    normalization and sampling no faster in INT8. So do the few products that predict outputs and sampled points, and
+    those that read boxes: positions need more than 8 bits.
 
     Args:
         source, target: ONNX files.
@@ -82,7 +85,7 @@ def quantize(
             reader,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=QUANTIZED,
-            nodes_to_exclude=[*keep, *products_of_activations(onnx.load(inferred))],
+            nodes_to_exclude=[*keep, *sensitive_products(onnx.load(inferred).graph)],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -92,8 +95,13 @@ def quantize(
     AtomicLocalBackend().put(content, target)
 
 
-def products_of_activations(model: onnx.ModelProto) -> list[str]:
-    """Return the names of matrix products whose factors are both computed, as in attention."""
-    stored = {tensor.name for tensor in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in ('MatMul', 'Gemm')]
-    return [node.name for node in products if stored.isdisjoint(node.input)]
+def sensitive_products(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of products of two activations, as in attention, of predictions, and of boxes."""
+    stored = {tensor.name: tensor.dims for tensor in graph.initializer}
+    _, found = predictions(graph)
+    for node in graph.node:
+        if node.op_type in ('MatMul', 'Gemm'):
+            weights = [stored[name] for name in node.input if name in stored]
+            if not weights or weights[0][0] == BOX:
+                found.add(node.name)
+    return found

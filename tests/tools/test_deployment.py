@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import to_onnx
-from mmspartan.deploy.quantization import products_of_activations
+from mmspartan.deploy.quantization import sensitive_products
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import TASKS, build_graph, task_of_model
 from tests.conftest import DATA, ROOT, run_script, save_untrained
@@ -158,14 +158,14 @@ def test_int8_is_compared(backend, project, exported, run_tool):
     assert [row[:2] for row in rows] == [('mine.onnx', backend), ('small.onnx', backend)]
     model = onnx.load(project / 'small.onnx')
     assert onnx.TensorProto.INT8 in {tensor.data_type for tensor in model.graph.initializer}
-    linear = 'MatMul' if model.graph.input[1:] else 'Gemm'
     dequantized = {node.output[0] for node in model.graph.node if node.op_type == 'DequantizeLinear'}
     readers = {node.op_type for node in model.graph.node if node.input and node.input[0] in dequantized}
-    weighted = {'Conv', 'MatMul', 'Gemm'} & {node.op_type for node in model.graph.node}
-    exact = {node.name for node in model.graph.node if node.op_type in weighted and node.input[0] not in dequantized}
-    assert exact == {node for node in products_of_activations(model) if 'bmm' in node}  # of attention
+    products = [node for node in model.graph.node if node.op_type in ('Conv', 'MatMul', 'Gemm')]
+    exact = {node.name for node in products if node.input[0] not in dequantized}
+    assert exact <= sensitive_products(onnx.load(exported).graph) and len(exact) < 0.2 * len(products)
     # the channel argmax and residual sums read values that are not rounded, activations only in OpenVINO
-    assert not readers & {'ReduceMax', 'Less', 'GridSample'} and readers >= {'Conv', linear}
+    assert not readers & {'ReduceMax', 'Less', 'GridSample'}
+    assert readers >= ({'Conv', 'MatMul'} if model.graph.input[1:] else {'Conv'})
     assert ('Gelu' in readers) == (backend == 'onnxruntime')
     for source, target, message in [
         ('small', 'smaller', 'is INT8 already'),
