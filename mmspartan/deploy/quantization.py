@@ -89,7 +89,11 @@ def quantize(
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={'DedicatedQDQPair': True, 'OpTypesToExcludeOutputQuantization': exact_outputs},
+            extra_options={
+                'DedicatedQDQPair': True,
+                'OpTypesToExcludeOutputQuantization': exact_outputs,
+                'CalibMovingAverage': True,  # ranges of an average image, which single outliers do not widen
+            },
         )
         content = (Path(folder) / 'quantized.onnx').read_bytes()
     AtomicLocalBackend().put(content, target)
