@@ -37,7 +37,7 @@ class StopOnSignalHook(Hook):
 
     def install(self, runner: Any) -> None:
         """Install handlers of SIGTERM and SIGINT; called before the training is built."""
-        self.runner = runner
+        self.runner, self.process = runner, os.getpid()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.handlers[number] = signal.signal(number, self._receive)
@@ -87,7 +87,7 @@ class StopOnSignalHook(Hook):
         return int(number)
 
     def _receive(self, number: int, frame: Any) -> None:
-        if in_worker():
+        if os.getpid() != self.process:  # a data loader's worker, which inherits the handlers when it is forked
             return
         # a scheduler's SIGTERM may arrive twice, from the scheduler and from torchrun
         if self.training and not self.evaluating and (not self.signal or number == signal.SIGTERM):
@@ -107,11 +107,6 @@ class StopOnSignalHook(Hook):
 def on_gpus() -> bool:
     """Whether the processes communicate by NCCL."""
     return torch.distributed.get_backend() == 'nccl'
-
-
-def in_worker() -> bool:
-    """Whether this process is a data loader's worker, which inherits the signal handlers."""
-    return torch.utils.data.get_worker_info() is not None
 
 
 def command_to_go_on() -> str:

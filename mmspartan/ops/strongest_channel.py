@@ -23,6 +23,7 @@ def _strongest_by_reductions(x: Tensor) -> Tensor:
     OpenVINO has a fast search for the largest value only along a dimension whose values are not neighbors in memory,
     and permutes the features for it. At a position with NaN the result is some channel.
     """
-    channels = torch.arange(x.shape[1], dtype=torch.float32, device=x.device)[None, :, None, None]
+    # integers, since a runtime that computes in BF16 would round numbers above 256
+    channels = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
     smaller = x < x.amax(1, keepdim=True)  # false for all channels if the maximum is NaN
-    return torch.where(smaller, float(x.shape[1]), channels).amin(1, keepdim=True).long()
+    return torch.where(smaller, x.shape[1], channels).amin(1, keepdim=True)
