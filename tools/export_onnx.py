@@ -77,7 +77,7 @@ def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> Non
 
 
 def export(
-    graph: torch.nn.Module, task: Task, size: tuple[int, int], dynamic_batch: bool, opset: int
+    graph: torch.nn.Module, task: Task, size: tuple[int, int], dynamic_batch: bool, opset: int, precision: str
 ) -> onnx.ModelProto:
     require_exporter()
     example = task.example(2 if dynamic_batch else 1, size)
@@ -88,6 +88,7 @@ def export(
             graph,
             list(example.values()),
             opset,
+            precision,
             input_names=list(example),
             output_names=task.outputs,
             dynamic_shapes=tuple({0: dim} for _ in example) if dynamic_batch else None,
@@ -154,7 +155,7 @@ def main():
         print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
     try:
-        model = export(graph, task, size, args.dynamic_batch, args.opset)
+        model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if args.simplify:
@@ -164,8 +165,12 @@ def main():
     if args.precision == 'f16':
         model = to_float16(model)
     classes = '\n'.join(class_names(plain, task, cfg))
-    props = {'config': Path(args.config).stem, 'classes': classes, 'winograd': str(replaced)}
-    props[PROPERTY] = args.precision
+    props = {
+        'config': Path(args.config).stem,
+        'classes': classes,
+        'winograd': str(replaced),
+        PROPERTY: args.precision,
+    }
     onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model)
     AtomicLocalBackend().put(model.SerializeToString(), args.out)

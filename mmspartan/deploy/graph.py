@@ -16,19 +16,21 @@ CHANNEL_CONVERSION = ('to_rgb', '_channel_conversion', 'channel_conversion')
 class Normalize(nn.Module):
     """Normalization of images as in the model's data preprocessor."""
 
+    order: Tensor
     mean: Tensor
     std: Tensor
 
     def __init__(self, data_preprocessor: nn.Module):
         super().__init__()
         flips = (getattr(data_preprocessor, name, False) for name in CHANNEL_CONVERSION)
-        self.order = [2, 1, 0] if any(flips) else [0, 1, 2]
+        # on the model's device, for CUDA graphs
+        self.register_buffer('order', torch.tensor([2, 1, 0] if any(flips) else [0, 1, 2]))
         # a data preprocessor that does not normalize has no mean and std
         for name, default in (('mean', torch.zeros(1)), ('std', torch.ones(1))):
             self.register_buffer(name, getattr(data_preprocessor, name, default).view(-1, 1, 1).clone())
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images[:, self.order] - self.mean) / self.std
+        return (images.index_select(1, self.order) - self.mean) / self.std
 
 
 class ClassifierGraph(nn.Module):

@@ -2,7 +2,9 @@
 
 PyTorch exports GroupNorm as an InstanceNormalization of flattened features, for which OpenVINO permutes the features
 from its memory layout and back, twice a block. Here GroupNorm is exported as elementary operations, which OpenVINO
-fuses into one operation in any layout.
+fuses into one operation in any layout. OpenVINO has a fast search for the largest value only along a dimension whose
+values are not neighbors in memory, and permutes the features for it. Here argmax is exported as two reductions, which
+are fast in any layout.
 
 The lowest opset that PyTorch exports is 18. For older runtimes, such as TensorRT 8.6, this module converts the model to
 opset 16 or 17: onnxscript's version converter only raises opsets, and onnx's fails on graphs that PyTorch exports.
@@ -17,14 +19,14 @@ import onnx
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
-from onnxscript import opset20 as op
+from onnxscript import opset18 as op  # the lowest that torch.onnx.export writes itself
 from torch import Tensor, nn
 
 from ..stack import release
 
 OPSETS = range(16, 21)
 DEFAULT_OPSET = 20
-TORCH_OPSET = 18  # the lowest that torch.onnx.export writes itself
+TORCH_OPSET = 18
 
 
 def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5, cudnn_enabled: bool = True):
@@ -43,6 +45,21 @@ def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5
     return x
 
 
+def argmax(x, dim: int | None = None, keepdim: bool = False):
+    """Translate ``aten.argmax`` to two reductions. At a position with NaN the result is some index."""
+    if dim is None:
+        return op.ArgMax(op.Reshape(x, op.Constant(value_ints=[-1])), axis=0, keepdims=0)
+    rank, axis = len(x.shape), op.Constant(value_ints=[dim])
+    count = op.Squeeze(op.Shape(x, start=dim, end=dim % rank + 1))
+    last = op.Sub(count, op.Constant(value_int=1))
+    # integers, since a runtime that computes in BF16 would round numbers above 256
+    indices = op.Range(op.Constant(value_int=0), count, op.Constant(value_int=1))
+    indices = op.Reshape(indices, op.Constant(value_ints=[-1] + [1] * (rank - 1 - dim % rank)))
+    smaller = op.Less(x, op.ReduceMax(x, axis))
+    # The last index takes the place of all that are smaller, so that every result is an index of the dimension.
+    return op.ReduceMin(op.Where(smaller, last, indices), axis, keepdims=int(keepdim))
+
+
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-5, cudnn_enable: bool = True):
     """Translate ``aten.layer_norm`` for opset 16, which has no LayerNormalization."""
     x = standardize(input, op.Constant(value_ints=list(range(-len(normalized_shape), 0))), eps)
@@ -58,7 +75,11 @@ def standardize(x, axes, eps: float):
 
 
 def to_onnx(
-    model: nn.Module, inputs: Sequence[Tensor], opset: int = DEFAULT_OPSET, **options: Any
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    opset: int = DEFAULT_OPSET,
+    precision: str = 'f32',
+    **options: Any,
 ) -> torch.onnx.ONNXProgram:
     """Export a model by ``torch.onnx.export`` with the translations of this module, without metadata of the nodes.
 
@@ -66,6 +87,9 @@ def to_onnx(
         model: A model in evaluation mode.
         inputs: Example inputs.
         opset: Opset of the file, 16 to 20. The IR version is the oldest one that supports it.
+        precision: What the file will be used in, of :data:`~mmspartan.deploy.precision.PRECISIONS`. In ``'f16'``, which
+            is for GPUs, argmax stays one operation: where a runtime fuses others, it may compare an input that is not
+            rounded with a maximum that is.
         **options: Further arguments of ``torch.onnx.export``.
 
     Raises:
@@ -75,6 +99,8 @@ def to_onnx(
         raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     require_exporter()
     table: dict[Any, Callable] = {torch.ops.aten.group_norm.default: group_norm}
+    if precision != 'f16':
+        table[torch.ops.aten.argmax.default] = argmax
     if opset < 17:
         table[torch.ops.aten.layer_norm.default] = layer_norm
     with torch.no_grad():

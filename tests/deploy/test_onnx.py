@@ -25,6 +25,40 @@ def test_group_norm_gives_the_same(backend, groups, affine, tmp_path):
         session(images=x[:3].numpy())
 
 
+class Argmax(nn.Module):
+    def forward(self, images):
+        return images.argmax(1, keepdim=True), images.argmax(-2), images.argmax(3), images.argmax()[None]
+
+
+def export_argmax(x: torch.Tensor, **options) -> onnx.ModelProto:
+    return to_onnx(Argmax().eval(), [x], input_names=['images'], **options).model_proto
+
+
+@pytest.mark.parametrize('precision', ['f32', 'f16'])
+@pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
+def test_argmax_gives_the_first_of_the_largest(backend, precision, tmp_path):
+    x = torch.randint(3, (2, 300, 5, 6)).float()  # with ties
+    dynamic = ({0: torch.export.Dim('batch', max=8), 3: torch.export.Dim('width', max=9)},)
+    model = export_argmax(x, precision=precision, dynamic_shapes=dynamic)
+    assert sum(node.op_type == 'ArgMax' for node in model.graph.node) == (4 if precision == 'f16' else 1)
+    onnx.save(model, tmp_path / 'x.onnx')
+    for array, expected in zip(Session(tmp_path / 'x.onnx', backend)(images=x.numpy()).values(), Argmax()(x)):
+        np.testing.assert_array_equal(array, expected.numpy())
+
+
+def test_argmax_is_an_index_whatever_the_rounding_of_the_maximum(tmp_path):
+    x = torch.randn(1, 8, 5, 6)
+    model = export_argmax(x)
+    for node in list(model.graph.node):
+        if node.op_type == 'ReduceMax':  # a runtime that rounds the maximum, but not the input of the comparison
+            rounded, node.output[0] = node.output[0], f'{node.output[0]}_exact'
+            at = list(model.graph.node).index(node) + 1
+            model.graph.node.insert(at, onnx.helper.make_node('Exp', [node.output[0]], [rounded]))
+    onnx.save(model, tmp_path / 'x.onnx')
+    for array, count in zip(Session(tmp_path / 'x.onnx')(images=x.numpy()).values(), (8, 5, 6, x.numel())):
+        assert array.min() >= 0 and array.max() < count
+
+
 class Changed(nn.Module):
     """Operations whose ONNX form depends on the opset."""
 

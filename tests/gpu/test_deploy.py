@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
@@ -11,6 +12,7 @@ from torch.testing import assert_close
 
 from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
+from mmspartan.deploy.precision import to_float16
 from mmspartan.deploy.tasks import Task, build_graph, task_of_model
 from tests.conftest import TINY
 from tests.gpu.conftest import with_clear_winner
@@ -54,21 +56,20 @@ def difference(task: Task, found, expected, inputs: dict[str, Tensor]) -> float:
 
 
 @torch.no_grad()
-def test_network_of_a_classifier_is_captured():
-    """Without a compiler. The exported graph begins with an index of the host, which cannot be captured."""
-    network = deploy(with_clear_winner(build_classifier()).cuda().eval())
+def test_classifier_is_captured_without_a_compiler():
+    graph = build_graph(deploy(with_clear_winner(build_classifier()).cuda().eval()))
     images = torch.randn(1, 3, 96, 128, device='cuda')
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):  # libraries make their workspaces in the first run
-        network(images, mode='tensor')
+        graph(images)
     torch.cuda.current_stream().wait_stream(stream)
     captured = torch.cuda.CUDAGraph()
     with torch.cuda.graph(captured):
-        found = network(images, mode='tensor')
+        found = graph(images)
     images.normal_()  # the graph reads what is there when it runs
     captured.replay()
-    assert_close(found, network(images, mode='tensor'))
+    assert_close(found, graph(images))
 
 
 @torch.no_grad()
@@ -82,18 +83,16 @@ def test_compiled_into_a_cuda_graph(exported):
 
 
 def tensorrt_engine(path: Path, inputs: dict[str, Tensor], outputs: tuple[Tensor, ...]) -> Callable[[], None]:
-    """Build an engine in half precision that reads and writes these tensors."""
+    """Build an engine in the precision of the file that reads and writes these tensors."""
     trt = pytest.importorskip('tensorrt')
-    if not hasattr(trt.BuilderFlag, 'FP16'):
-        pytest.skip(f'TensorRT {trt.__version__} computes in the precision of the file, which is float32')
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
-    network = builder.create_network(0)
+    typed = getattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED', None)  # without it all networks are
+    network = builder.create_network(0 if typed is None else 1 << int(typed))
     parser = trt.OnnxParser(network, logger)
     assert parser.parse_from_file(str(path)), [str(parser.get_error(i)) for i in range(parser.num_errors)]
-    options = builder.create_builder_config()
-    options.set_flag(trt.BuilderFlag.FP16)
-    engine = trt.Runtime(logger).deserialize_cuda_engine(builder.build_serialized_network(network, options))
+    engine = builder.build_serialized_network(network, builder.create_builder_config())
+    engine = trt.Runtime(logger).deserialize_cuda_engine(engine)
     context = engine.create_execution_context()
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
     for name, tensor in zip(names, (*inputs.values(), *outputs), strict=True):
@@ -110,7 +109,9 @@ def tensorrt_engine(path: Path, inputs: dict[str, Tensor], outputs: tuple[Tensor
 def test_tensorrt_in_half_precision(exported, tmp_path):
     pytest.importorskip('tensorrt')
     task, graph, inputs = exported
-    to_onnx(graph, list(inputs.values()), input_names=list(inputs), output_names=task.outputs).save(tmp_path / 'm.onnx')
+    names = dict(input_names=list(inputs), output_names=task.outputs)
+    program = to_onnx(graph, list(inputs.values()), precision='f16', **names)
+    onnx.save(to_float16(program.model_proto), tmp_path / 'm.onnx')
     with torch.no_grad():
         expected = as_tuple(graph(*inputs.values()))
     found = tuple(torch.empty_like(value) for value in expected)
