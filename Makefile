@@ -3,7 +3,8 @@ STACK ?= frozen
 export STACK
 VENV := $(if $(filter frozen,$(STACK)),.venv,.venv-$(STACK))/bin
 DOCS := .venv/docs
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# nproc takes OMP_NUM_THREADS for the number of cores
+JOBS ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 # What another stack is most likely to break.
 SMOKE := tests/test_package.py tests/test_stack.py tests/test_guest.py tests/toolboxes tests/ops \

@@ -19,12 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEWEST_PYTHON = dict(frozen=12, onedl=12, classic=11)  # 3.x, of each stack
+NEWEST_PYTHON = dict(frozen=13, onedl=13, classic=11)  # 3.x, of each stack
 STACK = os.environ.get('STACK', 'frozen')
 VENV = ROOT / ('.venv' if STACK == 'frozen' else f'.venv-{STACK}')
 LOG = VENV / 'log'
 PYTHON = VENV / 'bin' / 'python'
 REQUIREMENTS = ROOT / 'requirements'
+MMCV_BUILD = REQUIREMENTS / 'mmcv_build'
 STAMP = VENV / 'complete'
 
 # What a log says, and what is likely behind it.
@@ -55,7 +56,8 @@ def main() -> None:
             f'Python 3.10 to 3.{NEWEST_PYTHON[STACK]} is needed, this is {sys.version.split()[0]}: '
             'make PYTHON=python3.11 env'
         )
-    inputs = [REQUIREMENTS / name for name in ('frozen.txt', f'{STACK}.txt', 'make_env.py', 'cxx.py')]
+    inputs = [REQUIREMENTS / name for name in ('frozen.txt', f'{STACK}.txt', 'make_env.py')]
+    inputs += sorted(MMCV_BUILD.glob('*.py'))
     inputs += [ROOT / 'setup.py', ROOT / 'pyproject.toml', ROOT / 'mmspartan' / 'version.py']
     machine = f'{VENV} {sys.version_info[:2]} {shutil.which("nvidia-smi")}'
     stamp = hashlib.sha256(b''.join(path.read_bytes() for path in inputs) + machine.encode()).hexdigest()
@@ -182,13 +184,13 @@ def cuda_compiler(major: str) -> str | None:
 
 
 def compiler_environment(nvcc: str | None) -> dict[str, str]:
-    """Environment in which pip compiles mmcv through ``cxx.py``, with CUDA ops if ``nvcc`` is given."""
+    """Environment in which pip compiles mmcv through ``mmcv_build/``, with CUDA ops if ``nvcc`` is given."""
     folder = VENV / 'mmcv-build'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in ('c++', 'nvcc'):
         script = folder / name
-        script.write_text(f'#!/bin/sh\nexec "{PYTHON}" "{ROOT / "requirements" / "cxx.py"}" {name} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec "{PYTHON}" "{MMCV_BUILD / "cxx.py"}" {name} "$@"\n')
         script.chmod(0o755)
     header = Path(torch_says('torch.__path__[0]')) / 'include' / 'ATen' / 'ATen.h'
     standard = re.search(r'#error C\+\+(\d+) or later', header.read_text())
@@ -198,6 +200,7 @@ def compiler_environment(nvcc: str | None) -> dict[str, str]:
         'MMCV_CXX_STD': standard.group(1) if standard else '17',
         'MMCV_PCH': str(folder),
         'MMCV_WITH_OPS': '1',
+        'PYTHONPATH': str(MMCV_BUILD),  # sitecustomize.py
         'MAX_JOBS': os.environ.get('MAX_JOBS', str(len(os.sched_getaffinity(0)))),
     }
     if nvcc:

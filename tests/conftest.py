@@ -7,6 +7,7 @@ if 'PYTEST_XDIST_WORKER' in os.environ:  # a process a core: each and what it st
 import io
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import warnings
@@ -169,6 +170,27 @@ def build_spartan() -> Callable[..., nn.Module]:
 
 # The network of the golden file.
 TINY = dict(channels=(16, 24, 32, 48), depths=(1, 2, 2, 1), expand_ratios=(4, 4, 2, 2))
+
+
+def python(*args, cwd: Path, site: Path) -> subprocess.CompletedProcess:
+    """Run a script or ``-c`` with the package of the folder ``site``."""
+    env = {**os.environ, 'PYTHONPATH': str(site)}  # before the editable installation
+    return subprocess.run([sys.executable, *args], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope='session')
+def site(tmp_path_factory) -> Path:
+    """A folder with the package installed from its wheel."""
+    folder = tmp_path_factory.mktemp('wheel')
+    ignored = shutil.ignore_patterns('.*', 'work_dirs', 'build', '*.egg-info', '__pycache__')
+    shutil.copytree(ROOT, folder / 'source', ignore=ignored)
+    pip = [sys.executable, '-m', 'pip', '-q', '--disable-pip-version-check']
+    build = ['wheel', '--no-deps', '--no-build-isolation', '-w', folder, folder / 'source']
+    subprocess.run([*pip, *build], check=True, capture_output=True)
+    (wheel,) = folder.glob('*.whl')
+    subprocess.run([*pip, 'install', '--no-deps', '--target', folder / 'site', wheel], check=True, capture_output=True)
+    shutil.rmtree(folder / 'source')
+    return folder / 'site'
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import DATA, ROOT, last_line
+from tests.conftest import DATA, ROOT, last_line, python
 from tests.docs.scripts import run_here
-from tests.test_package import python, site  # noqa: F401 - a fixture
 
 # Their package: a registry with a scope of its own, and a dataset in it.
 PROJECT = """
@@ -68,7 +67,7 @@ _base_ = __import__('mmspartan').config_path('rtdetr_spartan_xt_digits')
 class Guest:
     """Their project in a folder, with this package installed from its wheel."""
 
-    def __init__(self, folder: Path, site: Path):  # noqa: F811
+    def __init__(self, folder: Path, site: Path):
         self.folder, self.site = folder, site
         (folder / 'theirs.py').write_text(PROJECT)
         (folder / 'retinanet.py').write_text(RETINANET + DATA_OF)
@@ -86,7 +85,7 @@ class Guest:
 
 
 @pytest.fixture(scope='module')
-def guest(tmp_path_factory, site) -> Guest:  # noqa: F811
+def guest(tmp_path_factory, site) -> Guest:
     return Guest(tmp_path_factory.mktemp('guest'), site)
 
 

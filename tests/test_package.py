@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import mmpretrain
@@ -14,27 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmspartan
-from tests.conftest import DATA, ROOT, TINY
-
-
-def python(*args, cwd: Path, site: Path) -> subprocess.CompletedProcess:
-    env = {**os.environ, 'PYTHONPATH': str(site)}  # before the editable installation
-    return subprocess.run([sys.executable, *args], cwd=cwd, env=env, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope='module')
-def site(tmp_path_factory) -> Path:
-    """A folder with the package installed from its wheel."""
-    folder = tmp_path_factory.mktemp('wheel')
-    ignored = shutil.ignore_patterns('.*', 'work_dirs', 'build', '*.egg-info', '__pycache__')
-    shutil.copytree(ROOT, folder / 'source', ignore=ignored)
-    pip = [sys.executable, '-m', 'pip', '-q', '--disable-pip-version-check']
-    build = ['wheel', '--no-deps', '--no-build-isolation', '-w', folder, folder / 'source']
-    subprocess.run([*pip, *build], check=True, capture_output=True)
-    (wheel,) = folder.glob('*.whl')
-    subprocess.run([*pip, 'install', '--no-deps', '--target', folder / 'site', wheel], check=True, capture_output=True)
-    shutil.rmtree(folder / 'source')
-    return folder / 'site'
+from tests.conftest import DATA, ROOT, TINY, python
 
 
 def test_wheel_holds_every_config_and_tool_in_mim(site):

@@ -13,9 +13,9 @@ import onnx
 
 from mmspartan.convert.files import check_target
 from mmspartan.deploy.evaluation import check_classes, evaluate
-from mmspartan.deploy.files import read_onnx
+from mmspartan.deploy.files import metadata, read_onnx
 from mmspartan.deploy.precision import precision_of
-from mmspartan.deploy.quantization import DatasetReader, quantize
+from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
 from mmspartan.deploy.session import BACKENDS, Session
 from mmspartan.deploy.tasks import Task, task_of_outputs
 from mmspartan.engine.launch import build_parser, load_config, require_file
@@ -66,7 +66,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         ValueError: If the file is not an ONNX file or cannot be quantized.
     """
     model = read_onnx(path)
-    if any(entry.key == 'winograd' and entry.value != '0' for entry in model.metadata_props):
+    if metadata(model).get('winograd', '0') != '0':
         raise ValueError(f'{path}: was exported with --winograd, which is for float32; export it without')
     if precision_of(model) == 'f16':
         raise ValueError(f'{path}: is FP16; export it with --precision f32')
@@ -101,7 +101,8 @@ def run(args) -> None:
     for path, found, milliseconds in zip(paths, metrics, latencies(paths, task, args.backend, args.threads)):
         row = f'{path.name:{width}}{args.backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
         print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
-    print(f'{len(keep)} convolutions stay in float')
+    integer, products = count_products(read_onnx(args.out).graph)
+    print(f'{integer} of {products} convolutions and linear layers in INT8')
 
 
 def main():

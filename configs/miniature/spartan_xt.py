@@ -11,7 +11,6 @@ model = dict(
         arch=dict(_delete_=True, channels=(16, 32, 48, 64), depths=(1, 1, 2, 1), expand_ratios=(4, 4, 2, 2)),
         drop_path_rate=0.0,
         layer_scale_init_value=0.1,  # 1e-5 is made for 300 epochs
-        channels_last=True,  # faster on CPUs
     ),
     head=dict(num_classes=10, in_channels=64, loss=dict(use_soft=False)),
     train_cfg=None,  # neither Mixup nor CutMix

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from ..engine.class_names import check_class_names
 from ..engine.launch import build_runner, one_line_errors
 from . import exported_model  # noqa: F401 - registers
-from .files import read_onnx
+from .files import metadata, read_onnx
 
 
 def evaluate(
@@ -63,5 +63,4 @@ def classes_of_exported(path: str) -> list[str]:
     Raises:
         ValueError: If the file is not an ONNX file.
     """
-    props = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
-    return props.get('classes', '').splitlines()
+    return metadata(read_onnx(path)).get('classes', '').splitlines()

@@ -56,6 +56,11 @@ def read_onnx(path: str | Path) -> onnx.ModelProto:
     return model
 
 
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return what ``tools/export_onnx.py`` notes in a file, by name."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
 def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
     """Check the weights of a model.
 

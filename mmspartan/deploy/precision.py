@@ -9,6 +9,8 @@ from collections import deque
 
 import onnx
 
+from .files import metadata
+
 PRECISIONS = ('f32', 'bf16', 'f16')
 PROPERTY = 'precision'  # name of the metadata by which a file asks for a precision
 
@@ -18,7 +20,7 @@ PRODUCTS = ('MatMul', 'Gemm', 'Conv', 'LayerNormalization')
 
 def precision_of(model: onnx.ModelProto) -> str:
     """Return the precision that a file asks for; ``'f32'`` if it asks for none."""
-    found = {entry.key: entry.value for entry in model.metadata_props}.get(PROPERTY)
+    found = metadata(model).get(PROPERTY, 'f32')
     return found if found in PRECISIONS else 'f32'
 
 

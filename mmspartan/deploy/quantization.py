@@ -99,6 +99,14 @@ def quantize(
     AtomicLocalBackend().put(content, target)
 
 
+def count_products(graph: onnx.GraphProto) -> tuple[int, int]:
+    """Return the number of convolutions and linear layers that are in INT8, and of all."""
+    stored = {tensor.name for tensor in graph.initializer}
+    dequantized = {node.output[0] for node in graph.node if node.op_type == 'DequantizeLinear'}
+    products = [node for node in graph.node if node.op_type in QUANTIZED and {*node.input} & (dequantized | stored)]
+    return sum(node.input[0] in dequantized for node in products), len(products)
+
+
 def sensitive_products(graph: onnx.GraphProto) -> set[str]:
     """Return the names of products of two activations, as in attention, of predictions, and of boxes."""
     stored = {tensor.name: tensor.dims for tensor in graph.initializer}

@@ -12,7 +12,7 @@ from mmspartan.paper.miniature import small, tables
 from mmspartan.paper.tables import TABLES
 from tests.conftest import ROOT
 
-SIZE = ('arch', 'drop_path_rate', 'layer_scale_init_value', 'channels_last')
+SIZE = ('arch', 'drop_path_rate', 'layer_scale_init_value')
 ABLATIONS = [row.config for table in TABLES if table.number in (4, 6, 7, 8) for row in table.rows]
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import ROOT
 
 SCRIPT = ROOT / 'requirements' / 'make_env.py'
+MMCV_BUILD = ROOT / 'requirements' / 'mmcv_build'
 
 
 STACKS = ('frozen', 'onedl', 'classic')
@@ -62,7 +63,7 @@ def pinned(name: str) -> set[str]:
     return {re.split('[ =]', line)[0] for line in lines if re.match(r'\w', line)}
 
 
-@pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 12)])
+@pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 12), (3, 13)])
 def test_one_pin_a_package_for_each_python(version, make_env, monkeypatch):
     monkeypatch.setattr(make_env.sys, 'version_info', version)
     pins = make_env.read_pins()
@@ -94,7 +95,7 @@ def test_each_stack_has_a_folder_of_its_own(stack, monkeypatch):
     [
         ('newest', (3, 11), 'STACK=newest: can be frozen, onedl, classic'),
         ('classic', (3, 12), r'Python 3\.10 to 3\.11 is needed'),
-        ('frozen', (3, 13), r'Python 3\.10 to 3\.12 is needed'),
+        ('frozen', (3, 14), r'Python 3\.10 to 3\.13 is needed'),
     ],
 )
 def test_unknown_stacks_and_pythons_are_refused(stack, version, message, monkeypatch):
@@ -128,7 +129,7 @@ def test_compiler_gets_the_standard_and_a_precompiled_header(tmp_path):
     )
     env = {**os.environ, 'MMCV_CXX': 'g++', 'MMCV_CXX_STD': '20', 'MMCV_PCH': str(tmp_path / 'pch')}
     flags = ['-MMD', '-MF', 'op.d', '-g', '-O3', '-std=c++17', f'-I{tmp_path}/common', '-H']
-    command = [sys.executable, ROOT / 'requirements' / 'cxx.py', 'c++', *flags, '-c', 'op.cpp', '-o', 'op.o']
+    command = [sys.executable, MMCV_BUILD / 'cxx.py', 'c++', *flags, '-c', 'op.cpp', '-o', 'op.o']
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / 'op.o').exists()
@@ -137,9 +138,30 @@ def test_compiler_gets_the_standard_and_a_precompiled_header(tmp_path):
 
 def test_nvcc_gets_the_standard_too(tmp_path):
     env = {**os.environ, 'MMCV_NVCC': 'echo', 'MMCV_CXX_STD': '20'}
-    command = [sys.executable, ROOT / 'requirements' / 'cxx.py', 'nvcc', '-std=c++17', '-c', 'nms.cu']
+    command = [sys.executable, MMCV_BUILD / 'cxx.py', 'nvcc', '-std=c++17', '-c', 'nms.cu']
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ['-std=c++20', '-c', 'nms.cu']
+
+
+# As mmcv's setup.py, and with a namespace of its own.
+READS_VERSION = """
+def version():
+    exec("__version__ = '2.1.0'")
+    return locals()['__version__']
+
+names = {}
+exec('x = 3', names)
+assert names['x'] == 3 and 'x' not in globals()
+print(version())
+"""
+
+
+@pytest.mark.parametrize('header', ['', 'from sitecustomize import exec'])  # both, in any Python
+def test_setup_of_mmcv_reads_its_version(header):
+    env = {**os.environ, 'PYTHONPATH': str(MMCV_BUILD)}
+    command = [sys.executable, '-c', header + READS_VERSION]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert result.stdout == '2.1.0\n', result.stderr
 
 
 def test_environment_half_made_is_made_anew(make_env, tmp_path, monkeypatch):

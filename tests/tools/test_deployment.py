@@ -163,6 +163,9 @@ def test_int8_is_compared(backend, project, exported, run_tool):
     products = [node for node in model.graph.node if node.op_type in ('Conv', 'MatMul', 'Gemm')]
     exact = {node.name for node in products if node.input[0] not in dequantized}
     assert exact <= sensitive_products(onnx.load(exported).graph) and len(exact) < 0.2 * len(products)
+    line = re.search(r'^(\d+) of (\d+) convolutions and linear layers in INT8', printed, re.MULTILINE)
+    integer, layers = map(int, line.groups())
+    assert integer == len(products) - len(exact) and integer <= layers <= len(products)
     # the channel argmax and residual sums read values that are not rounded, activations only in OpenVINO
     assert not readers & {'ReduceMax', 'Less', 'GridSample'}
     assert readers >= ({'Conv', 'MatMul'} if model.graph.input[1:] else {'Conv'})

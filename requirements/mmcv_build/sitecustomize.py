@@ -1,0 +1,21 @@
+"""``exec`` as before Python 3.13, for the build of mmcv 2.1: Python imports this module when it starts.
+
+mmcv's ``setup.py`` calls ``exec`` in a function and then reads its version from ``locals()``. From Python 3.13 on (PEP
+667) names that ``exec`` binds are not among the locals of a function, unless its frame is given.
+"""
+
+import builtins
+import sys
+
+original = builtins.exec
+
+
+def exec(source, globals=None, locals=None, /, **options):
+    if globals is None:
+        frame = sys._getframe(1)
+        globals, locals = frame.f_globals, frame.f_locals
+    original(source, globals, locals, **options)
+
+
+if sys.version_info >= (3, 13):
+    builtins.exec = exec
