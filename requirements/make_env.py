@@ -159,7 +159,7 @@ def make_mmpose(requirements: list[str]) -> None:
     """Install mmpose without its requirements, and xtcocotools compiled; without them only their tests are skipped."""
     flags = ['--no-deps', '--no-build-isolation', '--no-binary', 'xtcocotools']
     try:
-        pip('mmpose', *flags, *requirements)
+        pip('mmpose', *flags, *requirements, env={'PYTHONPATH': str(MMCV_BUILD)})  # sitecustomize.py
     except StepError as error:
         print(f'  mmpose: not installed, its tests are skipped. {error}', flush=True)
 

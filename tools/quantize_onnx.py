@@ -45,18 +45,20 @@ def linear_nodes(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type in ('MatMul', 'Gemm')]
 
 
-def latencies(paths: list[Path], task: Task, backend: str, threads: int, repeats: int = 30) -> list[float]:
-    """Return the median latency of each file for one image in milliseconds; the files run in turn."""
-    sessions = [Session(path, backend, threads) for path in paths]
-    shape = [int(side) for side in sessions[0].inputs['images'][1:]]
-    feed = {name: value.numpy() for name, value in task.example(1, tuple(shape[1:])).items()}
-    times: list[list[float]] = [[] for _ in sessions]
+def latency(path: Path, task: Task, backend: str, threads: int, repeats: int = 30) -> float:
+    """Return the median latency for one image in milliseconds.
+
+    No other session may be there: the threads of ONNX Runtime spin while they wait.
+    """
+    session = Session(path, backend, threads)
+    height, width = map(int, session.inputs['images'][2:])
+    feed = {name: value.numpy() for name, value in task.example(1, (height, width)).items()}
+    times = []
     for _ in range(repeats):
-        for session, record in zip(sessions, times):
-            start = time.perf_counter()
-            session(**feed)
-            record.append((time.perf_counter() - start) * 1e3)
-    return [statistics.median(record[5:]) for record in times]
+        start = time.perf_counter()
+        session(**feed)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[5:]) * 1e3
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -95,10 +97,11 @@ def run(args) -> None:
     quantize(args.model, args.out, reader, keep + (linear_nodes(model) if args.keep_linear else []), args.backend)
     metrics.append(evaluate(cfg, str(args.out), args.backend))
 
-    names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)]
+    names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)] or list(metrics[0])
     width = max(len(path.name) for path in paths) + 2
     print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
-    for path, found, milliseconds in zip(paths, metrics, latencies(paths, task, args.backend, args.threads)):
+    for path, found in zip(paths, metrics):
+        milliseconds = latency(path, task, args.backend, args.threads)
         row = f'{path.name:{width}}{args.backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
         print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
     integer, products = count_products(read_onnx(args.out).graph)

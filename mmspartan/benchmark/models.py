@@ -105,14 +105,16 @@ def read_config(what: str) -> Config:
     return Config.fromfile(what)
 
 
-def check(what: str, form: str) -> None:
-    """Check that there is such a model and such a form.
+def check(what: str, form: str, device: str) -> None:
+    """Check that there is such a model, and such a form on this device.
 
     Raises:
         InputError: If there is not.
     """
     if form not in FORMS:
         raise InputError(f'{what}@{form}: forms are {", ".join(FORMS)}')
+    if form in EXPORTED and device != 'cpu':
+        raise InputError(f'{what}@{form}: runs on the CPU; with --device cpu the others do so, too')
     if what.startswith('reference-'):
         if what.removeprefix('reference-') not in ARCHS:
             raise InputError(f'{what}: there are {", ".join(f"reference-{name}" for name in ARCHS)}')
@@ -223,8 +225,6 @@ def _exported(what: str, form: str, model: nn.Module, x: Tensor, dtype: torch.dt
     precision = {torch.float32: 'f32', torch.bfloat16: 'bf16'}.get(dtype)
     if precision is None or (precision, backend) == ('bf16', 'onnxruntime'):
         raise InputError(f'{what}@{form}: runs in float32' + (' or bfloat16' if backend == 'openvino' else ''))
-    if x.device.type != 'cpu':
-        raise InputError(f'{what}@{form}: runs on the CPU; with --device cpu the others do so, too')
     if form == 'winograd':
         use_winograd(model)
     with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..errors import InputError
 from .timing import timed
 
 RUNS = 8
@@ -15,6 +16,9 @@ def peak(device: str, dtype: str) -> float:
     Args:
         device: As of ``torch.device``.
         dtype: ``'float32'``, ``'float16'``, ``'bfloat16'``, or ``'int8'`` (CPU only).
+
+    Raises:
+        InputError: If no library at hand computes in it.
     """
     size = 8192 if device.startswith('cuda') else 2048
     runs: list[Callable[[], object]] = []
@@ -23,6 +27,8 @@ def peak(device: str, dtype: str) -> float:
         runs.append(lambda: a @ a)  # MKL, oneDNN or cuBLAS
     if device == 'cpu' and dtype != 'float16':
         runs += _openvino(size, dtype)
+    if not runs:
+        raise InputError(f'{dtype} on {device}: openvino is not installed: pip install openvino')
     return size**3 / min(timed(run, device) for run in runs for _ in range(RUNS)) / 1e6
 
 

@@ -51,6 +51,8 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
         models = {model['name']: Measured(**model) for model in content['models']}
+        if not {'machine', 'torch'} <= content.keys() or any(len(model.times) < 2 for model in models.values()):
+            raise LookupError
         return {**content, 'settings': Settings(**content['settings']), 'models': models}
     except OSError:
         raise InputError(f'{path}: no such file') from None

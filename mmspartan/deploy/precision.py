@@ -25,20 +25,54 @@ def precision_of(model: onnx.ModelProto) -> str:
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Convert weights and operations to FP16, but for boxes. Inputs and outputs keep their type.
+    """Convert weights and operations to FP16, but for boxes and normalization. Inputs and outputs keep their type.
 
     FP16 has steps of a third of a pixel at 640 pixels. Boxes, and the points that deformable attention samples, stay in
-    float32 from the product that predicts them on, as in PyTorch.
+    float32 from the product that predicts them on, as in PyTorch. So does what divides by a standard deviation, as in
+    PyTorch's autocast: in FP16 the square of a number above 255 is infinite.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     kept, _ = predictions(model.graph)
-    kept |= {node.name for node in model.graph.node if node.op_type == 'GridSample'}
+    kept |= {node.name for node in model.graph.node if node.op_type == 'GridSample'} | standardizations(model.graph)
     converted = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=sorted(kept)))
+    keep_exact(converted.model.graph)
+    converted.prune_graph()
     converted.topological_sort()  # the conversion appends casts at the end
     del converted.model.graph.value_info[:]  # it has types of before the conversion
     return converted.model
+
+
+def keep_exact(graph: onnx.GraphProto) -> None:
+    """Connect operations that stay in float32 directly: the conversion rounds what one gives the next to FP16."""
+    casts = {node.output[0]: node for node in graph.node if node.op_type == 'Cast'}
+    exact = {}
+    for name, node in casts.items():
+        before = casts.get(node.input[0])
+        if before and (target(before), target(node)) == (onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT):
+            exact[name] = node.input[0] = before.input[0]
+    for node in graph.node:
+        node.input[:] = [exact.get(name, name) for name in node.input]
+
+
+def target(cast: onnx.NodeProto) -> int:
+    return onnx.helper.get_node_attr_value(cast, 'to')
+
+
+def standardizations(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the operations that :func:`~mmspartan.deploy.onnx.standardize` is exported to."""
+    producers = {name: node for node in graph.node for name in node.output}
+    found = set()
+    for division in graph.node:
+        chain = [division]  # back along the divisor: Sqrt, Add, ReduceMean, Pow, Sub and the mean that it subtracts
+        for kind in ('Div', 'Sqrt', 'Add', 'ReduceMean', 'Pow', 'Sub', 'ReduceMean'):
+            if chain[-1] is None or chain[-1].op_type != kind:
+                break
+            chain.append(producers.get(chain[-1].input[kind in ('Div', 'Sub')]))
+        else:
+            found |= {node.name for node in chain[:-1]}
+    return found
 
 
 def predictions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:

@@ -1,6 +1,6 @@
-"""``exec`` as before Python 3.13, for the build of mmcv 2.1: Python imports this module when it starts.
+"""``exec`` as before Python 3.13, for the builds of mmcv 2.1 and xtcocotools: Python imports this when it starts.
 
-mmcv's ``setup.py`` calls ``exec`` in a function and then reads its version from ``locals()``. From Python 3.13 on (PEP
+Their ``setup.py`` calls ``exec`` in a function and then reads a version from ``locals()``. From Python 3.13 on (PEP
 667) names that ``exec`` binds are not among the locals of a function, unless its frame is given.
 """
 

@@ -3,14 +3,20 @@
 import copy
 import gc
 import weakref
+from collections import Counter
 
+import onnx
 import pytest
 import torch
 
+from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
+from mmspartan.deploy.quantization import Feeds, count_products, quantize
+from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.engine.costs import Operators, multiply_adds, peak_bytes, saved_bytes
 from mmspartan.spartan.backbone import ARCHS
 from mmspartan.spartan.reference import ReferenceSpaRTAN
+from tests.rtdetr.test_detector import build as build_detector
 
 X = torch.zeros(2, 3, 224, 224)
 
@@ -79,3 +85,22 @@ def test_nodes_of_an_exported_network(build_spartan):
     # a GroupNorm and a channel argmax are several nodes each, which runtimes compute without permuting the features
     assert len(nodes) <= 451
     assert sum(node.op_type == 'Transpose' for node in nodes) <= 21  # of the waves and indices only
+
+
+def test_nodes_of_a_detector_in_int8(tmp_path):
+    model = build_detector().eval()
+    task = task_of_model(model)
+    inputs = task.example(1, (64, 64))
+    path = tmp_path / 'model.onnx'
+    names = dict(input_names=list(inputs), output_names=task.outputs)
+    exact = to_onnx(build_graph(deploy(model)), list(inputs.values()), **names)
+    exact.save(path)
+    kinds = Counter(node.op_type for node in exact.model_proto.graph.node)
+    assert kinds.total() <= 887 and kinds['Transpose'] <= 63
+    quantize(path, path, Feeds(iter([{name: value.numpy() for name, value in inputs.items()}])))
+    graph = onnx.load(path).graph
+    integer, products = count_products(graph)
+    assert products - integer <= 9  # last ones before scores, boxes and points, and those that read boxes
+    kinds = Counter(node.op_type for node in graph.node)
+    # products are all that reads rounded values, and rounding changes no layout
+    assert kinds['QuantizeLinear'] <= integer and kinds['Transpose'] <= 51

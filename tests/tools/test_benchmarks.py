@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from unittest import mock
@@ -9,6 +10,7 @@ from unittest import mock
 import pytest
 import torch
 
+from mmspartan.benchmark.peak import peak
 from tests.conftest import DATA, ROOT, last_line, run_script
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
@@ -54,10 +56,29 @@ def test_differences_beyond_the_spread_are_told(tmp_path):
     record(tmp_path / 'b.json', same=[1.1, 1.2, 1.3, 1.0], faster=[1.0, 1.1, 1.1, 1.2], new=[1.0, 1.0, 1.0, 1.0])
     printed = run_script(TOOLS / 'compare_benchmarks.py', 'a.json', 'b.json', cwd=tmp_path)
     assert [row[::4] for row in rows(printed)[2:]] == [['same', 'within the spread'], ['faster', 'faster']]
-    (tmp_path / 'c.json').write_text('{"models": [{}]}')
-    assert last_line('analysis_tools/compare_benchmarks.py', 'a.json', 'c.json', cwd=tmp_path).startswith(
-        'c.json: no file of benchmark.py --json'
-    )
+
+
+@pytest.mark.parametrize('content', ['[]', '{"models": [{}]}', 'one turn', 'no machine'])
+def test_other_files_are_not_compared(content, tmp_path):
+    record(tmp_path / 'a.json', model=[1.0, 1.1])
+    record(tmp_path / 'b.json', model=[1.0, 1.1] if content == 'no machine' else [1.0])
+    if content == 'no machine':
+        content = (tmp_path / 'b.json').read_text().replace('machine', 'made')
+    if content != 'one turn':
+        (tmp_path / 'b.json').write_text(content)
+    told = last_line('analysis_tools/compare_benchmarks.py', 'a.json', 'b.json', cwd=tmp_path)
+    assert told == 'b.json: no file of benchmark.py --json'
+
+
+def test_models_of_one_name_are_told_apart():
+    named = runpy.run_path(str(TOOLS / 'benchmark.py'))['named']
+    models = [('a/t.py', 'eager'), ('b/t.py', 'eager'), ('a/t.py', 'cl'), ('a/t.py', 'eager')]
+    assert [name for name, *_ in named(models)] == ['t@eager', 't@eager#2', 't@cl', 't@eager#3']
+
+
+def test_int8_needs_a_library_that_computes_in_it():
+    with mock.patch.dict(sys.modules, openvino=None), pytest.raises(ValueError, match=r'^int8 on cpu: openvino is not'):
+        peak('cpu', 'int8')
 
 
 def test_training_steps_side_by_side():
@@ -108,10 +129,11 @@ def test_options_and_precision_are_those_that_were_asked_for():
         ('timm/nothing', 'timm/nothing: timm .* has no such model'),
         ('reference-xxl', 'there are reference-xt, reference-t'),
         (f'{XT}@faster', 'forms are eager, cl'),
+        (f'{XT}@int8 --device cuda', 'int8: runs on the CPU'),
     ],
 )
 def test_unknown_models_and_forms_end_in_one_line(model, message):
-    command = [sys.executable, TOOLS / 'benchmark.py', model, '--size', '64']
+    command = [sys.executable, TOOLS / 'benchmark.py', *model.split(), '--size', '64']
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert re.search(message, result.stderr.splitlines()[-1])

@@ -6,7 +6,8 @@ of timm; ``peers``, SpaRTAN and the models of the paper's Table II that timm or 
 default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``deploy+compile``, ``deploy+graph``
 (compiled, and launched as one CUDA graph), ``with_cp`` (channels_last), ``onnxruntime``, ``openvino`` (both from the
 deployed form), ``winograd`` (OpenVINO, 3x3 convolutions with half the multiplications), ``int8`` (OpenVINO,
-convolutions and linear layers in INT8, calibrated on noise, only for the time).
+convolutions and linear layers in INT8, calibrated on noise, only for the time). OpenVINO computes a batch in as many
+parallel streams as threads, if the batch can be divided into them.
 
 Each model has a process of its own and waits until it is its turn, so that the threads of one library do not disturb
 another. Ratios are relative to the first model. A training step is forward and backward of the loss, with a random
@@ -70,6 +71,13 @@ def name_of(what: str, form: str) -> str:
     return f'{Path(what).stem if what.endswith(".py") else what}@{form}'
 
 
+def named(models: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Put before each model a name of its own: ``--json`` tells models by them."""
+    names = [name_of(*model) for model in models]
+    counts = [names[:i].count(name) + 1 for i, name in enumerate(names)]
+    return [(f'{name}#{n}' if n > 1 else name, *model) for name, n, model in zip(names, counts, models)]
+
+
 def peaks_of(settings: Settings, forms: Sequence[str]) -> dict[str, float]:
     """Measure the peak of each precision in which a form computes."""
     dtypes = ['int8'] if set(forms) == {'int8'} else [settings.dtype, *(['int8'] if 'int8' in forms else [])]
@@ -92,7 +100,7 @@ def main():
     ]
     try:
         for what, form in models:
-            check(what, form)  # before the first one is built
+            check(what, form, args.device)  # before the first one is built
         configs = [what for what, _ in models if what.endswith('.py')]
         size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
         settings = Settings(
@@ -107,7 +115,7 @@ def main():
         )
         peaks = peaks_of(settings, [form for _, form in models])
         print_head(settings, peaks)
-        measured = measure([(name_of(*model), *model) for model in models], settings, args.repeats, progress=progress)
+        measured = measure(named(models), settings, args.repeats, progress=progress)
     except InputError as error:
         raise SystemExit(str(error)) from None
     progress('')
