@@ -48,9 +48,10 @@ setup(
     packages=find_packages(include=['mmspartan', 'mmspartan.*']),
     package_data={'mmspartan': ['**/*.html']},
     cmdclass={'build_py': BuildWithMim},
-    python_requires='>=3.10',
+    python_requires='>=3.10,<3.14',
     # Neither torch nor OpenMMLab's packages: pip would lay them over a fork's files, or over versions that belong to a
-    # compiled mmcv. mmspartan/stack.py checks them at import.
+    # compiled mmcv. mmspartan/stack.py checks them at import. Nor, in the extras, what requires another numpy or
+    # OpenCV, such as sahi.
     install_requires=['numpy'],
     extras_require={
         'openmmlab': [  # for environments without any of them; the forks install the same modules by other names
@@ -65,8 +66,14 @@ setup(
         'classification': ['scikit-learn', 'safetensors'],
         'detection': ['pycocotools', 'jinja2', 'safetensors'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
-        'slicing': ['sahi'],
-        'deployment': ['onnx', 'onnxscript', 'onnxruntime', 'openvino', 'onnxslim'],
+        'deployment': [
+            'onnx',
+            'onnxscript',
+            'onnxruntime',
+            'openvino',
+            'onnxslim',
+            'ml_dtypes<0.6',  # of onnx; 0.6 requires numpy 2
+        ],
     },
     zip_safe=False,
 )

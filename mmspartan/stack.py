@@ -9,8 +9,9 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
-# The oldest versions; docs/versions.md says which ones were tested.
-OLDEST = dict(torch='2.1', torchvision='0.16', mmengine='0.10', mmcv='2.1')
+# The oldest versions that are tested, see docs/versions.md.
+OLDEST = dict(torch='2.1', torchvision='0.16', mmengine='0.10.3', mmcv='2.1')
+OLDEST_OPTIONAL = dict(mmdet='3.2', mmpretrain='1.2')
 ADVICE = 'pip install "mmspartan[openmmlab]" installs all of them in an environment that has none'
 
 
@@ -30,8 +31,8 @@ def require_stack() -> None:
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The first two numbers of a version."""
-    return tuple(int(number) for number in re.findall(r'\d+', version)[:2])
+    """The first three numbers of a version."""
+    return tuple(int(number) for number in re.findall(r'\d+', version)[:3])
 
 
 def reason(error: Exception) -> str:
@@ -39,8 +40,8 @@ def reason(error: Exception) -> str:
     missing = getattr(error, 'name', None) or ''
     if missing == 'mmcv._ext':
         return (
-            'mmcv is installed without its compiled operators (mmcv._ext), as pip builds it unless MMCV_WITH_OPS=1 is '
-            'set; see "Install" in the documentation'
+            'mmcv is installed without its compiled operators (mmcv._ext), as pip builds it without '
+            '--no-build-isolation; see "mmcv" in docs/get-started.md'
         )
     if 'mmcv' in str(getattr(error, 'path', None) or '') and '_ext' in str(error):
         return f"mmcv's compiled operators were built for another torch: {' '.join(str(error).split())}"
@@ -66,7 +67,13 @@ def has_mmpretrain() -> bool:
 def _imports(package: str, modules: tuple[str, ...], consequence: str) -> bool:
     if find_spec(package) is None:
         return False
+    oldest = OLDEST_OPTIONAL[package]
     try:
+        version = import_module(package).__version__
+        if release(version) < release(oldest):
+            message = f'{package} {oldest} or later is needed, and {version} is installed, so {consequence}'
+            warnings.warn(message, stacklevel=3)
+            return False
         for module in modules:
             import_module(module)
     except Exception as error:  # these packages assert on the versions of each other

@@ -54,7 +54,7 @@ def main() -> None:
     if not (3, 10) <= sys.version_info < (3, NEWEST_PYTHON[STACK] + 1):
         sys.exit(
             f'Python 3.10 to 3.{NEWEST_PYTHON[STACK]} is needed, this is {sys.version.split()[0]}: '
-            'make PYTHON=python3.11 env'
+            f'make env STACK={STACK} PYTHON=python3.11'
         )
     inputs = [REQUIREMENTS / name for name in ('frozen.txt', f'{STACK}.txt', 'make_env.py')]
     inputs += sorted(MMCV_BUILD.glob('*.py'))

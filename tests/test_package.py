@@ -4,6 +4,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import mmpretrain
@@ -11,9 +14,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mmspartan
+from mmspartan.stack import release
 from tests.conftest import DATA, ROOT, TINY, python
+from tests.requirements.test_make_env import STACKS, load
+
+EXTRAS = ('classification', 'detection', 'faster-coco-eval', 'deployment')
+# Packages whose version a user's environment depends on, with all distributions that install the same modules.
+OF_A_STACK = re.compile(r'torch|torchvision|numpy|opencv-.*|setuptools|mm(engine|cv|det|pretrain)|onedl-.*')
 
 
 def test_wheel_holds_every_config_and_tool_in_mim(site):
@@ -28,9 +39,66 @@ def test_wheel_holds_every_config_and_tool_in_mim(site):
 
 def test_installation_replaces_nothing_of_a_stack(site):
     """Only the extra for environments without a stack names one of its packages."""
-    (metadata,) = site.glob('mmspartan-*.dist-info/METADATA')
-    named = re.findall(r'^Requires-Dist: (?:torch|mm|onedl|setuptools).*', metadata.read_text(), re.MULTILINE)
+    (path,) = site.glob('mmspartan-*.dist-info/METADATA')
+    named = re.findall(r'^Requires-Dist: (?:torch|mm|onedl|setuptools).*', path.read_text(), re.MULTILINE)
     assert len(named) == 7 and all(line.replace("'", '"').endswith('extra == "openmmlab"') for line in named), named
+
+
+def requirements(distribution: metadata.Distribution, *extras: str) -> Iterator[Requirement]:
+    """Requirements of a distribution and its extras on this Python."""
+    for line in distribution.requires or ():
+        found = Requirement(line)
+        if found.marker is None or any(found.marker.evaluate(dict(extra=extra)) for extra in ('', *extras)):
+            yield found
+
+
+def pulled_in(distribution: metadata.Distribution, *extras: str) -> Iterator[tuple[str, Requirement]]:
+    """What pip installs with a distribution: each requirement with the name of what requires it, as they are installed.
+
+    Of packages that belong to a stack, only the requirement itself.
+    """
+    seen, found = set(), [(distribution, found) for found in requirements(distribution, *extras)]
+    while found:
+        by, wanted = found.pop()
+        yield by.metadata['Name'], wanted
+        if not OF_A_STACK.fullmatch(wanted.name) and (wanted.name, *wanted.extras) not in seen:
+            seen.add((wanted.name, *wanted.extras))
+            installed = metadata.distribution(wanted.name)
+            found += [(installed, further) for further in requirements(installed, *wanted.extras)]
+
+
+@pytest.mark.parametrize('extra', EXTRAS)
+def test_what_an_extra_pulls_in_fits_every_stack(extra, site, monkeypatch):
+    """pip would replace a version that a requirement excludes, and lay another OpenCV over the installed one."""
+    (wheel,) = map(metadata.PathDistribution, site.glob('mmspartan-*.dist-info'))
+    modules = [load(stack, monkeypatch) for stack in STACKS]
+    stacks = [m.read_pins() for m in modules if sys.version_info < (3, m.NEWEST_PYTHON[m.STACK] + 1)]
+    needed = [(by, wanted) for by, wanted in pulled_in(wheel, extra) if OF_A_STACK.fullmatch(wanted.name)]
+    assert needed  # numpy, if nothing else
+    for by, wanted in needed:
+        for pins in stacks:
+            version = Requirement(pins[wanted.name]).specifier
+            assert wanted.specifier.contains(str(version).removeprefix('==')), f'{by} requires {wanted}, not {version}'
+
+
+def test_extras_are_all_those_of_the_package(site):
+    (wheel,) = map(metadata.PathDistribution, site.glob('mmspartan-*.dist-info'))
+    assert set(wheel.metadata.get_all('Provides-Extra')) == {*EXTRAS, 'openmmlab'}
+
+
+@pytest.mark.skipif(release(metadata.version('sahi')) < (0, 12), reason='sahi 0.11 imports what only it requires')
+def test_sahi_uses_only_what_mmdetection_requires():
+    """So ``pip install --no-deps sahi`` is enough, which replaces nothing."""
+    code = 'import sys; before = set(sys.modules); import sahi.slicing; print(*set(sys.modules) - before)'
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    owners = metadata.packages_distributions()
+    fork = not list(metadata.distributions(name='mmdet'))
+    mmdet, mmcv = map(metadata.distribution, ('onedl-mmdetection', 'onedl-mmcv') if fork else ('mmdet', 'mmcv'))
+    given = {canonicalize_name(wanted.name) for one in (mmdet, mmcv) for wanted in requirements(one)}
+    given |= {'opencv-python', 'sahi'}  # the first is mmengine's
+    used = {name.partition('.')[0] for name in result.stdout.split()}
+    alone = [name for name in used if name in owners and not {*map(canonicalize_name, owners[name])} & given]
+    assert 'sahi' in used and alone == []
 
 
 def test_config_of_the_wheel_is_found_from_python_outside_the_repository(site, tmp_path):

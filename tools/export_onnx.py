@@ -25,7 +25,7 @@ from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
 from mmspartan.deploy.winograd import use_winograd
 from mmspartan.engine.checkpoint import AtomicLocalBackend
-from mmspartan.engine.launch import require_file, test_size
+from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file, test_size
 
 # Median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision detections of almost
 # the same score change places. A file for BF16 is compared in float32; tools/deploy_test.py tells its accuracy.
@@ -127,14 +127,15 @@ def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], 
 
 def main():
     args = parse_args()
-    require_file(args.config)
+    require_config(args.config)
     require_file(args.checkpoint)
     if args.opset not in OPSETS:
         raise SystemExit(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     if args.winograd and args.precision != 'f32':
         raise SystemExit(f'--winograd is for float32, not for --precision {args.precision}')
     logging.disable(logging.WARNING)
-    cfg = Config.fromfile(args.config)
+    with one_line_errors(args.config):
+        cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     try:
         check_target(args.out, args.checkpoint)

@@ -17,7 +17,7 @@ from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmengine.utils import track_iter_progress
 
 from mmspartan.datasets.pictures import read_picture
-from mmspartan.engine.launch import one_line_errors, read_config, require_file
+from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file
 from mmspartan.errors import InputError
 from mmspartan.inference import CheckedDetInferencer, SlicingDetInferencer
 
@@ -136,8 +136,7 @@ def run(args) -> None:
 
 def main():
     args = parse_args()
-    if not Path(args.config).is_file():
-        raise SystemExit(f'{args.config}: no such config file')
+    require_config(args.config)
     require_file(args.checkpoint)
     with one_line_errors(args.config, lambda: True):
         run(args)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..engine.launch import one_line_errors, read_config, require_file
+from ..engine.launch import one_line_errors, read_config, require_config, require_file
 from ..errors import InputError
 from .subject import Subject
 
@@ -37,8 +37,7 @@ def build_parser(description: str, compare: bool = True) -> argparse.ArgumentPar
 
 def load_subject(config: str, checkpoint: str, device: str) -> Subject:
     """Load a model; exit with a message of one line if that fails."""
-    if not Path(config).is_file():
-        raise SystemExit(f'{config}: no such config file')
+    require_config(config)
     require_file(checkpoint)
     with one_line_errors(config):
         cfg = read_config(config)

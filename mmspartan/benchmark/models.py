@@ -98,7 +98,7 @@ def read_config(what: str) -> Config:
     Raises:
         InputError: If there is no such file.
     """
-    if '::' in what:
+    if '::' in what and not what.startswith('mmspartan::'):
         return get_config(what)
     if not Path(what).is_file():
         raise InputError(f'{what}: no config file, and neither PACKAGE::FILE, reference-*, timm/* nor peers')

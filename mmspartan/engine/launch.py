@@ -25,6 +25,8 @@ from .checkpoint import force_weights_only
 from .config_check import check_config, entry_being_built
 from .schedule import stretch_schedule
 
+PACKAGE = 'mmspartan::'  # as OpenMMLab's packages begin the names of their configs
+
 
 def build_parser(description: str) -> argparse.ArgumentParser:
     """Build a parser with the arguments of scripts that build a Runner."""
@@ -51,26 +53,51 @@ def build_launch_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(path: str | Path) -> Config:
-    """Read a config and check it by :func:`~mmspartan.engine.config_check.check_config`."""
+    """Read a config and check it by :func:`~mmspartan.engine.config_check.check_config`.
+
+    Raises:
+        InputError: If an entry has a wrong type, or a file that it inherits from has ``mmspartan::name`` as its base.
+    """
     try:
         cfg = Config.fromfile(path)
     except (ValueError, AssertionError) as error:
-        if 'mmspartan::' not in Path(path).read_text():
+        file, base = _base_by_package(error)
+        if not base.startswith(PACKAGE):
             raise
         raise InputError(
             f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
-            "write _base_ = __import__('mmspartan').config_path('NAME')"
+            f"write _base_ = __import__('mmspartan').config_path({_own_name(base)!r}) in {file}"
         ) from error
     check_config(cfg, path)
     return cfg
+
+
+def _base_by_package(error: BaseException) -> tuple[str, str]:
+    """The file that mmengine was reading, and its base, if it raised an error for one of the form ``package::name``."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == '_get_cfg_path':
+            return frame.f_locals['filename'], frame.f_locals['cfg_path']
+    return '', ''
+
+
+def _own_name(name: str) -> str:
+    return name.removeprefix(PACKAGE).removeprefix('configs/').removesuffix('.py')
+
+
+def require_config(path: str) -> None:
+    """Exit with a message of one line if a config file does not exist."""
+    if path.startswith(PACKAGE):
+        name = _own_name(path)
+        raise SystemExit(f'{path}: give a path: configs/{name}.py, or what mmspartan.config_path({name!r}) returns')
+    if not Path(path).is_file():
+        raise SystemExit(f'{path}: no such config file')
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common arguments into it; from here on ``torch.load`` reads weights-only."""
     force_weights_only()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise SystemExit(f'{args.config}: no such config file')
+    require_config(args.config)
     with one_line_errors(args.config):
         cfg = read_config(args.config)
         cfg.launcher = args.launcher

@@ -35,7 +35,7 @@ class SlicingDetInferencer(CheckedDetInferencer):
         try:
             import sahi  # noqa: F401
         except ImportError as error:
-            raise InputError('slicing needs sahi: pip install sahi') from error
+            raise InputError('slicing needs sahi: pip install --no-deps sahi') from error
         if slice_size < 1 or not 0 <= overlap < 1:
             raise InputError(f'slices of {slice_size} pixels, overlap {overlap}: at least 1, and in [0, 1)')
         super().__init__(*args, **kwargs)

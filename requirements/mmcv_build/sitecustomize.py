@@ -10,10 +10,10 @@ import sys
 original = builtins.exec
 
 
-def exec(source, globals=None, locals=None, /, **options):
+def exec(source, /, globals=None, locals=None, **options):
     if globals is None:
         frame = sys._getframe(1)
-        globals, locals = frame.f_globals, frame.f_locals
+        globals, locals = frame.f_globals, frame.f_locals if locals is None else locals
     original(source, globals, locals, **options)
 
 

@@ -1,6 +1,7 @@
 """What the training and test scripts decide before a run."""
 
 import errno
+import logging
 
 import pytest
 from mmengine.config import Config
@@ -8,6 +9,7 @@ from mmengine.config import Config
 from mmspartan.engine import launch
 from mmspartan.engine.work_dir import latest_checkpoint, remove_partial_files
 from mmspartan.errors import InputError
+from tests.conftest import last_line
 
 
 def test_latest_checkpoint_is_the_noted_one_or_else_that_of_the_highest_epoch(tmp_path):
@@ -115,6 +117,54 @@ def test_data_that_is_missing_is_named_with_the_way_to_it(missing, message, tmp_
 def test_what_a_person_can_mend_is_one_line(error, message):
     with pytest.raises(SystemExit, match=message), launch.one_line_errors('config.py'):
         raise error
+
+
+@pytest.mark.parametrize(
+    ('files', 'wrong'),
+    [
+        ({'mine.py': 'mmspartan::spartan_t_in1k.py'}, 'mine.py'),
+        ({'mine.py': 'mmspartan::configs/spartan_t_in1k.py'}, 'mine.py'),
+        ({'mine.py': './between.py', 'between.py': 'mmspartan::spartan_t_in1k'}, 'between.py'),
+    ],
+    ids=['by name', 'by path', 'inherited'],
+)
+@pytest.mark.parametrize('script', ['train.py', 'export_onnx.py', 'analysis_tools/get_flops.py'])
+def test_base_that_mmengine_does_not_read_is_told_with_one_that_it_does(script, files, wrong, tmp_path):
+    for name, base in files.items():
+        (tmp_path / name).write_text(f'_base_ = {base!r}\n')
+    (tmp_path / 'mine.pth').touch()
+    more = ['mine.pth', '--out', 'mine.onnx'] if script == 'export_onnx.py' else []
+    told = last_line(script, 'mine.py', *more, cwd=tmp_path)
+    logging.disable(logging.NOTSET)  # as export_onnx.py leaves it
+    right = "_base_ = __import__('mmspartan').config_path('spartan_t_in1k')"
+    assert told.startswith('mine.py: ') and told.endswith(f'write {right} in {tmp_path / wrong}')
+    (tmp_path / wrong).write_text(f'{right}\n')
+    assert launch.read_config(tmp_path / 'mine.py').model.backbone.arch == 't'
+
+
+def test_names_of_other_packages_keep_the_error_of_mmengine(tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = 'mmdet::none.py'  # not mmspartan::none.py\n")
+    with pytest.raises(ValueError, match='_get_package_and_cfg_path'):
+        launch.read_config(tmp_path / 'mine.py')
+
+
+@pytest.mark.parametrize(
+    ('script', 'arguments'),
+    [
+        ('train.py', ['CONFIG']),
+        ('image_demo.py', ['mine.png', 'CONFIG', 'mine.pth']),
+        ('export_onnx.py', ['CONFIG', 'mine.pth', '--out', 'mine.onnx']),
+        ('model_converters/reparameterize_model.py', ['CONFIG', 'mine.pth', 'folded.pth']),
+        ('analysis_tools/get_flops.py', ['CONFIG']),
+        ('analysis_tools/waves.py', ['CONFIG', 'mine.pth', 'mine.png', '--out', 'waves.png']),
+    ],
+)
+def test_config_of_this_package_is_given_by_its_path(script, arguments, tmp_path):
+    given = [word.replace('CONFIG', 'mmspartan::spartan_t_in1k.py') for word in arguments]
+    assert last_line(script, *given, cwd=tmp_path) == (
+        'mmspartan::spartan_t_in1k.py: give a path: configs/spartan_t_in1k.py, or what '
+        "mmspartan.config_path('spartan_t_in1k') returns"
+    )
 
 
 def test_errors_of_code_keep_their_traceback_once_the_run_is_under_way():

@@ -94,8 +94,8 @@ def test_each_stack_has_a_folder_of_its_own(stack, monkeypatch):
     ('stack', 'version', 'message'),
     [
         ('newest', (3, 11), 'STACK=newest: can be frozen, onedl, classic'),
-        ('classic', (3, 12), r'Python 3\.10 to 3\.11 is needed'),
-        ('frozen', (3, 14), r'Python 3\.10 to 3\.13 is needed'),
+        ('classic', (3, 12), r'Python 3\.10 to 3\.11 is needed.*: make env STACK=classic PYTHON=python3\.11$'),
+        ('frozen', (3, 14), r'Python 3\.10 to 3\.13 is needed.*: make env STACK=frozen PYTHON=python3\.11$'),
     ],
 )
 def test_unknown_stacks_and_pythons_are_refused(stack, version, message, monkeypatch):
@@ -103,6 +103,29 @@ def test_unknown_stacks_and_pythons_are_refused(stack, version, message, monkeyp
     monkeypatch.setattr(module.sys, 'version_info', version)
     with pytest.raises(SystemExit, match=message):
         module.main()
+
+
+def test_package_declares_the_pythons_of_the_set_up(make_env):
+    after = max(make_env.NEWEST_PYTHON.values()) + 1
+    assert f"python_requires='>=3.10,<3.{after}'" in (ROOT / 'setup.py').read_text()
+
+
+@pytest.mark.parametrize(
+    ('found', 'chosen'), [(('3.10', '3.11'), 'python3.10'), (('3.11',), 'python3.11'), ((), 'python3.12')]
+)
+def test_smoke_tests_exist_and_the_classic_stack_gets_a_python_that_it_can_use(found, chosen, tmp_path):
+    for version in ('3.10', '3.11'):  # before those of this machine; a shim of pyenv fails like this one
+        stub = tmp_path / f'python{version}'
+        stub.write_text(f'#!/bin/sh\nexit {int(version not in found)}\n')
+        stub.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name not in ('STACK', 'MAKEFLAGS', 'CLASSIC_PYTHON')}
+    env['PATH'] = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
+    command = ['make', '--dry-run', 'test-stacks', 'PYTHON=python3.12']
+    lines = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+    made = [line.split()[0] for line in lines if line.endswith('make_env.py')]
+    assert made == ['python3.12', 'python3.12', chosen]
+    files = {word for line in lines if ' -m pytest ' in line for word in line.split() if word.startswith('tests/')}
+    assert files and not [file for file in files if not (ROOT / file).exists()]
 
 
 IN_STACK = next((stack for stack in STACKS if Path(sys.prefix).name == f'.venv-{stack}'), 'frozen')
@@ -156,7 +179,19 @@ print(version())
 """
 
 
-@pytest.mark.parametrize('header', ['', 'from sitecustomize import exec'])  # both, in any Python
+# Names as Python 3.13 takes them.
+BY_NAME = """
+def names():
+    exec('y = 4', locals=found)
+    exec('z = 5', globals=found)
+
+found = {}
+names()
+assert found['y'] == 4 and found['z'] == 5 and 'y' not in globals()
+"""
+
+
+@pytest.mark.parametrize('header', ['', 'from sitecustomize import exec' + BY_NAME])  # both, in any Python
 def test_setup_of_mmcv_reads_its_version(header):
     env = {**os.environ, 'PYTHONPATH': str(MMCV_BUILD)}
     command = [sys.executable, '-c', header + READS_VERSION]

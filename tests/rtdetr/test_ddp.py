@@ -69,3 +69,47 @@ dist.destroy_process_group()
 def test_a_step_sends_each_gradient_once(two_processes):
     """The figures of docs/many-gpus.md: 4 bytes for each parameter."""
     two_processes(SENT)
+
+
+STATIC = """
+import torch
+import torch.distributed as dist
+from mmengine.registry import MODELS
+from torch.nn.parallel import DistributedDataParallel
+from tests.conftest import TINY
+from tests.rtdetr.test_detector import batch, build, total
+
+def gradients(model, loss_of, data, static):
+    model = DistributedDataParallel(model.train(), static_graph=static)
+    found = []
+    for seed, one in enumerate(data):
+        torch.manual_seed(seed)
+        loss_of(model, one).backward()
+        found.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).clone())
+        model.zero_grad()
+    return found
+
+def compare(new_model, loss_of, data):
+    expected, found = (gradients(new_model(), loss_of, data, static) for static in (False, True))
+    for one, two in zip(expected, found, strict=True):
+        assert one.norm() > 0 and (one - two).norm() <= 1e-6 * one.norm()
+
+def spartan():
+    torch.manual_seed(0)
+    return MODELS.build(dict(type='SpaRTAN', arch=TINY))
+
+def detection_loss(model, data):
+    return total(model(**model.module.data_preprocessor(data, training=True), mode='loss'))
+
+dist.init_process_group('gloo')
+rank = dist.get_rank()
+torch.manual_seed(rank)
+compare(spartan, lambda model, images: model(images)[0].square().mean(), torch.rand(3, 2, 3, 64, 64))
+objects = [(2, 3), (0, 0), (0, 1)]  # the denoising queries are absent in the second step
+compare(build, detection_loss, [batch(*counts[:: 1 - 2 * rank]) for counts in objects])
+dist.destroy_process_group()
+"""
+
+
+def test_a_static_graph_changes_no_gradient_whatever_the_number_of_objects(two_processes):
+    two_processes(STATIC)

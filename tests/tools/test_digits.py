@@ -115,17 +115,6 @@ def test_too_few_images_for_a_batch_are_an_error(run_tool):
     assert '1438 training images do not fill one batch of 2000' in result.stderr.strip().splitlines()[-1]
 
 
-def test_slurm_script_hands_its_arguments_on(run_tool, tmp_path, monkeypatch):
-    srun = tmp_path / 'srun'
-    srun.write_text('#!/bin/sh\necho "$@"\n')
-    srun.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    monkeypatch.setenv('GPUS', '4')
-    called = run_tool('slurm_train.sh', 'part', 'job', DIGITS, 'dir', '--resume').stdout
-    assert '-p part --job-name=job' in called and '--ntasks=4' in called
-    assert called.strip().endswith(f'train.py {DIGITS} --work-dir dir --launcher slurm --resume')
-
-
 @pytest.mark.parametrize(
     ('script', 'args', 'message'),
     [
@@ -136,6 +125,7 @@ def test_slurm_script_hands_its_arguments_on(run_tool, tmp_path, monkeypatch):
         ('dist_train.sh', [DIGITS], r'dist_train\.sh CONFIG PROCESSES'),
         ('dist_test.sh', [DIGITS, 'a.pth'], r'dist_test\.sh CONFIG CHECKPOINT PROCESSES'),
         ('slurm_train.sh', ['part'], r'slurm_train\.sh PARTITION JOB_NAME CONFIG WORK_DIR'),
+        ('slurm_test.sh', ['part'], r'slurm_test\.sh PARTITION JOB_NAME CONFIG CHECKPOINT'),
     ],
 )
 def test_bad_call_says_what_is_wrong(script, args, message, run_tool):

@@ -10,10 +10,9 @@ import argparse
 from pathlib import Path
 
 import yaml
-from mmengine.config import Config
 
 from mmspartan import config_path
-from mmspartan.engine.launch import test_size
+from mmspartan.engine.launch import one_line_errors, read_config, require_config, test_size
 from mmspartan.paper.counting import count
 
 
@@ -36,7 +35,9 @@ def main():
     known = published()
     print(f'{"config":25}{"input":>9}{"parameters":>13}{"published":>11}{"FLOPs":>12}{"published":>12}')
     for path in args.config:
-        cfg = Config.fromfile(path)
+        require_config(path)
+        with one_line_errors(path):
+            cfg = read_config(path)
         size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg, '--shape')
         parameters, multiply_adds = count(cfg, size)
         flops = multiply_adds * (2 if cfg.get('default_scope') == 'mmdet' else 1)

@@ -12,7 +12,7 @@ from torch import nn
 from mmspartan.convert.files import check_target, write_checkpoint
 from mmspartan.deploy import fold_in_place
 from mmspartan.deploy.load import load_model
-from mmspartan.engine.launch import one_line_errors, read_config, require_file
+from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file
 
 
 def parse_args():
@@ -29,7 +29,7 @@ def count_values(model: nn.Module) -> int:
 
 def main():
     args = parse_args()
-    require_file(args.config)
+    require_config(args.config)
     require_file(args.source)
     logging.disable(logging.WARNING)
     with one_line_errors(args.config):
