@@ -11,7 +11,7 @@ from mmengine.runner import checkpoint as loading
 
 from mmspartan.stack import release
 from tests.conftest import ROOT, python
-from tests.docs.scripts import run_here
+from tests.docs.scripts import FORMATTER, run_here
 
 # mmengine's Runner reads its own checkpoints: torch.load refuses those of a stock mmengine from torch 2.6 on.
 STOCK_RESUMES = release(torch.__version__) < (2, 6) or hasattr(loading, 'get_torch_safe_globals')
@@ -186,10 +186,11 @@ default_hooks = dict(checkpoint=dict(interval=1))
 # Runs scripts one after the other, each in a process forked from one that has only imported the toolboxes.
 FORKED = """
 import importlib, json, os, runpy, sys
-from mmengine.config import config
+from unittest import mock
 
-config.FormatCode = lambda text, **options: (text, True)  # yapf would take most of the time of a training this short
-toolbox, calls = sys.argv[1], json.loads(sys.argv[2])
+toolbox, calls, formatter = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+# yapf would take most of the time of a training this short
+mock.patch(formatter, lambda text, **options: (text, True)).start()
 for package in (toolbox, 'mmdet'):  # mmspartan imports mmdet
     importlib.import_module(f'{package}.apis')
 for i, sys.argv in enumerate(calls):
@@ -223,7 +224,7 @@ class Guest:
         """Run scripts of the toolbox itself, each given with its arguments; returns what each printed."""
         scripts = Path(importlib.import_module(toolbox).__path__[0], '.mim', 'tools')
         calls = [[str(scripts / script), *arguments] for script, *arguments in calls]
-        result = self.python('-c', FORKED, toolbox, json.dumps(calls))
+        result = self.python('-c', FORKED, toolbox, json.dumps(calls), FORMATTER)
         assert result.returncode == 0, result.stderr[-3000:]
         return [(self.folder / f'{toolbox}{i}.txt').read_text() for i in range(len(calls))]
 

@@ -11,9 +11,13 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
+from mmengine.config import config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
+
+# What formats the text of a config. OneDL's mmengine imports it when it is called.
+FORMATTER = f'{config.__name__ if hasattr(config, "FormatCode") else "yapf.yapflib.yapf_api"}.FormatCode'
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def run_here(script: Path, *arguments: object, cwd: Path) -> str:
     scopes = dict(DefaultScope._instance_dict)
     forget_runs()
     printed = io.StringIO()
-    unformatted = mock.patch('mmengine.config.config.FormatCode', lambda text, **options: (text, True), create=True)
+    unformatted = mock.patch(FORMATTER, lambda text, **options: (text, True))
     with called_as(script, *arguments, cwd=cwd), redirect_stdout(printed), redirect_stderr(printed), unformatted:
         try:
             runpy.run_path(str(script), run_name='__main__')

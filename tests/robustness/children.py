@@ -14,6 +14,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
+
+from tests.docs.scripts import FORMATTER
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 MODULES = (
@@ -40,7 +43,7 @@ def import_everything() -> None:
     for name in MODULES:
         importlib.import_module(name)
     importlib.import_module('torch').set_num_threads(1)
-    importlib.import_module('mmengine.config.config').FormatCode = check_syntax
+    mock.patch(FORMATTER, check_syntax).start()
     gc.freeze()  # or each of the children's collections goes through all of this
 
 
