@@ -5,6 +5,7 @@ if 'PYTEST_XDIST_WORKER' in os.environ:  # a process a core: each and what it st
     os.environ['PORT'] = str(29500 + 10 * int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')))
 
 import io
+import logging
 import re
 import runpy
 import shutil
@@ -107,6 +108,7 @@ def last_line(script: str, *arguments, cwd: Path) -> str:
         pytest.raises(SystemExit) as ended,
     ):
         runpy.run_path(str(path), run_name='__main__')
+    logging.disable(logging.NOTSET)  # as export_onnx.py leaves it
     assert isinstance(ended.value.code, str), f'{script} ended with {ended.value.code}: {printed.getvalue()[-2000:]}'
     return ended.value.code.splitlines()[-1]
 

@@ -1,7 +1,6 @@
 """What the training and test scripts decide before a run."""
 
 import errno
-import logging
 
 import pytest
 from mmengine.config import Config
@@ -135,7 +134,6 @@ def test_base_that_mmengine_does_not_read_is_told_with_one_that_it_does(script, 
     (tmp_path / 'mine.pth').touch()
     more = ['mine.pth', '--out', 'mine.onnx'] if script == 'export_onnx.py' else []
     told = last_line(script, 'mine.py', *more, cwd=tmp_path)
-    logging.disable(logging.NOTSET)  # as export_onnx.py leaves it
     right = "_base_ = __import__('mmspartan').config_path('spartan_t_in1k')"
     assert told.startswith('mine.py: ') and told.endswith(f'write {right} in {tmp_path / wrong}')
     (tmp_path / wrong).write_text(f'{right}\n')

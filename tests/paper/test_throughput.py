@@ -14,7 +14,7 @@ def test_mean_and_deviation_over_the_rounds(monkeypatch):
 
     def measure(models, settings, rounds, progress):
         for _, what, form in models:
-            check(what, form)
+            check(what, form, settings.device)
         asked.append((settings, rounds))
         return [Measured(name, 0, 0.0, None, None, times[name]) for name, *_ in models]
 

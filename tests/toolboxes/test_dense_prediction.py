@@ -81,6 +81,8 @@ def test_exported_file_has_the_metric_of_the_checkpoint(toolbox):
     assert float(re.search(r'median of 8 images ([\d.e+-]+)', printed)[1]) < 1e-3
     found = toolbox.value(toolbox.run('deploy_test.py', 'model.onnx'))
     assert found == pytest.approx(toolbox.value(toolbox.printed), abs=0.05)
+    if toolbox.metric == 'PCK':
+        return  # one that is no detector's is enough
     compared = toolbox.run('quantize_onnx.py', 'model.onnx', '--out', 'int8.onnx', '--images', 4)
     head, exact, rounded = (line.split() for line in compared.splitlines()[-4:-1])
     column = head.index(toolbox.metric) - len(head)
