@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from mmspartan.deploy.onnx import OPSETS, to_onnx
 from mmspartan.deploy.session import Session
 
+needs_export = pytest.mark.skipif(not hasattr(torch.export, 'Dim'), reason='export to ONNX needs torch 2.6 or later')
+
 
 @pytest.mark.parametrize(('groups', 'affine'), [(1, True), (1, False), (4, True)])
 @pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
@@ -34,6 +36,7 @@ def export_argmax(x: torch.Tensor, **options) -> onnx.ModelProto:
     return to_onnx(Argmax().eval(), [x], input_names=['images'], **options).model_proto
 
 
+@needs_export
 @pytest.mark.parametrize('precision', ['f32', 'f16'])
 @pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
 def test_argmax_gives_the_first_of_the_largest(backend, precision, tmp_path):
@@ -80,7 +83,7 @@ class Changed(nn.Module):
         return F.grid_sample(x, grid, align_corners=False), x.argmax(1), x.prod(2), x.norm(dim=3)
 
 
-@pytest.mark.skipif(not hasattr(torch.export, 'Dim'), reason='export to ONNX needs torch 2.6 or later')
+@needs_export
 @pytest.mark.parametrize('opset', OPSETS)
 @torch.no_grad()
 def test_every_opset_gives_the_same(opset, tmp_path):
