@@ -7,6 +7,7 @@ A name is a config file, ``PACKAGE::FILE`` for a config of an installed OpenMMLa
 import math
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,10 @@ def build(what: str, form: str = 'eager', options: Mapping[str, Any] | None = No
     return Tensors(MODELS.build(cfg.model))
 
 
-def autocast(x: Tensor, dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32)
+def autocast(x: Tensor, dtype: torch.dtype) -> AbstractContextManager:
+    if dtype == torch.float32:  # torch 2.1 refuses it on a CPU even if autocast is not enabled
+        return nullcontext()
+    return torch.autocast(x.device.type, dtype)
 
 
 def runner(

@@ -190,7 +190,8 @@ def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number
             time.sleep(0.1)
         for _ in range(2 if number == 'TERM' else 1):  # a scheduler's may come twice
             subprocess.run(['pkill', f'-{number}', '-g', str(process.pid)], check=True)  # the loader's worker as well
-        assert process.wait(timeout=60) == dict(TERM=143, INT=130)[number]
+        ended = process.wait(timeout=60)
+        assert ended == dict(TERM=143, INT=130)[number], (tmp_path / 'output').read_text()[-2000:]
     last = (tmp_path / 'output').read_text().strip().splitlines()[-1]
     assert last.startswith(f'SIG{number}: stopped after ') and last.endswith('--resume') and 'train.py' in last
     meta = torch.load(tmp_path / 'run' / 'interrupted.pth')['meta']
