@@ -10,7 +10,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..errors import InputError
-from .randomness import SeededBatchSampler, WorkerInit, seed_from
+from .randomness import SeededBatchSampler, WorkerInit, held_signals, seed_from
 
 
 class _Reproducible(BaseLoop):
@@ -100,6 +100,8 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         batches = self.dataloader
         if isinstance(batches.batch_sampler, SeededBatchSampler):
             batches.batch_sampler.start(self.epoch, done)
+            with held_signals():
+                batches = iter(batches)
         else:  # the user built the data loader
             batches = islice(batches, done, None)
         for i, data_batch in enumerate(batches, done):

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
+
+HELD = {signal.SIGTERM, signal.SIGINT}
 
 
 def seed_from(*entropy: int) -> None:
@@ -84,6 +87,19 @@ class SeededBatchSampler:
         return len(self.batch_sampler)
 
 
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Hold SIGTERM and SIGINT back while workers with a :class:`WorkerInit` start, which lets them through.
+
+    PyTorch's own handler, which a worker has until then, would end it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WorkerInit:
     """A data loader's ``worker_init_fn`` that lets workers run for 5 seconds after a signal.
 
@@ -108,3 +124,4 @@ class WorkerInit:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
         signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, self.grace))
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
