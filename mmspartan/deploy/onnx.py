@@ -19,14 +19,14 @@ import onnx
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
-from onnxscript import opset18 as op  # the lowest that torch.onnx.export writes itself
+from onnxscript import opset18 as op
 from torch import Tensor, nn
 
 from ..stack import release
 
 OPSETS = range(16, 21)
 DEFAULT_OPSET = 20
-TORCH_OPSET = 18
+TORCH_OPSET = 18  # the lowest that torch.onnx.export writes itself, which `op` is of
 
 
 def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5, cudnn_enabled: bool = True):
