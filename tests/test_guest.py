@@ -185,7 +185,7 @@ default_hooks = dict(checkpoint=dict(interval=1))
 
 # Runs scripts one after the other, each in a process forked from one that has only imported the toolboxes.
 FORKED = """
-import importlib, json, os, runpy, sys
+import importlib, json, multiprocessing, os, runpy, sys
 from unittest import mock
 
 toolbox, calls, formatter = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
@@ -193,15 +193,23 @@ toolbox, calls, formatter = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 mock.patch(formatter, lambda text, **options: (text, True)).start()
 for package in (toolbox, 'mmdet'):  # mmspartan imports mmdet
     importlib.import_module(f'{package}.apis')
+
+
+def run(log):
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    runpy.run_path(sys.argv[0], run_name='__main__')
+
+
 for i, sys.argv in enumerate(calls):
-    if not os.fork():
-        output = os.open(f'{toolbox}{i}.txt', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        runpy.run_path(sys.argv[0], run_name='__main__')
-        sys.exit()
-    if os.wait()[1]:
-        sys.exit(open(f'{toolbox}{i}.txt').read())
+    log = f'{toolbox}{i}.txt'
+    # ends without the handlers of the parent's libraries: ONNX Runtime's wait for threads that a fork does not have
+    process = multiprocessing.get_context('fork').Process(target=run, args=[log])
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(open(log).read())
 """
 
 
