@@ -18,6 +18,7 @@ from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from PIL import Image
+from torch import Tensor
 
 from mmspartan import config_path
 from mmspartan.engine.optim_wrapper_constructor import tagged_parameters
@@ -145,6 +146,14 @@ def test_augmentation_is_mmdets_in_the_order_of_rt_detr(tmp_path):
         assert torch.equal(found, expected) and found.dtype == expected.dtype
         assert torch.equal(found_sample.gt_instances.bboxes.tensor, expected_sample.gt_instances.bboxes.tensor)
         assert found_sample.metainfo == expected_sample.metainfo
+
+
+def test_batch_is_copied_to_the_gpu_without_a_wait(monkeypatch):
+    preprocessor = MODELS.build(load('rtdetr_spartan_t_coco').model.data_preprocessor)
+    copies, to = [], Tensor.to
+    monkeypatch.setattr(Tensor, 'to', lambda *args, **options: copies.append(options) or to(*args, **options))
+    preprocessor.cast_data(batch(3, 2))
+    assert len(copies) >= 6 and all(options == dict(non_blocking=True) for options in copies)  # images, boxes, labels
 
 
 PUBLISHED = {  # SpaRTAN paper, Table III: parameters and FLOPs

@@ -8,6 +8,7 @@ model = dict(
         std=[255.0, 255.0, 255.0],
         bgr_to_rgb=True,
         pad_size_divisor=32,
+        non_blocking=True,  # copies images from pinned memory while the GPU is still busy with the step before
         batch_augments=[
             dict(
                 type='BatchRandomChoiceResize',
