@@ -68,7 +68,7 @@ class Measured:
     times: list[float]
 
     def quartiles(self) -> tuple[float, float, float]:
-        low, median, high = statistics.quantiles(self.times, n=4)
+        low, median, high = statistics.quantiles(self.times, n=4, method='inclusive')
         return low, median, high
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmspartan.benchmark.peak import peak
+from mmspartan.benchmark.workers import Measured
 from tests.conftest import DATA, ROOT, last_line, run_script
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
@@ -56,6 +57,11 @@ def test_differences_beyond_the_spread_are_told(tmp_path):
     record(tmp_path / 'b.json', same=[1.1, 1.2, 1.3, 1.0], faster=[1.0, 1.1, 1.1, 1.2], new=[1.0, 1.0, 1.0, 1.0])
     printed = run_script(TOOLS / 'compare_benchmarks.py', 'a.json', 'b.json', cwd=tmp_path)
     assert [row[::4] for row in rows(printed)[2:]] == [['same', 'within the spread'], ['faster', 'faster']]
+
+
+def test_two_turns_have_quartiles_between_them():
+    low, median, high = Measured('model', 1, 1.0, None, None, times=[1.0, 9.0]).quartiles()
+    assert 1 <= low < median < high <= 9
 
 
 @pytest.mark.parametrize('content', ['[]', '{"models": [{}]}', 'one turn', 'no machine'])
