@@ -10,7 +10,6 @@ from tests.ops.test_ops import (  # noqa: F401 - run here once more
     test_decomposed_projection,
     test_gated_projection,
     test_modulated_convolution,
-    test_normalization_and_activation,
     test_normalization_of_a_single_value_is_refused,
     test_order_of_channels,
     test_superposition,

@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 from mmspartan.engine.costs import saved_bytes
 from mmspartan.ops.activations import OPERATORS
-from mmspartan.ops.norm_act import _SyncBatchNormAct, norm_act
+from mmspartan.ops.norm_act import _SyncBatchNormAct
 from mmspartan.spartan.conv_norm_act import ConvNormAct
 from tests.conftest import TINY
 from tests.gpu.conftest import no_waits, with_clear_winner
@@ -153,7 +153,6 @@ def test_one_process_by_nccl_does_not_wait(act, nccl):
     norm = nn.SyncBatchNorm(6).cuda()
     expected = act(copy.deepcopy(norm)(x))
     grad = torch.randn_like(expected)
-    assert torch.equal(norm_act(x, copy.deepcopy(norm), act), expected)
 
     def run() -> tuple[Tensor, Tensor]:
         statistics = (norm.running_mean, norm.running_var, norm.eps, norm.momentum)

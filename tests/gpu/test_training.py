@@ -9,9 +9,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmspartan.benchmark.record import read_record
 from mmspartan.engine.auto_batch import auto_batch
 from mmspartan.engine.work_dir import latest_checkpoint
-from tests.conftest import DATA
+from tests.conftest import DATA, ROOT
 from tests.engine.conftest import same_result, train  # noqa: F401 - a fixture
 
 AMP = {
@@ -81,6 +82,25 @@ def test_times_of_all_forms_on_the_gpu(project, run_on_gpu):
     assert 'float16' in printed and torch.cuda.get_device_name() in printed
     sizes = re.findall(r'^\| mine@.* ([\d-]+)(?: MB)? \|$', printed, re.M)  # of the memory, in the last column
     assert len(sizes) == len(models) and sizes.pop() == '-' and all(int(size) > 0 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'forms', 'options'),
+    [
+        ('float32', ['eager', 'with_cp'], ['--train']),
+        ('bfloat16', ['eager', 'compile'], ['--train']),
+        ('bfloat16', ['eager', 'deploy+compile'], []),
+    ],
+)
+def test_times_and_memory_of_the_published_network(dtype, forms, options, run_on_gpu, tmp_path):
+    config = ROOT / 'configs' / 'spartan_xt_in1k.py'
+    models = [f'{config}@{form}' for form in forms]
+    sizes = ['--size', 64, '--batch-size', 4, '--repeats', 2, '--dtype', dtype, '--json', 'a.json']
+    run_on_gpu('analysis_tools/benchmark.py', *models, 'timm/resnet18', *sizes, *options, cwd=tmp_path)
+    measured = read_record(tmp_path / 'a.json')['models']
+    assert [*measured] == [f'spartan_xt_in1k@{form}' for form in forms] + ['timm/resnet18@eager']
+    for model in measured.values():
+        assert min(model.times) > 0 and model.peak_memory > 0 and (model.saved is None) == (not options)
 
 
 def test_largest_batch(project, run_on_gpu):
