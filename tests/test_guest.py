@@ -278,4 +278,5 @@ def test_their_own_scripts_train_resume_and_test(toolbox, name, unit, metric, gu
     assert re.search(r'resumed epoch: \d+, iter: (\d+)', resumed)[1] == str(first['meta']['iter'])
     assert second['meta']['iter'] == 2 * first['meta']['iter']
     assert any(not torch.equal(value, second['state_dict'][key]) for key, value in first['state_dict'].items())
+    assert f'Load checkpoint from {work_dir / f"{unit}_2.pth"}' in tested
     assert re.findall(metric, tested)[-1] == re.findall(metric, resumed)[-1]
