@@ -157,7 +157,8 @@ def make_mmcv(requirement: str) -> None:
 
 def make_mmpose(requirements: list[str]) -> None:
     """Install mmpose without its requirements, and xtcocotools compiled; without them only their tests are skipped."""
-    flags = ['--no-deps', '--no-build-isolation', '--no-binary', 'xtcocotools']
+    # not from pip's cache, which may hold an xtcocotools that was compiled for another numpy
+    flags = ['--no-deps', '--no-build-isolation', '--no-cache-dir', '--no-binary', 'xtcocotools']
     try:
         pip('mmpose', *flags, *requirements, env={'PYTHONPATH': str(MMCV_BUILD)})  # sitecustomize.py
     except StepError as error:
