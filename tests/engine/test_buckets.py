@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -76,6 +75,7 @@ TRAFFIC = """
 import fcntl, json, socket, struct, sys
 import torch
 import torch.distributed as dist
+from contextlib import suppress
 from pathlib import Path
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
@@ -115,7 +115,7 @@ def train(rank, config, processes):
     dist.destroy_process_group()
 
 
-with socket.socket() as one:
+with socket.socket() as one, suppress(PermissionError):  # of the machine's own network, where it is up
     fcntl.ioctl(one, SIOCSIFFLAGS, struct.pack('16sh', b'lo', IFF_UP))
 torch.set_num_threads(1)
 build(sys.argv[1])
@@ -128,15 +128,19 @@ NETWORK = ['unshare', '--user', '--map-root-user', '--net']
     ('config', 'processes'), [('spartan_t_in1k', 2), ('spartan_t_in1k', 4), ('rtdetr_spartan_t_coco', 2)]
 )
 def test_bytes_that_gloo_sends(config, processes, tmp_path, monkeypatch):
-    if not shutil.which('unshare') or subprocess.run([*NETWORK, 'true'], capture_output=True, check=False).returncode:
-        pytest.skip('no network namespaces here')
+    try:
+        alone = not subprocess.run([*NETWORK, 'true'], capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        alone = False
     monkeypatch.setenv('GLOO_SOCKET_IFNAME', 'lo')
     monkeypatch.setenv('PYTHONPATH', str(ROOT))
-    command = [*NETWORK, sys.executable, '-W', 'ignore', '-c', TRAFFIC, config, str(processes)]
+    command = [*(NETWORK if alone else []), sys.executable, '-W', 'ignore', '-c', TRAFFIC, config, str(processes)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     sent, sizes = json.loads(result.stdout.splitlines()[-1])
     parameters = trained(config)
     size = 4 * sum(parameter.numel() for parameter in parameters)
     assert len(sizes) == buckets(parameters) and sum(sizes) == size
+    if not alone:
+        pytest.skip('no network namespaces here: the buckets are right, the bytes are not counted')
     assert sent == pytest.approx(2 * (processes - 1) * size, rel=0.02)  # of all processes, with the headers

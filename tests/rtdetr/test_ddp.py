@@ -40,37 +40,6 @@ def test_loss_and_gradients_of_the_first_step(two_processes):
     two_processes(SCRIPT)
 
 
-SENT = """
-import torch
-import torch.distributed as dist
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-from torch.nn.parallel import DistributedDataParallel
-from tests.rtdetr.test_detector import batch, build, total
-
-sent = []
-
-def count(state, bucket):
-    sent.append(bucket.buffer().nbytes)
-    return allreduce_hook(None, bucket)
-
-dist.init_process_group('gloo')
-inner = build().train()
-model = DistributedDataParallel(inner)
-model.register_comm_hook(None, count)
-data = inner.data_preprocessor(batch(3, 3), training=True)
-total(model(data['inputs'], data['data_samples'], mode='loss')).backward()
-trained = sum(parameter.numel() for parameter in inner.parameters() if parameter.requires_grad)
-assert sum(sent) == 4 * trained, (sum(sent), 4 * trained)
-assert 1 <= len(sent) <= 2 + 4 * trained / 25e6  # DDP's buckets: a first one of 1 MB, then 25 MB
-dist.destroy_process_group()
-"""
-
-
-def test_a_step_sends_each_gradient_once(two_processes):
-    """The figures of docs/many-gpus.md: 4 bytes for each parameter."""
-    two_processes(SENT)
-
-
 STATIC = """
 import torch
 import torch.distributed as dist
