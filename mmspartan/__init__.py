@@ -15,7 +15,7 @@ if has_mmdet():
     from .datasets import coco  # noqa: F401 - registers
     from .engine import final_stage_hook  # noqa: F401 - registers
     from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
-    from .visualization import enlarging_visualizer  # noqa: F401 - registers
+    from .visualization import legible_visualizer  # noqa: F401 - registers
 
 register_models()
 

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from terminaltables import AsciiTable
 
 from ...version import __version__
-from ...visualization.enlarging_visualizer import EnlargingDetLocalVisualizer
+from ...visualization.legible_visualizer import LegibleDetLocalVisualizer
 from ...visualization.page import embed_jpeg, render
 from .faults import Faults
 from .source import Picture
@@ -114,7 +114,7 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
     """
     chosen = [picture for picture in pictures if picture.objects] or pictures
     chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
-    visualizer = EnlargingDetLocalVisualizer()
+    visualizer = LegibleDetLocalVisualizer()
     visualizer.dataset_meta = dict(classes=classes, palette='random')
     labels = {name: i for i, name in enumerate(classes)}
     images = []

@@ -1,37 +1,21 @@
 """Figures of a report: precision-recall curves and the confusion matrix, drawn by matplotlib without a display."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
+
+from ...visualization.fonts import legible
 
 MAX_CLASSES = 80  # of a figure; the tables have all
 MAX_LEGEND = 12
 MAX_NUMBERS = 25  # classes up to which the cells of the confusion matrix carry their numbers
 
 
-def legible(name: str, number: int, length: int = 18) -> str:
-    """Return a class name as matplotlib can draw it.
-
-    Args:
-        name: Any text.
-        number: Number of the class from 1 on, which stands for a name with characters that the font does not have.
-        length: Longest text.
-    """
-    name = ' '.join(name.split())
-    if any(ord(character) not in _characters() for character in name):
-        return f'class {number}'
-    name = name if len(name) <= length else f'{name[: length - 1]}…'
-    return name.replace('$', r'\$')  # else a formula
-
-
-@cache
-def _characters() -> set[int]:
-    return set(FT2Font(font_manager.findfont('DejaVu Sans')).get_charmap())
+def as_text(name: str, number: int) -> str:
+    """Return a class name as matplotlib can draw it; ``number`` of the class, from 1 on, stands for other names."""
+    return legible(name, number).replace('$', r'\$')  # else a formula
 
 
 def draw_curves(recalls: np.ndarray, precisions: np.ndarray, names: Sequence[str], iou: float, path: Path) -> None:
@@ -49,7 +33,7 @@ def draw_curves(recalls: np.ndarray, precisions: np.ndarray, names: Sequence[str
     defined = [k for k in range(len(names)) if not np.isnan(precisions[:, k]).any()]
     is_named = 1 < len(defined) <= MAX_LEGEND
     for k in defined if len(defined) > 1 else []:
-        label = f'{legible(names[k], k + 1)} {precisions[:, k].mean():.2f}' if is_named else None
+        label = f'{as_text(names[k], k + 1)} {precisions[:, k].mean():.2f}' if is_named else None
         axes.plot(recalls, precisions[:, k], linewidth=1, alpha=0.9 if is_named else 0.35, label=label)
     if defined:
         mean = precisions[:, defined].mean(1)
@@ -69,7 +53,7 @@ def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: S
     figure = Figure(figsize=(width, height), dpi=90)  # a layout by hand: matplotlib's takes 10 s for 80 classes
     figure.subplots_adjust(0.5 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.25 / height, wspace=0.1, hspace=0.25)
     for k, axes in zip(shown, np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))):
-        axes.set_title(legible(names[k], k + 1), fontsize=8)
+        axes.set_title(as_text(names[k], k + 1), fontsize=8)
         axes.set(xlim=(0, 1), ylim=(0, 1.03))
         axes.tick_params(labelsize=6)
         axes.grid(alpha=0.3)
@@ -99,7 +83,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
         matrix = matrix[np.ix_([*kept, len(names)], [*kept, len(names)])]
     else:
         kept = np.arange(len(names))
-    labels = [legible(names[k], int(k) + 1) for k in kept]
+    labels = [as_text(names[k], int(k) + 1) for k in kept]
     side = min(max(4.5, 0.42 * len(matrix) + 1.5), 14)
     figure = Figure(figsize=(side + 0.8, side), dpi=100, layout='constrained')
     axes = figure.add_subplot()

@@ -1,6 +1,5 @@
 """Pictures with the objects beside the detections of one or two models; errors or differences have another color."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,15 @@ from pycocotools.coco import COCO
 
 from ...datasets.pictures import read_picture
 from ...errors import InputError
-from ...visualization.enlarging_visualizer import EnlargingDetLocalVisualizer, enlarged
-from .figures import legible
+from ...visualization.boxes import group_boxes
+from ...visualization.fonts import legible
+from ...visualization.legible_visualizer import LegibleDetLocalVisualizer, enlarged
 from .ground_truth import GroundTruth
 from .operating_point import OperatingPoint
 
 RIGHT, ERROR, CROWD = range(3)
 PALETTE = [(0, 158, 115), (230, 85, 0), (150, 150, 150)]  # RGB; green and orange also differ for the color-blind
-MAX_SIDE = 800  # of a drawn picture in pixels
+MIN_SIDE, MAX_SIDE = 480, 800  # of a drawn picture in pixels
 GAP = 8  # between pictures
 
 
@@ -63,8 +63,7 @@ class PictureDrawer:
             category: legible(name, label)
             for label, (category, name) in enumerate(zip(truth.category_ids, truth.classes), 1)
         }
-        self.visualizer = EnlargingDetLocalVisualizer(name='report', line_width=2)
-        self.visualizer.dataset_meta = dict(palette=PALETTE)
+        self.visualizer = LegibleDetLocalVisualizer(name='report', min_side=MIN_SIDE, bbox_color=PALETTE)
 
     def draw(self, picture_id: Any) -> np.ndarray:
         """Draw objects, then the detections of each model, side by side.
@@ -79,24 +78,15 @@ class PictureDrawer:
         factor = min(1.0, MAX_SIDE / max(image.shape[:2]))
         if factor < 1:
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        objects = DetDataSample(gt_instances=self._objects(picture_id))
-        drawn = [self._draw(image, objects, factor, draw_pred=False)]
+        drawn = [self._draw(image, self._objects(picture_id), factor)]
         for panel in self.panels:
-            detections = DetDataSample(pred_instances=self._detections(picture_id, panel))
-            drawn += [np.full((len(drawn[0]), GAP, 3), 255, np.uint8), self._draw(image, detections, factor)]
+            drawn.append(np.full((len(drawn[0]), GAP, 3), 255, np.uint8))
+            drawn.append(self._draw(image, self._detections(picture_id, panel), factor))
         return np.concatenate(drawn, axis=1)
 
-    def _draw(self, image: np.ndarray, sample: DetDataSample, factor: float, draw_pred: bool = True) -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)  # of boxes that reach the border
-            self.visualizer.add_datasample(
-                'picture',
-                image[..., ::-1],
-                enlarged(sample, factor),
-                draw_gt=not draw_pred,
-                draw_pred=draw_pred,
-                pred_score_thr=-np.inf,
-            )
+    def _draw(self, image: np.ndarray, instances: InstanceData, factor: float) -> np.ndarray:
+        sample = enlarged(DetDataSample(gt_instances=instances), factor)
+        self.visualizer.add_datasample('picture', image[..., ::-1], sample, draw_pred=False)
         return self.visualizer.get_image()[..., ::-1]
 
     def _read(self, picture_id: Any) -> np.ndarray:
@@ -111,20 +101,33 @@ class PictureDrawer:
 
     def _objects(self, picture_id: Any) -> InstanceData:
         objects = [a for a in self.truth.coco.imgToAnns[picture_id] if a['category_id'] in self.names]
-        return self._instances(objects, [CROWD if a['iscrowd'] else int(a['id'] in self.missed) for a in objects])
+        return instances(
+            [a['bbox'] for a in objects],
+            [CROWD if a['iscrowd'] else int(a['id'] in self.missed) for a in objects],
+            [self.names[a['category_id']] for a in objects],
+        )
 
     def _detections(self, picture_id: Any, panel: Panel) -> InstanceData:
-        found = sorted(panel.detections.imgToAnns[picture_id], key=lambda d: (d['id'] in panel.marked, d['score']))
-        kinds = [CROWD if d['id'] in panel.ignored else int(d['id'] in panel.marked) for d in found]
-        instances = self._instances(found, kinds)
-        instances.scores = torch.tensor([d['score'] for d in found])
-        return instances
-
-    def _instances(self, annotations: list[dict], kinds: Iterable[int]) -> InstanceData:
-        boxes = torch.tensor([a['bbox'] for a in annotations], dtype=torch.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        return InstanceData(
-            bboxes=boxes,
-            labels=torch.tensor(list(kinds), dtype=torch.long),
-            label_names=[self.names[a['category_id']] for a in annotations],
+        """Return one box for all detections of an object, whose label has their classes from the highest score down."""
+        found = panel.detections.imgToAnns[picture_id]
+        corners = instances([d['bbox'] for d in found], [0] * len(found), []).bboxes
+        groups = [[found[i] for i in group] for group in group_boxes(corners, [d['score'] for d in found])]
+        kinds = []
+        for group in groups:
+            ids = {d['id'] for d in group}
+            kinds.append(ERROR if ids & panel.marked else CROWD if ids <= panel.ignored else RIGHT)
+        return instances(
+            [group[0]['bbox'] for group in groups],
+            kinds,
+            [', '.join(f'{self.names[d["category_id"]]} {d["score"]:.2f}' for d in group) for group in groups],
         )
+
+
+def instances(boxes: list[list[float]], kinds: list[int], texts: list[str]) -> InstanceData:
+    """Return instances with boxes (x, y, width, height), a color each and the texts of their labels."""
+    corners = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    corners[:, 2:] += corners[:, :2]
+    found = InstanceData(bboxes=corners, labels=torch.tensor(kinds, dtype=torch.long))
+    if texts:
+        found.label_names = texts
+    return found

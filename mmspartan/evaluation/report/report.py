@@ -9,6 +9,7 @@ import cv2
 from mmengine.utils import track_iter_progress
 
 from ...errors import InputError
+from ...visualization.fonts import matplotlib_fonts
 from .detection_statistics import DetectionStatistics
 from .figures import draw_confusion, draw_curves, draw_curves_of_classes
 from .folder import METRICS, generator
@@ -92,13 +93,11 @@ def write_report(
         dict: The content of ``metrics.json``.
     """
     statistics, point = report.statistics, report.point
-    draw_curves(
-        statistics.recalls, statistics.precisions, truth.classes, statistics.match_iou, folder / 'precision_recall.png'
-    )
-    draw_curves_of_classes(
-        statistics.recalls, statistics.precisions, truth.classes, folder / 'precision_recall_classes.png'
-    )
-    draw_confusion(point.confusion, truth.classes, folder / 'confusion_matrix.png')
+    curves = statistics.recalls, statistics.precisions, truth.classes
+    with matplotlib_fonts(truth.classes):
+        draw_curves(*curves, statistics.match_iou, folder / 'precision_recall.png')
+        draw_curves_of_classes(*curves, folder / 'precision_recall_classes.png')
+        draw_confusion(point.confusion, truth.classes, folder / 'confusion_matrix.png')
     for former in [*folder.glob('pictures/worst_*.png'), *folder.glob('pictures/differing_*.png')]:
         former.unlink()
     errors = point.errors(truth)

@@ -17,7 +17,8 @@ from mmspartan.evaluation.report import (
     terminal_table,
     write_report,
 )
-from mmspartan.evaluation.report.figures import legible
+from mmspartan.evaluation.report.figures import as_text
+from mmspartan.evaluation.report.pictures import ERROR, RIGHT, Panel, PictureDrawer
 from mmspartan.evaluation.report.predictions import read_predictions
 from mmspartan.evaluation.report.tables import shown, signed
 from tests.evaluation.report.conftest import a_detection, an_object, config_of, write_dataset
@@ -69,13 +70,18 @@ def test_names_of_any_characters(report_on, tmp_path):
     assert [row['name'] for row in metrics['classes']] == list(STRANGE.values())
 
 
-def test_names_in_figures():
-    assert [legible(name, number) for number, name in STRANGE.items()] == [
-        '<b>&"bold"</b>',
-        'class 2',
-        r'\$\frac{1}\$ costs',
-        'two words and a l…',
-    ]
+def test_names_in_figures_are_no_formulas():
+    assert as_text(STRANGE[3], 3) == r'\$\frac{1}\$ costs'
+
+
+def test_other_classes_of_an_object_stand_in_one_label(make_truth):
+    """Errors keep their color, whichever class is the strongest."""
+    truth = make_truth({1: 'a', 2: 'b'}, [an_object(1, 1, 0), an_object(1, 1, 60)])
+    found = [a_detection(1, 2, 0, 0.4), a_detection(1, 1, 0, 0.9), a_detection(1, 1, 60, 0.8)]
+    point = Report.of(truth, 'm', found, score_thr=0.3).point
+    drawer = PictureDrawer(truth, [], [])
+    drawn = drawer._detections(1, Panel.of_errors(point))
+    assert drawn.label_names == ['a 0.90, b 0.40', 'a 0.80'] and drawn.labels.tolist() == [ERROR, RIGHT]
 
 
 @pytest.mark.parametrize(('number', 'in_figures'), [(1, 80), (80, 80), (5, 3)])
