@@ -1,11 +1,13 @@
 """SpaRTAN and RT-DETR for OpenMMLab. The import registers modules and model names, and has no other effect."""
 
+from typing import Any
+
 from .stack import has_mmdet  # first: it says in one line if torch, mmengine or mmcv is missing or too old
 
 # isort: split
 from . import datasets, engine  # noqa: F401 - register
-from .configs import config_path
-from .model_hub import register_models
+from .configs import config_path, list_configs
+from .model_hub import get_model, register_models
 from .own_data import own_data
 from .spartan import SpaRTAN
 from .version import __version__
@@ -19,4 +21,12 @@ if has_mmdet():
 
 register_models()
 
-__all__ = ['SpaRTAN', '__version__', 'config_path', 'own_data']
+__all__ = ['Detector', 'SpaRTAN', '__version__', 'config_path', 'get_model', 'list_configs', 'own_data']
+
+
+def __getattr__(name: str) -> Any:
+    if name == 'Detector':  # on demand: mmdet's inferencers take a second to import
+        from .inference import Detector
+
+        return Detector
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

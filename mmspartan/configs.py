@@ -23,11 +23,19 @@ def config_path(name: str) -> str:
     Raises:
         FileNotFoundError: If there is no such config. The message lists all configs.
     """
-    # an installed package has its configs in .mim, a checkout has them beside the package
-    root = next(path for path in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs') if path.is_dir())
+    root = _root()
     path = root / name if name.endswith('.py') else root / f'{name}.py'
     if not path.is_file():
-        found = (config.relative_to(root).with_suffix('') for config in root.rglob('*.py'))
-        known = ', '.join(sorted(config.as_posix() for config in found if config.parts[0] != '_base_'))
-        raise FileNotFoundError(f'mmspartan has no config {name!r}; it has {known}')
+        raise FileNotFoundError(f'mmspartan has no config {name!r}; it has {", ".join(list_configs())}')
     return str(path.resolve())
+
+
+def list_configs(part: str = '') -> list[str]:
+    """Return the names of this package's configs that contain ``part``, for :func:`config_path`."""
+    found = (path.relative_to(_root()).with_suffix('') for path in _root().rglob('*.py'))
+    return sorted(path.as_posix() for path in found if path.parts[0] != '_base_' and part in path.as_posix())
+
+
+def _root() -> Path:
+    # an installed package has its configs in .mim, a checkout has them beside the package
+    return next(path for path in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs') if path.is_dir())

@@ -1,9 +1,55 @@
-"""Names of this package's classifiers in mmpretrain's ``list_models``, ``get_model`` and inferencer."""
+"""Models of this package by name, and their names in mmpretrain's ``list_models``, ``get_model`` and inferencer."""
 
+import logging
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from .configs import config_path
+from .errors import InputError
 from .stack import has_mmpretrain
+
+
+def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'cpu', **overrides: Any) -> nn.Module:
+    """Build a classifier or detector, in evaluation mode.
+
+    Args:
+        name: Name of a config of this package, see :func:`~mmspartan.configs.list_configs`, or a config file.
+        pretrained: Checkpoint to load. False for random weights.
+        device: ``cpu``, ``cuda:0``, ...
+        **overrides: Entries of the config's ``model``, as ``head=dict(num_classes=5)``.
+
+    Returns:
+        nn.Module: The model; ``dataset_meta['classes']`` are the names of its classes if the checkpoint has them.
+
+    Raises:
+        FileNotFoundError: If there is no such config. The message lists all configs.
+        InputError: If the checkpoint is missing or does not fit the model, or ``pretrained`` is True: no weights come
+            with this package.
+    """
+    if pretrained is True:
+        raise InputError(
+            f'pretrained=True: no weights of {name} come with mmspartan; give the path of a checkpoint: of your own '
+            "training, or the authors' converted by tools/model_converters/ (docs/weights.md lists them)"
+        )
+    cfg = Config.fromfile(name if Path(name).is_file() else config_path(name))
+    cfg.merge_from_dict(dict(model=overrides))
+    if pretrained:
+        from .deploy.load import load_model
+
+        return load_model(cfg, str(pretrained)).to(device)
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = MODELS.build(cfg.model)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # else a line on each weight
+    model.init_weights()
+    logger.setLevel(level)
+    return model.to(device).eval()
 
 
 def register_models() -> None:

@@ -8,7 +8,8 @@ from mmdet.apis import DetInferencer
 from mmengine.config import Config
 from modelindex.load_model_index import load
 
-from mmspartan import config_path
+from mmspartan import config_path, get_model, list_configs
+from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT
 
 NAMES = [f'spartan_{size}_in1k' for size in ('t', 't_256', 'xt', 'xt_256')]
@@ -20,6 +21,32 @@ def test_mmpretrain_lists_and_builds_them():
     assert model.head.fc.weight.shape == (7, 192)
     with pytest.warns(UserWarning, match='pre-defined checkpoint'):
         mmpretrain.get_model('spartan_xt_in1k', pretrained=True)
+
+
+def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_path):
+    with pytest.raises(InputError, match=r'pretrained=True.*spartan_xt_in1k'):
+        get_model('spartan_xt_in1k', pretrained=True)
+    with pytest.raises(InputError, match=r'missing\.pth'):
+        get_model('spartan_xt_in1k', pretrained=tmp_path / 'missing.pth')
+    with pytest.raises(FileNotFoundError, match='spartan_xt_in1k'):  # one of those that exist
+        get_model('spartan_xs_in1k')
+    model = get_model('spartan_xt_digits', head=dict(num_classes=7))
+    assert model.head.fc.weight.shape == (7, 192) and not model.training
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=tuple('abcdefg')))), path)
+    loaded = get_model('spartan_xt_digits', pretrained=path, head=dict(num_classes=7))
+    assert torch.equal(loaded.head.fc.weight, model.head.fc.weight) and loaded.dataset_meta['classes'] == tuple(
+        'abcdefg'
+    )
+    with pytest.raises(InputError, match=r'weights\.pth does not fit'):
+        get_model('spartan_xt_digits', pretrained=path)
+
+
+def test_configs_are_listed():
+    assert {'spartan_t_in1k', 'rtdetr_spartan_xt_digits'} < set(list_configs())
+    assert not any('_base_' in name for name in list_configs())
+    for name in list_configs('rtdetr_spartan'):
+        assert Config.fromfile(config_path(name)).model.backbone.type == 'SpaRTAN'
 
 
 def test_inferencer_takes_name_and_weights(tmp_path):

@@ -1,78 +1,46 @@
-"""Detect in an image, a folder of images or a video: ``python tools/image_demo.py INPUT CONFIG CHECKPOINT``.
+"""Detect in images, a video, a stream or a camera: ``python tools/image_demo.py INPUT CONFIG CHECKPOINT``.
 
-mmdet's ``DetInferencer`` writes images with boxes to ``OUT/vis``, and detections to ``OUT/preds`` as one JSON file an
-image. For a video the results are one video and one JSON file with a list of frames. ``--slice SIZE`` finds small
-objects in large images: it detects in overlapping parts as well as in the whole image.
+INPUT is an image, a folder of images with its sub-folders, a video, the address of a stream (``rtsp://``, ``http://``),
+or the number of a camera. Images with boxes go to ``OUT/vis``, detections to ``OUT/preds`` as one JSON file an image.
+For a video the results are one video and one JSON file with a list of frames. An object is drawn with its strongest
+class; the JSON files have all. ``--slice SIZE`` finds small objects in large images: it detects in overlapping parts as
+well as in the whole image.
 """
 
 import argparse
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 
-import cv2
-import mmcv
-from mmdet.apis import DetInferencer
-from mmdet.apis.det_inferencer import IMG_EXTENSIONS
-from mmengine.utils import track_iter_progress
+import numpy as np
+from mmengine.utils import ProgressBar
+from PIL import Image
 
-from mmspartan.datasets.pictures import read_picture
 from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file
 from mmspartan.errors import InputError
-from mmspartan.inference import CheckedDetInferencer, SlicingDetInferencer
+from mmspartan.inference import Detector
+from mmspartan.inference.video import SUFFIXES as VIDEO
+from mmspartan.inference.video import Frames, VideoResults, is_live
 
-VIDEO = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
+WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('input', help='image, folder of images, or video')
+    parser.add_argument('input', help='image, folder of images, video, address of a stream, or number of a camera')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint, or file of tools/export_onnx.py')
     parser.add_argument('--out-dir', type=Path, default=Path('outputs'), help='folder for images and detections')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='lowest score that is drawn; tools/evaluate.py prints the best one'
+    )
     parser.add_argument('--batch-size', type=int, default=1, help='images, or with --slice parts, at once')
     parser.add_argument('--slice', type=int, help='also detect in parts of this width and height in pixels')
     parser.add_argument('--overlap', type=float, default=0.2, help='of neighbouring parts, relative to their size')
+    parser.add_argument('--max-frames', type=int, help='of a video, stream or camera; Ctrl-C ends them as well')
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
     return parser.parse_args()
-
-
-def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_thr: float) -> None:
-    """Write ``vis/<name>.mp4`` and ``preds/<name>.json``."""
-    frames = mmcv.VideoReader(str(path))
-    if frames.frame_cnt < 1 or not frames.width:
-        raise InputError(f'{path}: no video that can be read')
-    for folder in ('vis', 'preds'):
-        (out_dir / folder).mkdir(parents=True, exist_ok=True)
-    codec, writer = cv2.VideoWriter_fourcc(*'mp4v'), None
-    predictions = []
-    for frame in track_iter_progress((frames, len(frames))):
-        result = inferencer(frame, return_vis=True, pred_score_thr=score_thr)
-        drawn = mmcv.rgb2bgr(result['visualization'][0])
-        if writer is None:  # a visualizer may enlarge the frames
-            size = drawn.shape[1::-1]
-            writer = cv2.VideoWriter(str(out_dir / 'vis' / f'{path.stem}.mp4'), codec, frames.fps, size)
-        writer.write(drawn)
-        predictions += result['predictions']
-    writer.release()
-    (out_dir / 'preds' / f'{path.stem}.json').write_text(json.dumps(predictions))
-
-
-def find_pictures(source: Path) -> list[str]:
-    """Return the images of a file or folder."""
-    if not source.is_dir():
-        try:
-            read_picture(source)
-        except InputError as error:
-            raise InputError(f'{error}; videos end with {", ".join(VIDEO)}') from None
-        if source.suffix.lower() not in IMG_EXTENSIONS:
-            raise InputError(f'{source}: is a picture, but its name does not say of what kind: rename it')
-        return [str(source)]
-    paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
-    if not paths:
-        raise InputError(f'{source}: no picture in it; looked for {", ".join(IMG_EXTENSIONS)}')
-    return list(map(str, paths))
 
 
 def check_options(args) -> None:
@@ -81,27 +49,97 @@ def check_options(args) -> None:
         ('score-thr', args.score_thr, 0 <= args.score_thr <= 1, 'from 0 to 1'),
         ('slice', args.slice, args.slice is None or args.slice >= 32, 'at least 32 pixels'),
         ('overlap', args.overlap, 0 <= args.overlap < 1, 'at least 0 and less than 1'),
+        ('max-frames', args.max_frames, args.max_frames is None or args.max_frames >= 1, 'at least 1'),
     ):
         if not is_valid:
             raise InputError(f'--{option} {value}: must be {valid}')
 
 
-def summary(scores: list[list[float]], score_thr: float) -> str:
-    """Return a sentence on how many detections are drawn; ``scores`` has those of each picture."""
-    drawn = sum(score >= score_thr for found in scores for score in found)
-    line = f'\n{drawn} detections with a score of at least {score_thr:g} in {len(scores)} pictures'
-    best = max((score for found in scores for score in found), default=0.0)
-    return line if drawn else f'{line}; the highest score is {best:.2f}: lower --score-thr to see more'
+def image_suffixes() -> set[str]:
+    """Return the endings of the image formats that Pillow reads; OpenCV decides which of them can be decoded."""
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN} - set(VIDEO)
+
+
+def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
+    """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
+    inside = [path for path in sorted(source.rglob('*')) if path.is_file() and out_dir.resolve() not in path.parents]
+    images = [path for path in inside if path.suffix.lower() in image_suffixes()]
+    if not images:
+        raise InputError(f'{source}: no image in it, {len(inside)} other files')
+    return images, sorted(set(inside) - set(images))
+
+
+def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
+    """Return the names of each image's JSON file and drawn image, so that no two images share one."""
+    below = [path.relative_to(folder) for path in images]
+    stems = [path.with_suffix('') for path in below]
+    names = []
+    for path, stem in zip(below, stems):
+        json_name = f'{stem if stems.count(stem) == 1 else path}.json'
+        names.append((Path(json_name), path if path.suffix.lower() in WRITABLE else Path(f'{path}.jpg')))
+    return names
+
+
+def detect_in_images(detector: Detector, images: list[Path], folder: Path, args) -> tuple[list[np.ndarray], list[str]]:
+    """Write ``vis/NAME`` and ``preds/NAME.json`` for each image; return scores and what is unreadable."""
+    found, unreadable, size = [], [], max(args.batch_size, 1) if args.slice is None else 1
+    progress = ProgressBar(len(images))
+    pairs = iter(zip(images, names_of(images, folder)))
+    while batch := list(islice(pairs, size)):
+        readable = []
+        for path, names in batch:
+            try:
+                readable.append((detector.inferencer.read(path), names))
+            except InputError as error:
+                unreadable.append(str(error))
+        results = detector.detect([image for image, _ in readable], args.batch_size) if readable else []
+        for detections, (_, (json_name, drawn_name)) in zip(results, readable):
+            detections.save(args.out_dir / 'vis' / drawn_name)
+            target = args.out_dir / 'preds' / json_name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(detections.every), encoding='utf-8')
+            found.append(detections.scores)
+        for _ in batch:
+            progress.update()
+    return found, unreadable
+
+
+def detect_in_video(detector: Detector, args) -> tuple[list[np.ndarray], list[str]]:
+    """Write ``vis/NAME.mp4`` and ``preds/NAME.json``; return the scores and what is wrong with the video."""
+    frames, found = Frames(args.input), []
+    total = min(frames.total or args.max_frames or 0, args.max_frames or frames.total)
+    progress = ProgressBar(total)
+    with VideoResults(args.out_dir, frames.name, frames.fps) as results:
+        try:
+            for frame in islice(frames, args.max_frames):
+                detections = detector(frame)
+                results.write(detections.drawn(), detections.every)
+                found.append(detections.scores)
+                progress.update()
+        except KeyboardInterrupt:
+            if not is_live(args.input):  # a camera is ended in no other way
+                raise
+    is_ended = is_live(args.input) or len(found) == args.max_frames
+    return found, [frames.problem] if frames.problem and not (found and is_ended) else []
+
+
+def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
+    """Return a sentence on how many objects are drawn; ``found`` has the scores of each image."""
+    line = f'\n{sum(map(len, found))} objects with a score of at least {score_thr:g} in {len(found)} {kind}'
+    return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 
 
 def run(args) -> None:
-    source, is_video = Path(args.input), Path(args.input).suffix.lower() in VIDEO
     check_options(args)
-    if not source.exists():
-        raise InputError(f'{args.input}: no such picture, folder or video')
-    if not (source.is_file() or source.is_dir()):
-        raise InputError(f'{args.input}: neither a file nor a folder')
-    pictures = [] if is_video else find_pictures(source)
+    source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO
+    images, others = [source], []
+    if not is_live(args.input):
+        if not source.exists():
+            raise InputError(f'{args.input}: no such image, folder or video')
+        if not (source.is_file() or source.is_dir()):
+            raise InputError(f'{args.input}: neither a file nor a folder')
+    if source.is_dir():
+        images, others = find_images(source, args.out_dir)
     with one_line_errors(args.config):
         cfg = read_config(args.config)
     with one_line_errors(args.config, cfg=cfg):
@@ -109,29 +147,24 @@ def run(args) -> None:
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
             )
-        if args.slice is None:
-            inferencer = CheckedDetInferencer(args.config, args.checkpoint, device=args.device)
-        else:
-            inferencer = SlicingDetInferencer(
-                args.config, args.checkpoint, device=args.device, slice_size=args.slice, overlap=args.overlap
-            )
-    if is_video:
-        inferencer.show_progress = False
-        detect_in_video(inferencer, source, args.out_dir, args.score_thr)
-    else:
-        found = inferencer(
-            pictures,
-            batch_size=args.batch_size,
-            pred_score_thr=args.score_thr,
-            no_save_pred=False,
-            out_dir=str(args.out_dir),
+        if is_video:
+            Frames(args.input)  # before the detector is built
+        detector = Detector(
+            args.config, args.checkpoint, args.device, args.score_thr, slice_size=args.slice, overlap=args.overlap
         )
-        print(summary([picture['scores'] for picture in found['predictions']], args.score_thr))
-    if source.is_file() and inferencer.unreadable:
-        raise InputError(inferencer.unreadable[0])
-    print(f'\nwritten to {args.out_dir}')
-    if inferencer.unreadable:
-        sys.exit('\n'.join(['left out:', *inferencer.unreadable]))
+    if is_video:
+        found, problems = detect_in_video(detector, args)
+    else:
+        found, problems = detect_in_images(detector, images, source if source.is_dir() else source.parent, args)
+    if found:
+        print(f'{summary(found, args.score_thr, "frames" if is_video else "images")}\n\nwritten to {args.out_dir}')
+    if others:
+        listed = ', '.join(str(path) for path in others[:5]) + (', ...' if len(others) > 5 else '')
+        print(f'{len(others)} files are no images by their names: {listed}')
+    if problems and source.is_file() and not is_video and source.suffix.lower() not in image_suffixes():
+        problems = [f'{problems[0]}; videos end with {", ".join(VIDEO)}']
+    if problems:
+        sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))
 
 
 def main():

@@ -1,4 +1,5 @@
+from .detector import Detections, Detector
 from .inferencer import CheckedDetInferencer
 from .slicing import SlicingDetInferencer
 
-__all__ = ['CheckedDetInferencer', 'SlicingDetInferencer']
+__all__ = ['CheckedDetInferencer', 'Detections', 'Detector', 'SlicingDetInferencer']

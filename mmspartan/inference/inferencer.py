@@ -12,7 +12,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from torch import nn
 
-from ..datasets.pictures import read_picture
+from ..datasets.pictures import MAX_PIXELS, read_picture
 from ..engine.checkpoint import check_weights_fit, read_checkpoint
 from ..engine.class_names import check_class_names, classes_of
 from ..errors import InputError
@@ -26,11 +26,14 @@ class CheckedDetInferencer(DetInferencer):
     ``labels``.
 
     Attributes:
+        max_pixels (int): Largest number of pixels of an image.
         unreadable (list[str]): A message for each picture that could not be read. It is left out of the results.
 
     Raises:
         InputError: If the weights do not fit the model, or have other classes than the test set of the config.
     """
+
+    max_pixels = MAX_PIXELS
 
     def __init__(self, *args: Any, **kwargs: Any):
         self.unreadable: list[str] = []
@@ -68,6 +71,10 @@ class CheckedDetInferencer(DetInferencer):
         meta = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
         super()._load_weights_to_model(model, dict(self.checkpoint, meta=meta), cfg)
 
+    def _init_visualizer(self, cfg: Config) -> Any:
+        cfg.visualizer.vis_backends = None  # of a training; without a folder each of them warns
+        return super()._init_visualizer(cfg)
+
     def preprocess(self, inputs: Iterable[str | np.ndarray], batch_size: int = 1, **kwargs: Any) -> Iterator[Any]:
         yield from super().preprocess(self._readable(inputs), batch_size, **kwargs)
 
@@ -80,16 +87,16 @@ class CheckedDetInferencer(DetInferencer):
             else:
                 yield source
 
-    @staticmethod
-    def read(source: str | np.ndarray) -> np.ndarray:
-        """Return the BGR picture ``(H, W, 3)`` of a file or array.
+    @classmethod
+    def read(cls, source: str | Path | np.ndarray) -> np.ndarray:
+        """Return the BGR image ``(H, W, 3)`` of a file or array.
 
         Raises:
             InputError: If the file cannot be read. The message names it.
         """
         if isinstance(source, np.ndarray):
             return source
-        image = mmcv.imfrombytes(read_picture(source))
+        image = mmcv.imfrombytes(read_picture(source, cls.max_pixels))
         if image is None:
             raise InputError(f'{source}: is damaged, or a picture of a kind that OpenCV cannot decode')
         return image

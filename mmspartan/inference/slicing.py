@@ -31,6 +31,8 @@ class SlicingDetInferencer(CheckedDetInferencer):
         InputError: If sahi is not installed, or an argument is out of range.
     """
 
+    max_pixels = 1 << 30  # OpenCV's own limit: large images are what slices are for
+
     def __init__(self, *args: Any, slice_size: int, overlap: float = 0.2, iou_threshold: float = 0.5, **kwargs: Any):
         try:
             import sahi  # noqa: F401

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 Color = tuple[int, ...]  # red, green and blue, 0 to 255
 
 
-def group_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.8) -> list[list[int]]:
+def group_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.7) -> list[list[int]]:
     """Group detections that cover the same object, whatever their classes.
 
     RT-DETR selects pairs of query and class, so that one box comes with several classes; AP needs all of them, a

@@ -34,7 +34,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
         line_width (int, optional): Width of lines in pixels. By default it grows with the image.
         bbox_color: RGB colors of the classes, one color for all, or None for bright colors without green.
         font_size (int, optional): Height of letters in pixels. By default it grows with the image.
-        max_iou (float): IoU from which on two detections are of one object. Defaults to 0.8.
+        max_iou (float): IoU from which on two detections are of one object. Defaults to 0.7.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
         line_width: int | None = None,
         bbox_color: Any = None,
         font_size: int | None = None,
-        max_iou: float = 0.8,
+        max_iou: float = 0.7,
         **kwargs: Any,
     ):
         super().__init__(name, *args, line_width=line_width or 3, bbox_color=bbox_color, **kwargs)

@@ -1,14 +1,11 @@
 """Parts of large pictures: where they lie, which detections they cut, and that small objects are found by them."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 
 from mmspartan.errors import InputError
@@ -47,17 +44,6 @@ def test_pieces_of_complete_detections_are_left_out():
     kept = without_pieces(found)
     assert kept.scores.tolist() == pytest.approx([0.8, 0.7, 0.6]) and 'is_cut' not in kept
     assert len(without_pieces(found[found.is_cut])) == 3 and len(without_pieces(found[:0])) == 0
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp('weights') / 'mine.pth'
-    cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
-    init_default_scope('mmdet')
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    torch.save(dict(meta=dict(dataset_meta=dict(classes=tuple('0123456789'))), state_dict=model.state_dict()), path)
-    return path
 
 
 def find_bright_squares(self, inputs, data_samples, mode='predict'):

@@ -86,6 +86,23 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(options, project, c
     assert len(list((project / out / 'vis').iterdir())) == len(list((project / out / 'preds').iterdir())) == 5
 
 
+def test_each_image_of_a_tree_has_results_of_its_own(project, checkpoint):
+    source = project / 'digits' / 'val' / '00000.png'
+    image = cv2.imread(str(source))
+    (project / 'tree' / 'sub').mkdir(parents=True)
+    for name in ('a.jpg', 'a.png', 'sub/a.png', 'c.gif'):
+        cv2.imwrite(str(project / 'tree' / name), image)
+    (project / 'tree' / 'd.jfif').write_bytes((project / 'tree' / 'a.jpg').read_bytes())
+    (project / 'tree' / 'labels.txt').touch()
+    output = run_script(OWN / 'image_demo.py', 'tree', 'mine.py', checkpoint, '--out-dir', 'tree/out', cwd=project)
+    assert 'labels.txt' in output
+    written = {str(path.relative_to(project / 'tree' / 'out')) for path in project.glob('tree/out/**/*.*')}
+    assert written == {
+        *(f'preds/{name}.json' for name in ('a.jpg', 'a.png', 'sub/a', 'c', 'd')),
+        *(f'vis/{name}' for name in ('a.jpg', 'a.png', 'sub/a.png', 'c.gif.jpg', 'd.jfif.jpg')),
+    }
+
+
 def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
     items = ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
     items += ['AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
@@ -111,10 +128,10 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
     ('arguments', 'message'),
     [
         (['digits/val.json', 'mine.py'], 'digits/val.json: is no picture that can be read; videos end with'),
-        (['digits', 'mine.py'], 'digits: no picture in it'),
+        (['film.mp4.d', 'mine.py'], 'film.mp4.d: no image in it'),
         (['/dev/zero', 'mine.py'], '/dev/zero: neither a file nor a folder'),
-        (['film.mp4', 'mine.py'], 'film.mp4: no video that can be read'),
-        (['nothing.png', 'mine.py'], 'nothing.png: no such picture'),
+        (['film.mp4', 'mine.py'], '^film.mp4: '),
+        (['nothing.png', 'mine.py'], 'nothing.png: no such image'),
         (['digits/val', 'nothing.py'], 'nothing.py: no such config file'),
         (['digits/val', 'mine.py', '--batch-size', '0'], '^--batch-size 0: must be at least 1$'),
         (['digits/val', 'mine.py', '--score-thr', '30'], '^--score-thr 30.0: must be from 0 to 1$'),
@@ -131,6 +148,7 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
 )
 def test_demo_refuses_in_one_line(arguments, message, project, checkpoint):
     (project / 'film.mp4').write_bytes(b'no film')
+    (project / 'film.mp4.d').mkdir(exist_ok=True)
     (project / 'misspelt.py').write_text("_base_ = 'mine.py'\nmodel = dict(neck=dict(hidden_chanels=64))\n")
     (project / 'broken.py').write_text('model = dict(\n')
     arguments[2:2] = [checkpoint]

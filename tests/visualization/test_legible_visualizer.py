@@ -45,7 +45,7 @@ def test_boxes_and_labels_of_stronger_detections_lie_on_top(tmp_path):
 
 def test_labels_of_near_objects_do_not_hide_each_other(tmp_path):
     """The pixels of both labels are those that each has when it is drawn alone, wherever it is put."""
-    near = [(3, 0.9, BOX), (8, 0.7, (112, 100, 190, 160))]
+    near = [(3, 0.9, BOX), (8, 0.7, (125, 100, 205, 160))]
     both = drawn(tmp_path / 'a.png', near)
     for detection in near:
         alone = drawn(tmp_path / 'b.png', [detection])

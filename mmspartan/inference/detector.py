@@ -1,0 +1,146 @@
+"""One call for one image: boxes, scores and class names, and the image with them drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from ..configs import config_path
+from ..errors import InputError
+from ..visualization.boxes import group_boxes
+from .inferencer import CheckedDetInferencer
+from .slicing import SlicingDetInferencer
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects in an image, the one with the highest score first.
+
+    Attributes:
+        boxes: (x1, y1, x2, y2) in pixels of the image, ``(N, 4)``, float32.
+        scores: ``(N,)`` in [0, 1].
+        labels: Indices of the classes, ``(N,)``.
+        names: Names of the classes.
+        image: BGR image ``(H, W, 3)``, uint8.
+        every: The detector's output: every class of every box, whatever its score, as :class:`Detector` writes it.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+    image: np.ndarray
+    every: dict[str, Any]
+    _detector: 'Detector'
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def drawn(self) -> np.ndarray:
+        """Return the image with boxes and labels, BGR ``(H, W, 3)``; a small image is enlarged."""
+        return self._detector.draw(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the image with boxes and labels.
+
+        Raises:
+            InputError: If the file cannot be written.
+        """
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(path), self.drawn()):
+            raise InputError(f'{path}: cannot be written')
+
+    def show(self) -> None:
+        """Show the image with boxes and labels in a window."""
+        self._detector.inferencer.visualizer.show(self.drawn()[..., ::-1])
+
+
+class Detector:
+    """A detector for images, by mmdet's ``DetInferencer``::
+
+        found = mmspartan.Detector('configs/rtdetr_spartan_t_coco.py', 'CHECKPOINT')('street.jpg')
+        for name, score, box in zip(found.names, found.scores, found.boxes): ...
+        found.save('drawn.jpg')
+
+    RT-DETR gives a box several classes. Here an object has one box and its strongest class.
+
+    Args:
+        config: Config file, or name of a config of this package.
+        weights: Checkpoint, or file of ``tools/export_onnx.py``.
+        device: ``cuda:0``, ``cpu``, ...; by default a GPU, if there is one.
+        score_thr: Lowest score of an object, in [0, 1]. ``tools/evaluate.py`` prints the best one.
+        slice_size: Width and height in pixels of parts in which small objects are found as well.
+        overlap: Overlap of neighbouring parts relative to their size, in [0, 1).
+
+    Raises:
+        InputError: If a file is missing or the weights do not fit the config.
+    """
+
+    def __init__(
+        self,
+        config: str | Path,
+        weights: str | Path,
+        device: str | None = None,
+        score_thr: float = 0.3,
+        slice_size: int | None = None,
+        overlap: float = 0.2,
+    ):
+        if not Path(config).is_file():
+            try:
+                config = config_path(str(config))
+            except FileNotFoundError as error:
+                raise InputError(f'{config}: no such config file; {error}') from error
+        if not 0 <= score_thr <= 1:
+            raise InputError(f'score_thr is {score_thr}, must be from 0 to 1')
+        slicing = {} if slice_size is None else dict(slice_size=slice_size, overlap=overlap)
+        kind: Any = SlicingDetInferencer if slicing else CheckedDetInferencer
+        self.inferencer = kind(str(config), str(weights), device=device, show_progress=False, **slicing)
+        self.score_thr = score_thr
+
+    def __call__(self, image: str | Path | np.ndarray) -> Detections:
+        """Detect in an image file or a BGR array ``(H, W, 3)``, uint8."""
+        return self.detect([image])[0]
+
+    def detect(self, images: Sequence[str | Path | np.ndarray], batch_size: int = 1) -> list[Detections]:
+        """Detect in several images; with ``slice_size``, ``batch_size`` counts parts.
+
+        Raises:
+            InputError: If an image cannot be read.
+        """
+        arrays = [self.inferencer.read(image) for image in images]
+        found = self.inferencer(arrays, batch_size=batch_size, return_datasamples=True)['predictions']
+        return [self._detections(image, sample) for image, sample in zip(arrays, found, strict=True)]
+
+    def draw(self, found: Detections) -> np.ndarray:
+        """Return the image with boxes and labels, BGR; see :meth:`Detections.drawn`."""
+        sample = DetDataSample()
+        sample.pred_instances = InstanceData(
+            bboxes=torch.from_numpy(found.boxes),
+            scores=torch.from_numpy(found.scores),
+            labels=torch.from_numpy(found.labels),
+        )
+        visualizer = self.inferencer.visualizer
+        visualizer.add_datasample('image', found.image[..., ::-1], sample, draw_gt=False, pred_score_thr=-1)
+        return visualizer.get_image()[..., ::-1]
+
+    def _detections(self, image: np.ndarray, sample: DetDataSample) -> Detections:
+        found = sample.pred_instances.cpu()
+        found = found[found.scores >= self.score_thr]
+        found = found[torch.tensor([group[0] for group in group_boxes(found.bboxes, found.scores)], dtype=torch.long)]
+        every = self.inferencer.pred2dict(sample)
+        classes = self.inferencer.model.dataset_meta['classes']
+        return Detections(
+            boxes=found.bboxes.numpy().astype(np.float32),
+            scores=found.scores.numpy(),
+            labels=found.labels.numpy(),
+            names=[classes[label] for label in found.labels.tolist()],
+            image=image,
+            every=every,
+            _detector=self,
+        )

@@ -1,0 +1,111 @@
+"""Frames of video files, streams and cameras, read by OpenCV, and videos with detections."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+
+SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
+ADDRESS = re.compile(r'(rtsps?|rtmp|https?|udp|tcp)://', re.IGNORECASE)
+
+
+def is_live(source: str) -> bool:
+    """Return whether a source is the address of a stream or the number of a camera."""
+    return bool(ADDRESS.match(source)) or (source.isdecimal() and not Path(source).exists())
+
+
+class Frames:
+    """Frames of a video file, the address of a stream, or the number of a camera.
+
+    Iterates over BGR arrays ``(H, W, 3)``.
+
+    Attributes:
+        name: Name of the files that are written about it.
+        total: Number of frames; 0 if it is not known, as for cameras.
+        fps: Frames a second.
+        count: Number of frames that were read.
+
+    Raises:
+        InputError: If OpenCV cannot open the source.
+    """
+
+    def __init__(self, source: str):
+        self.source = source
+        live = is_live(source)
+        self.capture = cv2.VideoCapture(int(source) if live and source.isdecimal() else source)
+        if not self.capture.isOpened():
+            what = 'camera' if source.isdecimal() else 'stream'
+            raise InputError(f'{source}: no {what if live else "video"} that OpenCV can open')
+        self.name = re.sub(r'\W+', '_', source.split('://')[-1]).strip('_') if live else Path(source).stem
+        self.name = f'camera_{source}' if live and source.isdecimal() else self.name
+        frames = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.total = 0 if live else max(int(frames), 0)
+        fps = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else 25.0
+        self.count = 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            while True:
+                is_read, frame = self.capture.read()
+                if not is_read:
+                    return
+                self.count += 1
+                yield frame
+        finally:
+            self.capture.release()
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with what was read so far; None if nothing is."""
+        if not self.count:
+            return f'{self.source}: no frame of it can be read'
+        if self.count < self.total:
+            return f'{self.source}: only {self.count} of its {self.total} frames can be read: it is cut off or damaged'
+        return None
+
+
+class VideoResults:
+    """Writes ``vis/NAME.mp4`` and ``preds/NAME.json``, whose list has an entry for each frame; a context manager.
+
+    Both files are complete whenever the context ends, also by an exception or by Ctrl-C.
+
+    Args:
+        folder: Folder of the results.
+        name: Name of the files.
+        fps: Frames a second.
+    """
+
+    def __init__(self, folder: Path, name: str, fps: float):
+        for sub in ('vis', 'preds'):
+            (folder / sub).mkdir(parents=True, exist_ok=True)
+        self.path, self.fps = folder / 'vis' / f'{name}.mp4', fps
+        self.writer: cv2.VideoWriter | None = None
+        self.predictions = open(folder / 'preds' / f'{name}.json', 'w', encoding='utf-8')  # noqa: SIM115
+        self.count = 0
+
+    def __enter__(self) -> 'VideoResults':
+        self.predictions.write('[')
+        return self
+
+    def write(self, drawn: np.ndarray, found: dict[str, Any]) -> None:
+        """Write a BGR frame ``(H, W, 3)`` with detections drawn, and the detections."""
+        if self.writer is None:  # a visualizer may enlarge the frames
+            self.writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*'mp4v'), self.fps, drawn.shape[1::-1])
+            if not self.writer.isOpened():
+                raise InputError(f'{self.path}: cannot be written')
+        self.writer.write(np.ascontiguousarray(drawn))
+        self.predictions.write((',\n' if self.count else '\n') + json.dumps(found))
+        self.count += 1
+
+    def __exit__(self, *error: Any) -> None:
+        if self.writer is not None:
+            self.writer.release()
+        self.predictions.write('\n]\n')
+        self.predictions.close()

@@ -1,0 +1,100 @@
+"""One call for one image, and frames of videos, streams and cameras."""
+
+import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+import mmspartan
+from mmspartan.errors import InputError
+from mmspartan.inference.video import Frames, VideoResults, is_live
+from tests.conftest import DATA
+
+
+def two_classes_for_each_box(self, inputs, data_samples, mode='predict'):
+    for sample in data_samples:
+        sample.pred_instances = InstanceData(
+            bboxes=torch.tensor([[5, 5, 30, 40], [5, 5, 30, 40], [40, 40, 60, 60], [40, 40, 60, 60.0]]),
+            labels=torch.tensor([4, 9, 2, 1]),
+            scores=torch.tensor([0.5, 0.9, 0.25, 0.1]),
+        )
+    return list(data_samples)
+
+
+@pytest.fixture(scope='module')
+def detector(checkpoint):
+    return mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr=0.2)
+
+
+def test_an_object_has_one_box_and_its_strongest_class(detector, monkeypatch, tmp_path):
+    monkeypatch.setattr(type(detector.inferencer.model), 'forward', two_classes_for_each_box)
+    cv2.imwrite(str(tmp_path / 'image.png'), np.full((64, 64, 3), 90, np.uint8))
+    found = detector(tmp_path / 'image.png')
+    assert len(found) == 2 and found.names == ['9', '2'] and found.labels.tolist() == [9, 2]
+    assert found.boxes.tolist() == [[5, 5, 30, 40], [40, 40, 60, 60]]
+    assert found.scores.tolist() == pytest.approx([0.9, 0.25])
+    assert found.every['names'] == ['4', '9', '2', '1']  # what AP needs
+    found.save(tmp_path / 'new' / 'drawn.png')
+    drawn = cv2.imread(str(tmp_path / 'new' / 'drawn.png'))
+    assert np.array_equal(drawn, found.drawn()) and drawn.shape == (512, 512, 3) and (drawn != 90).any()
+    with pytest.raises(InputError, match=r'missing\.png'):
+        detector(tmp_path / 'missing.png')
+
+
+def test_what_cannot_be_a_detector_is_named(checkpoint):
+    with pytest.raises(InputError, match='rtdetr_spartan_t_coco'):  # one of those that exist
+        mmspartan.Detector('rtdetr_spartan_s_coco', checkpoint)
+    with pytest.raises(InputError, match='score_thr is 30'):
+        mmspartan.Detector('rtdetr_spartan_t_coco', checkpoint, score_thr=30)
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = tmp_path / 'film.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 10, (64, 64))
+    for i in range(20):
+        writer.write(np.random.RandomState(i).randint(0, 255, (64, 64, 3), np.uint8))
+    writer.release()
+    return path
+
+
+def test_frames_of_a_video_that_is_cut_off_are_counted(film):
+    frames = Frames(str(film))
+    assert len(list(frames)) == frames.total == 20 and frames.fps == 10 and frames.problem is None
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    frames = Frames(str(film))
+    read = len(list(frames))
+    assert 0 < read < 20 and f'{read} of its 20' in frames.problem
+    film.write_bytes(b'no film')
+    with pytest.raises(InputError, match=r'film\.avi'):
+        Frames(str(film))
+
+
+def test_streams_are_read_and_cameras_that_are_missing_are_refused(film):
+    handler = partial(SimpleHTTPRequestHandler, directory=film.parent)
+    handler.log_message = lambda *_: None
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        frames = Frames(f'http://127.0.0.1:{server.server_port}/film.avi')
+        assert sum(1 for _ in frames) == 20 and frames.name.endswith('film_avi')
+        server.shutdown()
+    for source in ('97', 'rtsp://127.0.0.1:1/camera'):
+        assert is_live(source)
+        with pytest.raises(InputError, match=source):
+            Frames(source)
+    assert not is_live(str(film))
+
+
+def test_what_was_written_of_a_video_is_complete_after_an_interruption(tmp_path):
+    with pytest.raises(KeyboardInterrupt), VideoResults(tmp_path, 'film', 10) as results:
+        for i in range(3):
+            results.write(np.zeros((64, 64, 3), np.uint8), dict(scores=[i]))
+        raise KeyboardInterrupt
+    assert json.loads((tmp_path / 'preds' / 'film.json').read_text()) == [dict(scores=[i]) for i in range(3)]
+    assert len(list(Frames(str(tmp_path / 'vis' / 'film.mp4')))) == 3
