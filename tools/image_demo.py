@@ -10,18 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-import cv2
-import mmcv
-from mmdet.apis import DetInferencer
-from mmdet.apis.det_inferencer import IMG_EXTENSIONS
-from mmengine.utils import track_iter_progress
-
-from mmspartan.datasets.pictures import read_picture
-from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file
-from mmspartan.errors import InputError
-from mmspartan.inference import CheckedDetInferencer, SlicingDetInferencer
-
-VIDEO = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
+from mmspartan_cli import parse
 
 
 def parse_args():
@@ -35,7 +24,24 @@ def parse_args():
     parser.add_argument('--slice', type=int, help='also detect in parts of this width and height in pixels')
     parser.add_argument('--overlap', type=float, default=0.2, help='of neighbouring parts, relative to their size')
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import cv2
+import mmcv
+from mmdet.apis import DetInferencer
+from mmdet.apis.det_inferencer import IMG_EXTENSIONS
+from mmengine.utils import track_iter_progress
+
+from mmspartan.datasets.pictures import read_picture
+from mmspartan.engine.launch import one_line_errors, read_config
+from mmspartan.errors import InputError
+from mmspartan.inference import CheckedDetInferencer, SlicingDetInferencer
+
+VIDEO = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 
 
 def detect_in_video(inferencer: DetInferencer, path: Path, out_dir: Path, score_thr: float) -> None:
@@ -134,13 +140,10 @@ def run(args) -> None:
         sys.exit('\n'.join(['left out:', *inferencer.unreadable]))
 
 
-def main():
-    args = parse_args()
-    require_config(args.config)
-    require_file(args.checkpoint)
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.config, lambda: True):
         run(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)
