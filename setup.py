@@ -45,7 +45,7 @@ setup(
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=find_packages(include=['mmspartan', 'mmspartan.*']),
+    packages=find_packages(include=['mmspartan', 'mmspartan.*', 'mmspartan_cli']),
     package_data={'mmspartan': ['**/*.html']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10,<3.14',

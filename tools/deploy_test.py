@@ -1,14 +1,10 @@
 """Evaluate an exported model with the config's data and metric: ``python tools/deploy_test.py CONFIG M.onnx``."""
 
+import argparse
 from pathlib import Path
 
-import mmengine
-from mmengine.fileio.handlers.registry_utils import file_handlers
-
-from mmspartan.convert.files import check_target
-from mmspartan.deploy.evaluation import evaluate
-from mmspartan.deploy.session import BACKENDS
-from mmspartan.engine.launch import build_parser, load_config, require_file
+from mmspartan_cli import build_parser, parse
+from mmspartan_cli.choices import BACKENDS
 
 
 def parse_args():
@@ -20,12 +16,21 @@ def parse_args():
         '--precision', choices=['f32', 'bf16'], help='of floating-point operations; what the file asks for by default'
     )
     parser.add_argument('--out', help='file for the metrics (.json, .yml, .pkl)')
-    return parser.parse_args()
+    return parse(parser, 'model')
 
 
-def main():
-    args = parse_args()
-    require_file(args.model)
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import mmengine
+from mmengine.fileio.handlers.registry_utils import file_handlers
+
+from mmspartan.convert.files import check_target
+from mmspartan.deploy.evaluation import evaluate
+from mmspartan.engine.launch import load_config
+
+
+def main(args: argparse.Namespace) -> None:
     try:
         if args.out:
             check_target(args.out, args.model)
@@ -39,4 +44,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -4,9 +4,38 @@
 It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` and ``predictions.bbox.json``.
 """
 
+import argparse
 from pathlib import Path
 
-from mmspartan.engine.launch import build_parser, load_config, one_line_errors
+from mmspartan_cli import build_parser, parse, require_path
+from mmspartan_cli.choices import BACKENDS
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('model', nargs='?', help='checkpoint, or file of tools/export_onnx.py; or else --predictions')
+    parser.add_argument('--out', help="folder for the report; 'report' in the work dir by default")
+    parser.add_argument('--predictions', help='COCO result file or report folder, instead of running a model')
+    parser.add_argument('--compare', help='another checkpoint, exported file, report folder or COCO result file')
+    parser.add_argument('--split', choices=['test', 'val'], default='test', help='data of the config to evaluate on')
+    parser.add_argument('--score-thr', type=float, help='lowest score for all classes; the best of each by default')
+    parser.add_argument('--worst', type=int, default=12, help='number of pictures that are drawn')
+    parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime of exported files')
+    parser.add_argument('--threads', type=int, help="its number of threads; the runtime's choice by default")
+    args = parse(parser)
+    if (args.model is None) == (args.predictions is None):
+        raise SystemExit('give either a model or --predictions')
+    if args.worst < 0 or not 0 <= (args.score_thr or 0) <= 1:
+        raise SystemExit(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
+    for path in filter(None, (args.model or args.predictions, args.compare)):
+        require_path(path)
+    return args
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from mmspartan.engine.launch import load_config, one_line_errors
 from mmspartan.errors import InputError
 from mmspartan.evaluation.report import (
     GroundTruth,
@@ -21,28 +50,7 @@ from mmspartan.evaluation.report import (
 )
 
 
-def parse_args():
-    parser = build_parser(__doc__)
-    parser.add_argument('model', nargs='?', help='checkpoint, or file of tools/export_onnx.py; or else --predictions')
-    parser.add_argument('--out', help="folder for the report; 'report' in the work dir by default")
-    parser.add_argument('--predictions', help='COCO result file or report folder, instead of running a model')
-    parser.add_argument('--compare', help='another checkpoint, exported file, report folder or COCO result file')
-    parser.add_argument('--split', choices=['test', 'val'], default='test', help='data of the config to evaluate on')
-    parser.add_argument('--score-thr', type=float, help='lowest score for all classes; the best of each by default')
-    parser.add_argument('--worst', type=int, default=12, help='number of pictures that are drawn')
-    backends = ['onnxruntime', 'openvino']  # importing them takes onnx, which only exported files need
-    parser.add_argument('--backend', choices=backends, default='onnxruntime', help='runtime of exported files')
-    parser.add_argument('--threads', type=int, help="its number of threads; the runtime's choice by default")
-    args = parser.parse_args()
-    if (args.model is None) == (args.predictions is None):
-        raise SystemExit('give either a model or --predictions')
-    if args.worst < 0 or not 0 <= (args.score_thr or 0) <= 1:
-        raise SystemExit(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
-    return args
-
-
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     sources = [source for source in (args.model or args.predictions, args.compare) if source]
     with one_line_errors(args.config, cfg=cfg):
@@ -71,4 +79,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -10,26 +10,8 @@ import logging
 import warnings
 from pathlib import Path
 
-import numpy as np
-import onnx
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import DATASETS
-
-from mmspartan.convert.files import check_target
-from mmspartan.deploy import deploy
-from mmspartan.deploy.load import load_model
-from mmspartan.deploy.onnx import DEFAULT_OPSET, OPSETS, require_exporter, to_onnx
-from mmspartan.deploy.precision import PRECISIONS, PROPERTY, to_float16
-from mmspartan.deploy.session import Session
-from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
-from mmspartan.deploy.winograd import use_winograd
-from mmspartan.engine.checkpoint import AtomicLocalBackend
-from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file, test_size
-
-# Median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision detections of almost
-# the same score change places. A file for BF16 is compared in float32; tools/deploy_test.py tells its accuracy.
-ALLOWED = {'f32': 1e-3, 'bf16': 1e-3, 'f16': 0.02}
+from mmspartan_cli import CfgOptions, parse
+from mmspartan_cli.choices import DEFAULT_OPSET, OPSETS, PRECISIONS
 
 
 def parse_args():
@@ -60,8 +42,33 @@ def parse_args():
         help='bf16: the file of f32, which asks OpenVINO for BF16 on CPUs that have it; f16: half the size, for GPUs',
     )
     parser.add_argument('--verify', action='store_true', help="compare with PyTorch on images of the config's test set")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override the config')
-    return parser.parse_args()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='settings that override the config')
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import numpy as np
+import onnx
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from mmspartan.convert.files import check_target
+from mmspartan.deploy import deploy
+from mmspartan.deploy.load import load_model
+from mmspartan.deploy.onnx import require_exporter, to_onnx
+from mmspartan.deploy.precision import PROPERTY, to_float16
+from mmspartan.deploy.session import Session
+from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
+from mmspartan.deploy.winograd import use_winograd
+from mmspartan.engine.checkpoint import AtomicLocalBackend
+from mmspartan.engine.launch import one_line_errors, read_config, test_size
+
+# Median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision detections of almost
+# the same score change places. A file for BF16 is compared in float32; tools/deploy_test.py tells its accuracy.
+ALLOWED = {'f32': 1e-3, 'bf16': 1e-3, 'f16': 0.02}
 
 
 def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:
@@ -125,10 +132,7 @@ def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], 
     return differences
 
 
-def main():
-    args = parse_args()
-    require_config(args.config)
-    require_file(args.checkpoint)
+def main(args: argparse.Namespace) -> None:
     if args.opset not in OPSETS:
         raise SystemExit(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     if args.winograd and args.precision != 'f32':
@@ -201,4 +205,4 @@ def class_names(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -13,17 +13,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from mmengine.utils import ProgressBar
-from PIL import Image
-
-from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file
-from mmspartan.errors import InputError
-from mmspartan.inference import Detector
-from mmspartan.inference.video import SUFFIXES as VIDEO
-from mmspartan.inference.video import Frames, VideoResults, is_live
-
-WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+from mmspartan_cli import parse
 
 
 def parse_args():
@@ -40,10 +30,26 @@ def parse_args():
     parser.add_argument('--overlap', type=float, default=0.2, help='of neighbouring parts, relative to their size')
     parser.add_argument('--max-frames', type=int, help='of a video, stream or camera; Ctrl-C ends them as well')
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
 
 
-def check_options(args) -> None:
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import numpy as np
+from mmengine.utils import ProgressBar
+from PIL import Image
+
+from mmspartan.engine.launch import one_line_errors, read_config
+from mmspartan.errors import InputError
+from mmspartan.inference import Detector
+from mmspartan.inference.video import SUFFIXES as VIDEO
+from mmspartan.inference.video import Frames, VideoResults, is_live
+
+WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def check_options(args: argparse.Namespace) -> None:
     for option, value, is_valid, valid in (
         ('batch-size', args.batch_size, args.batch_size >= 1, 'at least 1'),
         ('score-thr', args.score_thr, 0 <= args.score_thr <= 1, 'from 0 to 1'),
@@ -129,7 +135,7 @@ def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
     return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 
 
-def run(args) -> None:
+def run(args: argparse.Namespace) -> None:
     check_options(args)
     source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO
     images, others = [source], []
@@ -167,13 +173,10 @@ def run(args) -> None:
         sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))
 
 
-def main():
-    args = parse_args()
-    require_config(args.config)
-    require_file(args.checkpoint)
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.config, lambda: True):
         run(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -8,6 +8,37 @@ import shlex
 import shutil
 from pathlib import Path
 
+from mmspartan_cli import parse
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', type=Path, help='folder of the dataset, a COCO file or a data.yaml')
+    parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
+    parser.add_argument('--pictures', type=Path, help='folder of the pictures, if they are elsewhere')
+    parser.add_argument('--val', type=float, default=0.2, help='share of the pictures to validate with, if not split')
+    parser.add_argument('--seed', type=int, default=0, help='of the division')
+    parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')
+    parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
+    parser.add_argument('--copy', action='store_true', help='copy the pictures into the folder')
+    parser.add_argument('--strict', action='store_true', help='refuse a dataset that has a fault')
+    parser.add_argument('--base', default='rtdetr_spartan_t_coco', help='config of a detector of this package')
+    parser.add_argument('--weights', type=Path, help='checkpoint of that detector to start from')
+    parser.add_argument('--image-size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'), help="the base's by default")
+    parser.add_argument('--max-epochs', type=int, help='by default as many as make 10,000 iterations, from 20 to 100')
+    parser.add_argument('--batch-size', type=int, help="of a GPU; the base's by default")
+    args = parse(parser)
+    if not 0 < args.val < 1:
+        parser.error(f'--val must be between 0 and 1, got {args.val}')
+    for pair in args.rename:
+        if not all(map(str.strip, pair.partition('=')[::2])):
+            parser.error(f'--rename needs OLD=NEW, got {pair!r}')
+    return args
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
 from mmengine.config import Config
 from rich.progress import track
 
@@ -43,31 +74,6 @@ locals().update(
     )
 )
 """
-
-
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', type=Path, help='folder of the dataset, a COCO file or a data.yaml')
-    parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
-    parser.add_argument('--pictures', type=Path, help='folder of the pictures, if they are elsewhere')
-    parser.add_argument('--val', type=float, default=0.2, help='share of the pictures to validate with, if not split')
-    parser.add_argument('--seed', type=int, default=0, help='of the division')
-    parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')
-    parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
-    parser.add_argument('--copy', action='store_true', help='copy the pictures into the folder')
-    parser.add_argument('--strict', action='store_true', help='refuse a dataset that has a fault')
-    parser.add_argument('--base', default='rtdetr_spartan_t_coco', help='config of a detector of this package')
-    parser.add_argument('--weights', type=Path, help='checkpoint of that detector to start from')
-    parser.add_argument('--image-size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'), help="the base's by default")
-    parser.add_argument('--max-epochs', type=int, help='by default as many as make 10,000 iterations, from 20 to 100')
-    parser.add_argument('--batch-size', type=int, help="of a GPU; the base's by default")
-    args = parser.parse_args()
-    if not 0 < args.val < 1:
-        parser.error(f'--val must be between 0 and 1, got {args.val}')
-    for pair in args.rename:
-        if not all(map(str.strip, pair.partition('=')[::2])):
-            parser.error(f'--rename needs OLD=NEW, got {pair!r}')
-    return args
 
 
 def rename_classes(source: Source, pairs: list[str], faults: Faults) -> None:
@@ -139,8 +145,7 @@ def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str
     )
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(str(args.source)):
         prepare(args)
 
@@ -212,4 +217,4 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

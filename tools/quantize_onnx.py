@@ -4,21 +4,14 @@ Convolutions and linear layers are quantized, calibrated on images of the config
 and accuracy of both files.
 """
 
+import argparse
 import re
 import statistics
 import time
 from pathlib import Path
 
-import onnx
-
-from mmspartan.convert.files import check_target
-from mmspartan.deploy.evaluation import check_classes, evaluate
-from mmspartan.deploy.files import metadata, read_onnx
-from mmspartan.deploy.precision import precision_of
-from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
-from mmspartan.deploy.session import BACKENDS, Session
-from mmspartan.deploy.tasks import Task, task_of_outputs
-from mmspartan.engine.launch import build_parser, load_config, require_file
+from mmspartan_cli import build_parser, parse
+from mmspartan_cli.choices import BACKENDS
 
 
 def parse_args():
@@ -30,7 +23,22 @@ def parse_args():
     parser.add_argument('--keep', default='', help='regular expression: weights of convolutions that stay in float')
     parser.add_argument('--keep-linear', action='store_true', help='linear layers, as in the decoder, stay in float')
     parser.add_argument('--threads', type=int, default=2, help='number of threads for the latencies')
-    return parser.parse_args()
+    return parse(parser, 'model')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import onnx
+
+from mmspartan.convert.files import check_target
+from mmspartan.deploy.evaluation import check_classes, evaluate
+from mmspartan.deploy.files import metadata, read_onnx
+from mmspartan.deploy.precision import precision_of
+from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
+from mmspartan.deploy.session import Session
+from mmspartan.deploy.tasks import Task, task_of_outputs
+from mmspartan.engine.launch import load_config
 
 
 def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
@@ -108,9 +116,7 @@ def run(args) -> None:
     print(f'{integer} of {products} convolutions and linear layers in INT8')
 
 
-def main():
-    args = parse_args()
-    require_file(str(args.model))
+def main(args: argparse.Namespace) -> None:
     try:
         run(args)
     except ValueError as error:
@@ -118,4 +124,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

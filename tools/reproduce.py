@@ -13,7 +13,33 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault('KINETO_LOG_LEVEL', '6')  # else the profiler, which counts memory, reports start and stop
+from mmspartan_cli import parse
+from mmspartan_cli.choices import TABLES as TABLE_NUMBERS
+
+
+def parse_args():
+    names = [f'table{number}' for number in TABLE_NUMBERS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature'])
+    parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
+    parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
+    parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
+    parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
+    parser.add_argument('--rounds', type=int, default=10, help='turns of each model for Table VIII, 10 by default')
+    parser.add_argument('--device', help='for Table VIII; cuda if there is a GPU, or else cpu, by default')
+    parser.add_argument('--seeds', type=int, default=3, help='trainings of each network in miniature, 3 by default')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help='trainings in miniature at a time, one for each core by default; 0 prints what there is',
+    )
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    os.environ.setdefault('KINETO_LOG_LEVEL', '6')  # else the profiler, which counts memory, reports start and stop
+    args = parse_args()  # before the imports that take seconds
 
 import torch
 
@@ -28,26 +54,6 @@ from mmspartan.paper.schedule import overview, shell_script, slurm_array, traini
 from mmspartan.paper.tables import COLUMNS, TABLES, Row, Table
 from mmspartan.paper.throughput import throughput
 from mmspartan.paper.training import Command, run_all
-
-
-def parse_args():
-    names = [f'table{table.number}' for table in TABLES]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature'])
-    parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
-    parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
-    parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
-    parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
-    parser.add_argument('--rounds', type=int, default=10, help='turns of each model for Table VIII, 10 by default')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='for Table VIII')
-    parser.add_argument('--seeds', type=int, default=3, help='trainings of each network in miniature, 3 by default')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help='trainings in miniature at a time, one for each core by default; 0 prints what there is',
-    )
-    return parser.parse_args()
 
 
 def progress(text: str) -> None:
@@ -109,12 +115,12 @@ def train_in_miniature(args: argparse.Namespace) -> None:
         raise SystemExit(f'failed: {", ".join(command.name for command in failed)}; their logs: {failed[0].log}, ...')
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if args.seeds < 2:
         raise SystemExit('--seeds: a spread takes at least 2')
     if args.rounds < 2:
         raise SystemExit('--rounds: a standard deviation takes at least 2')
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     args.batch_size = args.batch_size or (1024 if args.device.startswith('cuda') else 8)
     logging.disable(logging.WARNING)
     out = Path(args.out) if args.out else None
@@ -154,4 +160,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

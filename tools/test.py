@@ -1,13 +1,9 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``; on several processes by ``dist_test.sh``."""
 
+import argparse
 from pathlib import Path
 
-import mmengine
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.registry import METRICS
-
-from mmspartan.engine.launch import build_launch_parser, build_runner, load_config, one_line_errors, require_file
+from mmspartan_cli import build_launch_parser, parse
 
 
 def parse_args():
@@ -19,7 +15,18 @@ def parse_args():
     parser.add_argument('--show-dir', help='folder for drawn predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows an image')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation, as tta_model and tta_pipeline say')
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import METRICS
+
+from mmspartan.engine.launch import build_runner, load_config, one_line_errors
 
 
 def enable_visualization(cfg: Config, args) -> None:
@@ -42,8 +49,7 @@ def enable_tta(cfg: Config, args) -> None:
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     suffixes = dict(pred=['.pkl', '.pickle'], metrics=['.json', '.yml', '.yaml', '.pkl'])[args.out_item]
     if args.out and Path(args.out).suffix not in suffixes:
         raise SystemExit(
@@ -58,7 +64,6 @@ def main():
     if args.tta:
         enable_tta(cfg, args)
 
-    require_file(args.checkpoint)
     runner = None
     with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None), cfg):
         runner = build_runner(cfg)
@@ -71,4 +76,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -1,20 +1,8 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
-from mmengine.dist import is_main_process
-from torch import nn
+import argparse
 
-from mmspartan.engine.auto_batch import auto_batch
-from mmspartan.engine.checkpoint import read_checkpoint, state_dict_of
-from mmspartan.engine.launch import (
-    build_launch_parser,
-    build_runner,
-    load_config,
-    one_line_errors,
-    require_data,
-    require_file,
-)
-from mmspartan.engine.work_dir import latest_checkpoint
-from mmspartan.errors import InputError
+from mmspartan_cli import build_launch_parser, parse, require_file
 
 
 def parse_args():
@@ -34,7 +22,23 @@ def parse_args():
         '--auto-batch', action='store_true', help='train with the largest batch that fits into the GPU (one GPU)'
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
-    return parser.parse_args()
+    args = parse(parser)
+    if args.resume not in (None, 'auto'):
+        require_file(args.resume)
+    return args
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from mmengine.dist import is_main_process
+from torch import nn
+
+from mmspartan.engine.auto_batch import auto_batch
+from mmspartan.engine.checkpoint import read_checkpoint, state_dict_of
+from mmspartan.engine.launch import build_runner, load_config, one_line_errors, require_data
+from mmspartan.engine.work_dir import latest_checkpoint
+from mmspartan.errors import InputError
 
 
 def require_common_weights(model: nn.Module, path: str) -> None:
@@ -52,8 +56,7 @@ def print_next_step(runner, config: str) -> None:
         print(f'\nBest checkpoint: {best}\nEvaluate it by: python tools/{tool} {config} {best}')
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -95,4 +98,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -1,4 +1,4 @@
-"""Arguments and models that the tools of the paper's figures have in common."""
+"""Models and pictures that the tools of the paper's figures have in common."""
 
 import argparse
 from collections import Counter
@@ -7,42 +7,23 @@ from pathlib import Path
 
 import torch
 
-from ..engine.launch import one_line_errors, read_config, require_config, require_file
+from mmspartan_cli import require_config, require_file
+
+from ..engine.launch import one_line_errors, read_config
 from ..errors import InputError
 from .subject import Subject
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 
 
-def build_parser(description: str, compare: bool = True) -> argparse.ArgumentParser:
-    """Build a parser for a model and a picture, or with ``compare`` for several of both."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='weights')
-    if not compare:
-        parser.add_argument('image', help='picture')
-    else:
-        parser.add_argument('image', nargs='+', help='pictures, or folders of pictures')
-        parser.add_argument(
-            '--compare',
-            nargs=2,
-            action='append',
-            default=[],
-            metavar=('CONFIG', 'CHECKPOINT'),
-            help='another model; may be given several times',
-        )
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    return parser
-
-
-def load_subject(config: str, checkpoint: str, device: str) -> Subject:
-    """Load a model; exit with a message of one line if that fails."""
+def load_subject(config: str, checkpoint: str, device: str | None) -> Subject:
+    """Load a model, by default to a GPU if there is one; exit with a message of one line if that fails."""
     require_config(config)
     require_file(checkpoint)
     with one_line_errors(config):
         cfg = read_config(config)
     with one_line_errors(config, cfg=cfg):
-        return Subject(cfg, checkpoint, device)
+        return Subject(cfg, checkpoint, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
 
 def load_subjects(args: argparse.Namespace) -> list[Subject]:

@@ -22,10 +22,10 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import opset18 as op
 from torch import Tensor, nn
 
+from mmspartan_cli.choices import DEFAULT_OPSET, OPSETS
+
 from ..stack import release
 
-OPSETS = range(16, 21)
-DEFAULT_OPSET = 20
 TORCH_OPSET = 18  # the lowest that torch.onnx.export writes itself, which `op` is of
 
 
@@ -87,7 +87,7 @@ def to_onnx(
         model: A model in evaluation mode.
         inputs: Example inputs.
         opset: Opset of the file, 16 to 20. The IR version is the oldest one that supports it.
-        precision: What the file will be used in, of :data:`~mmspartan.deploy.precision.PRECISIONS`. In ``'f16'``, which
+        precision: What the file will be used in, of ``mmspartan_cli.choices.PRECISIONS``. In ``'f16'``, which
             is for GPUs, argmax stays one operation: where a runtime fuses others, it may compare an input that is not
             rounded with a maximum that is.
         **options: Further arguments of ``torch.onnx.export``.

@@ -9,9 +9,10 @@ from collections import deque
 
 import onnx
 
+from mmspartan_cli.choices import PRECISIONS
+
 from .files import metadata
 
-PRECISIONS = ('f32', 'bf16', 'f16')
 PROPERTY = 'precision'  # name of the metadata by which a file asks for a precision
 
 # Where a product begins, rounding of its inputs and weights is harmless.

@@ -14,8 +14,6 @@ from .precision import precision_of
 if TYPE_CHECKING:
     import openvino
 
-BACKENDS = ('onnxruntime', 'openvino')
-
 
 class Session:
     """A runtime that has loaded an ONNX file.

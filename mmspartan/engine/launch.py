@@ -1,4 +1,4 @@
-"""Common code of the tools: arguments, configs, errors of one line, and runs on machines without a GPU."""
+"""Common code of the tools: configs, errors of one line, and runs on machines without a GPU."""
 
 import argparse
 import atexit
@@ -15,41 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+from mmspartan_cli.arguments import PACKAGE, config_name
 
 from ..errors import InputError
 from .checkpoint import force_weights_only
 from .config_check import check_config, entry_being_built
 from .schedule import stretch_schedule
-
-PACKAGE = 'mmspartan::'  # as OpenMMLab's packages begin the names of their configs
-
-
-def build_parser(description: str) -> argparse.ArgumentParser:
-    """Build a parser with the arguments of scripts that build a Runner."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints; work_dirs/<config name> by default')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override the config: key=value, key="[a,b]" or key=a,b for lists',
-    )
-    parser.set_defaults(launcher='none', local_rank=0)
-    return parser
-
-
-def build_launch_parser(description: str) -> argparse.ArgumentParser:
-    """Build a parser with the common arguments of OpenMMLab's training and test scripts, which a launcher may start."""
-    parser = build_parser(description)
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser
 
 
 def read_config(path: str | Path) -> Config:
@@ -66,7 +42,7 @@ def read_config(path: str | Path) -> Config:
             raise
         raise InputError(
             f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
-            f"write _base_ = __import__('mmspartan').config_path({_own_name(base)!r}) in {file}"
+            f"write _base_ = __import__('mmspartan').config_path({config_name(base)!r}) in {file}"
         ) from error
     check_config(cfg, path)
     return cfg
@@ -80,24 +56,10 @@ def _base_by_package(error: BaseException) -> tuple[str, str]:
     return '', ''
 
 
-def _own_name(name: str) -> str:
-    return name.removeprefix(PACKAGE).removeprefix('configs/').removesuffix('.py')
-
-
-def require_config(path: str) -> None:
-    """Exit with a message of one line if a config file does not exist."""
-    if path.startswith(PACKAGE):
-        name = _own_name(path)
-        raise SystemExit(f'{path}: give a path: configs/{name}.py, or what mmspartan.config_path({name!r}) returns')
-    if not Path(path).is_file():
-        raise SystemExit(f'{path}: no such config file')
-
-
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common arguments into it; from here on ``torch.load`` reads weights-only."""
     force_weights_only()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    require_config(args.config)
     with one_line_errors(args.config):
         cfg = read_config(args.config)
         cfg.launcher = args.launcher
@@ -182,12 +144,6 @@ def _adapt_to_cpu(cfg: Config) -> None:
 def _destroy_process_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def require_file(path: str) -> None:
-    """Exit with a message of one line if a local file does not exist; URLs are not checked."""
-    if '://' not in path and not Path(path).is_file():
-        raise SystemExit(f'{path}: no such file')
 
 
 def require_data(cfg: Config) -> None:

@@ -12,7 +12,8 @@ from torch import nn
 
 from mmspartan.deploy.exported_model import ExportedModel
 from mmspartan.deploy.onnx import to_onnx
-from mmspartan.deploy.session import BACKENDS, Session
+from mmspartan.deploy.session import Session
+from mmspartan_cli.choices import BACKENDS
 
 SCRIPT = """
 import gc, os, signal, sys

@@ -16,7 +16,8 @@ from torch import nn
 from mmspartan.deploy.evaluation import check_classes
 from mmspartan.deploy.files import cause, read_onnx
 from mmspartan.deploy.onnx import to_onnx
-from mmspartan.deploy.session import BACKENDS, Session
+from mmspartan.deploy.session import Session
+from mmspartan_cli.choices import BACKENDS
 
 KERNEL = np.ones((4, 3, 8, 8), dtype=np.float32)
 

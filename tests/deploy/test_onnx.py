@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmspartan.deploy.onnx import OPSETS, to_onnx
+from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
+from mmspartan_cli.choices import OPSETS
 
 needs_export = pytest.mark.skipif(not hasattr(torch.export, 'Dim'), reason='export to ONNX needs torch 2.6 or later')
 

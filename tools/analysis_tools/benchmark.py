@@ -20,8 +20,36 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmspartan_cli import CfgOptions, parse
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', nargs='+', help='WHAT or WHAT@FORM')
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--size', type=int, help="side of the images; the first config's test size, or 224, by default")
+    parser.add_argument('--train', action='store_true', help='forward and backward of the loss instead of inference')
+    parser.add_argument(
+        '--dtype',
+        choices=['float32', 'float16', 'bfloat16'],
+        default='float32',
+        help='of weights and images; with --train of autocast; in OpenVINO of operations',
+    )
+    parser.add_argument('--tf32', action='store_true', help='TensorFloat-32 in products and convolutions of float32')
+    parser.add_argument('--threads', type=int, default=2, help='threads on the CPU')
+    parser.add_argument(
+        '--repeats', type=int, default=15, help='rounds; in each, every model has a turn of 0.3 seconds'
+    )
+    parser.add_argument('--device', help='cuda if there is a GPU, or else cpu, by default')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='settings that override those of configs')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all times, for compare_benchmarks.py')
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
 import torch
-from mmengine.config import DictAction
 
 from mmspartan.benchmark.models import check, read_config
 from mmspartan.benchmark.record import machine, write_record
@@ -42,29 +70,6 @@ PEERS = (
     str(CONFIGS / 'spartan_xt_in1k.py'),
     str(CONFIGS / 'spartan_t_in1k.py'),
 )
-
-
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', nargs='+', help='WHAT or WHAT@FORM')
-    parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--size', type=int, help="side of the images; the first config's test size, or 224, by default")
-    parser.add_argument('--train', action='store_true', help='forward and backward of the loss instead of inference')
-    parser.add_argument(
-        '--dtype',
-        choices=['float32', 'float16', 'bfloat16'],
-        default='float32',
-        help='of weights and images; with --train of autocast; in OpenVINO of operations',
-    )
-    parser.add_argument('--tf32', action='store_true', help='TensorFloat-32 in products and convolutions of float32')
-    parser.add_argument('--threads', type=int, default=2, help='threads on the CPU')
-    parser.add_argument(
-        '--repeats', type=int, default=15, help='rounds; in each, every model has a turn of 0.3 seconds'
-    )
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings that override those of configs')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all times, for compare_benchmarks.py')
-    return parser.parse_args()
 
 
 def name_of(what: str, form: str) -> str:
@@ -89,8 +94,8 @@ def progress(text: str) -> None:
         print(f'\r{text:70}', end='', file=sys.stderr, flush=True)
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.repeats < 2:
         raise SystemExit('--repeats: a spread takes at least 2 rounds')
     models = [
@@ -172,4 +177,4 @@ def print_row(name: str, *cells: str) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -15,13 +15,29 @@ from collections.abc import Callable, Mapping
 from itertools import cycle, islice, repeat
 from pathlib import Path
 
+from mmspartan_cli import build_parser, parse
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument('--amp', action='store_true', help='run the training step in automatic mixed precision')
+    parser.add_argument('--photos', action='store_true', help="use two photographs instead of the config's data")
+    parser.add_argument('--images', type=int, default=100, help='number of images to time the transforms')
+    parser.add_argument('--batches', type=int, default=10, help='number of batches, and of training steps')
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
 import cv2
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from mmspartan.engine.launch import build_parser, build_runner, load_config
+from mmspartan.engine.launch import build_runner, load_config
 from mmspartan.errors import InputError
 
 
@@ -43,16 +59,6 @@ class SamplePhotos(BaseDataset):
         instances = [dict(bbox=[x, y, x + 200, y + 180], bbox_label=0, ignore_flag=0) for x, y in corners]
         photo = dict(height=427, width=640, gt_label=0, instances=instances)
         return [dict(photo, img_id=i, img_path=path) for i, path in zip(range(self.length), cycle(paths))]
-
-
-def parse_args():
-    parser = build_parser(__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('--amp', action='store_true', help='run the training step in automatic mixed precision')
-    parser.add_argument('--photos', action='store_true', help="use two photographs instead of the config's data")
-    parser.add_argument('--images', type=int, default=100, help='number of images to time the transforms')
-    parser.add_argument('--batches', type=int, default=10, help='number of batches, and of training steps')
-    return parser.parse_args()
 
 
 def transform_times(dataset: BaseDataset, count: int) -> dict[str, float]:
@@ -96,8 +102,7 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     warnings.simplefilter('ignore')
     logging.disable(logging.WARNING)
@@ -145,4 +150,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -6,15 +6,24 @@ A difference is marked if the two ranges between the quartiles do not overlap; t
 import argparse
 from pathlib import Path
 
+from mmspartan_cli import parse
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('before', type=Path)
+    parser.add_argument('after', type=Path)
+    return parse(parser, 'before', 'after')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
 from mmspartan.benchmark.record import differ, read_record
 from mmspartan.errors import InputError
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('before', type=Path)
-    parser.add_argument('after', type=Path)
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     try:
         before, after = read_record(args.before), read_record(args.after)
     except InputError as error:
@@ -36,4 +45,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

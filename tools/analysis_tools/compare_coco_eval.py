@@ -9,21 +9,25 @@ import contextlib
 import io
 import time
 
-import numpy as np
-from faster_coco_eval.core.faster_eval_api import COCOeval_faster
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-
-from mmspartan.engine.launch import require_file
-
-NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100', 'AR@300', 'AR@1000', 'ARs', 'ARm', 'ARl')
+from mmspartan_cli import parse
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('annotations', help='COCO annotation file')
     parser.add_argument('results', help='detections, <prefix>.bbox.json')
-    return parser.parse_args()
+    return parse(parser, 'annotations', 'results')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import numpy as np
+from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100', 'AR@300', 'AR@1000', 'ARs', 'ARm', 'ARl')
 
 
 def evaluate(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarray, float]:
@@ -37,10 +41,7 @@ def evaluate(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarr
     return np.array(run.stats[:12]), time.perf_counter() - start
 
 
-def main():
-    args = parse_args()
-    for path in (args.annotations, args.results):
-        require_file(path)
+def main(args: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         objects = COCO(args.annotations)
         detections = objects.loadRes(args.results)
@@ -55,4 +56,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

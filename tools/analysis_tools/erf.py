@@ -5,24 +5,31 @@ low-frequency branch at the central position, on a logarithmic scale, in the mea
 printed numbers, hold 50 % and 95 % of the squared derivatives.
 """
 
+import argparse
 from pathlib import Path
 
-from mmengine.utils import track_iter_progress
-
-from mmspartan.analysis.blocks import stages_of
-from mmspartan.analysis.command_line import build_parser, find_pictures, load_subjects
-from mmspartan.analysis.receptive_field import Field, draw_fields, fields_of_stage, side_of_share
-from mmspartan.engine.launch import one_line_errors
-from mmspartan.errors import InputError
+from mmspartan_cli import build_subject_parser, parse
 
 
 def parse_args():
-    parser = build_parser(__doc__)
+    parser = build_subject_parser(__doc__)
     parser.add_argument('--out', type=Path, required=True, help='picture to write')
     parser.add_argument('--stage', type=int, nargs='+', help='stages, from 1; all by default')
     parser.add_argument('--size', type=int, help='side of the input in pixels; as the model is tested by default')
     parser.add_argument('--probes', type=int, default=16, help='random combinations of channels for fields in pixels')
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from mmengine.utils import track_iter_progress
+
+from mmspartan.analysis.blocks import stages_of
+from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.receptive_field import Field, draw_fields, fields_of_stage, side_of_share
+from mmspartan.engine.launch import one_line_errors
+from mmspartan.errors import InputError
 
 
 def add(total: dict[tuple[str, str], Field], fields: dict[tuple[str, str], Field]) -> None:
@@ -62,11 +69,10 @@ def run(args) -> None:
     print(args.out)
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.config, lambda: True):
         run(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

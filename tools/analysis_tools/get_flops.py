@@ -9,18 +9,24 @@ models here predict only these.
 import argparse
 from pathlib import Path
 
-import yaml
-
-from mmspartan import config_path
-from mmspartan.engine.launch import one_line_errors, read_config, require_config, test_size
-from mmspartan.paper.counting import count
+from mmspartan_cli import parse
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', nargs='+', help='config files')
     parser.add_argument('--shape', type=int, nargs='+', help='side, or height and width; the test size by default')
-    return parser.parse_args()
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import yaml
+
+from mmspartan import config_path
+from mmspartan.engine.launch import one_line_errors, read_config, test_size
+from mmspartan.paper.counting import count
 
 
 def published() -> dict[str, dict]:
@@ -30,12 +36,10 @@ def published() -> dict[str, dict]:
     return {model['Name']: model['Metadata'] for model in models if 'Metadata' in model}
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     known = published()
     print(f'{"config":25}{"input":>9}{"parameters":>13}{"published":>11}{"FLOPs":>12}{"published":>12}')
     for path in args.config:
-        require_config(path)
         with one_line_errors(path):
             cfg = read_config(path)
         size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg, '--shape')
@@ -51,4 +55,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

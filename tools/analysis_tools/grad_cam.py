@@ -5,25 +5,32 @@ For each picture a sheet with the maps of one or several models side by side, an
 pytorch-grad-cam: ``pip install --no-deps grad-cam ttach``.
 """
 
+import argparse
 from collections import Counter
 from pathlib import Path
 
-from mmengine.utils import track_iter_progress
-
-from mmspartan.analysis.command_line import build_parser, find_pictures, load_subjects
-from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
-from mmspartan.analysis.layers import layers_of_strides
-from mmspartan.engine.launch import one_line_errors
-from mmspartan.errors import InputError
+from mmspartan_cli import build_subject_parser, parse
 
 
 def parse_args():
-    parser = build_parser(__doc__)
+    parser = build_subject_parser(__doc__)
     parser.add_argument('--out', type=Path, required=True, help='folder for the sheets')
     parser.add_argument('--stride', type=int, nargs='+', help="of the features; the backbone's outputs by default")
     parser.add_argument('--category', nargs='+', help='names or numbers of classes')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a detection that counts')
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from mmengine.utils import track_iter_progress
+
+from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
+from mmspartan.analysis.layers import layers_of_strides
+from mmspartan.engine.launch import one_line_errors
+from mmspartan.errors import InputError
 
 
 def run(args) -> None:
@@ -46,11 +53,10 @@ def run(args) -> None:
     print(f'\n{args.out}: {len(pictures)} sheets')
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.config, lambda: True):
         run(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -5,28 +5,35 @@ what each adds alone, while a share of the other patches is shown. The band is t
 models get the same pairs and the same contexts. With few contexts the curve is flatter, since noise adds to strengths.
 """
 
+import argparse
 from pathlib import Path
 
-import torch
-from mmengine.utils import track_iter_progress
-
-from mmspartan.analysis.command_line import build_parser, find_pictures, load_subjects
-from mmspartan.analysis.interaction import LogOdds, draw_strengths, strengths
-from mmspartan.engine.launch import one_line_errors
-from mmspartan.errors import InputError
+from mmspartan_cli import build_subject_parser, parse
 
 SHARES = [k / 10 for k in range(11)]
 
 
 def parse_args():
-    parser = build_parser(__doc__)
+    parser = build_subject_parser(__doc__)
     parser.add_argument('--out', type=Path, required=True, help='picture to write')
     parser.add_argument('--grid', type=int, default=16, help='patches in a row and in a column')
     parser.add_argument('--shares', type=float, nargs='+', default=SHARES, help='of the other patches in a context')
     parser.add_argument('--pairs', type=int, default=50, help='pairs of neighbouring patches in each picture')
     parser.add_argument('--contexts', type=int, default=100, help='random contexts for each pair and order')
     parser.add_argument('--batch-size', type=int, default=256)
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import torch
+from mmengine.utils import track_iter_progress
+
+from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.interaction import LogOdds, draw_strengths, strengths
+from mmspartan.engine.launch import one_line_errors
+from mmspartan.errors import InputError
 
 
 def run(args) -> None:
@@ -53,11 +60,10 @@ def run(args) -> None:
     print(args.out)
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.config, lambda: True):
         run(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

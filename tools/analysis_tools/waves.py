@@ -4,16 +4,14 @@ Above, all waves of one position as vectors in the complex plane, before superpo
 by the complex weights. Below, amplitude and phase of the strongest waves at all positions, after the same steps.
 """
 
+import argparse
 from pathlib import Path
 
-from mmspartan.analysis.command_line import build_parser, load_subject
-from mmspartan.analysis.waves import draw_waves, position_of, waves
-from mmspartan.engine.launch import one_line_errors
-from mmspartan.errors import InputError
+from mmspartan_cli import build_subject_parser, parse
 
 
 def parse_args():
-    parser = build_parser(__doc__, compare=False)
+    parser = build_subject_parser(__doc__, compare=False)
     parser.add_argument('--out', type=Path, required=True, help='picture to write')
     parser.add_argument('--stage', type=int, default=1, help='of the CMixer, from 1')
     parser.add_argument('--block', type=int, default=1, help='of the CMixer in its stage, from 1')
@@ -21,7 +19,16 @@ def parse_args():
         '--at', type=int, nargs=2, metavar=('X', 'Y'), help='pixel of the input; where the waves are largest by default'
     )
     parser.add_argument('--count', type=int, default=3, help='waves that are drawn at all positions')
-    return parser.parse_args()
+    return parse(parser, 'checkpoint')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from mmspartan.analysis.command_line import load_subject
+from mmspartan.analysis.waves import draw_waves, position_of, waves
+from mmspartan.engine.launch import one_line_errors
+from mmspartan.errors import InputError
 
 
 def run(args) -> None:
@@ -39,11 +46,10 @@ def run(args) -> None:
     print(args.out)
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.config, lambda: True):
         run(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

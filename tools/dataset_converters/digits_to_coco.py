@@ -13,11 +13,7 @@ import json
 import shutil
 from pathlib import Path
 
-import cv2
-import numpy as np
-from mmengine.utils import track_iter_progress
-
-from mmspartan.datasets.digits_split import load_digits_split
+from mmspartan_cli import parse
 
 
 def parse_args():
@@ -29,7 +25,17 @@ def parse_args():
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--masks', action='store_true', help='write masks for semantic segmentation as well')
     parser.add_argument('--keypoints', action='store_true', help='annotate four key points of each digit')
-    return parser.parse_args()
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import cv2
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+from mmspartan.datasets.digits_split import load_digits_split
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -136,8 +142,7 @@ def write_split(
     (folder / f'{split}.json').write_text(json.dumps(coco))
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     more = {name: True for name in ('masks', 'keypoints') if getattr(args, name)}
     arguments = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed, **more))
     record = args.out / 'made_with.json'
@@ -164,4 +169,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -11,14 +11,7 @@ import shutil
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import cv2
-import numpy as np
-from mmengine.utils import track_iter_progress
-
-CLASSES = ('washer', 'nut', 'bolt')
-WIDTH, HEIGHT = 256, 192
-SPLITS = {'train': 0.7, 'valid': 0.2, 'test': 0.1}
-Box = tuple[int, int, int, int]
+from mmspartan_cli import parse
 
 
 def parse_args():
@@ -27,7 +20,20 @@ def parse_args():
     parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
     parser.add_argument('--count', type=int, default=300, help='pictures')
     parser.add_argument('--seed', type=int, default=0)
-    return parser.parse_args()
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+import cv2
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+CLASSES = ('washer', 'nut', 'bolt')
+WIDTH, HEIGHT = 256, 192
+SPLITS = {'train': 0.7, 'valid': 0.2, 'test': 0.1}
+Box = tuple[int, int, int, int]
 
 
 def table(rng: np.random.Generator) -> np.ndarray:
@@ -180,8 +186,7 @@ def write(out: Path, layout: str, count: int, seed: int) -> None:
         (out / 'data.yaml').write_text(''.join(lines) + f'nc: {len(CLASSES)}\nnames: {list(CLASSES)}\n')
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if args.out.exists():
         raise SystemExit(f'{args.out}: exists; remove it or give another --out')
     partial = args.out.with_name(f'{args.out.name}.part')
@@ -192,4 +197,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -12,16 +12,25 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmspartan.convert import check_target, one_line_errors, read_weights, write_whole
-from mmspartan.engine.checkpoint import read_checkpoint
+from mmspartan_cli import parse
 
 
-def main():
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('in_file', help='checkpoint of a training')
     parser.add_argument('out_file', help='file to write, without the hash')
     parser.add_argument('--toolbox', choices=['mmdet', 'mmpretrain'], default='mmdet', help='package of the script')
-    args = parser.parse_args()
+    return parse(parser, 'in_file')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from mmspartan.convert import check_target, one_line_errors, read_weights, write_whole
+from mmspartan.engine.checkpoint import read_checkpoint
+
+
+def main(args: argparse.Namespace) -> None:
     package = find_spec(args.toolbox)
     if package is None:
         raise SystemExit(f'{args.toolbox} is not installed; see --toolbox')
@@ -42,4 +51,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -7,12 +7,7 @@ Folding cannot be undone: keep SRC.
 import argparse
 import logging
 
-from torch import nn
-
-from mmspartan.convert.files import check_target, write_checkpoint
-from mmspartan.deploy import fold_in_place
-from mmspartan.deploy.load import load_model
-from mmspartan.engine.launch import one_line_errors, read_config, require_config, require_file
+from mmspartan_cli import parse
 
 
 def parse_args():
@@ -20,17 +15,25 @@ def parse_args():
     parser.add_argument('config', help='config file')
     parser.add_argument('source', help='checkpoint file')
     parser.add_argument('target', help='file to write')
-    return parser.parse_args()
+    return parse(parser, 'source')
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
+from torch import nn
+
+from mmspartan.convert.files import check_target, write_checkpoint
+from mmspartan.deploy import fold_in_place
+from mmspartan.deploy.load import load_model
+from mmspartan.engine.launch import one_line_errors, read_config
 
 
 def count_values(model: nn.Module) -> int:
     return sum(value.numel() for value in model.state_dict().values())
 
 
-def main():
-    args = parse_args()
-    require_config(args.config)
-    require_file(args.source)
+def main(args: argparse.Namespace) -> None:
     logging.disable(logging.WARNING)
     with one_line_errors(args.config):
         cfg = read_config(args.config)
@@ -48,4 +51,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

@@ -8,6 +8,23 @@ import argparse
 import json
 from pathlib import Path
 
+from mmspartan_cli import parse, require_path
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help=".pth or .safetensors file, or Hugging Face's folder")
+    parser.add_argument('dst', help='file to write')
+    parser.add_argument('--classes', metavar='FILE', help='names of the classes, one a line')
+    parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
+    args = parse(parser)
+    require_path(args.src)
+    return args
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
 from mmdet.evaluation import coco_classes
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -28,15 +45,6 @@ from mmspartan.convert import (
 )
 
 CONFIGS = ('spartan_xt', 'spartan_t', 'r18vd', 'r34vd', 'r50vd', 'r101vd')
-
-
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help=".pth or .safetensors file, or Hugging Face's folder")
-    parser.add_argument('dst', help='file to write')
-    parser.add_argument('--classes', metavar='FILE', help='names of the classes, one a line')
-    parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
-    return parser.parse_args()
 
 
 def fits(config: dict, options: dict) -> bool:
@@ -145,11 +153,10 @@ def convert(args) -> None:
     print(f'written: {args.dst}')
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.src, args.dst):
         convert(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

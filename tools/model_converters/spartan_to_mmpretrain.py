@@ -6,6 +6,29 @@ The variant is derived from the tensors. No code from SRC is executed, and DST i
 import argparse
 import shlex
 
+from mmspartan_cli import parse, require_path
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help=".pth or .safetensors; the authors' checkpoint or a bare state dict")
+    parser.add_argument('dst', help='file to write')
+    parser.add_argument(
+        '--task', choices=['cls', 'backbone'], default='cls', help='a whole classifier, or its backbone alone'
+    )
+    parser.add_argument(
+        '--classes', metavar='FILE', help="names of the classes, one a line; ImageNet's for 1000 classes by default"
+    )
+    parser.add_argument('--reverse', action='store_true', help="convert from mmpretrain to the authors' names")
+    parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
+    args = parse(parser)
+    require_path(args.src)
+    return args
+
+
+if __name__ == '__main__':
+    args = parse_args()  # before the imports that take seconds
+
 from mmengine.registry import MODELS
 
 from mmspartan import config_path
@@ -23,21 +46,6 @@ from mmspartan.convert import (
     write_config,
     write_whole,
 )
-
-
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help=".pth or .safetensors; the authors' checkpoint or a bare state dict")
-    parser.add_argument('dst', help='file to write')
-    parser.add_argument(
-        '--task', choices=['cls', 'backbone'], default='cls', help='a whole classifier, or its backbone alone'
-    )
-    parser.add_argument(
-        '--classes', metavar='FILE', help="names of the classes, one a line; ImageNet's for 1000 classes by default"
-    )
-    parser.add_argument('--reverse', action='store_true', help="convert from mmpretrain to the authors' names")
-    parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
-    return parser.parse_args()
 
 
 def describe(options: dict, num_classes: int | None) -> str:
@@ -131,11 +139,10 @@ def check_head(head: dict, channels: int, source: str) -> int | None:
     return classes
 
 
-def main():
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with one_line_errors(args.src, args.dst):
         convert(args)
 
 
 if __name__ == '__main__':
-    main()
+    main(args)

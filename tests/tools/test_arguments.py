@@ -1,0 +1,103 @@
+"""Help and mistyped names are answered before torch and OpenMMLab are imported."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mmspartan_cli.openmp import WAITING, limit_spinning
+from tests.conftest import ROOT
+
+TOOLS = ROOT / 'tools'
+SCRIPTS = sorted(str(path.relative_to(TOOLS)) for path in TOOLS.rglob('*.py'))
+# Runs the scripts one after another, and prints the exit code and the heavy modules that each of them has imported.
+CHILD = """
+import contextlib, io, json, os, runpy, sys
+tools, *commands = map(json.loads, sys.argv[1:])
+found, heavy = [], {'torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmspartan'}
+for script, *words in commands:
+    sys.argv = [script, *words]
+    printed, before = io.StringIO(), set(sys.modules)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            runpy.run_path(os.path.join(tools, script), run_name='__main__')
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+    found.append([code, sorted(heavy & set(sys.modules) - before)])
+print(json.dumps(found))
+"""
+MISTYPED = [
+    ['train.py', 'no_such'],
+    ['train.py', 'CONFIG', '--resume', 'no_such'],
+    ['test.py', 'no_such', 'CONFIG'],
+    ['test.py', 'CONFIG', 'no_such'],
+    ['evaluate.py', 'CONFIG', 'no_such'],
+    ['evaluate.py', 'CONFIG', '--predictions', 'no_such'],
+    ['image_demo.py', 'CONFIG', 'CONFIG', 'no_such'],
+    ['export_onnx.py', 'CONFIG', 'no_such', '--out', 'a.onnx'],
+    ['deploy_test.py', 'CONFIG', 'no_such'],
+    ['quantize_onnx.py', 'CONFIG', 'no_such', '--out', 'a.onnx'],
+    ['model_converters/reparameterize_model.py', 'CONFIG', 'no_such', 'a.pth'],
+    ['model_converters/rtdetr_to_mmdet.py', 'no_such', 'a.pth'],
+    ['model_converters/spartan_to_mmpretrain.py', 'no_such', 'a.pth'],
+    ['misc/publish_model.py', 'no_such', 'a.pth'],
+    ['analysis_tools/get_flops.py', 'CONFIG', 'no_such'],
+    ['analysis_tools/erf.py', 'CONFIG', 'no_such', 'a.png', '--out', 'b.png'],
+    ['analysis_tools/benchmark_dataloader.py', 'no_such'],
+    ['analysis_tools/compare_benchmarks.py', 'no_such', 'CONFIG'],
+    ['analysis_tools/compare_coco_eval.py', 'CONFIG', 'no_such'],
+]
+
+
+@pytest.fixture(scope='module')
+def outcomes() -> dict[tuple[str, ...], list]:
+    """Exit code and imported modules of each command, all run by one process."""
+    config = str(ROOT / 'configs' / 'spartan_xt_digits.py')
+    commands = [[script, '--help'] for script in SCRIPTS] + MISTYPED
+    given = [[word.replace('CONFIG', config) for word in command] for command in commands]
+    child = [sys.executable, '-c', CHILD, json.dumps(str(TOOLS)), *map(json.dumps, given)]
+    result = subprocess.run(child, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return dict(zip(map(tuple, commands), json.loads(result.stdout), strict=True))
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_help_needs_no_torch(script, outcomes):
+    code, imported = outcomes[script, '--help']
+    assert not imported
+    assert code == 0 or (script == 'misc/run_with_progress.py' and 'usage' in code)
+
+
+@pytest.mark.parametrize('command', MISTYPED, ids=' '.join)
+def test_a_mistyped_name_needs_no_torch(command, outcomes):
+    code, imported = outcomes[tuple(command)]
+    assert not imported
+    assert code.startswith('no_such: ')
+
+
+@pytest.mark.parametrize(
+    ('environment', 'torch_is_loaded', 'set_here'),
+    [
+        ({}, False, True),
+        ({'OMP_NUM_THREADS': '2'}, False, True),
+        ({'OMP_WAIT_POLICY': 'ACTIVE'}, False, False),
+        ({'GOMP_SPINCOUNT': '7'}, False, False),
+        ({}, True, False),
+    ],
+)
+def test_threads_spin_briefly_unless_the_user_says_how_they_wait(environment, torch_is_loaded, set_here, monkeypatch):
+    for name in WAITING:
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if not torch_is_loaded:
+        monkeypatch.delitem(sys.modules, 'torch')
+    before = dict(os.environ)
+    limit_spinning()
+    assert {name for name in os.environ if os.environ[name] != before.get(name)} == (
+        {'GOMP_SPINCOUNT'} if set_here else set()
+    )
