@@ -59,6 +59,8 @@ def main(args: argparse.Namespace) -> None:
         select_split(cfg, args.split)
         truth = GroundTruth.of_config(cfg)
         print(f'{args.split}: {cfg.test_dataloader.dataset.ann_file}')
+        if truth.note:
+            print(truth.note)
     with one_line_errors(args.config, lambda: True):
         for source in sources:
             find_source(source, truth)  # before the first one is run

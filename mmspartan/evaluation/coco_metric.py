@@ -1,32 +1,48 @@
 """COCO mAP with checks of annotations and predictions."""
 
+import logging
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
+from mmdet.datasets.api_wrappers import COCOeval, COCOevalMP
 from mmdet.evaluation.metrics import CocoMetric
 from mmengine.fileio import get_local_path
+from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from ..datasets.coco import check_categories
 from ..datasets.coco_file import CheckedCOCO
 from ..engine.finite_hook import check_predictions
 from ..errors import InputError
+from .limited_eval import crowded, limited, limits_of
 
 
 @METRICS.register_module()
 class CheckedCocoMetric(CocoMetric):
     """mmdet's ``CocoMetric`` with checks; mmdet's counts a NaN as a match, and ignores an annotation whose id is 0.
 
-    Takes the same arguments. The annotation file is checked by :func:`~mmspartan.datasets.coco_file.read_coco`, and
-    its categories are compared with the dataset's classes before the evaluation.
+    Takes the same arguments. Every AP has one limit of detections of an image, see
+    :mod:`~mmspartan.evaluation.limited_eval`. The annotation file is checked by
+    :func:`~mmspartan.datasets.coco_file.read_coco`, and its categories are compared with the dataset's classes before
+    the evaluation.
 
     Raises:
-        InputError: If the file is not valid or has no annotation, its categories are not the dataset's classes, a
-            prediction is not finite, or ``classwise`` is asked for and the ids of the categories do not ascend.
+        InputError: If ``proposal_nums`` or the file is not valid, the file has no annotation, its categories are not the
+            dataset's classes, a prediction is not finite, or ``classwise`` is asked for and the ids of the categories
+            do not ascend.
     """
 
-    def __init__(self, ann_file: str | None = None, *args, sort_categories: bool = False, **kwargs):
-        super().__init__(None, *args, sort_categories=sort_categories, **kwargs)
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        *args,
+        sort_categories: bool = False,
+        proposal_nums: Sequence[int] | None = None,
+        **kwargs,
+    ):
+        limits, self.ap_index = limits_of(proposal_nums)
+        super().__init__(None, *args, sort_categories=sort_categories, proposal_nums=limits, **kwargs)
         self.ann_file = ann_file
         if ann_file is None:
             return
@@ -37,6 +53,9 @@ class CheckedCocoMetric(CocoMetric):
             self._coco_api.dataset['categories'].sort(key=lambda category: category['id'])
         if not self._coco_api.dataset['annotations'] and not self.format_only:
             raise InputError(f'{ann_file}: has no annotations to compare with')
+        note = crowded(self._coco_api, limits[self.ap_index])
+        if note and not self.format_only:
+            print_log(f'{ann_file}: {note}', 'current', logging.WARNING)
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -54,6 +73,17 @@ class CheckedCocoMetric(CocoMetric):
                     'in the table of test_evaluator.classwise; use tools/evaluate.py'
                 )
         self._dataset_meta = meta
+
+    def evaluators(self) -> dict[str, type]:
+        """Return the evaluators by the names that mmdet has for them."""
+        return dict(COCOeval=COCOeval, COCOevalMP=COCOevalMP)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        # mmdet's method looks up its evaluators as global names, which this copy of the method replaces
+        compute = CocoMetric.compute_metrics
+        names = {name: limited(kind, self.ap_index) for name, kind in self.evaluators().items()}
+        names = {**compute.__globals__, **names}
+        return FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)(self, results)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         check_predictions(data_samples, 'the model')

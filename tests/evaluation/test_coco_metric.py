@@ -1,14 +1,18 @@
 """COCO mAP is right for annotations as people have them, and refused for predictions that are none."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import METRICS
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from mmspartan.engine.finite_hook import NonFiniteError
 from mmspartan.errors import InputError
+from mmspartan.evaluation.limited_eval import limited
 
 BOXES = [[40.0 * i, 5.0, 30.0, 30.0] for i in range(3)]
 
@@ -29,10 +33,14 @@ def write(tmp_path):
     return run
 
 
-def evaluate(metric, boxes=BOXES, score: float = 0.9) -> dict:
+def evaluate(metric, boxes=BOXES, score: float = 0.9, scores=None) -> dict:
     boxes = torch.tensor(boxes)
     boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    predicted = dict(bboxes=boxes, scores=torch.full((len(boxes),), score), labels=torch.zeros(len(boxes)).long())
+    predicted = dict(
+        bboxes=boxes,
+        scores=torch.full((len(boxes),), score) if scores is None else scores,
+        labels=torch.zeros(len(boxes)).long(),
+    )
     metric.dataset_meta = dict(classes=('x', 'y'))
     metric.process({}, [dict(img_id=1, ori_shape=(50, 200), pred_instances=predicted)])
     return metric.evaluate(1)
@@ -43,6 +51,51 @@ def evaluate(metric, boxes=BOXES, score: float = 0.9) -> dict:
 def test_perfect_boxes_have_ap_1_whatever_the_annotations_are_numbered_from(kind, first, write):
     found = evaluate(METRICS.build(dict(type=kind, ann_file=write(first))))
     assert found['coco/bbox_mAP'] == pytest.approx(1.0) and found['coco/bbox_mAP_75'] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('kind', ['CheckedCocoMetric', 'FasterCocoMetric'])
+@pytest.mark.parametrize(('limits', 'expected'), [(None, 67 / 101), ((1, 10, 300), 1), ((100, 300, 1000), 1)])
+def test_every_ap_has_one_limit_of_detections(kind, limits, expected, write, capsys):
+    boxes = [[12.0 * (i % 15), 12.0 * (i // 15), 10, 10] for i in range(150)]
+    objects = [dict(id=i, image_id=1, category_id=1, area=100, iscrowd=0, bbox=box) for i, box in enumerate(boxes, 1)]
+    image = dict(id=1, file_name='a.png', width=200, height=200)
+    options = dict(type=kind, ann_file=write(annotations=objects, images=[image]), proposal_nums=limits, classwise=True)
+    found = evaluate(METRICS.build(options), boxes, scores=torch.linspace(0.9, 0.5, 150))
+    for name in ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP_s', 'coco/x_precision'):
+        assert found[name] == pytest.approx(expected, abs=6e-4), name
+
+
+@pytest.mark.parametrize('limits', [(300,), (300, 100, 10), (1, 10, '100'), 100])
+def test_limits_that_are_none_are_refused(limits, write):
+    with pytest.raises(InputError, match='proposal_nums'):
+        METRICS.build(dict(type='CheckedCocoMetric', ann_file=write(), proposal_nums=limits))
+
+
+def test_numbers_are_those_of_pycocotools_at_its_own_limits(write, capsys):
+    """By detections of several classes, sizes and scores, of which some are wrong."""
+    rng = np.random.RandomState(0)
+    boxes = (
+        np.concatenate([rng.uniform(0, 300, (40, 2)), rng.choice([20.0, 60.0, 150.0], (40, 2))], 1).round(1).tolist()
+    )
+    objects = [
+        dict(id=i, image_id=1, category_id=1 + i % 2, area=box[2] * box[3], iscrowd=0, bbox=box)
+        for i, box in enumerate(boxes, 1)
+    ]
+    truth = COCO()
+    image = dict(id=1, file_name='a.png', width=500, height=500)
+    truth.dataset = json.loads(Path(write(annotations=objects, images=[image])).read_text())
+    truth.createIndex()
+    found = [dict(a, score=float(rng.rand()), bbox=[v + rng.uniform(-4, 4) for v in a['bbox']]) for a in objects[:30]]
+    runs = []
+    for kind in (COCOeval, limited(COCOeval, -1)):
+        run = kind(truth, truth.loadRes(found), 'bbox')
+        run.evaluate()
+        run.accumulate()
+        capsys.readouterr()
+        run.summarize()
+        runs.append((run.stats, capsys.readouterr().out))
+    assert np.allclose(runs[0][0], runs[1][0]) and 0.1 < runs[0][0][0] < 0.9
+    assert runs[0][1] == runs[1][1]
 
 
 def test_stock_metric_of_mmdet_has_the_fault(write):

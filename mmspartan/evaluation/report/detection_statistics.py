@@ -42,7 +42,8 @@ class DetectionStatistics:
     @classmethod
     def of(cls, truth: GroundTruth, detections: COCO) -> 'DetectionStatistics':
         """Compare detections, as :func:`~mmspartan.evaluation.report.matching.coco_of` returns them, with objects."""
-        run = evaluate(truth.coco, detections, truth.category_ids, truth.iou_thresholds, truth.max_detections)
+        limits = truth.max_detections, truth.ap_index
+        run = evaluate(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
         with quiet():
             run.accumulate()
             run.summarize()

@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from ...datasets.coco import check_categories
 from ...datasets.coco_file import CheckedCOCO
 from ...errors import InputError
+from ..limited_eval import LIMITS, crowded, limits_of
 
 SPLITS = ('test', 'val')
 DETECTORS = ('bbox_head', 'roi_head', 'rpn_head')  # one of them is in the config of each detector of mmdet
@@ -28,7 +29,8 @@ class GroundTruth:
         category_ids: Ids of the classes in the annotation file, in the same order.
         folder: Folder of the pictures.
         iou_thresholds: IoU thresholds over which AP and AR are averaged; COCO's 0.5, 0.55, ..., 0.95 if None.
-        max_detections: Largest numbers of detections of a picture, as in mmdet's ``CocoMetric.proposal_nums``.
+        max_detections: Largest numbers of detections of an image, as in mmdet's ``CocoMetric.proposal_nums``.
+        ap_index: Index of the one for AP.
     """
 
     path: str
@@ -37,7 +39,8 @@ class GroundTruth:
     category_ids: list
     folder: str
     iou_thresholds: list[float] | None = None
-    max_detections: tuple[int, ...] = (100, 300, 1000)
+    max_detections: tuple[int, ...] = LIMITS
+    ap_index: int = 0
 
     @classmethod
     def of_config(cls, cfg: Config) -> 'GroundTruth':
@@ -72,15 +75,20 @@ class GroundTruth:
         check_categories(classes, [c['name'] for c in coco.dataset['categories']], path, 'metainfo.classes')
         category_ids = coco.get_cat_ids(cat_names=classes)
         if not any(annotation['category_id'] in category_ids for annotation in coco.dataset['annotations']):
-            raise InputError(f'{path}: has no annotations of {", ".join(classes[:10])} to compare with')
+            raise InputError(
+                f'{path}: has no annotations of {", ".join(classes[:10])} to compare with{_other_split(cfg)}'
+            )
         metric = coco_metric(cfg)
-        limits = tuple(metric.get('proposal_nums') or cls.max_detections)
-        if len(limits) != 3:
-            raise InputError(f'{name}: test_evaluator.proposal_nums is {list(limits)}, must be three numbers')
+        limits, ap_index = limits_of(metric.get('proposal_nums'), f'{name}: test_evaluator.proposal_nums')
         thresholds = metric.get('iou_thrs')
         thresholds = [thresholds] if isinstance(thresholds, float) else thresholds
         folder = (dataset.data_prefix or {}).get('img') or dataset.data_root or ''
-        return cls(path, coco, classes, category_ids, folder, thresholds, limits)
+        return cls(path, coco, classes, category_ids, folder, thresholds, limits, ap_index)
+
+    @property
+    def note(self) -> str | None:
+        """A sentence on images with more objects than AP counts detections; None if there is none."""
+        return crowded(self.coco, self.max_detections[self.ap_index])
 
     @property
     def picture_ids(self) -> list:
@@ -88,6 +96,12 @@ class GroundTruth:
 
     def picture_path(self, picture_id: Any) -> Path:
         return Path(os.path.normpath(Path(self.folder, self.coco.imgs[picture_id]['file_name'])))
+
+
+def _other_split(cfg: Config) -> str:
+    """Return the end of a message that advises to evaluate on the validation set, if it is another one."""
+    val, test = (cfg.get(f'{split}_dataloader') for split in ('val', 'test'))
+    return '; evaluate on the validation set: --split val' if val and val.dataset != test.dataset else ''
 
 
 def coco_metric(cfg: Config) -> dict:

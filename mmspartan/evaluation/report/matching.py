@@ -15,6 +15,8 @@ import numpy as np
 from mmdet.datasets.api_wrappers import COCOeval
 from pycocotools.coco import COCO
 
+from ..limited_eval import LIMITS, limited
+
 MATCH_IOU = 0.5
 
 
@@ -56,7 +58,8 @@ def evaluate(
     detections: COCO,
     category_ids: Sequence,
     iou_thresholds: Sequence[float] | None = None,
-    max_detections: Sequence[int] = (100, 300, 1000),
+    max_detections: Sequence[int] = LIMITS,
+    ap_index: int = 0,
     by_class: bool = True,
     sizes: bool = True,
 ) -> COCOeval:
@@ -67,14 +70,15 @@ def evaluate(
         detections: Predictions for them, of :func:`coco_of`.
         category_ids: Classes that are evaluated.
         iou_thresholds: COCO's 0.5, 0.55, ..., 0.95 if None.
-        max_detections: Largest numbers of detections of a picture; the last one limits the matching.
+        max_detections: Largest numbers of detections of an image; the last one limits the matching.
+        ap_index: Index of the one for AP.
         by_class: Whether a detection and its object have to be of one class.
         sizes: Whether small, medium and large objects are evaluated as well.
 
     Returns:
         COCOeval: After ``evaluate()``.
     """
-    run = COCOeval(objects, detections, 'bbox')
+    run = limited(COCOeval, ap_index)(objects, detections, 'bbox')
     run.params.catIds = list(category_ids)
     run.params.imgIds = list(objects.imgs)
     run.params.maxDets = list(max_detections)

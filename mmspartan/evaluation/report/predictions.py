@@ -4,8 +4,8 @@ A result is a dict with ``image_id``, ``category_id``, ``bbox`` (x, y, width and
 """
 
 import json
-import math
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .folder import METRICS, is_report
 from .ground_truth import GroundTruth, coco_metric
 
 PREDICTIONS = 'predictions.bbox.json'  # in a report folder
+FAR = 1.5  # a box that ends beyond this share of its image is no box in pixels
 
 
 def is_exported(model: str | Path) -> bool:
@@ -144,27 +145,46 @@ def read_predictions(path: str | Path, truth: GroundTruth) -> list[dict[str, Any
         raise InputError(f'{path}: not JSON: {error}') from error
     if not isinstance(found, list):
         raise InputError(f"{path}: must be a list of predictions in COCO's result format, is {type(found).__name__}")
-    pictures, categories = set(truth.picture_ids), set(truth.category_ids)
+    categories = set(truth.category_ids)
     for i, result in enumerate(found):
-        problem = _problem(result, pictures, categories)
+        problem = _problem(result, truth, categories)
         if problem:
-            raise InputError(f'{path}: [{i}]{problem}, {truth.path}')
+            raise InputError(f'{path}: [{i}]{problem}; compared with {truth.path}')
+    if _are_shares(found, truth):
+        raise InputError(f'{path}: all boxes lie in [0, 1], must be in pixels; compared with {truth.path}')
     return [{key: result[key] for key in ('image_id', 'category_id', 'bbox', 'score')} for result in found]
 
 
-def _problem(result: Any, pictures: set, categories: set) -> str | None:
-    """Return what is wrong with a result, for a message that goes on with the path of the annotation file."""
+def _problem(result: Any, truth: GroundTruth, categories: set) -> str | None:
+    """Return what is wrong with a result, or None; ``categories`` are the ids of the evaluated classes."""
     missing = {'image_id', 'category_id', 'bbox', 'score'} - set(result if isinstance(result, dict) else ())
     if missing:
-        return f'.{min(missing)}: is missing; to compare with'
-    box = result['bbox']
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(number) for number in [*box, result['score']]):
-        return f': bbox and score must be five finite numbers, are {box} and {result["score"]}; to compare with'
-    for key, known in (('image_id', pictures), ('category_id', categories)):
+        return f'.{min(missing)}: is missing'
+    box, score = result['bbox'], result['score']
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(number) for number in [*box, score]):
+        return f': bbox and score must be five finite numbers, are {box} and {score}'
+    for key, known in (('image_id', truth.coco.imgs), ('category_id', categories)):
         if not isinstance(result[key], int | str) or result[key] not in known:
-            return f'.{key}: {result[key]!r} is none of the evaluated'
+            return f'.{key}: {result[key]!r} is none of those evaluated'
+    if not 0 <= score <= 1:
+        return f'.score: is {score}, must be from 0 to 1'
+    if box[2] < 0 or box[3] < 0:
+        return f'.bbox: is {box}, must be x, y, width and height'
+    image = truth.coco.imgs[result['image_id']]
+    for start, side, size in ((box[0], box[2], image['width']), (box[1], box[3], image['height'])):
+        if start + side > FAR * size or start < (1 - FAR) * size:
+            return (
+                f'.bbox: is {box}, far outside of its image of {image["width"]} x {image["height"]} pixels: must be x, '
+                'y, width and height in pixels, and not two corners'
+            )
     return None
 
 
+def _are_shares(found: list[dict], truth: GroundTruth) -> bool:
+    """Return whether all boxes lie in [0, 1], as those relative to their image do."""
+    larger = [r for r in found if max(truth.coco.imgs[r['image_id']][key] for key in ('width', 'height')) > 2]
+    return len(larger) > 0 and all(0 <= number <= 1 for r in larger for number in r['bbox'])
+
+
 def _is_finite(number: Any) -> bool:
-    return type(number) in (int, float) and math.isfinite(number)
+    return type(number) in (int, float) and abs(number) <= sys.float_info.max

@@ -158,12 +158,20 @@ def test_only_reports_are_written_over(tmp_path):
         ('{}', 'must be a list of predictions'),
         ('[1]', r'\[0\]\.bbox: is missing'),
         ('[{"image_id": 1, "category_id": 1, "score": 1}]', r'\[0\]\.bbox: is missing'),
-        ('[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', r'\.image_id: 9 is none of the eval'),
+        ('[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', r'\.image_id: 9 is none of '),
         ('[{"image_id": 1, "category_id": 9, "bbox": [0, 0, 1, 1], "score": 1}]', r'\.category_id: 9 is none of'),
         ('[{"image_id": [], "category_id": 9, "bbox": [0, 0, 1, 1], "score": 1}]', r'\.image_id: \[\] is none of'),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, NaN, 1], "score": 1}]', 'five finite numbers'),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 1}]', 'five finite numbers'),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "1"}]', 'five finite numbers'),
+        (f'[{{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, -{10**400}], "score": 1}}]', 'five finite numbers'),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [10, 10, -40, 40], "score": 1}]', r'\[0\]\.bbox: .*-40'),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [150, 150, 190, 190], "score": 1}]', r'\[0\]\.bbox: .*200 x 200'),
+        (
+            '[{"image_id": 1, "category_id": 1, "bbox": [0.1, 0.1, 0.2, 0.2], "score": 1}]',
+            r'\[0, 1\], must be in pixels',
+        ),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [10, 10, 40, 40], "score": 87}]', r'\[0\]\.score: is 87'),
     ],
 )
 def test_invalid_predictions_are_named(content, message, make_truth, tmp_path):
@@ -171,6 +179,23 @@ def test_invalid_predictions_are_named(content, message, make_truth, tmp_path):
     path.write_text(content)
     with pytest.raises(InputError, match=rf'found\.json: .*{message}|found\.json: {message}'):
         read_predictions(path, truth)
+
+
+def test_one_limit_of_detections_for_all_and_for_each_class(tmp_path):
+    objects = [
+        dict(an_object(1, 1, 12.0 * (i % 15), 10), bbox=[12.0 * (i % 15), 12.0 * (i // 15), 10, 10]) for i in range(150)
+    ]
+    found = [dict(a, score=0.9 - i / 1000) for i, a in enumerate(objects)]
+    write_dataset(tmp_path, {1: 'a'}, objects)
+    for limits, expected in ((None, 67 / 101), ([1, 10, 300], 1)):  # COCO's 100 of 150, or the last one
+        cfg = config_of(tmp_path, {1: 'a'})
+        if limits:
+            cfg.test_evaluator.proposal_nums = limits
+        truth = GroundTruth.of_config(cfg)
+        statistics = Report.of(truth, 'm', found).statistics
+        assert statistics.total['AP'] == statistics.classes[0]['AP'] == pytest.approx(expected, abs=1e-6)
+        assert statistics.total['AP50'] == statistics.classes[0]['AP50'] == pytest.approx(expected, abs=1e-6)
+        assert ('150' in truth.note) if limits is None else truth.note is None
 
 
 def test_config_has_to_be_of_a_detector_with_objects(tmp_path):
@@ -182,6 +207,16 @@ def test_config_has_to_be_of_a_detector_with_objects(tmp_path):
     cfg = config_of(tmp_path, {1: 'a'})
     with pytest.raises(InputError, match='has no val_dataloader; --split test'):
         select_split(cfg, 'val')
+    for split in ('val', 'test'):
+        cfg[f'{split}_dataloader'] = dict(
+            dataset=dict(cfg.test_dataloader.dataset, metainfo=dict(classes=[{'val': 'a', 'test': 'b'}[split]]))
+        )
+    with pytest.raises(InputError, match='--split val'):
+        GroundTruth.of_config(cfg)
+    cfg.test_evaluator.proposal_nums = (300,)
+    cfg.test_dataloader.dataset.metainfo.classes = ['a']
+    with pytest.raises(InputError, match=r'proposal_nums is .*300'):
+        GroundTruth.of_config(cfg)
     cfg.test_dataloader.dataset.type = 'CustomDataset'
     with pytest.raises(InputError, match='type is CustomDataset, must be a dataset in COCO format'):
         GroundTruth.of_config(cfg)
