@@ -1,27 +1,40 @@
 """Make a detection dataset of your own ready to train on: check it, convert it, report on it and write a config.
 
-Reads COCO files, Pascal VOC and YOLO; the format is found out. Pictures stay where they are.
+Reads COCO, Pascal VOC, YOLO, labelme, VIA, CVAT's XML, Label Studio's JSON and Supervisely; the format is found out.
+Images stay where they are.
 """
 
 import argparse
+import itertools
+import os
 import shlex
 import shutil
 from pathlib import Path
 
 from mmspartan_cli import parse
+from mmspartan_cli.choices import BOX_FORMATS
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', type=Path, help='folder of the dataset, a COCO file or a data.yaml')
+    parser.add_argument('source', type=Path, help='folder of the dataset, an annotation file, data.yaml or classes.txt')
     parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
-    parser.add_argument('--pictures', type=Path, help='folder of the pictures, if they are elsewhere')
-    parser.add_argument('--val', type=float, default=0.2, help='share of the pictures to validate with, if not split')
+    parser.add_argument('--pictures', type=Path, help='folder of the images, if they are elsewhere')
+    parser.add_argument('--val', type=float, default=0.2, help='share of the images to validate with, if not split')
     parser.add_argument('--seed', type=int, default=0, help='of the division')
+    parser.add_argument(
+        '--split-by',
+        choices=('folders', 'names', 'nothing'),
+        default='folders',
+        help='what names the split of an image: folders and annotation files; names of images as well; nothing',
+    )
+    parser.add_argument('--box-format', choices=BOX_FORMATS, help='convention of the boxes; found out by default')
+    parser.add_argument('--attribute', help='attribute that holds the class, of VIA')
+    parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images; needs --copy')
     parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')
     parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
-    parser.add_argument('--copy', action='store_true', help='copy the pictures into the folder')
-    parser.add_argument('--strict', action='store_true', help='refuse a dataset that has a fault')
+    parser.add_argument('--copy', action='store_true', help='copy the images into the folder')
+    parser.add_argument('--strict', action='store_true', help='refuse a dataset that has a fault or needs a guess')
     parser.add_argument('--base', default='rtdetr_spartan_t_coco', help='config of a detector of this package')
     parser.add_argument('--weights', type=Path, help='checkpoint of that detector to start from')
     parser.add_argument('--image-size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'), help="the base's by default")
@@ -30,6 +43,8 @@ def parse_args():
     args = parse(parser)
     if not 0 < args.val < 1:
         parser.error(f'--val must be between 0 and 1, got {args.val}')
+    if args.bits and not args.copy:
+        parser.error('--bits converts copies of the images: give --copy as well')
     for pair in args.rename:
         if not all(map(str.strip, pair.partition('=')[::2])):
             parser.error(f'--rename needs OLD=NEW, got {pair!r}')
@@ -43,34 +58,41 @@ from mmengine.config import Config
 from rich.progress import track
 
 import mmspartan
-from mmspartan.datasets.prepare.clean import clean
-from mmspartan.datasets.prepare.faults import DROPPED, KEPT, RENAMED, Faults
+from mmspartan.datasets.prepare.clean import File, clean
+from mmspartan.datasets.prepare.faults import KEPT, Faults, printable
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
-from mmspartan.datasets.prepare.source import Source
+from mmspartan.datasets.prepare.source import Choices, Source
 from mmspartan.datasets.prepare.split import stratified_split
 from mmspartan.datasets.prepare.statistics import statistics_of
-from mmspartan.datasets.prepare.write import coco_of, copy_pictures, names_in_place, relative_to, write_annotations
+from mmspartan.datasets.prepare.write import (
+    coco_of,
+    copy_pictures,
+    literal,
+    names_in_place,
+    relative_to,
+    write_annotations,
+)
 from mmspartan.engine.launch import one_line_errors, test_size
 from mmspartan.errors import InputError
 
 CONFIG = """\
 # Written by tools/prepare_dataset.py from {source}. Train with
 #     python tools/train.py {config} --auto-scale-lr
-_base_ = __import__('mmspartan').config_path({base!r})
-work_dir = {work_dir!r}
+_base_ = __import__('mmspartan').config_path({base})
+work_dir = {work_dir}
 
 locals().update(
     __import__('mmspartan').own_data(
         _base_,
         root="{{{{ fileDirname }}}}",
         classes={classes},
-        train=('train.json', {train!r}),
-        val=('val.json', {val!r}),{test}
+        train=('train.json', {train}),
+        val=('val.json', {val}),{test}
         image_size={image_size},  # width, height
         max_epochs={max_epochs},
         batch_size={batch_size},
-        weights={weights!r},
+        weights={weights},
     )
 )
 """
@@ -87,7 +109,7 @@ def rename_classes(source: Source, pairs: list[str], faults: Faults) -> None:
             for item in picture.objects:
                 item.name = names.get(item.name, item.name)
     for old, new in names.items():
-        faults.add(f'class is called {new} by --rename', KEPT if old == new else RENAMED, old)
+        faults.note(f'class is called {new} by --rename', old)
 
 
 def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> None:
@@ -97,63 +119,85 @@ def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> 
     if unknown:
         raise InputError(f'--classes: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
     source.classes = list(dict.fromkeys(chosen))
+    kept = set(chosen)
     for pictures in source.splits.values():
         for picture in pictures:
-            others = [item for item in picture.objects if item.name not in chosen]
-            faults.add('object is of a class that --classes leaves out', DROPPED, *(item.where for item in others))
-            picture.objects = [item for item in picture.objects if item.name in chosen]
+            others = [item for item in picture.objects if item.name not in kept]
+            faults.note('object is of a class that --classes leaves out', *(item.where for item in others))
+            picture.objects = [item for item in picture.objects if item.name in kept]
 
 
-def divide(args: argparse.Namespace, source: Source, digests: dict[Path, str], faults: Faults) -> str:
+def divide(args: argparse.Namespace, source: Source, files: dict[Path, File], faults: Faults) -> str:
     """Make splits 'train' and 'val' of what the source has, and return a sentence on it."""
     unsplit = source.splits.pop('', [])
     source.splits.setdefault('train', [])
     if unsplit and any(source.splits.values()):
-        faults.add('picture is in no split: used for training', KEPT, *(str(picture.path) for picture in unsplit))
+        faults.add('image is in no split: used for training', KEPT, *(str(picture.path) for picture in unsplit))
     source.splits['train'] += unsplit
     sentence = 'Divided as the source is.'
     if not source.splits.get('val'):
+        digests = {path: file.digest for path, file in files.items()}
         train, val = stratified_split(source.splits['train'], args.val, args.seed, digests)
         source.splits.update(train=train, val=val)
-        sentence = f'Divided here, {args.val:g} of the training pictures for validation, with the seed {args.seed}.'
+        sentence = f'Divided here, {args.val:g} of the training images for validation, with the seed {args.seed}.'
     source.splits = {split: source.splits[split] for split in ('train', 'val', 'test') if source.splits.get(split)}
     for split in ('train', 'val'):
-        if not any(picture.objects for picture in source.splits.get(split, [])):
-            count, total = len(source.splits.get(split, [])), sum(map(len, source.splits.values()))
+        pictures = source.splits.get(split, [])
+        if not any(not item.ignored for picture in pictures for item in picture.objects):
+            total = sum(map(len, source.splits.values()))
+            only = any(picture.objects for picture in pictures)
             raise InputError(
-                f'{args.source}: {source.format}: {split} has {count} of {total} pictures, none of them with an object'
+                f'{args.source}: {source.format}: {split} has {len(pictures)} of {total} images, none of them with an '
+                + ('object that is not marked as a crowd or difficult' if only else 'object')
                 + faults.summary()
             )
     return sentence
 
 
 def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str], size: tuple[int, int]) -> str:
-    test = f"\n        test=('test.json', {folders['test']!r})," if 'test' in folders else ''
+    test = f"\n        test=('test.json', {literal(folders['test'])})," if 'test' in folders else ''
     return CONFIG.format(
-        source=args.source,
-        config=shlex.quote((args.out / 'config.py').as_posix()),
-        base=args.base,
-        work_dir=f'work_dirs/{args.out.name}',
-        classes=tuple(source.classes),
-        train=folders['train'],
-        val=folders['val'],
+        source=literal(str(args.source)),
+        config=literal(shlex.quote((args.out / 'config.py').as_posix()))[1:-1],
+        base=literal(args.base),
+        work_dir=literal(f'work_dirs/{args.out.name}'),
+        classes=literal(tuple(source.classes)),
+        train=literal(folders['train']),
+        val=literal(folders['val']),
         test=test,
         image_size=size,
         max_epochs=args.max_epochs,
         batch_size=args.batch_size,
-        weights=str(args.weights) if args.weights else None,
+        weights=literal(str(args.weights) if args.weights else None),
     )
 
 
+def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
+    """Read the config back: names of a dataset must come out of it as they are.
+
+    Raises:
+        InputError: If they do not.
+    """
+    cfg = Config.fromfile(path)
+    for split, folder in folders.items():
+        dataset = cfg[f'{split}_dataloader'].dataset
+        found = dataset.metainfo.classes, dataset.ann_file, dataset.data_prefix.img
+        if found != (tuple(source.classes), f'{split}.json', folder):
+            raise InputError(f'a config with these names cannot be read back: {source.classes}, {folder}')
+
+
 def main(args: argparse.Namespace) -> None:
-    with one_line_errors(str(args.source)):
-        prepare(args)
+    with one_line_errors(printable(str(args.source))):
+        try:
+            prepare(args)
+        except InputError as error:  # names of files and classes may hold codes for the terminal
+            raise InputError(printable(str(error))) from error
 
 
 def prepare(args: argparse.Namespace) -> None:
     if args.out.exists():
         raise InputError(f'{args.out}: exists; remove it or give another --out')
-    if any(character in str(args.out.resolve()) for character in '"\\\n'):
+    if printable(path := str(args.out.resolve())) != path or not {'"', '\\'}.isdisjoint(path):
         raise InputError(f'--out {args.out}: quotation marks, backslashes and line breaks in its path break the config')
     if args.weights and not args.weights.is_file():
         raise InputError(f'{args.weights}: no such checkpoint (--weights)')
@@ -170,50 +214,56 @@ def prepare(args: argparse.Namespace) -> None:
     if any(side <= 0 or side % 32 for side in size):
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
-    source, root = read_source(args.source, faults, args.pictures)
-    total = sum(map(len, source.splits.values()))
-    print(f'{args.source}: {source.format}, {total} pictures, {len(source.classes)} classes')
-    digests = clean(source, faults, lambda items, count: track(items, 'Reading the pictures', count, transient=True))
+    choices = Choices(args.split_by, args.box_format, args.attribute)
+    source, root = read_source(args.source, faults, args.pictures, choices)
+    total, name = sum(map(len, source.splits.values())), printable(str(args.source))
+    print(f'{name}: {printable(source.format)}, {total} images, {len(source.classes)} classes')
+    files = clean(source, faults, lambda items, count: track(items, 'Reading the images', count, transient=True))
     rename_classes(source, args.rename, faults)
     choose_classes(source, args.classes, faults)
-    sentence = divide(args, source, digests, faults)
+    sentence = divide(args, source, files, faults)
     statistics = {split: statistics_of(pictures, size) for split, pictures in source.splits.items()}
     queries = base.model.num_queries
     tables = tables_of(statistics, source.classes, faults, size, queries)
     advice = advice_of(statistics, source.classes, size, queries)
     print(printed(tables))
     print('\n'.join(['', sentence, *advice]))
-    if args.strict and faults.changed():
-        raise InputError(f'{args.source}: has the faults listed above, nothing was written (--strict)')
+    if args.strict and faults.refused():
+        raise InputError(f'{args.source}: has the faults or guesses listed above, nothing was written (--strict)')
     args.batch_size = args.batch_size or base.train_dataloader.batch_size
     iterations = max(1, len(source.splits['train']) // args.batch_size)
     args.max_epochs = args.max_epochs or min(100, max(20, 10_000 // iterations))
-    write(args, source, root, size, tables, [f'{args.source}: {source.format}. {sentence}'], advice)
+    write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     start = f'from {args.weights}' if args.weights else 'from random weights'
-    print(f'Look at the report, then train ({args.max_epochs} epochs, {args.batch_size} pictures a batch, {start}):')
+    print(f'Look at the report, then train ({args.max_epochs} epochs, {args.batch_size} images a batch, {start}):')
     print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
     """Write the folder, under another name until it is complete."""
-    partial = args.out.with_name(f'{args.out.name}.part')
-    shutil.rmtree(partial, ignore_errors=True)
+    names = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
+    partial = next(path for path in names if not os.path.lexists(path))
     partial.mkdir(parents=True)
-    folders = {}
-    for split, pictures in source.splits.items():
-        paths = [picture.path for picture in pictures]
-        if args.copy:
-            names, folders[split] = copy_pictures(paths, root, partial / split), f'{split}/'
-        else:
-            names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
-        write_annotations(partial / f'{split}.json', coco_of(pictures, source.classes, names))
-    (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
-    pictures = {'Twelve pictures of train': drawn(source.splits['train'], source.classes, 12, args.seed)}
-    (partial / 'report.html').write_text(
-        page(f'Dataset {args.out.name}', summary, tables, advice, pictures), encoding='utf-8'
-    )
-    partial.rename(args.out)
+    try:
+        folders = {}
+        for split, pictures in source.splits.items():
+            paths = [picture.path for picture in pictures]
+            if args.copy:
+                names, folders[split] = copy_pictures(paths, root, partial / split, args.bits), f'{split}/'
+            else:
+                names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
+            write_annotations(partial / f'{split}.json', coco_of(pictures, source.classes, names))
+        (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
+        check_config(partial / 'config.py', source, folders)
+        pictures = {'Twelve images of train': drawn(source.splits['train'], source.classes, 12, args.seed)}
+        (partial / 'report.html').write_text(
+            page(f'Dataset {args.out.name}', summary, tables, advice, pictures), encoding='utf-8'
+        )
+        partial.rename(args.out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 if __name__ == '__main__':

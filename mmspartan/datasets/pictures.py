@@ -12,11 +12,12 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import TRANSFORMS
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import InputError
 
 MAX_PIXELS = 100_000_000
+BY_PILLOW = ('AVIF', 'GIF', 'HEIF', 'JPEG2000')  # decoded by Pillow where OpenCV is built without them
 ORIENTATION = 0x0112  # EXIF tag; values from 5 on exchange width and height
 
 
@@ -24,7 +25,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
     """Read an image file and check that it can be decoded; of a JPEG only the header and the end are checked.
 
     Returns:
-        bytes: The content of the file.
+        bytes: The content of the file; of one that Pillow decodes and OpenCV does not, the upright image as BMP.
 
     Raises:
         InputError: If the file does not exist, is not a regular file, is empty, truncated or not an image, or has more
@@ -47,13 +48,21 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
                 "max_pixels: LoadImageFromFile(backend_args=dict(backend='picture', max_pixels=...))"
             )
         seen = hash((str(path), len(content), zlib.crc32(content)))
-        if seen not in _checked:  # the check decodes all formats but JPEG, once a process
-            _check_complete(image, content, path)
-            _checked.add(seen)
-    return content
+        if seen not in _is_for_opencv:  # the check decodes all formats but JPEG, once a process
+            _is_for_opencv[seen] = _check_complete(image, content, path)
+        return content if _is_for_opencv[seen] else _as_bmp(image, path)
 
 
-_checked: set[int] = set()
+_is_for_opencv: dict[int, bool] = {}
+
+
+def _as_bmp(image: Image.Image, path: str | Path) -> bytes:
+    content = io.BytesIO()
+    try:
+        ImageOps.exif_transpose(image).convert('RGB').save(content, 'BMP')
+    except Exception as error:
+        raise InputError(f'{path}: is damaged: {" ".join(str(error).split())}') from error
+    return content.getvalue()
 
 
 def _header(content: bytes, path: str | Path) -> Image.Image:
@@ -63,20 +72,22 @@ def _header(content: bytes, path: str | Path) -> Image.Image:
             warnings.simplefilter('ignore')
             return Image.open(io.BytesIO(content))
     except Exception as error:  # a broken header raises errors of any type
-        raise InputError(f'{path}: is no picture that can be read') from error
+        is_heic = content[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1', b'ftypmsf1')
+        advice = ': it is HEIC, which neither OpenCV nor Pillow reads; convert it to JPEG' if is_heic else ''
+        raise InputError(f'{path}: is no picture that can be read{advice}') from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check_complete(image: Image.Image, content: bytes, path: str | Path) -> None:
-    """Check that an image file is complete.
+def _check_complete(image: Image.Image, content: bytes, path: str | Path) -> bool:
+    """Check that an image file is complete, and return whether OpenCV decodes it.
 
     A decoder fills the missing part of a JPEG with gray, and its errors for other formats do not name the file.
     """
     if image.format == 'JPEG':
         if content.rfind(b'\xff\xd9') < len(content) // 2:  # an earlier end marker belongs to a thumbnail
             raise InputError(f'{path}: is damaged: the file is cut off')
-        return  # most images are JPEGs: decoding them here as well would cost time
+        return True  # most images are JPEGs: decoding them here as well would cost time
     try:
         if image.format == 'PNG':
             image.verify()  # checksums
@@ -84,7 +95,10 @@ def _check_complete(image: Image.Image, content: bytes, path: str | Path) -> Non
     except Exception as error:
         raise InputError(f'{path}: is damaged: {" ".join(str(error).split())}') from error
     if not is_decoded:
-        raise InputError(f'{path}: is damaged, or a {image.format} of a kind that OpenCV cannot decode')
+        if image.format not in BY_PILLOW:
+            raise InputError(f'{path}: is damaged, or a {image.format} of a kind that OpenCV cannot decode')
+        _as_bmp(image, path)
+    return is_decoded
 
 
 class PictureBackend(LocalBackend):

@@ -28,9 +28,9 @@ class CheckedCocoMetric(CocoMetric):
     the evaluation.
 
     Raises:
-        InputError: If ``proposal_nums`` or the file is not valid, the file has no annotation, its categories are not the
-            dataset's classes, a prediction is not finite, or ``classwise`` is asked for and the ids of the categories
-            do not ascend.
+        InputError: If ``proposal_nums`` or the file is not valid, the file has no annotation, its categories are not
+            the dataset's classes, a prediction is not finite, or ``classwise`` is asked for and the ids of the
+            categories do not ascend.
     """
 
     def __init__(

@@ -1,20 +1,24 @@
-"""Check of a dataset's pictures and boxes: what is wrong is mended, left out or told, never silently."""
+"""Check of a dataset's images and boxes: what is wrong is repaired, left out or reported, never silently."""
 
 import hashlib
 import io
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image
 
 from ...errors import InputError
 from ..pictures import ORIENTATION, read_picture
-from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults
-from .source import Object, Picture, Source
+from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults, printable
+from .source import Object, Picture, Source, folded
 
 # Boxes may exceed the image by this many pixels without a word: programs round and count pixels differently.
 TOLERANCE = 1.0
@@ -28,10 +32,29 @@ UPRIGHT: dict[int, Callable[[float, float], tuple[float, float]]] = {
 }
 
 
-def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], Iterable]) -> dict[Path, str]:
-    """Check all pictures and objects in place.
+@dataclass
+class File:
+    """An image file as it is decoded.
 
-    Boxes become pixels of the upright image, inside of it; ``size`` becomes that of the upright image.
+    Args:
+        size: Width and height in pixels of the stored image.
+        orientation: Its EXIF orientation, 1 if the decoder does not rotate it.
+        digest: Of its content.
+        frames: Number of its images, of which the first is used.
+        bits: Bits of the largest value of an image with more than 8 bits a value; 0 for others.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    digest: str
+    frames: int
+    bits: int
+
+
+def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], Iterable]) -> dict[Path, File]:
+    """Check all images and objects in place.
+
+    Boxes become pixels of the upright image, inside of it; ``size`` becomes the size of the upright image.
 
     Args:
         source: The dataset.
@@ -39,60 +62,90 @@ def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], It
         progress: Called with an iterable and its length; returns an iterable that shows the progress.
 
     Returns:
-        dict: A digest of the content of each picture.
+        dict: What is known of each image file that can be read.
     """
     _strip_names(source, faults)
-    pictures = [picture for pictures in source.splits.values() for picture in pictures]
+    paths = list(dict.fromkeys(picture.path for pictures in source.splits.values() for picture in pictures))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = pool.map(_read, [picture.path for picture in pictures])
-        results = dict(zip([picture.path for picture in pictures], progress(read, len(pictures))))
+        results = dict(zip(paths, progress(pool.map(_read, paths), len(paths))))
+    for path, result in results.items():
+        if isinstance(result, str):
+            reason = re.sub(r'\d[\d,]*', 'N', re.split('[:;] ', result)[0])  # the same text for the same kind
+            faults.add(f'image {reason}', DROPPED, str(path) if result == reason else f'{path}: {result}')
+    files = {path: result for path, result in results.items() if isinstance(result, File)}
+    faults.add('image has several frames: the first is used', KEPT, *(str(p) for p, f in files.items() if f.frames > 1))
+    deep = [path for path, file in files.items() if file.bits]
+    if deep and (bits := max(files[path].bits for path in deep)) < 16:
+        what = f'values of 16-bit images are below {2**bits}: they are loaded as if white were 65535'
+        faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, deep))
     for split, pictures in source.splits.items():
-        kept = []
-        for picture in pictures:
-            result = results[picture.path]
-            if isinstance(result, str):
-                faults.add(result, DROPPED, str(picture.path))
-            elif _fit(picture, result[0], result[1], faults):
-                kept.append(picture)
-        source.splits[split] = kept
-    digests = {path: result[2] for path, result in results.items() if not isinstance(result, str)}
-    _drop_repeated(source, digests, faults)
-    return digests
+        known = [(picture, files[picture.path]) for picture in pictures if picture.path in files]
+        source.splits[split] = [picture for picture, file in known if _fit(picture, file, faults)]
+    _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)
+    return files
 
 
 def _strip_names(source: Source, faults: Faults) -> None:
+    names = {name: printable(' '.join(name.split())) for name in source.classes}
     for pictures in source.splits.values():
         for picture in pictures:
             for item in picture.objects:
-                item.name = ' '.join(item.name.split())
-    for name in source.classes:
-        if name != ' '.join(name.split()):
-            faults.add('name of a class has spaces around it', RENAMED, repr(name))
-    source.classes = list(dict.fromkeys(' '.join(name.split()) for name in source.classes))
+                item.name = names[item.name]
+    for name, new in names.items():
+        if name != new:
+            faults.add('name of a class has spaces around it or control characters', RENAMED, repr(name))
+    source.classes = list(dict.fromkeys(names.values()))
     if '' in source.classes:
         raise InputError(f'{source.format}: a class has an empty name')
     by_case = defaultdict(list)
     for name in source.classes:
-        by_case[name.casefold()].append(name)
-    for names in by_case.values():
-        if len(names) > 1:
-            faults.add('names of classes differ only in case; --rename makes one of them', KEPT, ' / '.join(names))
+        by_case[folded(name)].append(name)
+    for similar in by_case.values():
+        if len(similar) > 1:
+            faults.add(
+                'names of classes differ only in case or Unicode form; --rename makes one of them',
+                KEPT,
+                ' / '.join(similar),
+            )
 
 
-def _read(path: Path) -> tuple[tuple[int, int], int, str] | str:
-    """Return a picture's stored size, orientation and digest, or what is wrong with it."""
+def _read(path: Path) -> File | str:
+    """Return what is known of an image file, or what is wrong with it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return 'has a name that is no UTF-8, rename it'
     try:
         content = read_picture(path)
         with Image.open(io.BytesIO(content)) as image:
-            return image.size, int(image.getexif().get(ORIENTATION, 1)), hashlib.sha1(content).hexdigest()
+            orientation = int(image.getexif().get(ORIENTATION, 1))
+            size, frames = image.size, getattr(image, 'n_frames', 1) if image.format != 'MPO' else 1
+            if orientation != 1 and image.format not in ROTATED_BY_OPENCV:
+                decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+                assert decoded is not None  # read_picture has decoded it
+                size, orientation = (decoded.shape[1], decoded.shape[0]), 1
+            bits = _bits(image, content)
+        return File(size, orientation, hashlib.sha1(content).hexdigest(), frames, bits)
     except InputError as error:
-        return f'picture {str(error).removeprefix(f"{path}: ")}'
-    except (OSError, SyntaxError, ValueError) as error:
-        return f'picture cannot be read: {error}'
+        return str(error).removeprefix(f'{path}: ')
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        return f'cannot be read: {error}'
 
 
-def _fit(picture: Picture, stored: tuple[int, int], orientation: int, faults: Faults) -> bool:
-    """Fit the objects to the picture; False if its annotations are for a picture of another size."""
+# Formats of which OpenCV rotates the pixels and Pillow does not.
+ROTATED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'WEBP')
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    if image.format not in ('PNG', 'TIFF', 'PPM') or (image.format == 'PNG' and content[24] <= 8):
+        return 0
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return int(pixels.max()).bit_length() if pixels is not None and pixels.dtype == np.uint16 else 0
+
+
+def _fit(picture: Picture, file: File, faults: Faults) -> bool:
+    """Fit the objects to the image; False if its annotations are for an image of another size."""
+    stored, orientation = file.size, file.orientation
     size = stored[::-1] if orientation in UPRIGHT else stored
     where = picture.where or str(picture.path)
     turn = None
@@ -100,15 +153,15 @@ def _fit(picture: Picture, stored: tuple[int, int], orientation: int, faults: Fa
         if picture.size != stored:
             annotated = f'{picture.size[0]} x {picture.size[1]}' if picture.size else ''
             faults.add(
-                'picture has another size than its annotations say',
+                'image has another size than its annotations say',
                 DROPPED,
                 f'{where}: {annotated}, is {size[0]} x {size[1]}',
             )
             return False
         turn = UPRIGHT[orientation]
-        faults.add('boxes are of the picture without its EXIF orientation', ROTATED, where)
+        faults.add('boxes are of the image without its EXIF orientation', ROTATED, where)
     elif orientation in range(2, 9) and picture.objects and (picture.size is None or stored == size):
-        faults.add('boxes are taken as of the picture with its EXIF orientation: look at them', KEPT, where)
+        faults.add('boxes are taken as of the image with its EXIF orientation: look at them', KEPT, where)
     kept: dict[tuple, Object] = {}
     for item in picture.objects:
         box = _box(item, stored if turn else size, turn, size)
@@ -119,7 +172,7 @@ def _fit(picture: Picture, stored: tuple[int, int], orientation: int, faults: Fa
         x0, y0, x1, y1 = box
         clipped = max(x0, 0.0), max(y0, 0.0), min(x1, float(size[0])), min(y1, float(size[1]))
         if max(abs(a - b) for a, b in zip(box, clipped)) > TOLERANCE:
-            faults.add('box exceeds the picture', CLIPPED, item.where)
+            faults.add('box exceeds the image', CLIPPED, item.where)
         if min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < 1:
             faults.add('box is narrower or lower than a pixel: evaluated, not trained on', KEPT, item.where)
         item.box, item.relative = clipped, False
@@ -150,7 +203,7 @@ def _problem(box: tuple, size: tuple[int, int]) -> str:
     if x1 <= x0 or y1 <= y0:
         return 'box has no width or no height'
     if x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0:
-        return 'box is outside of the picture'
+        return 'box is outside of the image'
     return ''
 
 
@@ -166,11 +219,11 @@ def _drop_repeated(source: Source, digests: dict[Path, str], faults: Faults) -> 
                 kept.append(picture)
             elif before != split:
                 places = f'{picture.path} = {other.path}'
-                faults.add(f'picture of {split or "the rest"} is in {before} as well', DROPPED, places)
+                faults.add(f'image of {split or "the rest"} is in {before} as well', DROPPED, places)
             elif _same_objects(picture, other):
-                faults.add('picture is there twice', DROPPED, f'{picture.path} = {other.path}')
+                faults.add('image is there twice', DROPPED, f'{picture.path} = {other.path}')
             else:
-                faults.add('picture is there twice, with other objects', KEPT, f'{picture.path} = {other.path}')
+                faults.add('image is there twice, with other objects', KEPT, f'{picture.path} = {other.path}')
                 kept.append(picture)
         source.splits[split] = kept
 

@@ -1,35 +1,33 @@
 """COCO: JSON files, one for each split or one for all, as COCO, Roboflow, CVAT and Label Studio write them."""
 
 import itertools
-import json
-import math
+import re
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask
+import numpy as np
 
 from ...errors import InputError
-from .faults import DROPPED, KEPT, RENAMED, Faults
-from .source import Files, Object, Picture, Source, polygon_box, split_of
+from .documents import Documents
+from .faults import DROPPED, RENAMED, Faults
+from .source import Files, Object, Picture, Source, numbers, polygon_box, size_of
+
+# What COCO has beside `instances_*.json` in its folder of annotations.
+OTHER_TASKS = re.compile(r'(captions|person_keypoints|panoptic|stuff|image_info)_')
+Box = tuple[float, float, float, float]
 
 
-def read_coco_files(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
-    """Read the dataset if it has COCO annotations; None if it has none.
-
-    Args:
-        files: The files of the dataset.
-        faults: Faults are added to it.
-        chosen: The only annotation file to read; all by default.
+def read_coco_files(contents: Documents, files: Files, faults: Faults) -> Source:
+    """Read COCO files.
 
     Raises:
         InputError: If images, annotations or categories are not lists of dicts with the entries that they need, or
             files contradict each other. The message names the file and the entry.
     """
-    contents = {path: content for path in [chosen] if path and (content := _content(path))} or {
-        path: content for path in files.ending('.json') if (content := _content(path))
-    }
-    if not contents:
-        return None
+    others = [path for path in contents if OTHER_TASKS.match(path.name)]
+    others = [path for path in others if path.with_name(OTHER_TASKS.sub('instances_', path.name)) in contents]
+    faults.note('file is of another task of COCO', *map(str, others))
+    contents = {path: content for path, content in contents.items() if path not in others}
     names_of_files = [
         str(path.relative_to(files.root) if path.is_relative_to(files.root) else path) for path in contents
     ]
@@ -41,29 +39,19 @@ def read_coco_files(files: Files, faults: Faults, chosen: Path | None = None) ->
         used = sorted(names[i] for i in _used(content) & set(names))
         repeated = (f'{path}: {name}' for name in dict.fromkeys(used) if used.count(name) > 1)
         faults.add('several classes have the same name: they become one', RENAMED, *repeated)
-        split = split_of(path, files.root)
+        split = files.split_of(path, by_name=True)
         source.splits[split] += _pictures(path, content, names, split, files, faults)
     return source
-
-
-def _content(path: Path) -> dict[str, Any]:
-    """Return the content of a COCO file; {} of any other."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return {}
-    is_coco = isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ('images', 'annotations'))
-    return content if is_coco else {}
 
 
 def _entries(path: Path, content: dict[str, Any], key: str, needed: tuple[str, ...]) -> list[dict]:
     entries = content.get(key)
     for i, entry in enumerate(entries if isinstance(entries, list) else [None]):
         if not isinstance(entry, dict):
-            raise InputError(f'{path}: {key}[{i}]: is {entry!r}, must be a dict')
+            raise InputError(f'{path}: {key}[{i}]: is {entry!r:.80}, must be a dict')
         for name in needed:
             if not isinstance(entry.get(name), str | int):
-                raise InputError(f'{path}: {key}[{i}].{name}: is {entry.get(name)!r}, must be a name or a number')
+                raise InputError(f'{path}: {key}[{i}].{name}: is {entry.get(name)!r:.80}, must be a name or a number')
     return list(entries or [])
 
 
@@ -93,54 +81,141 @@ def _pictures(
         where = f'{path}: images[{i}]'
         if image['id'] in pictures:
             raise InputError(f'{where}.id: {image["id"]} is there twice')
-        found = files.find_picture(str(image['file_name']), path.parent, split)
-        if found is None:
-            faults.add('picture is not there', DROPPED, f'{where} ({image["file_name"]})')
-        width, height = (image.get(key) or 0 for key in ('width', 'height'))
-        is_size = all(_is_number(side) and 0 < side < math.inf for side in (width, height))
-        size = (int(width), int(height)) if is_size else None
+        found = files.find_picture(str(image['file_name']), path.parent, split, where)
+        size = size_of(image.get('width'), image.get('height'))
         pictures[image['id']] = Picture(found, size=size, where=where) if found else None
+    annotated = []
     for i, annotation in enumerate(content['annotations']):
         where = f'{path}: annotations[{i}]'
         if not isinstance(annotation, dict):
-            raise InputError(f'{where}: is {annotation!r}, must be a dict')
-        box = _box(annotation)
+            faults.add('object is no dict', DROPPED, where)
+            continue
         image_id, category_id = (
             value if isinstance(value := annotation.get(key), str | int) else None
             for key in ('image_id', 'category_id')
         )
+        crowd = annotation.get('iscrowd') or 0
         if image_id not in pictures:
-            faults.add('object is of a picture that the file does not list', DROPPED, where)
+            faults.add('object is of an image that the file does not list', DROPPED, where)
         elif category_id not in names:
             faults.add('object is of a class that the file does not list', DROPPED, where)
-        elif box is None:
-            faults.add('object has no box of four numbers', DROPPED, where)
+        elif crowd not in (0, 1):
+            faults.add('iscrowd is neither 0 nor 1', DROPPED, where)
         elif (picture := pictures[image_id]) is not None:
-            crowd = bool(annotation.get('iscrowd'))
+            try:
+                box = _box(annotation, picture)
+            except (TypeError, ValueError, KeyError) as error:
+                faults.add(f'object has no box of four numbers{_reason(error)}', DROPPED, where)
+                continue
             if crowd:
-                faults.add('object is a crowd: training and evaluation ignore it', KEPT, where)
-            picture.objects.append(Object(names[category_id], box, ignored=crowd, where=where))
+                faults.note('object is a crowd: training and evaluation ignore it', where)
+            item = Object(names[category_id], box, ignored=bool(crowd), where=where)
+            picture.objects.append(item)
+            annotated.append((picture, item, bool(annotation.get('bbox'))))
+    _convert([(picture, item) for picture, item, has_box in annotated if has_box], path, files, faults)
     return [picture for picture in pictures.values() if picture is not None]
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+class MaskError(ValueError):
+    """A mask that cannot be decoded, or is of another size than its image."""
 
 
-def _box(annotation: dict[str, Any]) -> tuple[float, float, float, float] | None:
-    """Return the corners of an annotation's box, or of the box around its segmentation if it has no box."""
-    box: Any = annotation.get('bbox')
+def _reason(error: Exception) -> str:
+    return f', and {error}' if isinstance(error, MaskError) else ''
+
+
+def _box(annotation: dict[str, Any], picture: Picture) -> Box:
+    """Return an annotation's ``bbox`` as corners, or the box around its segmentation if it has no box.
+
+    Raises:
+        ValueError, TypeError or KeyError: If there is none.
+    """
     segmentation = annotation.get('segmentation')
-    try:
-        if not box and isinstance(segmentation, dict):
-            if isinstance(segmentation['counts'], list):
-                segmentation = mask.frPyObjects(segmentation, *segmentation['size'])
-            box = [float(value) for value in mask.toBbox(segmentation)]
-        elif not box and segmentation:
-            return polygon_box([value for polygon in segmentation for value in polygon])
-        if len(box) != 4 or not all(map(_is_number, box)):
-            return None
-    except (TypeError, ValueError, KeyError):
-        return None
-    x, y, width, height = box
-    return x, y, x + width, y + height
+    if annotation.get('bbox'):
+        x, y, width, height = numbers(annotation['bbox'], 4)
+        return x, y, x + width, y + height
+    if isinstance(segmentation, dict):
+        height, width = segmentation['size']
+        if size_of(width, height) is None:
+            raise MaskError('its mask has no size')
+        picture.size = picture.size or (int(width), int(height))  # compared with the file later
+        if picture.size != (width, height):
+            raise MaskError('its mask has another size than its image')
+        return mask_box(segmentation['counts'], int(height), int(width))
+    return polygon_box([value for polygon in segmentation or [] for value in polygon])
+
+
+def mask_box(counts: Any, height: int, width: int) -> Box:
+    """Return the box around a run-length encoded mask; pycocotools would crash on a mask that contradicts itself.
+
+    Args:
+        counts: Lengths of the runs of 0 and 1 in turn, column by column, or COCO's text for them.
+        height: Height of the mask in pixels.
+        width: Width of the mask in pixels.
+
+    Raises:
+        MaskError: If the mask is empty, or has another size.
+    """
+    runs = _decompressed(counts) if isinstance(counts, str) else counts
+    total = height * width
+    if not isinstance(runs, list) or any(type(run) is not int or not 0 <= run <= total for run in runs):
+        raise MaskError('its mask cannot be decoded')
+    ends = np.cumsum(np.array(runs, np.int64))
+    if not runs or len(runs) > total + 1 or ends[-1] != total:
+        raise MaskError('its mask has another size than it says')
+    first, last = ends[0:-1:2][: len(ends[1::2])], ends[1::2] - 1  # pixels of each run of 1
+    first, last = first[first <= last], last[first <= last]
+    if not len(first):
+        raise MaskError('its mask is empty')
+    is_whole = bool((first // height != last // height).any())  # a run over two columns reaches top and bottom
+    y0, y1 = (0, height) if is_whole else ((first % height).min(), (last % height).max() + 1)
+    return float(first.min() // height), float(y0), float(last.max() // height + 1), float(y1)
+
+
+def _decompressed(text: str) -> list[int]:
+    """Return the runs of COCO's text: groups of five bits, and differences to the run before the last."""
+    runs: list[int] = []
+    value = shift = 0
+    for code in text.encode():
+        bits = code - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise MaskError('its mask cannot be decoded')
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
+
+
+def _convert(annotated: list[tuple[Picture, Object]], path: Path, files: Files, faults: Faults) -> None:
+    """Convert boxes if all of a file tell that they are not COCO's ``[x, y, width, height]`` in pixels."""
+    chosen = files.choices.box_format
+    boxes = np.array([item.box for _, item in annotated]).reshape(-1, 4)
+    with np.errstate(all='ignore'):
+        raw = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)  # as they are written
+        guessed = chosen or _convention(raw, np.array([picture.size or (0, 0) for picture, _ in annotated]))
+    if guessed == 'xywh' or not len(boxes):
+        return
+    meaning = {'xyxy': 'boxes are corners', 'xywh-shares': 'boxes are in shares of the image'}
+    if not chosen:
+        what = meaning.get(guessed, 'boxes are corners in shares of the image')
+        faults.guess(f'{what}, since all of the file fit', '--box-format xywh', str(path))
+    for (_, item), (x, y, a, b) in zip(annotated, raw.tolist()):
+        item.relative = guessed.endswith('shares')
+        if guessed.startswith('xyxy'):
+            item.box = (x, y, a, b)
+
+
+def _convention(raw: np.ndarray, sizes: np.ndarray) -> str:
+    """Return the convention of boxes ``(N, 4)``, of which all are in it, and some in no other; else COCO's."""
+    if not np.isfinite(raw).all() or len(raw) == 0:
+        return 'xywh'
+    is_ordered = bool((raw[:, 2:] > raw[:, :2]).all())
+    if ((raw >= 0) & (raw <= 1)).all() and (raw % 1 != 0).any():
+        exceeds = (raw[:, :2] + raw[:, 2:] > 1.001).any()
+        return 'xyxy-shares' if exceeds and is_ordered else 'xywh-shares'
+    fits = (raw[:, 2:] <= sizes + 1).all() and (raw >= 0).all()
+    exceeds = (raw[:, :2] + raw[:, 2:] > sizes + 1).any(axis=1)
+    return 'xyxy' if len(raw) > 2 and is_ordered and fits and exceeds.any() else 'xywh'

@@ -1,17 +1,26 @@
-"""Faults of a dataset, with what was done about each."""
+"""Faults of a dataset with what was done about each, conventions that were guessed, and notes."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-# What is done about a fault. Only KEPT changes nothing.
+# What is done about a fault.
 KEPT, CLIPPED, DROPPED, RENAMED, ROTATED = 'kept', 'clipped', 'dropped', 'renamed', 'rotated'
+LONGEST = 140  # characters of a place in a report
 
 
 class Faults:
-    """Places in a dataset, by fault and by what was done."""
+    """Places in a dataset, by fault and by what was done; by guess and the option for another choice; by note.
+
+    ``--strict`` refuses faults and guesses. Notes are what a sound dataset may have, or what the user asked for.
+    """
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
         self.places: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self.guesses: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self.notes: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     def add(self, what: str, done: str, *places: str) -> None:
         """Record a fault.
@@ -24,16 +33,44 @@ class Faults:
         if places:
             self.places[what, done] += places
 
-    def changed(self) -> bool:
-        """Whether a fault was met by another measure than keeping what is there."""
-        return any(done != KEPT for _, done in self.places)
+    def guess(self, what: str, option: str, *places: str) -> None:
+        """Record a convention that the files do not tell, and the option of the command that chooses another."""
+        if places:
+            self.guesses[what, option] += places
+
+    def note(self, what: str, *places: str) -> None:
+        if places:
+            self.notes[what, ''] += places
+
+    def refused(self) -> bool:
+        """Whether ``--strict`` refuses the dataset."""
+        return bool(self.places or self.guesses)
 
     def summary(self) -> str:
         """Return the two most frequent faults as the end of a message; '' without faults."""
         rows = [(what, count, places) for what, _, count, places in self.rows()][:2]
         return ''.join(f'; {what} (times: {count}, first: {places[0]})' for what, count, places in rows)
 
-    def rows(self) -> Iterable[tuple[str, str, int, list[str]]]:
-        """Iterate over ``(fault, what was done, how often, first places)``, the most frequent first."""
-        ordered = sorted(self.places.items(), key=lambda item: -len(item[1]))
-        return ((what, done, len(places), places[:3]) for (what, done), places in ordered)
+    def rows(self, kind: str = 'places') -> Iterable[tuple[str, str, int, list[str]]]:
+        """Iterate over ``(fault, what was done, how often, first places)``, the most frequent first.
+
+        Args:
+            kind: ``'places'``, ``'guesses'`` (with the option instead of what was done) or ``'notes'``.
+        """
+        ordered = sorted(getattr(self, kind).items(), key=lambda item: -len(item[1]))
+        for (what, done), places in ordered:
+            yield what, done, len(places), [shortened(place) for place in places[:3]]
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f'{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}'
+
+
+def printable(text: str) -> str:
+    r"""Return a text without control characters and bytes that are no UTF-8, which become ``\x1b`` and the like."""
+    return ''.join(
+        char if char.isprintable() or char in JOINERS else char.encode('unicode_escape').decode() for char in text
+    )
+
+
+JOINERS = '\u200c\u200d'  # format characters of Persian, of Indian languages and of emoji

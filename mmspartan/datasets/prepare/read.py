@@ -1,92 +1,173 @@
-"""Reading of a dataset whose format is found out."""
+"""Reading of a dataset whose format is found out, and an account of all of its files."""
 
-import json
 import os
-import xml.etree.ElementTree as ElementTree
-from contextlib import suppress
+import re
+from collections.abc import Callable
 from pathlib import Path
+
+from mmspartan_cli.choices import BOX_FORMATS
 
 from ...errors import InputError
 from .coco import read_coco_files
-from .faults import Faults
-from .source import Files, Source, text_of
+from .cvat import read_cvat
+from .documents import Documents, json_documents, xml_documents
+from .faults import DROPPED, KEPT, Faults
+from .label_studio import read_label_studio
+from .labelme import read_labelme, read_supervisely
+from .source import Choices, Files, Picture, Source, split_in, text_of
+from .via import read_via
 from .voc import read_voc
-from .yolo import read_yolo
+from .yolo import LABEL, read_yolo
 
-# Formats that are not read, by the root of XML files and by keys of JSON files, and the way to one that is.
-XML_ROOTS = {'annotations': "annotations in CVAT's own XML: export them from CVAT as COCO 1.0"}
-JSON_KEYS = {
-    ('imagePath', 'shapes'): "labelme's annotations: convert them to COCO, for instance by the package labelme2coco",
-    ('frames',): 'annotations of videos or scenes by frames: export them as COCO',
-    ('_via_img_metadata',): 'annotations of VGG Image Annotator: export them from VIA as COCO',
+Reader = Callable[[Documents, Files, Faults], Source]
+XML_READERS: dict[str, Reader] = {'annotation': read_voc, 'annotations': read_cvat}
+JSON_READERS: dict[str, Reader] = {
+    'coco': read_coco_files,
+    'labelme': read_labelme,
+    'via': read_via,
+    'label studio': read_label_studio,
+    'supervisely': read_supervisely,
+}
+ONE_FILE_AN_IMAGE = {'annotation', 'labelme', 'supervisely'}
+# Kinds of JSON files that are not read, and the way to one that is.
+NOT_READ = {
+    'frames': 'annotations of videos or scenes by frames: export them as COCO',
+    'createml': "CreateML's annotations: convert them to COCO, for instance by Roboflow",
 }
 
 
-def read_source(path: Path, faults: Faults, pictures: Path | None = None) -> tuple[Source, Path]:
-    """Read the annotations of a dataset; the pictures are searched, but not read.
+def read_source(
+    path: Path, faults: Faults, pictures: Path | None = None, choices: Choices | None = None
+) -> tuple[Source, Path]:
+    """Read the annotations of a dataset; the images are searched, but not read.
 
     Args:
-        path: A folder, one COCO file, or one YAML file of a YOLO dataset.
-        faults: Faults are added to it.
-        pictures: Folder of the pictures if it is not below ``path``, or beside the COCO file.
+        path: A folder, one annotation file, or the YAML or names file of a YOLO dataset.
+        faults: Faults are added to it, also for each file that is not used.
+        pictures: Folder of the images if it is not below ``path``, or beside the annotation file.
+        choices: What the user decided.
 
     Returns:
-        tuple: The dataset, and the folder below which its pictures were searched.
+        tuple: The dataset, and the folder below which its images were searched.
 
     Raises:
-        InputError: If the path does not exist, has no annotations of a known format, or has no picture.
+        InputError: If the path does not exist, has no annotations of a known format or none that can be read, or has no
+            image.
     """
+    choices = choices or Choices()
     if not path.exists():
         raise InputError(f'{path}: no such file or folder')
     root = pictures or (path if path.is_dir() else path.parent)
     if not root.is_dir():
         raise InputError(f'{root}: is no folder')
     chosen = path if path.is_file() else None
-    if chosen and chosen.suffix.lower() not in ('.json', '.yaml', '.yml'):
-        raise InputError(f'{path}: is neither a folder nor a COCO file (.json) nor a data.yaml')
-    files = Files(root)
-    if pictures is not None and path.is_dir():
-        files.all = sorted({*files.all, *Files(path).all})
+    if not path.is_dir() and (chosen is None or chosen.suffix.lower() not in ENDINGS):
+        raise InputError(f'{path}: is neither a folder nor an annotation file ({", ".join(ENDINGS)})')
+    files = Files(root, faults, None if chosen else path, choices)
     of_annotations = Path(os.path.abspath(root)).name.lower() == 'annotations'
     of_annotations |= chosen is not None and root.parent not in (root, Path('/'))
     if not files.pictures and of_annotations and pictures is None:
-        root = Path(os.path.normpath(root / '..'))  # annotations/ beside the folders of the pictures
-        files = Files(root)
+        root = Path(os.path.normpath(root / '..'))  # annotations/ beside the folders of the images
+        faults.clear()
+        files = Files(root, faults, None, choices)
+    readers = (ENDINGS[chosen.suffix.lower()],) if chosen else (read_yolo, read_xml, read_json)
     # a data.yaml or XML files say what a dataset is; a JSON file among them may be anything
-    readers = (read_yolo, read_voc, read_coco_files)
-    for reader in readers if chosen is None else ():
-        source = reader(files, faults)
-        if source is not None:
-            break
-    else:
-        is_yaml = chosen is not None and chosen.suffix.lower() in ('.yaml', '.yml')
-        source = (read_yolo if is_yaml else read_coco_files)(files, faults, chosen)
+    source = next((found for reader in readers if (found := reader(files, faults, chosen)) is not None), None)
     if source is None:
-        if other := other_format(files):
-            raise InputError(f'{path}: {other}')
+        broken = [f'; {file}: {reason}' for file, reason in list(files.broken.items())[:1]]
         raise InputError(
-            f'{path}: no annotations found: neither a COCO file (JSON with images and annotations), nor Pascal VOC '
-            '(XML files), nor YOLO (data.yaml, obj.names or classes.txt, with a text file a picture)'
+            f'{path}: no annotations found: neither a COCO, labelme, VIA, Label Studio or Supervisely file (JSON), nor '
+            'Pascal VOC or CVAT (XML), nor YOLO (data.yaml, obj.names or classes.txt, with a text file an image)'
+            + ''.join(broken)
+        )
+    if choices.box_format and not source.format.startswith(BOX_FORMATS[choices.box_format]):
+        raise InputError(
+            f'--box-format {choices.box_format} is of {BOX_FORMATS[choices.box_format]}; {path} is {source.format}'
         )
     if not any(source.splits.values()):
         raise InputError(
-            f'{path}: {source.format}: none of its pictures is below {root}'
-            + ('' if files.pictures else ', where there is no picture at all; name their folder by --pictures')
+            f'{path}: {source.format}: none of its images is below {root}'
+            + ('' if files.pictures else ', where there is no image at all; name their folder by --pictures')
             + faults.summary()
         )
+    _join(source, faults)
+    if choices.split_by == 'nothing':
+        source.splits = {'': [picture for pictures in source.splits.values() for picture in pictures]}
+    elif choices.split_by == 'folders' and not any(split for split, used in source.splits.items() if used):
+        named = [picture.path for picture in source.splits[''] if split_in(picture.path.stem)]
+        if len({split_in(name.stem) for name in named}) > 1:
+            faults.guess('names of images do not decide on the split', '--split-by names', *map(str, named))
+    if chosen is None:
+        _account(files, source, faults)
     return source, root
 
 
-def other_format(files: Files) -> str | None:
-    """Return what the first annotation files are that have a known format which is not read; None for others."""
-    for path in files.ending('.xml')[:10]:
-        with suppress(ElementTree.ParseError, UnicodeDecodeError, ValueError, LookupError):
-            if said := XML_ROOTS.get(ElementTree.parse(path).getroot().tag):
-                return f'{said} ({path.name})'
-    for path in files.ending('.json')[:10]:
-        with suppress(ValueError, RecursionError):
-            content = json.loads(text_of(path))
-            for keys, said in JSON_KEYS.items():
-                if isinstance(content, dict) and set(keys) <= set(content):
-                    return f'{said} ({path.name})'
-    return None
+def read_xml(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
+    """Read XML files of the first kind of XML_READERS that is there; None if there is none."""
+    kinds, broken = xml_documents([chosen] if chosen else files.ending('.xml'))
+    return _read(XML_READERS, kinds, broken, files, faults)
+
+
+def read_json(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
+    """Read JSON files of the first kind of JSON_READERS that is there; None if there is none."""
+    kinds, broken = json_documents([chosen] if chosen else files.ending('.json'))
+    source = _read(JSON_READERS, kinds, broken, files, faults)
+    for kind in NOT_READ if source is None else ():
+        if kind in kinds:
+            raise InputError(f'{next(iter(kinds[kind]))}: {NOT_READ[kind]}')
+    return source
+
+
+ENDINGS = {
+    '.json': read_json,
+    '.xml': read_xml,
+    **dict.fromkeys(('.yaml', '.yml', '.txt', '.names', '.labels'), read_yolo),
+}
+
+
+def _read(
+    readers: dict[str, Reader], kinds: dict[str, Documents], broken: dict[Path, str], files: Files, faults: Faults
+) -> Source | None:
+    files.broken.update(broken)
+    kind = next((kind for kind in readers if kind in kinds), None)
+    if kind is None:
+        return None
+    if broken and kind not in ONE_FILE_AN_IMAGE:  # it may hold a split
+        path, reason = next(iter(broken.items()))
+        raise InputError(f'{path}: {reason}')
+    files.named.update(kinds[kind])
+    return readers[kind](kinds[kind], files, faults)
+
+
+def _join(source: Source, faults: Faults) -> None:
+    """Make one image of those that several entries of a split describe; another size is left for the check."""
+    for split, pictures in source.splits.items():
+        joined: dict[tuple, Picture] = {}
+        for picture in pictures:
+            first = joined.setdefault((picture.path, picture.size), picture)
+            if first is not picture:
+                first.objects += picture.objects
+                faults.add('image is in several entries: joined', KEPT, f'{picture.path}: {picture.where}')
+        source.splits[split] = list(joined.values())
+
+
+def _account(files: Files, source: Source, faults: Faults) -> None:
+    """Record each file that is neither used nor told already, with the reason."""
+    used = files.named | {picture.path for pictures in source.splits.values() for picture in pictures}
+    rest = [path for path in files.all if path not in used]
+    if not used.issubset(files.all) or any(map(os.path.islink, rest)):  # used by another name
+        real = set(map(os.path.realpath, used))
+        rest = [path for path in rest if os.path.realpath(path) not in real]
+    images = set(files.pictures)
+    for path in rest:
+        suffix = path.suffix.lower()
+        if path in files.broken:
+            faults.add('annotation file cannot be read', DROPPED, f'{path}: {files.broken[path]}')
+        elif path in images:
+            faults.add('image has no annotations', DROPPED, str(path))
+        elif suffix in ('.json', '.xml', '.csv'):
+            faults.add(f'file is no annotation file of {source.format.partition(" (")[0]}', DROPPED, str(path))
+        elif suffix == '.txt' and re.match(LABEL, text_of(path).lstrip()):
+            faults.add('label file belongs to no image', DROPPED, str(path))
+        else:
+            faults.note('file is no image and no annotation', str(path))

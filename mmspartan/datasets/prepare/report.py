@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ from terminaltables import AsciiTable
 from ...version import __version__
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer
 from ...visualization.page import embed_jpeg, render
-from .faults import Faults
+from ..pictures import read_picture
+from .faults import Faults, printable
 from .source import Picture
 from .statistics import SplitStatistics
 
@@ -49,6 +51,7 @@ def tables_of(
         'pictures': lambda s: s.pictures,
         'pictures without objects': lambda s: s.empty,
         'objects': lambda s: sum(s.objects.values()),
+        'objects that are ignored (crowds, difficult ones)': lambda s: s.ignored,
         'objects a picture, mean': lambda s: f'{s.mean:.1f}',
         f'objects a picture, most (queries: {queries})': lambda s: s.most,
         f'small at {size} (area below 32 x 32)': lambda s: s.sizes[0],
@@ -62,11 +65,15 @@ def tables_of(
             ['', *splits],
             *([name, *(str(value(statistics[split])) for split in splits)] for name, value in rows.items()),
         ],
-        'Faults': [
-            ['fault', 'done', 'times', 'first places'],
-            *([what, done, str(count), '\n'.join(places)] for what, done, count, places in faults.rows()),
-        ],
+        'Faults': _rows(['fault', 'done', 'times', 'first places'], faults.rows()),
+        'Guesses': _rows(['guess', 'otherwise by', 'times', 'first places'], faults.rows('guesses')),
+        'Notes': _rows(['note', '', 'times', 'first places'], faults.rows('notes')),
     }
+
+
+def _rows(head: list[str], rows: Iterable[tuple[str, str, int, list[str]]]) -> Table:
+    found = [(what, done, str(count), '\n'.join(map(printable, places))) for what, done, count, places in rows]
+    return [head, *([printable(what), *others] for what, *others in found)]
 
 
 def advice_of(
@@ -98,10 +105,17 @@ def advice_of(
     return advice
 
 
-def printed(tables: dict[str, Table]) -> str:
-    """Return the tables as text for a terminal."""
+def printed(tables: dict[str, Table], most: int = 40) -> str:
+    """Return the tables as text for a terminal, of each at most so many rows; a table without rows only if it is said.
+
+    A dataset without notes needs no table for them, but that it has no faults and that nothing was guessed is news.
+    """
     parts = []
     for title, rows in tables.items():
+        if title == 'Notes' and len(rows) == 1:
+            continue
+        if len(rows) > most + 1:
+            rows = [*rows[:most], [f'{len(rows) - most} more in report.html', *[''] * (len(rows[0]) - 1)]]
         parts.append(AsciiTable(rows, f' {title} ').table if len(rows) > 1 else f'{title}: none')
     return '\n\n'.join(parts)
 
@@ -119,7 +133,7 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
     labels = {name: i for i, name in enumerate(classes)}
     images = []
     for picture in chosen:
-        image = mmcv.imread(str(picture.path), channel_order='rgb')
+        image = mmcv.imfrombytes(read_picture(picture.path), channel_order='rgb')
         objects = [item for item in picture.objects if item.name in labels]
         sample = DetDataSample()
         sample.gt_instances = InstanceData(
@@ -130,7 +144,7 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
             warnings.filterwarnings('ignore', 'Warning: The')  # mmengine, for boxes that touch the border
             warnings.filterwarnings('ignore', 'Glyph')  # matplotlib, for letters that its font lacks
             visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
-        images.append((picture.path.name, visualizer.get_image()))
+        images.append((printable(picture.path.name), visualizer.get_image()))
     return images
 
 

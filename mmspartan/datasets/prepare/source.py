@@ -1,13 +1,42 @@
 """What a dataset consists of before it is checked, and the search for the files in its folder."""
 
+import math
 import os
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote
 
-SUFFIXES = frozenset(('.jpg', '.jpeg', '.jpe', '.png', '.bmp', '.tif', '.tiff', '.webp'))
+from .faults import DROPPED, KEPT, Faults
+
+SUFFIXES = frozenset(
+    [
+        '.jpg',
+        '.jpeg',
+        '.jpe',
+        '.jfif',
+        '.mpo',
+        '.png',
+        '.apng',
+        '.bmp',
+        '.dib',
+        '.tif',
+        '.tiff',
+        '.webp',
+        '.gif',
+        '.avif',
+        '.heic',
+        '.heif',
+        '.jp2',
+        '.pgm',
+        '.ppm',
+        '.pnm',
+    ]
+)
 
 # Names of splits, as a word of a folder's or a file's name; `instances_train2017` and `_valid` have one.
 SPLITS = {
@@ -17,9 +46,9 @@ SPLITS = {
 }
 
 
-# Label Studio names uploads HASH-NAME.jpg; the picture at hand may have the name without the hash.
+# Label Studio names uploads HASH-NAME.jpg; the image at hand may have the name without the hash.
 UPLOAD = re.compile(r'^[0-9a-f]{8}-')
-
+ELSEWHERE = re.compile(r'/|[a-z]:|[a-z]+://|(.*/)?\.\./', re.I)  # paths of another computer, or out of the dataset
 
 # Files of a folder that prepare_dataset.py wrote, which may be within the source.
 PREPARED = {'config.py', 'train.json', 'val.json', 'report.html'}
@@ -76,88 +105,245 @@ class Source:
     splits: dict[str, list[Picture]] = field(default_factory=lambda: defaultdict(list))
 
 
+@dataclass
+class Choices:
+    """What the user decides where the files do not tell it; see the options of ``tools/prepare_dataset.py``.
+
+    Args:
+        split_by: ``'folders'`` and names of annotation files, ``'names'`` of images as well, or ``'nothing'``.
+        box_format: One of BOX_FORMATS; found out by default.
+        attribute: Name of the attribute that holds the class, of VIA.
+    """
+
+    split_by: str = 'folders'
+    box_format: str | None = None
+    attribute: str | None = None
+
+
 def text_of(path: Path) -> str:
-    """Return the content of a text file; programs on Windows write a byte order mark."""
-    return path.read_text(encoding='utf-8-sig', errors='replace')
+    """Return the content of a text file in UTF-8 or, with a byte order mark, in UTF-16.
+
+    Bytes that are no UTF-8 become surrogates, as in the names of files, so that such names agree.
+    """
+    content = path.read_bytes()
+    if content.startswith((b'\xff\xfe', b'\xfe\xff')):  # as PowerShell writes
+        return content.decode('utf-16', errors='replace')
+    return content.decode('utf-8-sig', errors='surrogateescape')
 
 
 class Files:
-    """The files below a folder, found by paths of which only the end may be right.
+    """The regular files below folders, found by paths of which only the end may be right.
 
     Args:
-        root: The folder. Hidden folders, ``__MACOSX`` and folders that prepare_dataset.py wrote are left out.
+        root: The folder of the images. Hidden files and folders, ``__MACOSX`` and folders that prepare_dataset.py wrote
+            are left out.
+        faults: Faults are added to it.
+        annotations: Folder of the annotations, if it is another one.
+        choices: What the user decided.
     """
 
-    def __init__(self, root: Path):
-        self.root = root
-        self.all = sorted(_walk(root))
+    def __init__(self, root: Path, faults: Faults, annotations: Path | None = None, choices: Choices | None = None):
+        self.root, self.faults, self.choices = root, faults, choices or Choices()
+        self.all = sorted(set(_walk([root, *([annotations] if annotations else [])], faults)))
         self.pictures = [path for path in self.all if path.suffix.lower() in SUFFIXES]
+        self.named: set[Path] = set()  # files that are used, or are told with a reason
+        self.broken: dict[Path, str] = {}  # annotation files that cannot be read, with the reason
+        self._claims: dict[Path, str] = {}
+        self._known = {str(path): path for path in self.pictures}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.pictures:
-            self._by_name[path.name].append(path)
-            self._by_name[path.stem].append(path)
+            for name in {folded(path.name), folded(path.stem)}:
+                self._by_name[name].append(path)
 
     def ending(self, *suffixes: str) -> list[Path]:
         return [path for path in self.all if path.suffix.lower() in suffixes]
 
-    def find_picture(self, name: str, folder: Path, preferred: str = '') -> Path | None:
-        """Find an image by the name that an annotation gives it.
+    def drop(self, what: str, path: Path, detail: str = '') -> None:
+        """Record that a file is not used, with the reason."""
+        self.named.add(path)
+        self.faults.add(what, DROPPED, f'{path}: {detail}' if detail else str(path))
+
+    def split_of(self, path: Path, by_name: bool = False) -> str:
+        """Return the split that the folders below the root name, the innermost first; ``''`` if they name none.
 
         Args:
-            name: A path, of any system, of which the end is right, with or without a suffix.
+            path: A file.
+            by_name: Whether its own name counts as well.
+        """
+        parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else path.parts[-1:]
+        if not by_name and self.choices.split_by != 'names':
+            parts = parts[:-1]
+        return next((split for part in reversed(parts) if (split := split_in(PurePosixPath(part).stem))), '')
+
+    def has_namesake(self, name: str) -> bool:
+        """Whether an image has this name, in any folder, with or without a suffix, in any spelling."""
+        return self._namesakes(name) is not None
+
+    def is_there(self, name: str) -> bool:
+        """Whether an image has exactly this name, in any folder."""
+        return any(name == path.name for path in self._by_name.get(folded(name), ()))
+
+    def find_picture(self, name: str, folder: Path, preferred: str = '', where: str = '') -> Path | None:
+        """Find an image by the name that an annotation gives it; if it is not there, the fault is recorded.
+
+        Args:
+            name: A path, of any system, of which the end is right, with or without a suffix, or a URL of Label Studio.
             folder: The folder of the annotation file.
             preferred: A split. Its folder is preferred where several images have the name.
+            where: The place of the name, for messages.
         """
-        parts = PurePosixPath(name.replace('\\', '/')).parts
-        if not parts:
+        texts = spellings(name)
+        for text in texts:
+            for base in (folder, self.root) if text else ():
+                path = os.path.normpath(os.path.join(base, text.lstrip('/')))
+                if path in self._known:
+                    self._claims.setdefault(self._known[path], text)
+                    return self._known[path]
+                if os.path.splitext(path)[1].lower() in SUFFIXES and os.path.isfile(path):
+                    return Path(path)
+        where = where or str(folder)
+        namesakes = next(filter(None, map(self._namesakes, texts)), None)
+        if namesakes is None:
+            self.faults.add('image is not there', DROPPED, f'{where}: {name}')
             return None
-        for base in (folder, self.root):
-            path = base.joinpath(*(part for part in parts if part != '/'))
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                return path
-        stem = PurePosixPath(parts[-1])
-        names = [stem.name, stem.stem] if stem.suffix.lower() in SUFFIXES else [stem.name]
+        found, candidate = namesakes
+        parts = PurePosixPath(candidate).parts
+        ranked = sorted(found, key=lambda path: self._agreement(path, parts, folder, preferred), reverse=True)
+        best = self._agreement(ranked[0], parts, folder, preferred)
+        place = f'{where}: {name}, there is {ranked[0]}'
+        if len(ranked) > 1 and best == self._agreement(ranked[1], parts, folder, preferred):
+            self.faults.add('several images have the name', DROPPED, f'{place} and {ranked[1]}')
+        elif not best[0] and not ELSEWHERE.match(candidate):
+            self.faults.add('image is not there, one of its name is in another folder', DROPPED, place)
+        elif self._claims.setdefault(ranked[0], candidate) != candidate:
+            self.faults.add('image is the only one for several names', DROPPED, place)
+        else:
+            if not best[0]:
+                self.faults.add('image is in another folder than its annotations say', KEPT, place)
+            if parts[-1] not in (ranked[0].name, ranked[0].stem):
+                self.faults.add('image has another spelling of the name in its annotations', KEPT, place)
+            return ranked[0]
+        return None
+
+    def _namesakes(self, text: str) -> tuple[list[Path], str] | None:
+        """Return the images with the last name of a path, exact ones if there are any, and the path."""
+        last = PurePosixPath(text)
+        has_suffix = last.suffix.lower() in SUFFIXES
+        names = [last.name, last.stem] if has_suffix else [last.name]
         names += [UPLOAD.sub('', name) for name in names if UPLOAD.match(name)]
-        found = next((self._by_name[name] for name in names if name in self._by_name), [])
+        for name in filter(None, names):
+            found = self._by_name.get(folded(name), [])
+            exact = [path for path in found if name in (path.name, path.stem)]
+            if found:
+                return exact or found, text
+        return None
 
-        def agreement(path: Path) -> tuple[int, bool, int]:
-            same = 0
-            for mine, other in zip(reversed(path.parts[:-1]), reversed(parts[:-1])):
-                if mine != other:
-                    break
-                same += 1
-            near = len(os.path.commonpath((path, folder)))
-            return same, bool(preferred) and split_of(path, self.root) == preferred, near
-
-        return max(found, key=agreement, default=None)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=True):
-        if PREPARED.issubset(names) and folder != str(root):
-            folders.clear()
-            continue
-        folders[:] = [
-            name for name in folders if not name.startswith('.') and name != '__MACOSX' and not _is_loop(folder, name)
-        ]
-        yield from (Path(folder, name) for name in names if not name.startswith('.'))
+    def _agreement(self, path: Path, parts: Sequence[str], folder: Path, preferred: str) -> tuple[bool, int, bool, int]:
+        """Return how well an image fits to a path: no folder contradicts, folders that agree, split, nearness."""
+        below = path.parent.relative_to(self.root).parts if path.is_relative_to(self.root) else path.parent.parts
+        named = [part for part in parts[:-1] if part not in ('/', '.', '..')]
+        same = 0
+        for mine, other in zip(reversed(below), reversed(named)):
+            if folded(mine) != folded(other):
+                break
+            same += 1
+        near = len(os.path.commonpath((os.path.abspath(path), os.path.abspath(folder))))
+        is_split = bool(preferred) and self.split_of(path) == preferred
+        return same == min(len(below), len(named)), same, is_split, near
 
 
-def _is_loop(folder: str, name: str) -> bool:
-    """Whether a folder is a link to one that contains it."""
-    path = os.path.join(folder, name)
-    return os.path.islink(path) and Path(folder).resolve().is_relative_to(os.path.realpath(path))
+def spellings(name: str) -> list[str]:
+    """Return a path as it is written, and without what URLs add: ``?d=PATH``, other queries, percent-encoding."""
+    texts = [name.replace('\\', '/')]
+    if '?' in name:
+        path, _, query = texts[0].partition('?')
+        texts.append(parse_qs(query)['d'][0] if re.search(r'(^|&)d=.', query) else path)
+    texts += [unquote(text) for text in texts if '%' in text]
+    return [text for text in dict.fromkeys(texts) if '\0' not in text]
 
 
-def split_of(path: Path, root: Path) -> str:
-    """Return the split that a path below ``root`` names, the innermost name first; ``''`` if it names none."""
-    for part in reversed(path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]):
-        for split, pattern in SPLITS.items():
-            if pattern.search(PurePosixPath(part).stem):
-                return split
-    return ''
+def folded(name: str) -> str:
+    """Return a name without differences of case and of Unicode's forms; macOS decomposes letters."""
+    return name.casefold() if name.isascii() else unicodedata.normalize('NFC', name).casefold()
 
 
-def polygon_box(points: Sequence[float]) -> tuple[float, float, float, float]:
-    """Return the box ``(x0, y0, x1, y1)`` around points ``[x, y, x, y, ...]``."""
+def _walk(roots: Iterable[Path], faults: Faults) -> Iterator[Path]:
+    """Iterate over regular files; each folder is walked once, linked ones after all others."""
+    waiting = [Path(root) for root in roots]
+    real = [path.resolve() for path in waiting]
+    seen, inside = set(), set(map(str, waiting))
+    while waiting:
+        for folder, folders, names in os.walk(waiting.pop(0), onerror=lambda error: _unreadable(error, faults)):
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            if PREPARED.issubset(names) and folder not in inside:
+                faults.note('folder was written by prepare_dataset.py', folder)
+                folders.clear()
+                continue
+            for name in sorted(folders):
+                path = Path(folder, name)
+                if name.startswith('.') or name == '__MACOSX':
+                    faults.note('file is hidden', f'{path}/')
+                elif not path.is_symlink():
+                    continue
+                elif any(root.is_relative_to(path.resolve()) for root in real):
+                    faults.note('link leads to a folder that contains it', str(path))
+                else:
+                    waiting.append(path)
+                folders.remove(name)
+            for path in (Path(folder, name) for name in names):
+                if path.name.startswith('.'):
+                    faults.note('file is hidden', str(path))
+                elif os.path.isfile(path):
+                    yield path
+                else:
+                    faults.add('file is a pipe, a device or a link to nothing', DROPPED, str(path))
+
+
+def _unreadable(error: OSError, faults: Faults) -> None:
+    if isinstance(error, NotADirectoryError):
+        raise error
+    faults.add('folder cannot be read', DROPPED, f'{error.filename}: {error.strerror}')
+
+
+def split_in(name: str) -> str:
+    """Return the split that a name has as a word; ``''`` if it has none."""
+    return next((split for split, pattern in SPLITS.items() if pattern.search(name)), '')
+
+
+def numbers(values: Any, count: int | None = None) -> list[float]:
+    """Return a list of numbers as floats, those that are too large for a float as infinity.
+
+    Raises:
+        ValueError: If it is no list, has another length than ``count``, or an item is no number.
+    """
+    if not isinstance(values, list | tuple) or (count is not None and len(values) != count):
+        raise ValueError('no list of numbers')
+    if any(type(value) not in (int, float) for value in values):
+        raise ValueError('not made of numbers')
+    # a float of a huge integer is an OverflowError
+    return [math.inf if value > 1e300 else -math.inf if value < -1e300 else float(value) for value in values]
+
+
+def size_of(width: Any, height: Any) -> tuple[int, int] | None:
+    """Return the size of an image as annotations have it; None if it is none, as the 0 x 0 that some programs write."""
+    try:
+        sides = numbers([width, height])
+    except ValueError:
+        return None
+    return (int(sides[0]), int(sides[1])) if all(1 <= side < 1e6 for side in sides) else None
+
+
+def polygon_box(points: Any) -> tuple[float, float, float, float]:
+    """Return the box ``(x0, y0, x1, y1)`` around points ``[x, y, x, y, ...]``.
+
+    Raises:
+        ValueError: If they are no list of pairs of numbers.
+    """
+    points = numbers(points)
+    if not points or len(points) % 2:
+        raise ValueError('no pairs of numbers')
     return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])

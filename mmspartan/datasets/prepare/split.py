@@ -4,6 +4,7 @@ Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, ECM
 over groups of pictures instead of single ones.
 """
 
+import heapq
 import random
 import re
 from collections import Counter, defaultdict
@@ -20,7 +21,8 @@ def stratified_split(
 ) -> tuple[list[Picture], list[Picture]]:
     """Divide pictures at random, class by class from the rarest; pictures without objects are a class as well.
 
-    Versions of a picture and files of the same content come into the same set.
+    Versions of a picture and files of the same content come into the same set. The time grows with the number of
+    pictures and objects, not with their product with the number of classes.
 
     Args:
         pictures: The pictures.
@@ -37,32 +39,41 @@ def stratified_split(
         key = (picture.path.parent, stem) if stem != picture.path.stem else (digests[picture.path],)
         groups[key].append(picture)
     counts = {
-        key: Counter([item.name for picture in group for item in picture.objects] or [''])
+        key: Counter([item.name for picture in group for item in picture.objects if not item.ignored] or [''])
         for key, group in groups.items()
     }
-    remaining = sorted(groups, key=str)
-    random.Random(seed).shuffle(remaining)
-    totals = sum(counts.values(), Counter())
+    order = sorted(groups, key=str)
+    random.Random(seed).shuffle(order)
+    present: Counter[str] = Counter()  # objects that are in no set yet, by class
+    groups_of: dict[str, list[tuple]] = defaultdict(list)
+    for key in order:
+        present.update(counts[key])
+        for name in counts[key]:
+            groups_of[name].append(key)
     # what each set still lacks, of pictures and of objects by class
     shares = {True: share, False: 1 - share}
-    wanted = {name: {side: count * shares[side] for side in shares} for name, count in totals.items()}
+    wanted = {name: {side: count * shares[side] for side in shares} for name, count in present.items()}
     places = {side: len(pictures) * shares[side] for side in shares}
-    chosen = set()
-    while remaining:
-        present = sum((counts[key] for key in remaining), Counter())
-        rarest = min(present, key=lambda name: (present[name], name))
-        for key in [key for key in remaining if rarest in counts[key]]:
-            # to the set that lacks more of its share; the first of all goes to the training set
-            is_val = max(
-                (False, True), key=lambda side: (wanted[rarest][side] / shares[side], places[side] / shares[side])
-            )
-            if is_val:
-                chosen.add(key)
-            for name, count in counts[key].items():
-                wanted[name][is_val] -= count
-            places[is_val] -= len(groups[key])
-        remaining = [key for key in remaining if rarest not in counts[key]]
-    validation = {id(picture) for key in chosen for picture in groups[key]}
+    is_val: dict[tuple, bool] = {}
+    rarest = [(count, name) for name, count in present.items()]  # a heap with outdated entries
+    heapq.heapify(rarest)
+    while rarest:
+        count, name = heapq.heappop(rarest)
+        if not count or count != present[name]:
+            continue
+        for key in groups_of.pop(name):
+            if key in is_val:
+                continue
+            # to the set that lacks more of the class, as the paper has it; then to the one that lacks more of its share
+            lacks = wanted[name]
+            side = max((False, True), key=lambda side: (lacks[side], places[side] / shares[side]))
+            is_val[key] = side
+            places[side] -= len(groups[key])
+            for other, number in counts[key].items():
+                wanted[other][side] -= number
+                present[other] -= number
+                heapq.heappush(rarest, (present[other], other))
+    validation = {id(picture) for key, side in is_val.items() if side for picture in groups[key]}
     return (
         [picture for picture in pictures if id(picture) not in validation],
         [picture for picture in pictures if id(picture) in validation],

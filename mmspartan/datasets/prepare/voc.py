@@ -1,52 +1,68 @@
-"""Pascal VOC: one XML file a picture, in a devkit or anywhere else, with classes of any name.
+"""Pascal VOC: one XML file an image, in a devkit or anywhere else, with classes of any name.
 
-Corners are counted from 1 and belong to the box, as in the devkit (VOC2012 development kit, Sec. 2.3).
+Corners are counted from 1 and belong to the box, as in the devkit (VOC2012 development kit, Sec. 2.3), unless boxes
+that touch the border tell that they are counted from 0.
 """
 
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath
 
-from .faults import DROPPED, KEPT, Faults
-from .source import SUFFIXES, Files, Object, Picture, Source, split_of, text_of
+from .documents import Documents
+from .faults import DROPPED, Faults
+from .shapes import add_images_beside
+from .source import SUFFIXES, Files, Object, Picture, Source, size_of, text_of
 
 
-def read_voc(files: Files, faults: Faults) -> Source | None:
-    """Read the dataset if it has VOC annotations; None if it has none."""
-    broken = set[str]()  # their pictures are no pictures without objects
-    annotations = {path: root for path in files.ending('.xml') if (root := _root(path, faults, broken)) is not None}
-    if not annotations:
-        return None
+def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
+    """Read VOC annotations."""
     source, names = Source('Pascal VOC'), set[str]()
-    listed = _image_sets(files)
+    listed, of_image = _image_sets(files), dict[Path, tuple[str, Picture]]()
+    there = {(path.parent.parent, path.stem) for path in (*annotations, *files.broken)}
+    missing = [f'{folder}: {name} ({split})' for (folder, name), split in listed.items() if (folder, name) not in there]
+    faults.add('image of a list has no annotations', DROPPED, *missing)
     for path, root in annotations.items():
-        split = listed.get((path.parent.parent, path.stem), '' if listed else split_of(path, files.root))
+        split = listed.get((path.parent.parent, path.stem), '') if listed else files.split_of(path)
         picture = _read(path, root, split, files, faults)
-        if picture is not None:
-            source.splits[split].append(picture)
-            names.update(item.name for item in picture.objects)
-    if listed and source.splits.pop('', []):
-        unlisted = [str(path) for path in annotations if (path.parent.parent, path.stem) not in listed]
-        faults.add('picture is in no list of ImageSets/Main', DROPPED, *unlisted)
-    annotated = {picture.path for pictures in source.splits.values() for picture in pictures}
-    beside = {path.parent for path in annotated}
-    for path in files.pictures:
-        if path not in annotated and path.parent in beside and path.stem not in broken and not listed:
-            source.splits[split_of(path, files.root)].append(Picture(path))
+        if picture is None:
+            continue
+        if listed and not split:
+            faults.add('image is in no list of ImageSets/Main', DROPPED, str(path))
+            files.named.add(picture.path)
+            continue
+        of_image.setdefault(picture.path, (split, picture))
+        other = of_image[picture.path][1]
+        if other is not picture:
+            near, far = sorted((other, picture), key=_nearness, reverse=True)
+            faults.add('image has annotations in a nearer file', DROPPED, f'{far.where}: {near.where}')
+            of_image[picture.path] = (split if near is picture else of_image[picture.path][0], near)
+    for split, picture in of_image.values():
+        source.splits[split].append(picture)
+        names.update(item.name for item in picture.objects)
+    _count_from_zero(source, files, faults)
+    if not listed:
+        add_images_beside(source, files, faults)
     source.classes = sorted(names)
     return source
 
 
-def _root(path: Path, faults: Faults, broken: set[str]) -> ElementTree.Element | None:
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError, ValueError, LookupError) as error:
-        faults.add(f'file is no XML ({" ".join(str(error).split())[:80]})', DROPPED, str(path))
-        broken.add(path.stem)
-        return None
-    for element in root.iter():
-        element.tag = str(element.tag).rpartition('}')[2]  # without a namespace
-    return root if root.tag == 'annotation' else None
+def _nearness(picture: Picture) -> int:
+    """Return how many folders an image and its annotation file have in common."""
+    return len(Path(os.path.commonpath((os.path.abspath(picture.path), os.path.abspath(picture.where)))).parts)
+
+
+def _count_from_zero(source: Source, files: Files, faults: Faults) -> None:
+    """Convert the corners as they are written, to edges of boxes that are counted from 0."""
+    objects = [item for pictures in source.splits.values() for picture in pictures for item in picture.objects]
+    touching = [min(item.box[:2]) for item in objects]
+    zeros, ones = touching.count(0), touching.count(1)
+    first = {'from-0': 0, 'from-1': 1}.get(files.choices.box_format or '', int(zeros <= ones))
+    if bool(zeros) == bool(ones) and not files.choices.box_format:
+        other = f'--box-format from-{1 - first}'
+        faults.guess(f'corners are counted from {first}', other, *(item.where for item in objects[:1]))
+    for item in objects:
+        item.box = (item.box[0] - first, item.box[1] - first, *item.box[2:])
 
 
 def _image_sets(files: Files) -> dict[tuple[Path, str], str]:
@@ -62,6 +78,7 @@ def _image_sets(files: Files) -> dict[tuple[Path, str], str]:
         whole = {'train': 'train'} if (folder, 'train') in lists else {'trainval': 'train'}
         for name, split in {**whole, 'val': 'val', 'test': 'test'}.items():
             if (folder, name) in lists:
+                files.named.add(lists[folder, name])
                 lines = text_of(lists[folder, name]).splitlines()
                 splits.update({(folder, _listed_name(line)): split for line in lines if line.strip()})
     return splits
@@ -74,13 +91,13 @@ def _listed_name(line: str) -> str:
 
 
 def _read(path: Path, root: ElementTree.Element, split: str, files: Files, faults: Faults) -> Picture | None:
-    # pictures are found by the XML's own name: `filename` is often that of another folder, format or project; of two
-    # pictures with that name it tells which
+    # images are found by the XML's own name: `filename` is often of another folder, format or project; of two images
+    # with that name it tells which
     filename = PurePosixPath((root.findtext('filename') or '').strip().replace('\\', '/')).name
-    names = [filename, path.stem] if PurePosixPath(filename).stem == path.stem else [path.stem, filename]
-    image = next((found for name in names if (found := files.find_picture(name, path.parent, split))), None)
+    is_same = PurePosixPath(filename).stem == path.stem and files.is_there(filename)
+    is_other = not files.has_namesake(path.stem) and files.has_namesake(filename)
+    image = files.find_picture(filename if is_same or is_other else path.stem, path.parent, split, str(path))
     if image is None:
-        faults.add('picture is not there', DROPPED, str(path))
         return None
     objects = []
     for i, item in enumerate(root.findall('object'), 1):
@@ -96,8 +113,8 @@ def _read(path: Path, root: ElementTree.Element, split: str, files: Files, fault
             continue
         difficult = (item.findtext('difficult') or '').strip() == '1'
         if difficult:
-            faults.add('object is marked difficult: training and evaluation ignore it', KEPT, where)
-        objects.append(Object(name, (x0 - 1, y0 - 1, x1, y1), ignored=difficult, where=where))
+            faults.note('object is marked difficult: training and evaluation ignore it', where)
+        objects.append(Object(name, (x0, y0, x1, y1), ignored=difficult, where=where))
     return Picture(image, objects, _size(root), str(path))
 
 
@@ -107,7 +124,6 @@ def _number(element: ElementTree.Element | None, path: str) -> float:
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:
     try:
-        width, height = (int(_number(root, f'size/{key}')) for key in ('width', 'height'))
-    except (ValueError, OverflowError):
+        return size_of(*(_number(root, f'size/{key}') for key in ('width', 'height')))
+    except ValueError:
         return None
-    return (width, height) if width > 0 and height > 0 else None  # some programs write 0

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
 
 from .source import Picture
 
@@ -57,20 +61,32 @@ def names_in_place(pictures: Iterable[Path], root: Path) -> dict[Path, str]:
     }
 
 
-def copy_pictures(pictures: Iterable[Path], root: Path, folder: Path) -> dict[Path, str]:
-    """Copy pictures into a folder and return their names in it; equal names of different folders are kept apart."""
+def copy_pictures(pictures: Iterable[Path], root: Path, folder: Path, bits: int | None = None) -> dict[Path, str]:
+    """Copy images into a folder and return their names in it; equal names of different folders are kept apart.
+
+    Args:
+        pictures: The images.
+        root: Folder of which their other folders are below.
+        folder: Folder to write into.
+        bits: Bits of a value of 16-bit images, which are written with 8 bits; by default they are copied as they are.
+    """
     names: dict[Path, str] = {}
     taken = set()
+    folder.mkdir(parents=True, exist_ok=True)
     for path, below in names_in_place(pictures, root).items():
-        name = path.name
+        pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if bits else None
+        deep = pixels if pixels is not None and pixels.dtype == np.uint16 else None
+        name = f'{path.name}.png' if deep is not None else path.name
         if name in taken:
-            name = below.lstrip('/').replace('/', '_')
+            name = f'{below.lstrip("/").replace("/", "_")}{".png" if deep is not None else ""}'
         while name in taken:
             name = f'_{name}'
         taken.add(name)
         names[path] = name
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / name)
+        if bits and deep is not None:
+            cv2.imwrite(str(folder / name), np.minimum(np.right_shift(deep, bits - 8), 255).astype(np.uint8))
+        else:
+            shutil.copyfile(path, folder / name)
     return names
 
 
@@ -80,3 +96,8 @@ def relative_to(path: Path, folder: Path) -> str:
     if len(Path(os.path.commonpath((path, folder))).parts) < 2:
         return path.as_posix()
     return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def literal(value: Any) -> str:
+    """Return the text of a value in a config, in which no name is code or a template for mmengine, ``{{ ... }}``."""
+    return re.sub(r'{(?={)', r'\\x7b', repr(value))

@@ -11,7 +11,7 @@ import pytest
 from mmspartan.datasets.prepare.clean import clean
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_source
-from mmspartan.datasets.prepare.source import Source
+from mmspartan.datasets.prepare.source import Choices, Source
 
 
 def draw(path: Path, width: int = 100, height: int = 80, seed: int | None = None) -> None:
@@ -47,9 +47,9 @@ def coco(path: Path, images: list[tuple], annotations: list[dict], names: list[s
 def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
     """Reads a dataset below ``tmp_path`` and checks its pictures and objects."""
 
-    def run(name: str = '', **options) -> tuple[Source, Faults]:
+    def run(name: str = '', pictures: Path | None = None, **choices) -> tuple[Source, Faults]:
         faults = Faults()
-        source, _ = read_source(tmp_path / name, faults, **options)
+        source, _ = read_source(tmp_path / name, faults, pictures, Choices(**choices))
         clean(source, faults, lambda items, count: items)
         return source, faults
 
@@ -72,3 +72,13 @@ def found(source: Source, root: Path) -> dict[str, dict[str, list[tuple]]]:
 
 def done(faults: Faults) -> set[tuple[str, str, int]]:
     return {(what, measure, count) for what, measure, count, _ in faults.rows()}
+
+
+def places(faults: Faults, kind: str = 'places') -> list[str]:
+    """All places of faults, of ``'guesses'`` or of ``'notes'``, sorted."""
+    return sorted(place for found in getattr(faults, kind).values() for place in found)
+
+
+def options(faults: Faults) -> list[str]:
+    """The options that decide on what was guessed."""
+    return sorted(option for _, option in faults.guesses)

@@ -30,9 +30,9 @@ def test_boxes_are_clipped_or_dropped(tmp_path, read):
     ]
     assert done(faults) == {
         ('object is there twice', 'dropped', 1),
-        ('box exceeds the picture', 'clipped', 1),
+        ('box exceeds the image', 'clipped', 1),
         ('box has no width or no height', 'dropped', 1),
-        ('box is outside of the picture', 'dropped', 1),
+        ('box is outside of the image', 'dropped', 1),
         ('box is not finite', 'dropped', 1),
     }
 
@@ -51,7 +51,7 @@ def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(orientation, t
     [(name, box)] = found(source, tmp_path)['']['a.png']
     assert source.splits[''][0].size == shown.shape[1::-1] == (80, 100)
     assert box == pytest.approx((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
-    assert done(faults) == {('boxes are of the picture without its EXIF orientation', 'rotated', 1)}
+    assert done(faults) == {('boxes are of the image without its EXIF orientation', 'rotated', 1)}
 
 
 @pytest.mark.parametrize(('orientation', 'size'), [(3, (100, 80)), (6, ()), (6, (100, 100))])
@@ -63,7 +63,7 @@ def test_boxes_that_may_be_of_the_stored_or_the_upright_picture_are_told(orienta
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), size=size)
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.png': [('x', (10, 20, 30, 60))]}}
-    told = 'boxes are taken as of the picture with its EXIF orientation: look at them'
+    told = 'boxes are taken as of the image with its EXIF orientation: look at them'
     assert done(faults) == {(told, 'kept', 1)}
 
 
@@ -77,9 +77,9 @@ def test_pictures_that_cannot_be_used(tmp_path, read):
     source, faults = read()
     assert list(found(source, tmp_path)['']) == ['a.jpg']
     assert done(faults) == {
-        ('picture has another size than its annotations say', 'dropped', 1),
-        ('picture is damaged: the file is cut off', 'dropped', 1),
-        ('picture is empty', 'dropped', 1),
+        ('image has another size than its annotations say', 'dropped', 1),
+        ('image is damaged', 'dropped', 1),
+        ('image is empty', 'dropped', 1),
     }
 
 
@@ -98,9 +98,9 @@ def test_the_same_picture_twice(tmp_path, read):
         'val': ['val/a.jpg'],
     }
     assert done(faults) == {
-        ('picture of train is in val as well', 'dropped', 1),
-        ('picture is there twice', 'dropped', 1),
-        ('picture is there twice, with other objects', 'kept', 1),
+        ('image of train is in val as well', 'dropped', 1),
+        ('image is there twice', 'dropped', 1),
+        ('image is there twice, with other objects', 'kept', 1),
     }
 
 

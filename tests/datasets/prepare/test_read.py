@@ -7,7 +7,7 @@ import pytest
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, done, draw, found, voc
+from tests.datasets.prepare.conftest import coco, done, draw, found, places, voc
 
 BOX = (10, 20, 30, 60)
 
@@ -29,7 +29,7 @@ def test_voc_devkit_with_names_of_its_own(tmp_path, read):
         'test': {'c.jpg': objects},
     }
     assert source.classes == ['ship'] and source.format == 'Pascal VOC'
-    assert done(faults) == {('picture is in no list of ImageSets/Main', 'dropped', 1)}
+    assert done(faults) == {('image is in no list of ImageSets/Main', 'dropped', 1)}
 
 
 def test_voc_devkit_of_trainval_and_test(tmp_path, read):
@@ -64,14 +64,13 @@ def test_voc_faults(tmp_path, read):
     (tmp_path / 'cut.xml').write_text('<annotation><object>')
     source, faults = read()
     assert [item.ignored for item in source.splits[''][0].objects] == [True]
-    assert sorted(count for _, _, count in done(faults)) == [1] * 5
-    assert {what.split(' (')[0] for what, _, _ in done(faults)} == {
-        'object has no box of four numbers',
-        'object has no name',
-        'picture is not there',
-        'file is no XML',
-        'object is marked difficult: training and evaluation ignore it',
+    assert done(faults) == {
+        ('object has no box of four numbers', 'dropped', 1),
+        ('object has no name', 'dropped', 1),
+        ('image is not there', 'dropped', 1),
+        ('annotation file cannot be read', 'dropped', 1),
     }
+    assert places(faults, 'notes') == [f'{tmp_path}/a.xml: object 1']  # difficult: no fault
 
 
 def test_voc_with_namespace_and_broken_files_beside_pictures(tmp_path, read):
@@ -84,7 +83,7 @@ def test_voc_with_namespace_and_broken_files_beside_pictures(tmp_path, read):
     (tmp_path / 'c.xml').write_text(text.replace('a.jpg', 'c.png'))
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'c.png': [('x', BOX)], 'c.jpg': []}}
-    assert done(faults) == {('file is no XML (no element found: line 1, column 0)', 'dropped', 1)}
+    assert [place.partition(': ')[0] for place in places(faults)] == [f'{tmp_path}/b.xml']
 
 
 @pytest.mark.parametrize('source', ['', 'Annotations'])
@@ -102,7 +101,7 @@ def test_voc_lists_of_names_with_spaces_or_suffixes(source, tmp_path, read):
 def test_voc_without_its_pictures_names_the_first(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     voc(tmp_path / 'gone.xml', ('x', 11, 21, 30, 60))
-    with pytest.raises(InputError, match=r'; picture is not there \(times: 1, first: .*gone\.xml\)$'):
+    with pytest.raises(InputError, match=r'; image is not there \(times: 1, first: .*gone\.xml: gone\)$'):
         read()
 
 
@@ -153,7 +152,7 @@ def test_yolo_with_paths_of_another_computer(entry, source, tmp_path, read):
         split: {f'{split}/images/a b.jpg': [('a', (10, 20, 30, 60))]} for split in ('train', 'val')
     }
     same = {('several classes have the same name: they become one', 'renamed', 1)}
-    assert done(faults) == (same | {('picture is not there', 'dropped', 2)} if entry == '{}.txt' else same)
+    assert done(faults) == (same | {('image is not there', 'dropped', 2)} if entry == '{}.txt' else same)
 
 
 def test_yolo_labels_in_a_folder_of_another_name(tmp_path, read):
@@ -175,7 +174,7 @@ def test_yolo_without_label_files(tmp_path, read):
     (tmp_path / 'classes.txt').write_text('x\n')
     with pytest.raises(InputError, match='no annotations found'):
         read()
-    with pytest.raises(InputError, match=r'a\.jpg: is neither a folder nor a COCO file'):
+    with pytest.raises(InputError, match=r'a\.jpg: is neither a folder nor an annotation file'):
         read('a.jpg')
     coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['x'])
     assert found(read()[0], tmp_path) == {'': {'a.jpg': [('x', BOX)]}}
@@ -219,9 +218,9 @@ def test_yolo_faults(tmp_path, read):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('train: images\nval: images\nnames: 3\n', r'data\.yaml: names: is 3, must be a list of names'),
+        ('train: images\nval: images\nnames: 3\n', r'data\.yaml: names: is .3., must be a list of names'),
         ('train: images\nval: images\nnames: {1: a}\n', r'names: has the keys \[1\], must have 0, 1, 2'),
-        ('train: images\nval: images\nnc: 2\nnames: [a]\n', 'nc: is 2, but names has 1 names'),
+        ('train: images\nval: images\nnc: 2\nnames: [a]\n', 'nc: is .2., but names has 1 names'),
         ('train: images\nval: images\nnames: {b: a, 0: c}\n', r"names: has the keys \['b', 0\], must have 0, 1, 2"),
         ('train: gone\nval: images\nnames: [a]\n', r'data\.yaml: gone: not there; looked for '),
         ('train: [images\n', r'data\.yaml: is no YAML: '),
@@ -304,12 +303,12 @@ def test_coco_faults(tmp_path, read):
     source, faults = read()
     assert [item.ignored for item in source.splits[''][0].objects] == [True]
     assert done(faults) == {
-        ('picture is not there', 'dropped', 1),
-        ('object is of a picture that the file does not list', 'dropped', 1),
+        ('image is not there', 'dropped', 1),
+        ('object is of an image that the file does not list', 'dropped', 1),
         ('object is of a class that the file does not list', 'dropped', 1),
         ('object has no box of four numbers', 'dropped', 2),
-        ('object is a crowd: training and evaluation ignore it', 'kept', 1),
     }
+    assert places(faults, 'notes') == [f'{tmp_path}/a.json: annotations[4]']  # a crowd: no fault
 
 
 def test_coco_ids_and_sizes_that_are_none(tmp_path, read):
@@ -320,7 +319,7 @@ def test_coco_ids_and_sizes_that_are_none(tmp_path, read):
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.jpg': [('a', BOX), ('a', (1, 2, 31, 42))]}}
     assert done(faults) == {
-        ('object is of a picture that the file does not list', 'dropped', 1),
+        ('object is of an image that the file does not list', 'dropped', 1),
         ('object is of a class that the file does not list', 'dropped', 1),
         ('several classes have the same name: they become one', 'renamed', 1),
     }
@@ -364,16 +363,18 @@ def test_what_is_no_dataset(tmp_path, read):
     with pytest.raises(InputError, match='gone: no such file or folder'):
         read('gone')
     draw(tmp_path / 'a.jpg')
-    with pytest.raises(InputError, match='no annotations found: neither a COCO file'):
+    with pytest.raises(InputError, match='no annotations found: neither a COCO'):
         read()
 
 
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
-        ('a.json', '{"shapes": [], "imagePath": "a.jpg"}', r'labelme.*labelme2coco \(a\.json\)$'),
-        ('a.xml', '<annotations><image name="a.jpg"/></annotations>', r'export them from CVAT as COCO 1\.0 \('),
+        ('a.json', '{"frames": []}', r'a\.json: .*COCO'),
+        ('a.json', '[{"image": "a.jpg", "annotations": []}]', r'a\.json: CreateML.*COCO'),
+        ('a.xml', '<annotations><track/></annotations>', r'a\.xml: .*COCO 1\.0'),
         ('b.json', '[]', 'no annotations found'),
+        ('b.json', '{"images": ', r'no annotations found.*b\.json'),
     ],
 )
 def test_known_formats_that_are_not_read(name, content, message, tmp_path, read):
@@ -385,7 +386,7 @@ def test_known_formats_that_are_not_read(name, content, message, tmp_path, read)
 
 def test_pictures_elsewhere(tmp_path, read):
     voc(tmp_path / 'labels' / 'a.xml', ('x', 11, 21, 30, 60))
-    with pytest.raises(InputError, match='no picture at all; name their folder by --pictures'):
+    with pytest.raises(InputError, match='no image at all; name their folder by --pictures'):
         read('labels')
     draw(tmp_path / 'elsewhere' / 'deep' / 'a.jpg')
     source, _ = read('labels', pictures=tmp_path / 'elsewhere')

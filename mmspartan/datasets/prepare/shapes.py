@@ -1,0 +1,115 @@
+"""What formats have in common whose objects are shapes: the box around each, or the reason why it has none."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .faults import DROPPED, Faults
+from .source import Files, Object, Picture, Source, numbers, polygon_box
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Entry:
+    """An image of an annotation file.
+
+    Args:
+        file: The annotation file.
+        where: The place in it, for messages.
+        name: Name of the image.
+        size: Width and height in pixels, as the annotations say; None if they do not.
+        shapes: Its shapes, as the format has them.
+        split: Its split, by the folders by default.
+    """
+
+    file: Path
+    where: str
+    name: Any
+    size: tuple[int, int] | None
+    shapes: Any
+    split: str = ''
+
+
+def collect(
+    source: Source,
+    entries: Iterable[Entry],
+    object_of: Callable[[Any, Entry], Object],
+    files: Files,
+    faults: Faults,
+) -> Source:
+    """Add the images and objects of entries to a dataset.
+
+    Args:
+        source: The dataset; classes that it does not have yet follow in alphabetical order.
+        entries: The images.
+        object_of: Converts a shape. Raises ValueError with the reason for a shape that has no box; other errors of
+            data (KeyError, TypeError, AttributeError) mean that it is no shape of the format.
+        files: The files of the dataset.
+        faults: Faults are added to it.
+    """
+    names = set[str]()
+    for entry in entries:
+        if not isinstance(entry.name, str) or not entry.name:
+            faults.add('entry has no name of an image', DROPPED, entry.where)
+            continue
+        split = entry.split or files.split_of(entry.file, by_name=True)
+        image = files.find_picture(entry.name, entry.file.parent, split, entry.where)
+        if image is None:
+            continue
+        picture = Picture(image, [], entry.size, entry.where)
+        if not isinstance(entry.shapes, list):
+            faults.add('objects of the image are no list', DROPPED, entry.where)
+        for i, shape in enumerate(entry.shapes if isinstance(entry.shapes, list) else (), 1):
+            where = f'{entry.where}: object {i}'
+            try:
+                item = object_of(shape, entry)
+            except ValueError as error:
+                faults.add(f'object has no box: {error}', DROPPED, where)
+            except (KeyError, TypeError, AttributeError, IndexError):
+                faults.add('object is no shape of this format', DROPPED, where)
+            else:
+                if not isinstance(item.name, str) or not item.name.strip():
+                    faults.add('object has no name', DROPPED, where)
+                    continue
+                item.where = where
+                names.add(item.name)
+                picture.objects.append(item)
+        source.splits[split or files.split_of(image)].append(picture)
+    source.classes += sorted(names - set(source.classes))
+    return source
+
+
+def add_images_beside(source: Source, files: Files, faults: Faults) -> None:
+    """Add the images beside annotated ones, as images without objects, but those whose annotations cannot be read."""
+    used = {picture.path for pictures in source.splits.values() for picture in pictures}
+    beside, broken = {path.parent for path in used}, {path.name.partition('.')[0] for path in files.broken}
+    for path in files.pictures:
+        if path.parent in beside and path not in used:
+            if path.name.partition('.')[0] in broken:
+                files.named.add(path)
+            else:
+                source.splits[files.split_of(path)].append(Picture(path))
+                faults.note('image has no annotation file: taken as one without objects', str(path))
+
+
+def points_box(points: Any) -> Box:
+    """Return the box around points ``[[x, y], [x, y], ...]``."""
+    return polygon_box([value for point in points for value in point])
+
+
+def ellipse_box(cx: Any, cy: Any, rx: Any, ry: Any, degrees: float = 0) -> Box:
+    """Return the box around an ellipse that is rotated by an angle."""
+    x, y, a, b = numbers([cx, cy, rx, ry])
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    width, height = math.hypot(a * cos, b * sin), math.hypot(a * sin, b * cos)
+    return x - width, y - height, x + width, y + height
+
+
+def rotated_box(x: float, y: float, width: float, height: float, degrees: float, center: tuple[float, float]) -> Box:
+    """Return the box around a rectangle from the corner (x, y) that is rotated around a point."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(px - center[0], py - center[1]) for px in (x, x + width) for py in (y, y + height)]
+    return points_box([(center[0] + a * cos - b * sin, center[1] + a * sin + b * cos) for a, b in corners])
