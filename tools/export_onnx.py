@@ -1,7 +1,7 @@
 """Export a classifier or an RT-DETR with its post-processing to ONNX: ``export_onnx.py CONFIG CKPT --out M.onnx``.
 
-Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, BGR, resized without padding; for a detector also ``sizes`` (B, 2),
-height and width of the original images. Outputs: ``scores`` of a classifier; ``boxes`` in pixels of the original
+Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, BGR, resized; for a detector also ``sizes`` (B, 2), height and width
+of the original images. Outputs: ``scores`` of a classifier; ``boxes`` in pixels of the original
 images, ``scores`` and ``labels`` of a detector.
 """
 
@@ -53,6 +53,7 @@ import numpy as np
 import onnx
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 
 from mmspartan.convert.files import check_target
@@ -65,6 +66,7 @@ from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task
 from mmspartan.deploy.winograd import use_winograd
 from mmspartan.engine.checkpoint import AtomicLocalBackend
 from mmspartan.engine.launch import one_line_errors, read_config, test_size
+from mmspartan.errors import InputError
 
 # Median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision detections of almost
 # the same score change places. A file for BF16 is compared in float32; tools/deploy_test.py tells its accuracy.
@@ -81,6 +83,35 @@ def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> Non
         raise SystemExit(
             f'--size {size[0]} {size[1]}: multiples of 32 fit the model, this does not: {reason}'
         ) from None
+
+
+def check_predictions(model: torch.nn.Module, graph: torch.nn.Module, task: Task, samples: list[dict]) -> None:
+    """Compare what the model predicts from the images of the test pipeline with what its graph makes of them.
+
+    Raises:
+        InputError: If they differ in the median of the images: the pipeline or the model does what the graph does not.
+    """
+    if task.read is None:
+        return
+    differences = []
+    for data in samples:
+        batch = pseudo_collate([data])
+        feed = task.feed([data['inputs']], [data['data_samples']])
+        with torch.no_grad():
+            predicted = task.read(model.test_step(batch)[0])
+            outputs = graph(*map(torch.from_numpy, feed.values()))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        sample = data['data_samples'].new()
+        task.write(sample, {name: output[0] for name, output in zip(task.outputs, outputs)})
+        found, expected = (
+            {name: value.float().numpy() for name, value in each.items()} for each in (task.read(sample), predicted)
+        )
+        differences.append(task.difference(found, expected, feed))
+    if not np.median(differences) < ALLOWED['f32']:
+        raise InputError(
+            f'--verify: the {task.name} predicts otherwise than its graph, by {np.median(differences):.1e}: its test '
+            'pipeline prepares images, or its test_cfg computes predictions, as the graph does not (docs/deployment.md)'
+        )
 
 
 def export(
@@ -156,6 +187,8 @@ def main(args: argparse.Namespace) -> None:
         raise SystemExit(str(error)) from None
     check_size(reference, task, size)
     samples = read_test_images(cfg, size) if args.verify else []
+    with one_line_errors(args.config):
+        check_predictions(plain, reference, task, samples)
     if args.winograd:
         print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')

@@ -48,7 +48,8 @@ class ClassifierGraph(nn.Module):
 class DetectorGraph(nn.Module):
     """Graph of a detector: ``images`` and ``sizes`` ``(B, 2)``, float32 (height, width) of the original images.
 
-    Images are resized to the whole input, without padding. Returns ``boxes`` ``(B, K, 4)``, (x1, y1, x2, y2) in pixels
+    Of an image that is padded, at the right and below, ``sizes`` are those that the padded one has in pixels of the
+    original image, and boxes may reach into the padding. Returns ``boxes`` ``(B, K, 4)``, (x1, y1, x2, y2) in pixels
     of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``. K is ``max_per_img``, at
     most the number of pairs of query and class.
     """

@@ -43,6 +43,8 @@ class Task:
         head: The model's attribute that has ``num_classes``.
         sample: Name of the class of its data samples.
         write: Writes the outputs for one image into its data sample.
+        read: Returns the outputs that a data sample with predictions has; None if the model computes more than its
+            graph, as MMPose's test with flipped images.
         difference: Returns the largest difference between two results for one image, given the inputs.
         inputs: Inputs in addition to ``images``.
     """
@@ -54,6 +56,7 @@ class Task:
     head: str
     sample: str
     write: Callable[[Any, dict[str, Tensor]], None]
+    read: Callable[[Any], dict[str, Tensor]] | None
     difference: Callable[[Arrays, Arrays, Arrays], float]
     inputs: dict[str, Input] = field(default_factory=dict)
 
@@ -75,8 +78,30 @@ def write_scores(sample: Any, outputs: dict[str, Tensor]) -> None:
     sample.set_pred_score(outputs['scores']).set_pred_label(outputs['scores'].argmax())
 
 
+def read_scores(sample: Any) -> dict[str, Tensor]:
+    return dict(scores=sample.pred_score)
+
+
+def covered_size(sample: Any) -> tuple[float, float]:
+    """Return height and width that the network's input covers, in pixels of the original image.
+
+    They are those of the image, unless the test pipeline pads it.
+    """
+    if 'scale_factor' not in sample:
+        return tuple(sample.ori_shape[:2])
+    height, width = sample.img_shape[:2]
+    return height / sample.scale_factor[1], width / sample.scale_factor[0]
+
+
 def write_instances(sample: Any, outputs: dict[str, Tensor]) -> None:
-    sample.pred_instances = InstanceData(bboxes=outputs['boxes'], scores=outputs['scores'], labels=outputs['labels'])
+    height, width = sample.ori_shape[:2]
+    boxes = outputs['boxes'].minimum(outputs['boxes'].new_tensor([width, height, width, height]))  # not in the padding
+    sample.pred_instances = InstanceData(bboxes=boxes, scores=outputs['scores'], labels=outputs['labels'])
+
+
+def read_instances(sample: Any) -> dict[str, Tensor]:
+    found = sample.pred_instances
+    return dict(boxes=found.bboxes, scores=found.scores, labels=found.labels)
 
 
 def write_pixels(sample: Any, outputs: dict[str, Tensor]) -> None:
@@ -84,6 +109,10 @@ def write_pixels(sample: Any, outputs: dict[str, Tensor]) -> None:
     if sample.get('ori_shape'):  # nearest, since labels are no quantities
         labels = interpolate(labels, tuple(sample.ori_shape[:2]))
     sample.set_data({'pred_sem_seg': PixelData(data=labels[0].long())})
+
+
+def read_pixels(sample: Any) -> dict[str, Tensor]:
+    return dict(labels=sample.pred_sem_seg.data[0])
 
 
 def write_keypoints(sample: Any, outputs: dict[str, Tensor]) -> None:
@@ -129,6 +158,7 @@ TASKS = (
         head='head',
         sample='DataSample',
         write=write_scores,
+        read=read_scores,
         difference=difference_of_scores,
     ),
     Task(
@@ -139,8 +169,9 @@ TASKS = (
         head='bbox_head',
         sample='DetDataSample',
         write=write_instances,
+        read=read_instances,
         difference=difference_of_detections,
-        inputs={'sizes': Input(read=lambda sample: sample.ori_shape, example=(480.0, 640.0))},
+        inputs={'sizes': Input(read=covered_size, example=(480.0, 640.0))},
     ),
     Task(
         name='segmenter',
@@ -150,6 +181,7 @@ TASKS = (
         head='decode_head',
         sample='SegDataSample',
         write=write_pixels,
+        read=read_pixels,
         difference=difference_of_pixels,
     ),
     Task(
@@ -160,6 +192,7 @@ TASKS = (
         head='head',
         sample='PoseDataSample',
         write=write_keypoints,
+        read=None,
         difference=difference_of_keypoints,
     ),
 )

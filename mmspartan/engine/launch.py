@@ -90,8 +90,11 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
         name = transform.type.rpartition('.')[2]  # without the scope of a registry
         if name == 'CenterCrop':
             return transform.crop_size, transform.crop_size
-        if name == 'Resize':
-            width, height = transform.scale
+        if name in ('Resize', 'Pad'):
+            size = transform.scale if name == 'Resize' else transform.get('size')
+            if not size:
+                continue
+            width, height = size
             return height, width
         if name == 'TopdownAffine':  # of MMPose
             width, height = transform.input_size
