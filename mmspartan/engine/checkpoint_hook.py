@@ -84,10 +84,10 @@ class SafeCheckpointHook(CheckpointHook):
         if all(key in finite for key in watched):
             super().after_val_epoch(runner, metrics)
 
-    def save_interrupted(self, runner: Any, by_epoch: bool = False) -> str:
-        """Save the state after the iteration or epoch that just ended, and return the path of the file."""
-        path = self._inside(INTERRUPTED)
-        runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=by_epoch, backend_args=self.backend_args)
+    def save_interrupted(self, runner: Any, epoch: int, iteration: int) -> str:
+        """Save the state after a number of epochs and iterations, and return the path of the file."""
+        path, position = self._inside(INTERRUPTED), dict(epoch=epoch, iter=iteration)
+        runner.save_checkpoint(self.out_dir, INTERRUPTED, meta=position, backend_args=self.backend_args)
         self._write_last_checkpoint(runner, path)
         return path
 
