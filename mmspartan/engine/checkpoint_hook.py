@@ -84,10 +84,16 @@ class SafeCheckpointHook(CheckpointHook):
         if all(key in finite for key in watched):
             super().after_val_epoch(runner, metrics)
 
-    def save_interrupted(self, runner: Any, by_epoch: bool = False) -> str:
-        """Save the state after the iteration or epoch that just ended, and return the path of the file."""
-        path = self._inside(INTERRUPTED)
-        runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=by_epoch, backend_args=self.backend_args)
+    def after_train(self, runner: Any) -> None:
+        super().after_train(runner)
+        if self.save_last and self.last_ckpt and self.file_backend.isfile(self.last_ckpt):
+            self._write_last_checkpoint(runner, self.last_ckpt)
+            self._remove(self._inside(INTERRUPTED))  # of a run that was resumed in its last evaluation
+
+    def save_interrupted(self, runner: Any, epoch: int, iteration: int) -> str:
+        """Save the state after a number of epochs and iterations, and return the path of the file."""
+        path, position = self._inside(INTERRUPTED), dict(epoch=epoch, iter=iteration)
+        runner.save_checkpoint(self.out_dir, INTERRUPTED, meta=position, backend_args=self.backend_args)
         self._write_last_checkpoint(runner, path)
         return path
 

@@ -207,39 +207,59 @@ def one_line_errors(
         cfg: The config that is built. An error of a constructor is reported with its entry in this config.
     """
 
+    received: list[int] = []
+
     def stop(number: int, frame: Any = None) -> None:
-        when = '' if is_started() else ' before the run began'
-        print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
+        if not received:
+            when = '' if is_started() else ' before the run began'
+            print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
+        received.append(number)
         sys.exit(128 + number)
 
     in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    signals = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
+    handlers = {number: signal.signal(number, stop) for number in signals}
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # in another thread
         stop(signal.SIGINT)
-    except InputError as error:
+    except Exception as error:
+        if received:  # code that caught SystemExit, such as mmengine's formatting of configs, raised another error
+            sys.exit(128 + received[0])
+        message = _message(error, source, is_started(), cfg)
+        if message is None:
+            raise
         _show_traceback()
+        sys.exit(message)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if received:
+        sys.exit(128 + received[0])
+
+
+def _message(error: Exception, source: str, is_started: bool, cfg: Config | None) -> str | None:
+    """The line for an error that a user can resolve; None if the traceback is needed."""
+    if isinstance(error, InputError):
         # the text of an error in a data loader's worker is a traceback, whose last line holds the message
         lines = str(error).strip().splitlines() or ['']
-        sys.exit(lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0])
-    except OSError as error:
+        return lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0]
+    if isinstance(error, OSError):
         if error.errno is None:
-            raise
-        _show_traceback()
+            return None
         advice = ADVICE.get(error.errno, '')
-        sys.exit(f'{error.filename or source}: {error.strerror}' + (f'; {advice}' if advice else ''))
-    except Exception as error:
-        if is_started():
-            raise
-        _show_traceback()
-        message = ' '.join(str(error).split())
-        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-        entry = cfg and entry_being_built(error, cfg)
-        sys.exit(': '.join(filter(None, (source, entry, f'{kind}{message}'))))
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, handler)
+        return f'{error.filename or source}: {error.strerror}' + (f'; {advice}' if advice else '')
+    if isinstance(error, RuntimeError) and str(error).startswith('DataLoader worker'):
+        return f'{source}: {str(error).splitlines()[0]} Memory may be short: lower num_workers; go on with --resume'
+    if is_started:
+        return None
+    message = ' '.join(str(error).split())
+    if not message:  # of an assertion without a text
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f'{where.line} ({where.filename}:{where.lineno})'
+    kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+    entry = entry_being_built(error, cfg) if cfg else None
+    return ': '.join(filter(None, (source, entry, f'{kind}{message}')))
 
 
 def _show_traceback() -> None:

@@ -10,7 +10,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..errors import InputError
-from .randomness import SeededBatchSampler, WorkerInit, held_signals, seed_from
+from .randomness import SeededBatchSampler, seed_from
 
 
 class _Reproducible(BaseLoop):
@@ -25,7 +25,6 @@ class _Reproducible(BaseLoop):
                 drop_last=dataloader.pop('drop_last', False),
                 batch_sampler=dataloader.get('batch_sampler'),
             )
-            dataloader['worker_init_fn'] = dict(type=WorkerInit(dataloader.get('worker_init_fn')))
         super().__init__(runner, dataloader, **kwargs)
         runner.message_hub.update_info('sampler_seed', getattr(self._sampler, 'seed', None))
 
@@ -100,8 +99,6 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         batches = self.dataloader
         if isinstance(batches.batch_sampler, SeededBatchSampler):
             batches.batch_sampler.start(self.epoch, done)
-            with held_signals():
-                batches = iter(batches)
         else:  # the user built the data loader
             batches = islice(batches, done, None)
         for i, data_batch in enumerate(batches, done):

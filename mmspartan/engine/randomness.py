@@ -5,20 +5,14 @@ which a checkpoint does not hold, and workers that restart in each epoch draw th
 is seeded by (seed, process, epoch, batch, index in the batch) and each iteration by (seed, process, iteration).
 """
 
-import os
 import random
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
-from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
-
-HELD = {signal.SIGTERM, signal.SIGINT}
+from mmengine.registry import DATA_SAMPLERS
 
 
 def seed_from(*entropy: int) -> None:
@@ -85,43 +79,3 @@ class SeededBatchSampler:
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
-
-
-@contextmanager
-def held_signals() -> Iterator[None]:
-    """Hold SIGTERM and SIGINT back while workers with a :class:`WorkerInit` start, which lets them through.
-
-    PyTorch's own handler, which a worker has until then, would end it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class WorkerInit:
-    """A data loader's ``worker_init_fn`` that lets workers run for 5 seconds after a signal.
-
-    Schedulers and terminals send SIGTERM and SIGINT to all processes of a run. If the workers ended at once, the main
-    process could not finish the current step.
-
-    Args:
-        init: Config of the ``worker_init_fn`` to call first, as in mmengine.
-    """
-
-    grace = 5.0  # seconds
-
-    def __init__(self, init: dict | None):
-        self.init: Callable[[int], None] | None = None
-        if init is not None:
-            function, options = init['type'], {key: value for key, value in init.items() if key != 'type'}
-            self.init = partial(FUNCTIONS.get(function) if isinstance(function, str) else function, **options)
-
-    def __call__(self, worker: int) -> None:
-        if self.init is not None:
-            self.init(worker)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
-        signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, self.grace))
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)

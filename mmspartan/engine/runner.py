@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from .checkpoint import (
@@ -31,8 +32,9 @@ from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
 from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from .schedule import without_too_short
-from .stop_hook import StopOnSignalHook
+from .stop_hook import EvaluationStopped, StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
+from .workers import keep_workers_alive
 
 # Added to mmengine's default hooks; `default_hooks = dict(finite=None)` in a config removes one.
 DEFAULT_HOOKS = dict(
@@ -43,6 +45,9 @@ DEFAULT_HOOKS = dict(
     missing_evaluation=dict(type='MissingEvaluationHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1),
 )
+
+# mmengine's own, the only ones that its method accepts None for.
+THEIRS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 @RUNNERS.register_module()
@@ -83,11 +88,26 @@ class ResumableRunner(Runner):
                 self.logger.info(f'{name}: removed, a killed run was writing it')
         try:
             return super().train()
+        except EvaluationStopped:
+            stop[0].evaluation_stopped()
+            raise
         finally:
             for hook in stop:
                 hook.restore()
             if lock is not None:
                 lock.release()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        if fn_name == 'after_val_epoch':  # hooks exchange weights, which no signal may cut in two
+            for hook in self.hooks:
+                if isinstance(hook, StopOnSignalHook):
+                    hook.evaluating = False
+        super().call_hook(fn_name, **kwargs)
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
+        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        return keep_workers_alive(loader) if isinstance(dataloader, dict) else loader
 
     def load_or_resume(self) -> None:
         if self._resume and self._load_from is None:  # mmengine follows a path that may be in another folder
@@ -102,9 +122,7 @@ class ResumableRunner(Runner):
         checkpoint = hooks.get('checkpoint')
         if isinstance(checkpoint, dict) and checkpoint.get('type') == 'CheckpointHook':
             hooks['checkpoint'] = {**checkpoint, 'type': 'SafeCheckpointHook'}
-        # mmengine's method accepts None only for its own hooks
-        ours = DEFAULT_HOOKS.keys() - {'checkpoint'}
-        super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name not in ours})
+        super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name in THEIRS})
 
     def build_train_loop(self, loop: Any) -> Any:
         if isinstance(loop, dict):

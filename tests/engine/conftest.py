@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,17 +22,19 @@ class Killed(BaseException):
 
 
 class KillAt(Hook):
-    """Ends the run when a stage of the Runner is reached for the n-th time."""
+    """Ends the run when a stage of the Runner is reached for the n-th time, by a signal if a number is given."""
 
     priority = 'HIGHEST'
 
-    def __init__(self, stage: str, n: int):
+    def __init__(self, stage: str, n: int, number: int = 0):
         self.left = n
 
         def at(*args, **kwargs):
             self.left -= 1
-            if self.left == 0:
+            if self.left == 0 and not number:
                 raise Killed(stage)
+            if self.left == 0:
+                os.kill(os.getpid(), number)
 
         setattr(self, stage, at)
 

@@ -1,6 +1,8 @@
 """What the training and test scripts decide before a run."""
 
 import errno
+import os
+import signal
 
 import pytest
 from mmengine.config import Config
@@ -163,6 +165,30 @@ def test_config_of_this_package_is_given_by_its_path(script, arguments, tmp_path
         'mmspartan::spartan_t_in1k.py: give a path: configs/spartan_t_in1k.py, or what '
         "mmspartan.config_path('spartan_t_in1k') returns"
     )
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('error', [SyntaxError, None])
+def test_signal_ends_a_tool_though_code_catches_every_exception(number, error):
+    """As mmengine's formatting of configs does."""
+    with pytest.raises(SystemExit) as ended, launch.one_line_errors('config.py'):
+        try:
+            os.kill(os.getpid(), number)
+        except:  # noqa: E722
+            if error:
+                raise error from None
+    assert ended.value.code == 128 + number
+
+
+def test_assertion_without_a_text_is_reported_with_its_line():
+    with pytest.raises(SystemExit, match=r'AssertionError: assert not 1'), launch.one_line_errors('config.py'):
+        assert not 1
+
+
+def test_killed_worker_is_reported_with_what_to_do():
+    error = RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. ')
+    with pytest.raises(SystemExit, match=r'num_workers.*--resume'), launch.one_line_errors('a.py', lambda: True):
+        raise error
 
 
 def test_errors_of_code_keep_their_traceback_once_the_run_is_under_way():

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from mmspartan.engine.launch import build_runner
 from mmspartan.engine.work_dir import latest_checkpoint
 from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT
-from tests.engine.conftest import Killed, digits_config, same_result
+from tests.engine.conftest import KillAt, Killed, digits_config, same_result
 
 
 @pytest.fixture(scope='module')
@@ -176,10 +177,30 @@ def test_log_has_a_bound_and_goes_on(train, unbroken):
     assert torch.equal(history, whole[-10:]) and len(whole) == 16
 
 
+@pytest.mark.parametrize(
+    ('stage', 'n'),
+    [('after_val_iter', 1), ('after_val_epoch', 1), ('before_train_epoch', 2), ('before_val_epoch', 2)],
+    ids=['in an evaluation', 'after it', 'between two epochs', 'before an evaluation'],
+)
+def test_signal_at_any_moment_is_followed_by_a_checkpoint_that_goes_on(stage, n, train, unbroken, tmp_path):
+    runner = build_runner(digits_config(tmp_path / 'run'))
+    runner.register_hook(KillAt(stage, n, signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        runner.train()
+    assert ended.value.code == 143
+    assert latest_checkpoint(tmp_path / 'run').endswith('interrupted.pth')
+    assert same_result(train(resume=latest_checkpoint(tmp_path / 'run')), unbroken)
+
+
 @pytest.mark.parametrize('number', ['TERM', 'INT'])
 def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number, unbroken, tmp_path):
     options = ['train_dataloader.dataset.indices=256', 'val_dataloader.dataset.indices=64', 'train_cfg.max_epochs=200']
-    options += ['train_dataloader.num_workers=1', 'train_cfg.val_interval=200', 'default_hooks.checkpoint.interval=200']
+    options += [
+        'train_dataloader.num_workers=1',
+        'val_dataloader.num_workers=1',
+        'val_dataloader.persistent_workers=True',
+    ]
+    options += ['default_hooks.checkpoint.interval=200']
     command = [sys.executable, ROOT / 'tools' / 'train.py', DATA / 'digits_quick.py', '--work-dir', 'run']
     with open(tmp_path / 'output', 'w') as output:
         process = subprocess.Popen(

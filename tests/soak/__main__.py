@@ -1,4 +1,4 @@
-"""``make soak``: runs that are killed and resumed, and the memory of long ones; exits with 1 if a figure is wrong."""
+"""``make soak``: runs that signals end, and the memory of long ones; exits with 1 if a figure is wrong."""
 
 import argparse
 import sys
@@ -13,7 +13,12 @@ MAX_SLOPE = 100.0  # bytes a step; the log's history took 300
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--kills', type=int, default=100, help='a quarter of them of runs of two processes')
+    parser.add_argument(
+        '--kills',
+        type=int,
+        default=100,
+        help='a quarter of them of two processes, another of accumulated gradients',
+    )
     parser.add_argument('--steps', type=int, default=5000, help='training steps, and inferences')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
@@ -27,14 +32,21 @@ def main() -> None:
     args = parse_args()
     failed, rows = False, []
     with tempfile.TemporaryDirectory() as folder:
-        for processes, count in ((1, args.kills - args.kills // 4), (2, args.kills // 4)):
-            figures = kill_runs(Path(folder, str(processes)), count, processes, args.seed, say)
-            name = f'{processes} process{"es" if processes > 1 else ""}'
+        quarter, accumulation = args.kills // 4, {'optim_wrapper.accumulative_counts': 2}
+        for processes, count, options in (
+            (1, args.kills - 2 * quarter, {}),
+            (2, quarter, {}),
+            (1, quarter, accumulation),
+        ):
+            name = f'{processes} process{"es" if processes > 1 else ""}{", accumulation" if options else ""}'
+            figures = kill_runs(Path(folder, name.replace(' ', '_')), count, processes, args.seed, say, **options)
             rows.append(
                 f'{name}: {figures["kills"]} kills of {figures["runs"]} runs; {figures["resumed"]} resumed to the end, '
-                f'{figures["equal"]} equal to the unbroken run bit by bit, {figures["leftovers"]} files left over'
+                f'{figures["equal"]} equal to the unbroken run bit by bit, {figures["leftovers"]} files left over, '
+                f'{figures["statuses"]} wrong exit statuses'
             )
             failed |= not figures['runs'] == figures['resumed'] == figures['equal'] or figures['leftovers'] > 0
+            failed |= figures['statuses'] > 0
         for name, slope in (grow(Path(folder, 'memory'), args.steps, say) if args.steps else {}).items():
             rows.append(f'memory grows by {slope:.0f} bytes a step of {name}, over the second half of {args.steps}')
             failed |= slope > MAX_SLOPE

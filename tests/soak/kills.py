@@ -1,4 +1,7 @@
-"""SIGKILL at random moments and at the worst ones; runs are resumed to their end and compared with an unbroken one."""
+"""Signals at random moments and at the worst ones; runs are resumed to their end and compared with an unbroken one.
+
+SIGKILL ends a process, SIGTERM and SIGINT reach all processes of a run, and SIGKILL ends a single worker of a loader.
+"""
 
 import os
 import random
@@ -10,16 +13,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.engine.conftest import differences, digits_config
 
 # Where a process waits to be killed, so that it is hit: half of a checkpoint on the disk, in an evaluation, with the
 # next best checkpoint written and the previous one not yet removed.
 MOMENTS = ('any', 'write', 'evaluation', 'best')
+HOW = ('kill', 'kill', 'TERM', 'INT', 'worker')
 PAUSE = 0.3  # seconds that a process waits there
 
 
-def kill_runs(work_dir: Path, count: int, processes: int, seed: int, progress: Callable[[str], None]) -> Counter:
+def kill_runs(
+    work_dir: Path, count: int, processes: int, seed: int, progress: Callable[[str], None], **options: Any
+) -> Counter:
     """Kill ``count`` times, several times in one training now and then.
 
     Args:
@@ -28,24 +35,26 @@ def kill_runs(work_dir: Path, count: int, processes: int, seed: int, progress: C
         processes: Of each run.
         seed: Of the moments.
         progress: Called with a line after each run.
+        options: Settings of the config, by dotted names, in which runs may differ.
 
     Returns:
         Counter: ``kills``, ``runs``, ``resumed`` (runs that came to their end), ``equal`` (bit by bit as the unbroken
-        run), ``leftovers`` (files that an unbroken run does not have).
+        run), ``leftovers`` (files that an unbroken run does not have), ``statuses`` (wrong
+        ones after SIGTERM or SIGINT).
     """
     rng, figures = random.Random(seed), Counter()
     start = time.monotonic()
     whole = work_dir / 'unbroken'
-    assert run(whole, processes, 'any', None), (whole / 'output.txt').read_text()[-2000:]
+    assert run(whole, processes, 'any', None, options=options), (whole / 'output.txt').read_text()[-2000:]
     duration = time.monotonic() - start
     while figures['kills'] < count:
         folder = work_dir / f'run_{figures["runs"]}'
         for _ in range(rng.choice([1, 1, 2, 3])):
-            moment = rng.choice(MOMENTS)
-            ended = run(folder, processes, moment, rng.uniform(0, duration))
+            moment, how = rng.choice(MOMENTS), rng.choice(HOW)
+            ended = run(folder, processes, moment, rng.uniform(0, duration), how, options, figures)
             figures['kills'] += not ended
         figures['runs'] += 1
-        resumed = run(folder, processes, 'any', None)
+        resumed = run(folder, processes, 'any', None, options=options)
         figures['resumed'] += resumed
         same, more = compare(folder, whole) if resumed else (False, [])
         figures['equal'] += same
@@ -69,13 +78,21 @@ def compare(folder: Path, whole: Path) -> tuple[bool, list[str]]:
     return not any(differences(*pair) for pair in pairs), sorted(names[0] ^ names[1])
 
 
-def run(work_dir: Path, processes: int, moment: str, seconds: float | None) -> bool:
+def run(
+    work_dir: Path,
+    processes: int,
+    moment: str,
+    seconds: float | None,
+    how: str = 'kill',
+    options: dict[str, Any] = {},
+    figures: Counter | None = None,
+) -> bool:
     """Train, from the last checkpoint on, killed after some seconds or at a moment; whether it came to its end."""
     work_dir.mkdir(parents=True, exist_ok=True)
     mark = work_dir.with_suffix('.mark')
     mark.unlink(missing_ok=True)
     port = free_port()
-    children = [os.fork() or train(work_dir, rank, processes, port, moment, mark) for rank in range(processes)]
+    children = [os.fork() or train(work_dir, rank, processes, port, moment, mark, options) for rank in range(processes)]
     end = time.monotonic() + (120 if seconds is None or moment != 'any' else seconds)
     left, status = set(children), {}
     while left and time.monotonic() < end and not (seconds is not None and moment != 'any' and mark.exists()):
@@ -85,10 +102,34 @@ def run(work_dir: Path, processes: int, moment: str, seconds: float | None) -> b
                 left.discard(child)
                 status[child] = code
         time.sleep(0.005)
-    for child in left:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    wrong = end_by(how, sorted(left))
+    if figures is not None:
+        figures['statuses'] += wrong
     return not left and not any(status.values())
+
+
+def end_by(how: str, children: list[int]) -> int:
+    """End processes and their workers; returns the number of wrong exit statuses after SIGTERM and SIGINT."""
+    number = dict(TERM=signal.SIGTERM, INT=signal.SIGINT).get(how)
+    for child in children:
+        workers = Path(f'/proc/{child}/task/{child}/children').read_text().split()
+        if number:
+            os.killpg(child, number)
+        elif how == 'worker' and workers:
+            os.kill(int(workers[0]), signal.SIGKILL)
+    patience, wrong = time.monotonic() + (60 if number else 5 if how == 'worker' else 0), 0
+    for child in children:
+        found, status = os.waitpid(child, os.WNOHANG)
+        while not found and time.monotonic() < patience:
+            time.sleep(0.02)
+            found, status = os.waitpid(child, os.WNOHANG)
+        if not found:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        # before the handlers are installed, the signal itself ends a process
+        right = found and os.waitstatus_to_exitcode(status) in (0, -(number or 0), 128 + (number or 0))
+        wrong += bool(number) and not right
+    return wrong
 
 
 def free_port() -> int:
@@ -97,18 +138,25 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def train(work_dir: Path, rank: int, processes: int, port: int, moment: str, mark: Path) -> None:
+def train(
+    work_dir: Path, rank: int, processes: int, port: int, moment: str, mark: Path, options: dict[str, Any]
+) -> None:
     """In a child: train, resumed, and exit."""
     code = 1
     try:
+        os.setpgid(0, 0)
         output = os.open(work_dir / 'output.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes))
         os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
         wait_at(moment, mark)
-        train_here(work_dir, processes)
+        train_here(work_dir, processes, options)
         code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except KeyboardInterrupt:  # before the handlers are installed
+        code = 128 + signal.SIGINT
     except BaseException:
         import traceback
 
@@ -118,15 +166,21 @@ def train(work_dir: Path, rank: int, processes: int, port: int, moment: str, mar
         os._exit(code)
 
 
-def train_here(work_dir: Path, processes: int) -> None:
-    from mmspartan.engine.launch import build_runner
+def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
+    from mmspartan.engine.launch import build_runner, one_line_errors
     from mmspartan.engine.work_dir import latest_checkpoint
 
-    cfg = digits_config(work_dir, **{'train_dataloader.batch_size': 32 // processes})
+    workers = {
+        f'{split}_dataloader.{name}': value
+        for split in ('train', 'val')
+        for name, value in (('num_workers', 1), ('persistent_workers', True))
+    }
+    cfg = digits_config(work_dir, **{'train_dataloader.batch_size': 32 // processes, **workers, **options})
     cfg.launcher = 'pytorch' if processes > 1 else 'none'
     cfg.load_from = latest_checkpoint(work_dir)
     cfg.resume = cfg.load_from is not None
-    build_runner(cfg).train()
+    with one_line_errors('soak', lambda: True):
+        build_runner(cfg).train()
     (work_dir / 'output.txt').unlink(missing_ok=True)
 
 

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 
 import pytest
 
-from mmspartan_cli.openmp import WAITING, limit_spinning
+from mmspartan_cli import openmp
 from tests.conftest import ROOT
 
 TOOLS = ROOT / 'tools'
@@ -79,25 +81,38 @@ def test_a_mistyped_name_needs_no_torch(command, outcomes):
 
 
 @pytest.mark.parametrize(
-    ('environment', 'torch_is_loaded', 'set_here'),
+    ('environment', 'torch_is_loaded', 'busy', 'expected'),
     [
-        ({}, False, True),
-        ({'OMP_NUM_THREADS': '2'}, False, True),
-        ({'OMP_WAIT_POLICY': 'ACTIVE'}, False, False),
-        ({'GOMP_SPINCOUNT': '7'}, False, False),
-        ({}, True, False),
+        ({}, False, False, {'GOMP_SPINCOUNT': '10000'}),
+        ({}, False, True, {'OMP_WAIT_POLICY': 'PASSIVE'}),
+        ({'OMP_NUM_THREADS': '2'}, False, True, {'OMP_WAIT_POLICY': 'PASSIVE'}),
+        ({'OMP_WAIT_POLICY': 'ACTIVE'}, False, True, {}),
+        ({'GOMP_SPINCOUNT': '7'}, False, True, {}),
+        ({}, True, True, {}),
     ],
 )
-def test_threads_spin_briefly_unless_the_user_says_how_they_wait(environment, torch_is_loaded, set_here, monkeypatch):
-    for name in WAITING:
+def test_threads_spin_briefly_or_not_at_all_unless_the_user_says_how_they_wait(
+    environment, torch_is_loaded, busy, expected, monkeypatch
+):
+    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     if not torch_is_loaded:
         monkeypatch.delitem(sys.modules, 'torch')
+    monkeypatch.setattr(openmp, 'cores_are_busy', lambda: busy)
     before = dict(os.environ)
-    limit_spinning()
-    assert {name for name in os.environ if os.environ[name] != before.get(name)} == (
-        {'GOMP_SPINCOUNT'} if set_here else set()
-    )
+    openmp.limit_spinning()
+    assert {name: value for name, value in os.environ.items() if before.get(name) != value} == expected
+
+
+def test_cores_are_busy_beside_as_many_processes():
+    count = os.cpu_count() or 1
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, '-c', 'while True: pass']))
+            stack.callback(process.kill)
+        end = time.monotonic() + 10
+        while not openmp.cores_are_busy():
+            assert time.monotonic() < end

@@ -57,7 +57,10 @@ def step(process: subprocess.Popen) -> float:
 
 def measure(processes: list[subprocess.Popen], rounds: int) -> list[float]:
     """Return the median seconds of a step of each process."""
-    times = [[step(process) for process in processes] for _ in range(rounds)]
+    times = []
+    for _ in range(rounds):
+        times.append([step(process) for process in processes])
+        print(' '.join(f'{seconds:.2f}' for seconds in times[-1]), file=sys.stderr, flush=True)
     return [statistics.median(column) for column in zip(*times)]
 
 

@@ -1,0 +1,57 @@
+"""Data loaders whose workers outlive a signal that is sent to all processes of a run.
+
+Schedulers and terminals send SIGTERM and SIGINT to all processes of a run. If the workers ended at once, the main
+process could not finish the current step, and PyTorch would raise an error in it.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+HELD = {signal.SIGTERM, signal.SIGINT}
+
+
+class HoldingDataLoader(DataLoader):
+    """A data loader that holds SIGTERM and SIGINT back while its workers start.
+
+    PyTorch's own handler, which a worker has until :class:`WorkerInit` runs in it, would end it.
+    """
+
+    def __iter__(self) -> Any:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class WorkerInit:
+    """A data loader's ``worker_init_fn`` that lets workers run for 5 seconds after a signal.
+
+    Args:
+        init: Is called first, with the number of the worker.
+    """
+
+    grace = 5.0  # seconds
+
+    def __init__(self, init: Callable[[int], None] | None):
+        self.init = init
+
+    def __call__(self, worker: int) -> None:
+        if self.init is not None:
+            self.init(worker)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
+        signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, self.grace))
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
+
+def keep_workers_alive(loader: DataLoader) -> DataLoader:
+    """Make the workers of a data loader that has not started any outlive signals for a while; returns the loader."""
+    if type(loader) is DataLoader:
+        loader.worker_init_fn = WorkerInit(loader.worker_init_fn)
+        loader.__class__ = HoldingDataLoader
+    return loader
