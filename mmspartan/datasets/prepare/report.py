@@ -22,6 +22,7 @@ from .source import Picture
 from .statistics import SplitStatistics
 
 Table = list[list[str]]
+LONGEST = 4000  # pixels of a drawn image, unless it is longer itself
 
 
 def tables_of(
@@ -129,11 +130,14 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
     chosen = [picture for picture in pictures if picture.objects] or pictures
     chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
     visualizer = EnlargingDetLocalVisualizer()
+    min_side = visualizer.min_side
     visualizer.dataset_meta = dict(classes=classes, palette='random')
     labels = {name: i for i, name in enumerate(classes)}
     images = []
     for picture in chosen:
         image = mmcv.imfrombytes(read_picture(picture.path), channel_order='rgb')
+        # an image much longer than wide is not enlarged until its short side is legible
+        visualizer.min_side = min(min_side, LONGEST * min(image.shape[:2]) // max(image.shape[:2]))
         objects = [item for item in picture.objects if item.name in labels]
         sample = DetDataSample()
         sample.gt_instances = InstanceData(

@@ -58,7 +58,8 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[-1]), restval='', extrasaction='ignore')
         writer.writeheader()
-        writer.writerows(rows)
+        # spreadsheets run a text that begins with these
+        writer.writerows({key: f"'{v}" if str(v)[:1] in tuple('=+-@') and isinstance(v, str) else v for key, v in row.items()} for row in rows)
 
 
 def terminal_table(metrics: dict[str, Any]) -> str:
