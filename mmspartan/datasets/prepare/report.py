@@ -137,7 +137,7 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
     for picture in chosen:
         image = mmcv.imfrombytes(read_picture(picture.path), channel_order='rgb')
         # an image much longer than wide is not enlarged until its short side is legible
-        visualizer.min_side = min(min_side, LONGEST * min(image.shape[:2]) // max(image.shape[:2]))
+        visualizer.min_side = max(1, min(min_side, LONGEST * min(image.shape[:2]) // max(image.shape[:2])))
         objects = [item for item in picture.objects if item.name in labels]
         sample = DetDataSample()
         sample.gt_instances = InstanceData(
@@ -148,7 +148,11 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
             warnings.filterwarnings('ignore', 'Warning: The')  # mmengine, for boxes that touch the border
             warnings.filterwarnings('ignore', 'Glyph')  # matplotlib, for letters that its font lacks
             visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
-        images.append((printable(picture.path.name), visualizer.get_image()))
+        image = visualizer.get_image()
+        least = max(image.shape[:2]) // 40  # a line of pixels would vanish when the page reduces it
+        below, right = (max(0, least - side) for side in image.shape[:2])
+        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+        images.append((printable(picture.path.name), image))
     return images
 
 

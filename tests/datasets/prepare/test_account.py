@@ -180,9 +180,7 @@ def test_coco_itself_has_captions_and_key_points(tmp_path, read):
                 content['annotations'] = [dict(id=1, image_id=0, caption='a')]
                 path.write_text(json.dumps(content))
     source, faults = read()
-    assert found(source, tmp_path) == {
-        split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')
-    }
+    assert found(source, tmp_path) == {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
     assert not done(faults) and len(places(faults, 'notes')) == 4
 
 

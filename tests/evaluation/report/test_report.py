@@ -19,7 +19,7 @@ from mmspartan.evaluation.report import (
 )
 from mmspartan.evaluation.report.figures import legible
 from mmspartan.evaluation.report.predictions import read_predictions
-from mmspartan.evaluation.report.tables import shown, signed
+from mmspartan.evaluation.report.tables import shown, signed, write_csv
 from tests.evaluation.report.conftest import a_detection, an_object, config_of, write_dataset
 
 STRANGE = {1: '<b>&"bold"</b>', 2: '猫と犬', 3: r'$\frac{1}$ costs', 4: 'two  words\nand a line that is much too long'}
@@ -67,6 +67,13 @@ def test_names_of_any_characters(report_on, tmp_path):
     assert [row['name'] for row in rows] == [*STRANGE.values(), 'all']
     assert rows[3]['AP'] == '' and float(rows[2]['AP']) == pytest.approx(1)
     assert [row['name'] for row in metrics['classes']] == list(STRANGE.values())
+
+
+def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
+    names = ['=cmd|x', '+1', '-1', '@a', 'a=b']
+    write_csv(tmp_path / 'classes.csv', [dict(name=name, difference=-0.5) for name in names])
+    lines = (tmp_path / 'classes.csv').read_text().splitlines()[1:]
+    assert lines == [*(f"'{name},-0.5" for name in names[:4]), 'a=b,-0.5']
 
 
 def test_names_in_figures():
