@@ -15,7 +15,7 @@ import yaml
 
 from ...errors import InputError
 from .faults import DROPPED, KEPT, RENAMED, Faults
-from .source import Files, Object, Picture, Source, folded, polygon_box, text_of
+from .source import Files, Object, Picture, Source, folded, number_of, polygon_box, text_of
 
 NAMES = ('obj.names', 'classes.txt', 'classes.names', '_darknet.labels', 'names.txt')
 LABEL = r'\d+([ \t]+-?[\d.][\d.eE+-]*){4,}[ \t]*\r?(\n|$)'  # the first line of a label file
@@ -232,7 +232,7 @@ def _objects(
             continue
         where = f'{label}: line {i}'
         try:
-            number, *values = map(float, line.split())
+            number, *values = map(number_of, line.split())
         except ValueError:
             faults.add('line is not made of numbers', DROPPED, where)
             continue
