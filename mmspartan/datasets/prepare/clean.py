@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from ...errors import InputError
 from ..pictures import ORIENTATION, read_picture
@@ -143,10 +143,20 @@ ROTATED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'WEBP')
 
 
 def _bits(image: Image.Image, content: bytes) -> int:
-    if image.format not in ('PNG', 'TIFF', 'PPM') or (image.format == 'PNG' and content[24] <= 8):
+    """Return ``bits`` of :class:`File`.
+
+    Raises:
+        InputError: If the values are of another type than 8 or 16 bits, which OpenCV would cut.
+    """
+    is_deep = image.mode[0] in 'IF' or (image.format == 'PNG' and content[24] > 8)
+    if isinstance(image, TiffImageFile):
+        is_deep |= max(image.tag_v2.get(BITSPERSAMPLE, (8,))) > 8
+    if not is_deep:
         return 0
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    return int(pixels.max()).bit_length() if pixels is not None and pixels.dtype == np.uint16 else 0
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f'has values of more than 16 bits ({image.mode}); convert it')
+    return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 
 def _fit(picture: Picture, file: File, faults: Faults) -> bool:

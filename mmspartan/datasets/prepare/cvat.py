@@ -26,7 +26,8 @@ def read_cvat(documents: Documents, files: Files, faults: Faults) -> Source:
         source.classes += [name for name in dict.fromkeys(names) if name and name not in source.classes]
         for i, image in enumerate(root.iterfind('image')):
             size = size_of(*(_number(image, key) for key in ('width', 'height')))
-            where, split = f'{path}: image {i}', split_in(image.get('subset', ''))
+            where = f'{path}: image {i}'
+            split = split_in(image.get('subset', '')) or files.split_of(path, by_name=True)
             entries.append(Entry(path, where, image.get('name'), size, list(image), split))
     return collect(source, entries, _object, files, faults)
 

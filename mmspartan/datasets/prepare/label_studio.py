@@ -34,7 +34,7 @@ def read_label_studio(documents: Documents, files: Files, faults: Faults) -> Sou
             names = [value for value in task['data'].values() if isinstance(value, str)]
             name = task['data'].get(str(first.get('to_name')), next((name for name in names if '.' in name), None))
             size = size_of(first.get('original_width'), first.get('original_height'))
-            entries.append(Entry(path, where, name, size, shapes))
+            entries.append(Entry(path, where, name, size, shapes, files.split_of(path, by_name=True)))
     return collect(Source('Label Studio'), entries, _object, files, faults)
 
 

@@ -25,7 +25,8 @@ def read_via(documents: Documents, files: Files, faults: Faults) -> Source:
             image = image if isinstance(image, dict) else {}
             regions = image.get('regions')
             regions = list(regions.values()) if isinstance(regions, dict) else regions  # VIA 1 has a dict
-            entries.append(Entry(path, f'{path}: {key}', image.get('filename'), None, regions))
+            split = files.split_of(path, by_name=True)
+            entries.append(Entry(path, f'{path}: {key}', image.get('filename'), None, regions, split))
     shapes = [shape for entry in entries if isinstance(entry.shapes, list) for shape in entry.shapes]
     named = [shape.get('region_attributes') for shape in shapes if isinstance(shape, dict)]
     counts = Counter(key for attributes in named if isinstance(attributes, dict) for key in attributes)

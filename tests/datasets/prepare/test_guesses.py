@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, done, draw, found, options, places, voc
+from tests.datasets.prepare.conftest import coco, done, draw, found, labelme, options, places, voc
 
 BOX = (10, 20, 30, 60)
 
@@ -118,10 +118,14 @@ def test_names_of_images_divide_only_on_request(split_by, tmp_path, read):
     assert options(faults) == (['--split-by names'] if split_by == 'folders' else [])
 
 
-def test_a_station_is_no_split(tmp_path, read):
+@pytest.mark.parametrize('is_voc', [True, False])
+def test_a_station_is_no_split(is_voc, tmp_path, read):
     for name in ('train_station_1', 'harbour_2'):
         draw(tmp_path / f'{name}.jpg')
-        voc(tmp_path / f'{name}.xml', ('x', 1, 21, 30, 60))
+        if is_voc:
+            voc(tmp_path / f'{name}.xml', ('x', 1, 21, 30, 60))
+        else:
+            labelme(tmp_path / f'{name}.json', ('x', 'rectangle', [[0, 20], [30, 60]]))
     source, faults = read()
     assert list(found(source, tmp_path)) == [''] and not options(faults)
 
@@ -134,3 +138,12 @@ def test_bits_of_16_bit_images(largest, option, suffix, tmp_path, read):
     cv2.imwrite(str(tmp_path / f'a.{suffix}'), pixels)
     voc(tmp_path / 'a.xml', ('x', 1, 21, 30, 60))
     assert options(read()[1]) == option
+
+
+def test_images_of_floating_point_values_are_told(tmp_path, read):
+    for name in 'ab':
+        draw(tmp_path / f'{name}.tif')
+        voc(tmp_path / f'{name}.xml', ('x', 1, 21, 30, 60))
+    cv2.imwrite(str(tmp_path / 'b.tif'), np.random.default_rng(0).random((80, 100), np.float32))
+    source, faults = read()
+    assert list(found(source, tmp_path)['']) == ['a.tif'] and len(places(faults)) == 1

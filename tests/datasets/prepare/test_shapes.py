@@ -5,19 +5,9 @@ import json
 import pytest
 
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import done, draw, found, options, places, voc
+from tests.datasets.prepare.conftest import done, draw, found, labelme, options, places, voc
 
 BOX = (10, 20, 30, 60)
-
-
-def labelme(path, *shapes: tuple, **more) -> None:
-    content = dict(
-        imagePath=f'{path.stem}.jpg',
-        imageWidth=100,
-        imageHeight=80,
-        shapes=[dict(label=label, shape_type=kind, points=points) for label, kind, points in shapes],
-    )
-    path.write_text(json.dumps({**content, **more}))
 
 
 def test_labelme(tmp_path, read):
