@@ -192,6 +192,10 @@ def main(args: argparse.Namespace) -> None:
             prepare(args)
         except InputError as error:  # names of files and classes may hold codes for the terminal
             raise InputError(printable(str(error))) from error
+        except OSError as error:
+            if error.filename is not None:
+                error.filename = printable(str(error.filename))
+            raise
 
 
 def prepare(args: argparse.Namespace) -> None:

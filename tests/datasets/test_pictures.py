@@ -5,13 +5,15 @@ import os
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 
-from mmspartan.datasets.pictures import CheckPicture, read_picture
+from mmspartan.datasets import pictures
+from mmspartan.datasets.pictures import BY_PILLOW, CheckPicture, read_picture
 from mmspartan.errors import InputError
 
 
@@ -30,19 +32,32 @@ def png_header(width: int, height: int) -> bytes:
     return b'\x89PNG\r\n\x1a\n' + b''.join(parts)
 
 
-@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF', 'GIF', 'AVIF'])
 def test_pictures_of_all_kinds_are_read_whatever_they_are_called(kind, tmp_path):
     path = tmp_path / 'picture.txt'
     path.write_bytes(encoded(kind))
-    assert read_picture(path) == path.read_bytes()
+    if kind not in BY_PILLOW:  # which older versions of OpenCV do not decode
+        assert read_picture(path) == path.read_bytes()
     load = LoadImageFromFile(backend_args=dict(backend='picture'))
     assert load(dict(img_path=str(path)))['img'].shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize('kind', ['GIF', 'AVIF'])
+def test_what_only_pillow_decodes_becomes_a_bitmap(kind, tmp_path, monkeypatch):
+    path = tmp_path / f'{kind}.jpg'
+    path.write_bytes(encoded(kind, (60, 48)))
+    monkeypatch.setattr(pictures.cv2, 'imdecode', lambda content, flags: None)
+    content = [read_picture(path), read_picture(path)][1]
+    monkeypatch.undo()
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(pixels[..., ::-1], np.asarray(Image.open(path).convert('RGB')))
 
 
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
         (b'', 'is empty'),
+        (b'\0\0\0\x18ftypheic' + bytes(100), '.*HEIC'),
         (b'hello', 'is no picture that can be read'),
         (encoded('PNG')[:-30], 'is damaged'),
         (encoded('PNG')[:200] + b'no' + encoded('PNG')[202:], 'is damaged'),
@@ -54,7 +69,20 @@ def test_pictures_of_all_kinds_are_read_whatever_they_are_called(kind, tmp_path)
         (png_header(65000, 65000), 'has 65000 x 65000 pixels, more than 100,000,000; .*max_pixels'),
         (png_header(20000, 20000), 'has 20000 x 20000 pixels'),
     ],
-    ids=['empty', 'text', 'cut', 'checksum', 'no end', 'cut JPEG', 'cut BMP', 'cut TIFF', 'no pixels', 'huge', 'large'],
+    ids=[
+        'empty',
+        'HEIC',
+        'text',
+        'cut',
+        'checksum',
+        'no end',
+        'cut JPEG',
+        'cut BMP',
+        'cut TIFF',
+        'no pixels',
+        'huge',
+        'large',
+    ],
 )
 def test_file_that_cannot_be_decoded_is_named(content, message, tmp_path):
     path = tmp_path / 'a.png'

@@ -1,7 +1,6 @@
 """Detection datasets in the form in which people have them, to checked COCO annotation files.
 
-The readers are our own, about a hundred lines a format, on the standard library's parsers. Of the libraries, globox
-2.9 stops at the first line of a file that it cannot read, loses VOC's ``difficult`` and refuses VOC files without a
-size; supervision 0.31 stops at the first such line and decodes every image; Datumaro 1.13 needs older versions of
-Pillow and OpenCV than the tested stack has. None of them tells what was clipped or left out.
+The readers are our own, on the standard library's parsers; docs/own-data.md says what libraries lack. A reader takes
+documents of one kind and the files of the dataset, and returns a :class:`~.source.Source`; see ``read.py`` for the
+table of readers, ``source.py`` for the search of images, and ``faults.py`` for what is reported.
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from ...errors import InputError
 from ..pictures import ORIENTATION, read_picture
@@ -70,7 +71,7 @@ def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], It
         results = dict(zip(paths, progress(pool.map(_read, paths), len(paths))))
     for path, result in results.items():
         if isinstance(result, str):
-            reason = re.sub(r'\d[\d,]*', 'N', re.split('[:;] ', result)[0])  # the same text for the same kind
+            reason = re.sub(r'\d+ x \d+', 'N x N', re.split('[:;] ', result)[0])  # the same text for the same kind
             faults.add(f'image {reason}', DROPPED, str(path) if result == reason else f'{path}: {result}')
     files = {path: result for path, result in results.items() if isinstance(result, File)}
     faults.add('image has several frames: the first is used', KEPT, *(str(p) for p, f in files.items() if f.frames > 1))
@@ -123,7 +124,12 @@ def _read(path: Path) -> File | str:
             if orientation != 1 and image.format not in ROTATED_BY_OPENCV:
                 decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
                 assert decoded is not None  # read_picture has decoded it
-                size, orientation = (decoded.shape[1], decoded.shape[0]), 1
+                size = (decoded.shape[1], decoded.shape[0])
+                if isinstance(image, TiffImageFile):  # Pillow rotates them as well, and versions of OpenCV differ
+                    stored = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
+                    orientation, size = (1 if stored == size != size[::-1] else orientation), stored
+                else:
+                    orientation = 1
             bits = _bits(image, content)
         return File(size, orientation, hashlib.sha1(content).hexdigest(), frames, bits)
     except InputError as error:
@@ -137,10 +143,20 @@ ROTATED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'WEBP')
 
 
 def _bits(image: Image.Image, content: bytes) -> int:
-    if image.format not in ('PNG', 'TIFF', 'PPM') or (image.format == 'PNG' and content[24] <= 8):
+    """Return ``bits`` of :class:`File`.
+
+    Raises:
+        InputError: If the values are of another type than 8 or 16 bits, which OpenCV would cut.
+    """
+    is_deep = image.mode[0] in 'IF' or (image.format == 'PNG' and content[24] > 8)
+    if isinstance(image, TiffImageFile):
+        is_deep |= max(image.tag_v2.get(BITSPERSAMPLE, (8,))) > 8
+    if not is_deep:
         return 0
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    return int(pixels.max()).bit_length() if pixels is not None and pixels.dtype == np.uint16 else 0
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f'has values of more than 16 bits ({image.mode}); convert it')
+    return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 
 def _fit(picture: Picture, file: File, faults: Faults) -> bool:

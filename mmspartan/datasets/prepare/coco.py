@@ -111,7 +111,7 @@ def _pictures(
                 faults.note('object is a crowd: training and evaluation ignore it', where)
             item = Object(names[category_id], box, ignored=bool(crowd), where=where)
             picture.objects.append(item)
-            annotated.append((picture, item, bool(annotation.get('bbox'))))
+            annotated.append((picture, item, annotation.get('bbox') not in (None, [])))
     _convert([(picture, item) for picture, item, has_box in annotated if has_box], path, files, faults)
     return [picture for picture in pictures.values() if picture is not None]
 
@@ -131,7 +131,7 @@ def _box(annotation: dict[str, Any], picture: Picture) -> Box:
         ValueError, TypeError or KeyError: If there is none.
     """
     segmentation = annotation.get('segmentation')
-    if annotation.get('bbox'):
+    if annotation.get('bbox') not in (None, []):
         x, y, width, height = numbers(annotation['bbox'], 4)
         return x, y, x + width, y + height
     if isinstance(segmentation, dict):

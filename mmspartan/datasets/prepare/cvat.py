@@ -7,7 +7,7 @@ from ...errors import InputError
 from .documents import Documents
 from .faults import Faults
 from .shapes import Entry, collect, ellipse_box, rotated_box
-from .source import Files, Object, Source, polygon_box, size_of, split_in
+from .source import Files, Object, Source, number_of, polygon_box, size_of, split_in
 
 
 def read_cvat(documents: Documents, files: Files, faults: Faults) -> Source:
@@ -26,23 +26,24 @@ def read_cvat(documents: Documents, files: Files, faults: Faults) -> Source:
         source.classes += [name for name in dict.fromkeys(names) if name and name not in source.classes]
         for i, image in enumerate(root.iterfind('image')):
             size = size_of(*(_number(image, key) for key in ('width', 'height')))
-            where, split = f'{path}: image {i}', split_in(image.get('subset', ''))
+            where = f'{path}: image {i}'
+            split = split_in(image.get('subset', '')) or files.split_of(path, by_name=True)
             entries.append(Entry(path, where, image.get('name'), size, list(image), split))
     return collect(source, entries, _object, files, faults)
 
 
 def _object(shape: ElementTree.Element, entry: Entry) -> Object:
     def values(*keys: str) -> list[Any]:
-        return [float(shape.attrib[key]) for key in keys]
+        return [number_of(shape.attrib[key]) for key in keys]
 
-    kind, rotation = shape.tag, float(shape.get('rotation', 0))
+    kind, rotation = shape.tag, number_of(shape.get('rotation', '0'))
     if kind == 'box':
         x0, y0, x1, y1 = values('xtl', 'ytl', 'xbr', 'ybr')
         box = (x0, y0, x1, y1)
         if rotation:
             box = rotated_box(x0, y0, x1 - x0, y1 - y0, rotation, ((x0 + x1) / 2, (y0 + y1) / 2))
     elif kind == 'polygon':
-        box = polygon_box([float(value) for point in shape.attrib['points'].split(';') for value in point.split(',')])
+        box = polygon_box([number_of(value) for value in shape.attrib['points'].replace(';', ',').split(',')])
     elif kind == 'ellipse':
         cx, cy, rx, ry = values('cx', 'cy', 'rx', 'ry')
         box = ellipse_box(cx, cy, rx, ry, rotation)
@@ -56,6 +57,6 @@ def _object(shape: ElementTree.Element, entry: Entry) -> Object:
 
 def _number(element: ElementTree.Element, key: str) -> float:
     try:
-        return float(element.get(key, ''))
+        return number_of(element.get(key, ''))
     except ValueError:
         return 0

@@ -54,7 +54,7 @@ def read_source(
         InputError: If the path does not exist, has no annotations of a known format or none that can be read, or has no
             image.
     """
-    choices = choices or Choices()
+    path, choices = Path(os.path.normpath(path)), choices or Choices()
     if not path.exists():
         raise InputError(f'{path}: no such file or folder')
     root = pictures or (path if path.is_dir() else path.parent)

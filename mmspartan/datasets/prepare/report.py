@@ -1,7 +1,6 @@
 """The report on a dataset: tables for the terminal, and one HTML page with them and with drawn boxes."""
 
 import random
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -129,7 +128,7 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
     chosen = [picture for picture in pictures if picture.objects] or pictures
     chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
     visualizer = LegibleDetLocalVisualizer()
-    visualizer.dataset_meta = dict(classes=classes, palette='random')
+    visualizer.dataset_meta = dict(classes=classes)
     labels = {name: i for i, name in enumerate(classes)}
     images = []
     for picture in chosen:
@@ -140,11 +139,12 @@ def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) ->
             bboxes=torch.tensor([item.box for item in objects], dtype=torch.float32).reshape(-1, 4),
             labels=torch.tensor([labels[item.name] for item in objects], dtype=torch.long),
         )
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'Warning: The')  # mmengine, for boxes that touch the border
-            warnings.filterwarnings('ignore', 'Glyph')  # matplotlib, for letters that its font lacks
-            visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
-        images.append((printable(picture.path.name), visualizer.get_image()))
+        visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
+        image = visualizer.get_image()
+        least = max(image.shape[:2]) // 40  # a line of pixels would vanish when the page reduces it
+        below, right = (max(0, least - side) for side in image.shape[:2])
+        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+        images.append((printable(picture.path.name), image))
     return images
 
 

@@ -10,6 +10,7 @@ from .faults import DROPPED, Faults
 from .source import Files, Object, Picture, Source, numbers, polygon_box
 
 Box = tuple[float, float, float, float]
+WITHOUT_FILE = 'image has no annotation file: taken as one without objects'
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Entry:
         name: Name of the image.
         size: Width and height in pixels, as the annotations say; None if they do not.
         shapes: Its shapes, as the format has them.
-        split: Its split, by the folders by default.
+        split: Its split, by the folders of the image by default.
     """
 
     file: Path
@@ -55,8 +56,7 @@ def collect(
         if not isinstance(entry.name, str) or not entry.name:
             faults.add('entry has no name of an image', DROPPED, entry.where)
             continue
-        split = entry.split or files.split_of(entry.file, by_name=True)
-        image = files.find_picture(entry.name, entry.file.parent, split, entry.where)
+        image = files.find_picture(entry.name, entry.file.parent, entry.split, entry.where)
         if image is None:
             continue
         picture = Picture(image, [], entry.size, entry.where)
@@ -77,7 +77,7 @@ def collect(
                 item.where = where
                 names.add(item.name)
                 picture.objects.append(item)
-        source.splits[split or files.split_of(image)].append(picture)
+        source.splits[entry.split or files.split_of(image)].append(picture)
     source.classes += sorted(names - set(source.classes))
     return source
 
@@ -92,7 +92,7 @@ def add_images_beside(source: Source, files: Files, faults: Faults) -> None:
                 files.named.add(path)
             else:
                 source.splits[files.split_of(path)].append(Picture(path))
-                faults.note('image has no annotation file: taken as one without objects', str(path))
+                faults.note(WITHOUT_FILE, str(path))
 
 
 def points_box(points: Any) -> Box:

@@ -328,6 +328,17 @@ def numbers(values: Any, count: int | None = None) -> list[float]:
     return [math.inf if value > 1e300 else -math.inf if value < -1e300 else float(value) for value in values]
 
 
+def number_of(text: str) -> float:
+    """Return the number that a text has; Python's own spelling with underscores is none here.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if '_' in text:
+        raise ValueError('no number')
+    return float(text)
+
+
 def size_of(width: Any, height: Any) -> tuple[int, int] | None:
     """Return the size of an image as annotations have it; None if it is none, as the 0 x 0 that some programs write."""
     try:

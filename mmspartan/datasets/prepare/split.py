@@ -61,18 +61,24 @@ def stratified_split(
         count, name = heapq.heappop(rarest)
         if not count or count != present[name]:
             continue
-        for key in groups_of.pop(name):
+        for key in groups_of[name]:
             if key in is_val:
                 continue
-            # to the set that lacks more of the class, as the paper has it; then to the one that lacks more of its share
+            # to the set that lacks more of the class, as the paper has it, if it is not full
             lacks = wanted[name]
-            side = max((False, True), key=lambda side: (lacks[side], places[side] / shares[side]))
+            side = max((False, True), key=lambda side: (places[side] > 0, lacks[side], places[side] / shares[side]))
             is_val[key] = side
             places[side] -= len(groups[key])
             for other, number in counts[key].items():
                 wanted[other][side] -= number
                 present[other] -= number
                 heapq.heappush(rarest, (present[other], other))
+    labelled = [key for key in order if '' not in counts[key]]
+    for side in (True, False) if len(labelled) > 1 else ():
+        if not any(
+            is_val[key] == side for key in labelled
+        ):  # few pictures: one, without a class of its own if possible
+            is_val[max(labelled, key=lambda key: min(len(groups_of[name]) for name in counts[key]))] = side
     validation = {id(picture) for key, side in is_val.items() if side for picture in groups[key]}
     return (
         [picture for picture in pictures if id(picture) not in validation],

@@ -25,9 +25,11 @@ def read_via(documents: Documents, files: Files, faults: Faults) -> Source:
             image = image if isinstance(image, dict) else {}
             regions = image.get('regions')
             regions = list(regions.values()) if isinstance(regions, dict) else regions  # VIA 1 has a dict
-            entries.append(Entry(path, f'{path}: {key}', image.get('filename'), None, regions))
+            split = files.split_of(path, by_name=True)
+            entries.append(Entry(path, f'{path}: {key}', image.get('filename'), None, regions, split))
     shapes = [shape for entry in entries if isinstance(entry.shapes, list) for shape in entry.shapes]
-    counts = Counter(key for shape in shapes if isinstance(shape, dict) for key in shape.get('region_attributes') or ())
+    named = [shape.get('region_attributes') for shape in shapes if isinstance(shape, dict)]
+    counts = Counter(key for attributes in named if isinstance(attributes, dict) for key in attributes)
     chosen = files.choices.attribute
     if chosen is not None and chosen not in counts:
         raise InputError(f'--attribute: no region has {chosen}; there are {", ".join(map(str, counts)) or "none"}')

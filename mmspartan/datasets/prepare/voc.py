@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from .documents import Documents
 from .faults import DROPPED, Faults
 from .shapes import add_images_beside
-from .source import SUFFIXES, Files, Object, Picture, Source, size_of, text_of
+from .source import SUFFIXES, Files, Object, Picture, Source, number_of, size_of, text_of
 
 
 def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
@@ -119,7 +119,7 @@ def _read(path: Path, root: ElementTree.Element, split: str, files: Files, fault
 
 
 def _number(element: ElementTree.Element | None, path: str) -> float:
-    return float((element.findtext(path) if element is not None else None) or '')
+    return number_of((element.findtext(path) if element is not None else None) or '')
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:

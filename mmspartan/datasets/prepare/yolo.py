@@ -15,7 +15,8 @@ import yaml
 
 from ...errors import InputError
 from .faults import DROPPED, KEPT, RENAMED, Faults
-from .source import Files, Object, Picture, Source, folded, polygon_box, text_of
+from .shapes import WITHOUT_FILE
+from .source import Files, Object, Picture, Source, folded, number_of, polygon_box, text_of
 
 NAMES = ('obj.names', 'classes.txt', 'classes.names', '_darknet.labels', 'names.txt')
 LABEL = r'\d+([ \t]+-?[\d.][\d.eE+-]*){4,}[ \t]*\r?(\n|$)'  # the first line of a label file
@@ -46,6 +47,7 @@ def read_yolo(files: Files, faults: Faults, chosen: Path | None = None) -> Sourc
     files.named.update(lines, [path])
     tracks = _are_tracks(lines, files, faults)
     only_box = described.get(path, {}).get('kpt_shape', '') not in NULL
+    faults.note(WITHOUT_FILE, *(str(image) for image in images if image not in labels))
     for split, images in splits.items():
         for image in dict.fromkeys(images):
             label = labels.get(image)
@@ -232,7 +234,7 @@ def _objects(
             continue
         where = f'{label}: line {i}'
         try:
-            number, *values = map(float, line.split())
+            number, *values = map(number_of, line.split())
         except ValueError:
             faults.add('line is not made of numbers', DROPPED, where)
             continue

@@ -58,7 +58,12 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[-1]), restval='', extrasaction='ignore')
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+
+
+def _inert(value: Any) -> Any:
+    """Return the value of a cell; spreadsheets would run a text that begins as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple('=+-@\t\r')) else value
 
 
 def terminal_table(metrics: dict[str, Any]) -> str:

@@ -43,6 +43,17 @@ def coco(path: Path, images: list[tuple], annotations: list[dict], names: list[s
     path.write_text(json.dumps({**content, **options}))
 
 
+def labelme(path, *shapes: tuple, **more) -> None:
+    """Write labelme's file of an image; shapes are (label, type, points)."""
+    content = dict(
+        imagePath=f'{path.stem}.jpg',
+        imageWidth=100,
+        imageHeight=80,
+        shapes=[dict(label=label, shape_type=kind, points=points) for label, kind, points in shapes],
+    )
+    path.write_text(json.dumps({**content, **more}))
+
+
 @pytest.fixture
 def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
     """Reads a dataset below ``tmp_path`` and checks its pictures and objects."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.prepare.conftest import done, draw, found, voc
+from tests.datasets.prepare.conftest import done, draw, found, places, voc
 
 
 def test_boxes_are_clipped_or_dropped(tmp_path, read):
@@ -38,20 +38,42 @@ def test_boxes_are_clipped_or_dropped(tmp_path, read):
 
 
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])
-def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(orientation, tmp_path, read):
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(suffix, orientation, tmp_path, read):
     stored = np.zeros((80, 100, 3), np.uint8)
     stored[20:60, 10:30] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(stored).save(tmp_path / 'a.png', exif=exif)
+    path = tmp_path / f'a.{suffix}'
+    Image.fromarray(stored).save(path, exif=exif)
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
     source, faults = read()
-    shown = cv2.imread(str(tmp_path / 'a.png'))
+    shown = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     rows, columns = np.where(shown[..., 0])
-    [(name, box)] = found(source, tmp_path)['']['a.png']
+    [(name, box)] = found(source, tmp_path)[''][path.name]
     assert source.splits[''][0].size == shown.shape[1::-1] == (80, 100)
     assert box == pytest.approx((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
     assert done(faults) == {('boxes are of the image without its EXIF orientation', 'rotated', 1)}
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize('suffix', ['tif', 'jpg', 'webp', 'avif', 'png'])
+def test_the_size_is_that_of_the_loader(suffix, orientation, tmp_path, read):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((80, 100, 3), np.uint8)).save(tmp_path / f'a.{suffix}', exif=exif)
+    voc(tmp_path / 'a.xml', ('x', 1, 21, 30, 60), size=())
+    [picture] = read()[0].splits['']
+    loaded = cv2.imdecode(np.fromfile(picture.path, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.size == loaded.shape[1::-1]
+
+
+def test_several_frames_are_told(tmp_path, read):
+    frames = [Image.fromarray(np.full((80, 100, 3), value, np.uint8)) for value in (0, 99)]
+    frames[0].save(tmp_path / 'a.gif', save_all=True, append_images=frames[1:])
+    voc(tmp_path / 'a.xml', ('x', 1, 21, 30, 60))
+    source, faults = read()
+    assert len(source.splits['']) == 1 and places(faults) == [f'{tmp_path}/a.gif']
 
 
 @pytest.mark.parametrize(('orientation', 'size'), [(3, (100, 80)), (6, ()), (6, (100, 100))])

@@ -1,7 +1,11 @@
 """Division into training and validation sets."""
 
+import time
 from collections import Counter
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from mmspartan.datasets.prepare.source import Object, Picture
 from mmspartan.datasets.prepare.split import stratified_split
@@ -68,3 +72,28 @@ def test_versions_and_copies_of_a_picture_stay_together():
             for part in (train, val)
         ]
         assert not stems[0] & stems[1] and all(stems)
+
+
+def test_the_share_is_kept_in_a_long_tail_and_the_time_is_linear():
+    rng, names = np.random.default_rng(0), [f'class {i}' for i in range(1203)]
+    weights = 1 / np.arange(1, 1204) ** 1.3
+    chosen = rng.choice(1203, (5000, 8), p=weights / weights.sum())
+    pictures = [
+        Picture(Path('folder', f'{i}.jpg'), [Object(names[k], (0, 0, 1, 1)) for k in row])
+        for i, row in enumerate(chosen)
+    ]
+    start = time.process_time()
+    train, val = split(pictures)
+    assert time.process_time() - start < 10  # 0.5 s; a loop over pictures and classes takes minutes
+    assert len(val) == pytest.approx(1000, abs=20)
+    total, found = counts(pictures), counts(val)
+    tail = [name for name in total if 6 <= total[name] <= 20]
+    assert sum(found[name] for name in tail) == pytest.approx(0.2 * sum(total[name] for name in tail), rel=0.1)
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5, 0.9])
+def test_both_sets_have_objects_if_two_pictures_have_some(share):
+    for names in (['a', 'a'], ['a', 'b', ''], ['a', 'a', 'b']):
+        train, val = split(pictures_of(*names), share)
+        assert counts(train) and counts(val)
+    assert not counts(split(pictures_of('ab', 'a', 'a'), share)[1])['b'] or share == 0.9

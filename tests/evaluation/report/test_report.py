@@ -20,7 +20,7 @@ from mmspartan.evaluation.report import (
 from mmspartan.evaluation.report.figures import as_text
 from mmspartan.evaluation.report.pictures import ERROR, RIGHT, Panel, PictureDrawer
 from mmspartan.evaluation.report.predictions import read_predictions
-from mmspartan.evaluation.report.tables import shown, signed
+from mmspartan.evaluation.report.tables import shown, signed, write_csv
 from tests.evaluation.report.conftest import a_detection, an_object, config_of, write_dataset
 
 STRANGE = {1: '<b>&"bold"</b>', 2: '猫と犬', 3: r'$\frac{1}$ costs', 4: 'two  words\nand a line that is much too long'}
@@ -82,6 +82,13 @@ def test_other_classes_of_an_object_stand_in_one_label(make_truth):
     drawer = PictureDrawer(truth, [], [])
     drawn = drawer._detections(1, Panel.of_errors(point))
     assert drawn.label_names == ['a 0.90, b 0.40', 'a 0.80'] and drawn.labels.tolist() == [ERROR, RIGHT]
+
+
+def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
+    names = ['=cmd|x', '+1', '-1', '@a', 'a=b']
+    write_csv(tmp_path / 'classes.csv', [dict(name=name, difference=-0.5) for name in names])
+    lines = (tmp_path / 'classes.csv').read_text().splitlines()[1:]
+    assert lines == [*(f"'{name},-0.5" for name in names[:4]), 'a=b,-0.5']
 
 
 @pytest.mark.parametrize(('number', 'in_figures'), [(1, 80), (80, 80), (5, 3)])

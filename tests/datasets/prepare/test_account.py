@@ -1,0 +1,216 @@
+"""Each file of a dataset is used, or is named with the reason; what an annotation means is never another image."""
+
+import json
+import os
+import shutil
+import unicodedata
+from urllib.parse import quote
+
+import pytest
+
+from mmspartan.errors import InputError
+from tests.datasets.prepare.conftest import coco, done, draw, found, places, voc
+
+BOX = (10, 20, 30, 60)
+GOOD = dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40])
+LINE = '0 0.2 0.5 0.2 0.5\n'
+
+
+def names(found_places: list[str], root) -> list[str]:
+    """Names below the root of the files that the places begin with."""
+    return sorted(place.partition(': ')[0].removeprefix(f'{root}/') for place in found_places)
+
+
+def write(path, text=LINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def entries(tmp_path, *file_names: str, **options) -> None:
+    """A COCO file with an object in each of these images."""
+    coco(
+        tmp_path / 'a.json',
+        [(name, 100, 80) for name in file_names],
+        [{**GOOD, 'image_id': i, **options} for i in range(len(file_names))],
+        ['a'],
+    )
+
+
+def test_files_that_are_not_used_are_named(tmp_path, read):
+    for name in ('a.jpg', 'unused.jpg', 'deep/unused.png'):
+        draw(tmp_path / name)
+    entries(tmp_path, 'a.jpg')
+    for name in ('other.json', 'other.xml', 'table.csv', 'README.txt', '.hidden', '.git/config', 'model.bin'):
+        write(tmp_path / name, '{}')
+    _, faults = read()
+    assert names(places(faults), tmp_path) == ['deep/unused.png', 'other.json', 'other.xml', 'table.csv', 'unused.jpg']
+    assert names(places(faults, 'notes'), tmp_path) == ['.git/', '.hidden', 'README.txt', 'model.bin']
+
+
+def test_a_yolo_set_names_images_and_labels_that_are_not_used(tmp_path, read):
+    for name in ('a', 'b'):
+        draw(tmp_path / 'images' / 'train' / f'{name}.jpg')
+    draw(tmp_path / 'images' / 'other' / 'c.jpg')
+    for name in ('train/a', 'train/gone', 'other/c'):
+        write(tmp_path / 'labels' / f'{name}.txt')
+    write(tmp_path / 'notes.txt', 'see the paper')
+    write(tmp_path / 'data.yaml', 'train: images/train\nnames: [a]\n')
+    source, faults = read()
+    assert found(source, tmp_path / 'images') == {'train': {'train/a.jpg': [('a', BOX)], 'train/b.jpg': []}}
+    unused = ['images/other/c.jpg', 'labels/other/c.txt', 'labels/train/gone.txt']
+    assert names(places(faults), tmp_path) == unused
+    assert names(places(faults, 'notes'), tmp_path) == ['images/train/b.jpg', 'notes.txt']
+
+
+def test_labels_of_another_spelling_or_beside_their_images_are_found(tmp_path, read):
+    composed, decomposed = 'café', unicodedata.normalize('NFD', 'café')
+    pairs = {'écran 1': quote('écran 1'), decomposed: composed, 'IMG_1': 'img_1', 'web': 'web'}
+    for image, label in pairs.items():
+        draw(tmp_path / 'images' / f'{image}.jpg')
+        write(tmp_path / 'labels' / f'{label}.txt')
+    (tmp_path / 'images' / 'web.jpg').rename(tmp_path / 'images' / 'web.jfif')
+    draw(tmp_path / 'images' / 'beside.jpg')
+    write(tmp_path / 'images' / 'beside.txt')
+    write(tmp_path / 'labels' / '0000.txt')  # of two images that were renamed
+    write(tmp_path / 'data.yaml', 'train: images\nnames: [a]\n')
+    source, faults = read()
+    assert [len(picture.objects) for picture in source.splits['train']] == [1] * 5
+    kept = [f'labels/{pairs[name]}.txt' for name in ('écran 1', decomposed, 'IMG_1')]
+    assert names(places(faults), tmp_path) == sorted([*kept, 'images/beside.txt', 'labels/0000.txt'])
+
+
+def test_voc_files_that_are_not_used(tmp_path, read):
+    for name in ('images/a.jpg', 'masks/a.png', 'other/b.jpg'):
+        draw(tmp_path / name)
+    for name in ('images/a', 'old/a', 'images/gone'):
+        voc(tmp_path / f'{name}.xml', ('x', 1, 21, 30, 60))
+    write(tmp_path / 'ImageSets' / 'Main' / 'notes.txt', 'a\n')
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'images/a.jpg': [('x', (0, 20, 30, 60))]}}
+    unused = ['images/gone.xml', 'masks/a.png', 'old/a.xml', 'other/b.jpg']
+    assert names(places(faults), tmp_path) == unused
+
+
+def test_names_of_a_list_without_annotations_are_told(tmp_path, read):
+    draw(tmp_path / 'JPEGImages' / 'a.jpg')
+    voc(tmp_path / 'Annotations' / 'a.xml', ('x', 1, 21, 30, 60))
+    write(tmp_path / 'ImageSets' / 'Main' / 'train.txt', 'a\nlost\n')
+    assert places(read()[1]) == [f'{tmp_path}: lost (train)']
+
+
+@pytest.mark.parametrize(
+    ('name', 'image'),
+    [
+        ('images/a.jpg', 'a.jpg'),
+        ('images\\a.jpg', 'set/images/a.jpg'),
+        ('/content/images/a.jpg', 'images/a.jpg'),
+        ('C:\\me\\images\\a.jpg', 'images/a.jpg'),
+        ('/data/local-files/?d=images%2Fa.jpg', 'images/a.jpg'),
+        ('http://host/images/a.jpg?signature=1%2F2', 'images/a.jpg'),
+        ('a', 'images/a.jpg'),
+        ('./images/../images/a.jpg', 'images/a.jpg'),
+        ('Images/a.jpg', 'images/a.jpg'),
+    ],
+)
+def test_paths_that_agree_at_their_end(name, image, tmp_path, read):
+    draw(tmp_path / image)
+    entries(tmp_path, name)
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {image: [('a', BOX)]}} and not done(faults)
+
+
+@pytest.mark.parametrize(
+    ('name', 'image'),
+    [
+        (unicodedata.normalize('NFC', 'é.jpg'), unicodedata.normalize('NFD', 'é.jpg')),
+        ('IMG_1.jpg', 'img_1.JPG'),
+        ('a.png', 'a.jpg'),
+        ('/else/where/a.jpg', 'images/a.jpg'),
+    ],
+)
+def test_images_of_another_spelling_are_found_and_told(name, image, tmp_path, read):
+    draw(tmp_path / image)
+    entries(tmp_path, name)
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {image: [('a', BOX)]}}
+    assert [(done, count) for _, done, count in done(faults)] == [('kept', 1)]
+    assert f'a.json: images[0]: {name}' in places(faults)[0] and image in places(faults)[0]
+
+
+def test_an_image_of_another_folder_is_no_replacement(tmp_path, read):
+    for name in ('cam1/1.jpg', 'cam1/2.jpg', 'cam2/1.jpg'):
+        draw(tmp_path / name)
+    entries(tmp_path, 'cam1/1.jpg', 'cam2/1.jpg', 'cam2/2.jpg', '1.jpg')
+    source, faults = read()
+    assert sorted(found(source, tmp_path)['']) == ['cam1/1.jpg', 'cam2/1.jpg']
+    assert names(places(faults), tmp_path) == ['a.json', 'a.json', 'cam1/2.jpg']
+    assert sum('images[2]' in place or 'images[3]' in place for place in places(faults)) == 2
+
+
+def test_one_image_is_not_two_of_different_folders(tmp_path, read):
+    draw(tmp_path / '1.jpg')
+    entries(tmp_path, 'cam1/1.jpg', 'cam2/1.jpg')
+    source, faults = read()
+    assert len(source.splits[''][0].objects) == 1
+    assert [place.split(': ')[1] for place in places(faults)] == ['images[1]']
+
+
+def test_entries_of_one_image_are_joined(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    entries(tmp_path, 'a.jpg', 'a.jpg', 'a.jpg')
+    content = json.loads((tmp_path / 'a.json').read_text())
+    content['annotations'][1]['bbox'] = [1, 2, 3, 4]
+    content['images'][2]['width'] = 90
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('a', BOX), ('a', (1, 2, 4, 6))]}}
+    joined, other_size = sorted(places(faults), key=lambda place: '90 x 80' in place)
+    assert joined == f'{tmp_path}/a.jpg: {tmp_path}/a.json: images[1]' and 'images[2]' in other_size
+
+
+def test_coco_itself_has_captions_and_key_points(tmp_path, read):
+    for split in ('train', 'val'):
+        draw(tmp_path / f'{split}2017' / f'{split}.jpg')
+        for task in ('instances', 'person_keypoints', 'captions'):
+            path = tmp_path / 'annotations' / f'{task}_{split}2017.json'
+            coco(path, [(f'{split}.jpg', 100, 80)], [GOOD], ['a'])
+            if task == 'captions':
+                content = json.loads(path.read_text())
+                del content['categories']
+                content['annotations'] = [dict(id=1, image_id=0, caption='a')]
+                path.write_text(json.dumps(content))
+    source, faults = read()
+    assert found(source, tmp_path) == {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
+    assert not done(faults) and len(places(faults, 'notes')) == 4
+
+
+def test_names_that_are_no_utf_8(tmp_path, read):
+    for name in ('a', 'b'):
+        draw(tmp_path / f'{name}.jpg')
+        write(tmp_path / f'{name}.txt')
+    for suffix in (b'.jpg', b'.txt'):
+        os.rename(tmp_path / f'b{suffix.decode()}', os.fsencode(tmp_path) + b'/caf\xe9' + suffix)
+    (tmp_path / 'classes.txt').write_bytes(b'\x1b[31mred\xe9\n')
+    source, faults = read()
+    assert [picture.path.name for picture in source.splits['']] == ['a.jpg']
+    assert source.classes == ['\\x1b[31mred\\udce9']
+    assert any('caf' in place for place in places(faults)) and len(places(faults)) == 2
+
+
+def test_text_of_windows_programs(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    (tmp_path / 'a.txt').write_bytes(LINE.encode('utf-16'))
+    (tmp_path / 'classes.txt').write_bytes('katze ü\r\n'.encode('utf-8-sig'))
+    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('katze ü', BOX)]}}
+
+
+def test_only_the_pictures_folder_counts_where_it_is_given(tmp_path, read):
+    entries(tmp_path / 'labels', 'a.jpg')
+    for name in ('a.jpg', 'b.jpg'):
+        draw(tmp_path / 'elsewhere' / name)
+    source, faults = read('labels', pictures=tmp_path / 'elsewhere')
+    assert names(places(faults), tmp_path) == ['elsewhere/b.jpg']
+    shutil.rmtree(tmp_path / 'elsewhere')
+    (tmp_path / 'elsewhere').mkdir()
+    with pytest.raises(InputError, match='--pictures'):
+        read('labels', pictures=tmp_path / 'elsewhere')
