@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from . import plain_pickle
-from .stock_checkpoint import HAS_SAFE_GLOBALS, stand_ins, without_stand_ins
+from .stock_checkpoint import HAS_SAFE_GLOBALS, NotPlainError, stand_ins, without_stand_ins
 
 # Environment variables of torch.load, which raises an error if both are set.
 FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -192,6 +192,8 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     """Explain in one line why a file cannot be loaded, given the error of ``torch.load``."""
     if isinstance(error, OSError) and error.strerror:
         return f'{path}: cannot be read: {error.strerror}'
+    if isinstance(error, NotPlainError):
+        return f'{path}: refused: it holds {error}'
     requested = re.search(r'(?:GLOBAL|Unsupported class) (\S+)|(getattr) is not allowed', str(error))
     if requested is None:
         return f'{path}: damaged, or not a checkpoint at all'

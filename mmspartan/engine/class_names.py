@@ -49,6 +49,30 @@ def check_class_names(
     )
 
 
+def check_same_labels(found: Sequence[str], source: str, expected: Sequence[str], target: str) -> None:
+    """Check that two datasets have the same label for each class that they share.
+
+    Args:
+        found: Names in ``source`` in the order of the labels; a part of ``expected`` may be missing at its end.
+        source: Name of the dataset in the error message.
+        expected: Names in ``target``.
+        target: Name of the other dataset in the error message.
+
+    Raises:
+        InputError: If a class has another label, or one of them is not in ``target``. The message names the first one.
+    """
+    labels = {name: label for label, name in enumerate(expected)}
+    if list(found) == list(expected[: len(found)]) or not labels.keys() & set(found):
+        return  # without a common name they may be numbers
+    for label, name in enumerate(found):
+        if labels.get(name) != label:
+            known = f'is label {labels[name]} of {target}' if name in labels else f'is no class of {target}'
+            raise InputError(
+                f'{source}: {name!r} is its label {label}, and {known} ({_listed(found)}; {_listed(expected)}): both '
+                'need the same classes, as folders of images an empty one for a class without images'
+            )
+
+
 def check_num_classes(model: Any, dataset: Any) -> None:
     """Check that a detector has as many classes as its training set.
 

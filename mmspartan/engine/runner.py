@@ -26,7 +26,7 @@ from .checkpoint import (
     state_dict_of,
     weights_only,
 )
-from .class_names import check_class_names, check_num_classes, classes_of
+from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of
 from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .plain_state import from_plain_history
@@ -142,6 +142,12 @@ class ResumableRunner(Runner):
     def build_val_loop(self, loop: Any) -> Any:
         loop = super().build_val_loop(loop)
         check_evaluation_data(loop.dataloader.dataset, self.cfg, 'val')
+        if self._train_loop is not None and not isinstance(self._train_loop, dict):
+            expected, found = (
+                list((getattr(each.dataloader.dataset, 'metainfo', None) or {}).get('classes') or ())
+                for each in (self._train_loop, loop)
+            )
+            check_same_labels(found, 'val_dataloader.dataset', expected, 'train_dataloader.dataset')
         return loop
 
     def build_test_loop(self, loop: Any) -> Any:

@@ -19,6 +19,10 @@ import torch
 DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in '?bBhHiIlLqQefd'}
 
 
+class NotPlainError(pickle.UnpicklingError):
+    """The content of a file is no plain data; the message names what it is."""
+
+
 class StoredDtype:
     """Stand-in for a ``numpy.dtype`` of numbers or booleans."""
 
@@ -109,6 +113,7 @@ STAND_INS: list[Any] = [
 ]
 
 
+MAX_ENTRIES = 10_000_000
 HAS_SAFE_GLOBALS = hasattr(torch.serialization, 'safe_globals')  # from torch 2.5 on
 
 
@@ -132,34 +137,44 @@ def stand_ins() -> Iterator[None]:
 def without_stand_ins(content: Any) -> Any:
     """Replace stand-ins by the tensors and dicts that they hold, in containers of any depth.
 
-    A container without stand-ins is returned unchanged, since a state dict has attributes that a copy would lose.
+    A container without stand-ins is returned unchanged, since a state dict has attributes that a copy would lose. Of a
+    tensor with attributes, which may hide its methods, only the values are returned.
+
+    Raises:
+        NotPlainError: If the content is no plain data, or has more than ``MAX_ENTRIES`` entries.
     """
-    return _replace(content, {})
+    result, _ = _replace(content, {})
+    return result
 
 
-def _replace(content: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
+def _replace(content: Any, seen: dict[int, tuple[Any, Any, int]]) -> tuple[Any, int]:
+    """Return the replacement and its number of entries; a container counts as often as a pickle refers to it."""
     if type(content) in (StoredArray, StoredHistory):
-        return content.value
+        return content.value, 1
     if type(content) is StoredDtype:
-        return str(content.dtype)
+        return str(content.dtype), 1
     if callable(content) and content in STAND_INS:
-        raise pickle.UnpicklingError(f'{content.__qualname__} itself is no value')
+        raise NotPlainError(f'{content.__qualname__} itself is no value')
+    if isinstance(content, torch.Tensor) and content.__dict__:
+        return torch.Tensor.detach(content), 1
     if not isinstance(content, Mapping | list | tuple):
-        return content
+        return content, 1
     attributes = getattr(content, '__dict__', {})
     if attributes.keys() - {'_metadata'}:  # a pickle can override a method of an OrderedDict
-        raise pickle.UnpicklingError(f'a {type(content).__name__} with attributes')
+        raise NotPlainError(f'a {type(content).__name__} with attributes')
     if '_metadata' in attributes:
         _replace(attributes['_metadata'], seen)
     if id(content) not in seen:  # visit an object once, however often a pickle refers to it
-        seen[id(content)] = (content, None)
+        seen[id(content)] = (content, None, 0)
         before = list(content.values() if isinstance(content, Mapping) else content)
-        after = [_replace(value, seen) for value in before]
+        after, counts = zip(*(_replace(value, seen) for value in before)) if before else ((), ())
         result = content
         if any(new is not old for new, old in zip(after, before)):
             result = dict(zip(content, after)) if isinstance(content, Mapping) else type(content)(after)
-        seen[id(content)] = (content, result)
-    result = seen[id(content)][1]
+        if sum(counts) > MAX_ENTRIES:  # few containers that hold each other may stand for billions of entries
+            raise NotPlainError(f'a container of more than {MAX_ENTRIES:,} entries')
+        seen[id(content)] = (content, result, 1 + sum(counts))
+    _, result, count = seen[id(content)]
     if result is None:
-        raise pickle.UnpicklingError('a container that holds itself')
-    return result
+        raise NotPlainError('a container that holds itself')
+    return result, count

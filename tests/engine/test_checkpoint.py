@@ -176,12 +176,16 @@ def test_container_that_refers_to_one_many_times_or_to_itself_ends_soon(tmp_path
     for _ in range(60):
         bomb = [bomb, bomb]
     torch.save(dict(bomb=bomb), tmp_path / 'bomb.pth')
-    content = read_checkpoint(tmp_path / 'bomb.pth')['bomb']
+    with pytest.raises(InputError, match=r'bomb\.pth: refused'):  # what goes over its entries would never end
+        read_checkpoint(tmp_path / 'bomb.pth')
+    twice: list = [np.arange(2)]
+    torch.save(dict(twice=[twice, twice]), tmp_path / 'twice.pth')
+    content = read_checkpoint(tmp_path / 'twice.pth')['twice']
     assert content[0] is content[1]
     loop: list = [np.arange(2)]
     loop.append(loop)
     torch.save(dict(loop=loop), tmp_path / 'loop.pth')
-    with pytest.raises(InputError, match=r'loop\.pth: damaged'):
+    with pytest.raises(InputError, match=r'loop\.pth: refused'):
         read_checkpoint(tmp_path / 'loop.pth')
 
 
@@ -209,8 +213,27 @@ def test_container_with_methods_of_its_own_is_refused(tmp_path):
     weights = OrderedDict(weight=torch.ones(2))
     weights.items = OrderedDict
     torch.save(dict(state_dict=weights), tmp_path / 'odd.pth')
-    with pytest.raises(InputError, match=r'odd\.pth: damaged'):
+    with pytest.raises(InputError, match=r'odd\.pth: refused'):
         read_checkpoint(tmp_path / 'odd.pth')
+
+
+class WithAttributes:
+    """Pickled as a Parameter with attributes that hide its methods."""
+
+    def __init__(self, value: torch.Tensor):
+        self.value = value
+
+    def __reduce__(self):
+        state = {'isfinite': torch.nn.Parameter, 'is_floating_point': torch.nn.Parameter}
+        return torch._utils._rebuild_parameter_with_state, (self.value, False, OrderedDict(), state)
+
+
+def test_attributes_of_a_tensor_hide_nothing(tmp_path):
+    torch.save(dict(state_dict=dict(weight=WithAttributes(torch.tensor([1.0, np.nan])))), tmp_path / 'nan.pth')
+    (weight,) = read_checkpoint(tmp_path / 'nan.pth')['state_dict'].values()
+    assert not weight.__dict__ and torch.equal(weight.isfinite(), torch.tensor([True, False]))
+    with pytest.raises(InputError, match=r'nan\.pth: weight .*not finite'):
+        check_weights_sound(dict(weight=weight), tmp_path / 'nan.pth')
 
 
 NAMES = [

@@ -1,9 +1,10 @@
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
-from mmspartan.engine.class_names import check_class_names, check_num_classes, classes_of
+from mmspartan.engine.class_names import check_class_names, check_num_classes, check_same_labels, classes_of
 from mmspartan.errors import InputError
 
 
@@ -39,6 +40,24 @@ def test_name_at_another_place_is_refused_in_an_evaluation():
 def test_other_number_of_classes_is_refused_where_it_has_to_be_the_same():
     with pytest.raises(InputError, match='not as many as'):
         check_class_names(('a', 'b', 'c'), 'a.pth', ('a', 'b'), 'the dataset', same_number=True)
+
+
+@pytest.mark.parametrize(
+    ('found', 'named'),
+    [
+        (('cat', 'dog', 'owl'), None),
+        (('cat', 'dog'), None),  # without images of the last class
+        (('0', '1', '2'), None),
+        ((), None),
+        (('dog', 'owl'), "'dog' is its label 0.*label 1"),  # the first folder is missing
+        (('cat', 'dog', 'elk'), "'elk' is its label 2.*no class"),
+        (('cat', 'dog', 'owl', 'elk'), "'elk' is its label 3.*no class"),
+    ],
+)
+def test_datasets_that_are_trained_and_evaluated_on_share_their_labels(found, named):
+    with nullcontext() if named is None else pytest.raises(InputError, match=rf'^val: {named}'):
+        check_same_labels(found, 'val', ('cat', 'dog', 'owl'), 'train')
+    check_same_labels(IMAGENET_CATEGORIES, 'val', IMAGENET_CATEGORIES, 'train')  # has names twice
 
 
 def test_classes_of_a_checkpoint():
