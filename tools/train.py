@@ -14,6 +14,11 @@ def parse_args():
         help='continue from this checkpoint; without a value, from the latest one in the work dir',
     )
     parser.add_argument(
+        '--update-optimizer',
+        action='store_true',
+        help="with --resume: learning rate, weight decay and schedule of the config instead of the checkpoint's",
+    )
+    parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the ratio of the actual batch size to auto_scale_lr.base_batch_size',
@@ -23,6 +28,8 @@ def parse_args():
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     args = parse(parser)
+    if args.update_optimizer and args.resume is None:
+        raise SystemExit('--update-optimizer is for --resume')
     if args.resume not in (None, 'auto'):
         require_file(args.resume)
     return args
@@ -77,6 +84,7 @@ def main(args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
         cfg.resume = cfg.load_from is not None
+        cfg.update_optimizer = args.update_optimizer
         if not cfg.resume:
             print(f'{cfg.work_dir}: no checkpoint to resume from, training starts from the beginning')
 

@@ -1,3 +1,4 @@
+from .accumulation import AccumulatedGradientsHook
 from .broadcast_buffers_hook import BroadcastBuffersHook
 from .checkpoint import AtomicLocalBackend
 from .checkpoint_hook import SafeCheckpointHook
@@ -13,6 +14,7 @@ from .schedulers import UnshiftedCosineAnnealingLR
 from .stop_hook import StopOnSignalHook
 
 __all__ = [
+    'AccumulatedGradientsHook',
     'AtomicLocalBackend',
     'BroadcastBuffersHook',
     'FiniteHook',

@@ -10,6 +10,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..errors import InputError
+from .accumulation import accumulated_batches
 from .randomness import SeededBatchSampler, seed_from
 
 
@@ -38,8 +39,8 @@ class _Reproducible(BaseLoop):
             self.dataloader.batch_sampler.seed = self.runner.seed
         if hasattr(self._sampler, 'seed'):
             self._sampler.seed = runtime_info.get('sampler_seed', self.runner.seed)
-        accumulated = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
-        if self.iter % accumulated:
+        accumulated = accumulated_batches(self.runner.optim_wrapper)
+        if self.iter % accumulated and all(value.grad is None for value in self.runner.model.parameters()):
             print_log(
                 f'The checkpoint was saved between two steps of the optimizer (accumulative_counts={accumulated}); '
                 'the gradients since the last one are not in it.',

@@ -119,7 +119,7 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
 
 
 def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str | Path) -> None:
-    """Warn if a training of another length is resumed, whose parameter schedule continues as it began.
+    """Warn if a training of another length is resumed, whose schedule continues as it began.
 
     Args:
         runtime_info: Counters of the checkpoint.
@@ -131,8 +131,7 @@ def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str
     if isinstance(before, int) and before != now:
         print_log(
             f'{source}: was saved by a training of {key}={before}, this one has {now}. The learning rate continues by '
-            'the schedule that it began with; for a whole schedule of the new length start from these weights with '
-            '--cfg-options load_from=... instead of --resume.',
+            'the schedule that it began with; for the schedule of the new length add --update-optimizer to --resume.',
             'current',
             logging.WARNING,
         )
@@ -168,7 +167,8 @@ def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any
         return states
     if len(states) != len(schedulers):
         raise InputError(
-            f'{source}: cannot be resumed from: it has {len(states)} param_schedulers, this training {len(schedulers)}'
+            f'{source}: cannot be resumed from: it has {len(states)} param_schedulers, this training {len(schedulers)};'
+            ' to take those of the config, add --update-optimizer to --resume'
         )
     restored = []
     for i, (scheduler, state) in enumerate(zip(schedulers, states)):

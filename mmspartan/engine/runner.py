@@ -17,6 +17,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
 from ..errors import InputError
+from .accumulation import scaled_for_accumulation
 from .checkpoint import (
     WEIGHTS_ONLY,
     check_weights_fit,
@@ -29,6 +30,7 @@ from .checkpoint import (
 from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of
 from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
+from .optimizer_settings import OPTION, advance, changed_settings, take_settings
 from .plain_state import from_plain_history
 from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from .schedule import without_too_short
@@ -38,6 +40,7 @@ from .workers import keep_workers_alive
 
 # Added to mmengine's default hooks; `default_hooks = dict(finite=None)` in a config removes one.
 DEFAULT_HOOKS = dict(
+    accumulated_gradients=dict(type='AccumulatedGradientsHook'),
     broadcast_buffers=dict(type='BroadcastBuffersHook'),
     finite=dict(type='FiniteHook'),
     log_history=dict(type='LogHistoryHook'),
@@ -158,6 +161,9 @@ class ResumableRunner(Runner):
     def build_param_scheduler(self, scheduler: Any) -> Any:
         return super().build_param_scheduler(without_too_short(scheduler, len(self.train_dataloader)))
 
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        super().scale_lr(optim_wrapper, scaled_for_accumulation(auto_scale_lr, optim_wrapper))
+
     def load_checkpoint(
         self,
         filename: str,
@@ -215,6 +221,8 @@ class ResumableRunner(Runner):
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+            if self.cfg.get('update_optimizer'):
+                advance(self.param_schedulers, self.iter, len(self.train_dataloader))
             if hasattr(self.train_loop, 'on_resume'):  # other loops do not have it
                 self.train_loop.on_resume(self._resumed_info)
         except InputError as error:
@@ -240,13 +248,30 @@ class ResumableRunner(Runner):
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if isinstance(self.optim_wrapper, OptimWrapper):
             check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)
+            self._compare_settings(checkpoint, filename)
         if 'param_schedulers' in checkpoint:
             states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'], filename)
             checkpoint['param_schedulers'] = states
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
         self._resumed_info = hub['runtime_info']
-        warn_of_other_length(self._resumed_info, self.train_loop, filename)
+        if not self.cfg.get('update_optimizer'):
+            warn_of_other_length(self._resumed_info, self.train_loop, filename)
+
+    def _compare_settings(self, checkpoint: dict, filename: str) -> None:
+        """Name the optimizer's settings that differ from the checkpoint's, and take them if the config says so."""
+        update = self.cfg.get('update_optimizer', False)
+        changed = changed_settings(self.optim_wrapper.optimizer, self.param_schedulers, checkpoint)
+        if update:
+            take_settings(self.optim_wrapper.optimizer, checkpoint)
+        if changed:
+            listed = '; '.join(changed[:8]) + ('; ...' if len(changed) > 8 else '')
+            self.logger.warning(
+                f'{filename}: the training continues with new settings: {listed}'
+                if update
+                else f'{filename}: the training continues with its settings, and those of the config have no effect: '
+                f'{listed}. To take them, add {OPTION} to --resume.'
+            )
 
     def _init_model_weights(self) -> None:
         model = self._unwrapped_model

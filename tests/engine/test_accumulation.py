@@ -1,0 +1,35 @@
+"""Accumulated gradients: in checkpoints between two steps, and in the batch that the learning rate is scaled for."""
+
+import pytest
+import torch
+
+from mmspartan.engine.accumulation import GRADIENTS, scaled_for_accumulation
+from mmspartan.errors import InputError
+from tests.engine.conftest import same_result
+
+THREE = {'optim_wrapper.accumulative_counts': 3, 'train_cfg.max_epochs': 3}  # epochs of eight batches
+
+
+def test_killed_between_two_steps_and_resumed_ends_as_an_unbroken_run(train):
+    whole = train('whole', **THREE)
+    assert GRADIENTS in torch.load(whole / 'epoch_1.pth', weights_only=True)
+    assert GRADIENTS not in torch.load(whole / 'epoch_3.pth', weights_only=True)  # the last step takes what is there
+    broken = train('broken', kill=('after_train_iter', 12), **THREE)
+    train('broken', resume=str(broken / 'epoch_1.pth'), **THREE)
+    assert same_result(whole, broken)
+    content = torch.load(whole / 'epoch_1.pth', weights_only=True)
+    name, gradient = next(iter(content[GRADIENTS].items()))
+    content[GRADIENTS][name] = gradient.flatten()[:1]
+    torch.save(content, whole / 'odd.pth')
+    with pytest.raises(InputError, match=rf'odd\.pth: .*{name}'):
+        train('odd', resume=str(whole / 'odd.pth'), **THREE)
+
+
+def test_learning_rate_is_scaled_for_all_images_of_a_step(train):
+    def rate(name, **options):
+        folder = train(name, **{'auto_scale_lr': dict(enable=True, base_batch_size=64), **options})
+        return torch.load(folder / 'epoch_2.pth', weights_only=True)['optimizer']['param_groups'][0]['initial_lr']
+
+    eight = {'train_dataloader.batch_size': 8, 'optim_wrapper.accumulative_counts': 4}
+    assert rate('accumulated', **eight) == pytest.approx(rate('at once', **{'train_dataloader.batch_size': 32}))
+    assert scaled_for_accumulation(None, None) is None
