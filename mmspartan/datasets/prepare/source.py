@@ -166,11 +166,6 @@ class Files:
     def ending(self, *suffixes: str) -> list[Path]:
         return [path for path in self.all if path.suffix.lower() in suffixes]
 
-    def drop(self, what: str, path: Path, detail: str = '') -> None:
-        """Record that a file is not used, with the reason."""
-        self.named.add(path)
-        self.faults.add(what, DROPPED, f'{path}: {detail}' if detail else str(path))
-
     def split_of(self, path: Path, by_name: bool = False) -> str:
         """Return the split that the folders below the root name, the innermost first; ``''`` if they name none.
 
@@ -312,8 +307,6 @@ def _walk(roots: Iterable[Path], faults: Faults) -> Iterator[Path]:
 
 
 def _unreadable(error: OSError, faults: Faults) -> None:
-    if isinstance(error, NotADirectoryError):
-        raise error
     faults.add('folder cannot be read', DROPPED, f'{error.filename}: {error.strerror}')
 
 
