@@ -19,7 +19,7 @@ from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults, printable
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
-from mmspartan.datasets.prepare.source import BOX_FORMATS, Choices, Source
+from mmspartan.datasets.prepare.source import Choices, Source
 from mmspartan.datasets.prepare.split import stratified_split
 from mmspartan.datasets.prepare.statistics import statistics_of
 from mmspartan.datasets.prepare.write import (
@@ -68,7 +68,11 @@ def parse_args():
         default='folders',
         help='what names the split of an image: folders and annotation files; names of images as well; nothing',
     )
-    parser.add_argument('--box-format', choices=BOX_FORMATS, help='convention of the boxes; found out by default')
+    parser.add_argument(
+        '--box-format',
+        help='convention of the boxes, found out by default: xywh, xyxy, xywh-shares or xyxy-shares of COCO, from-1 or '
+        'from-0 of VOC, polygon or track of YOLO (lines of six values)',
+    )
     parser.add_argument('--attribute', help='attribute that holds the class, of VIA')
     parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images; needs --copy')
     parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')

@@ -56,6 +56,8 @@ def read_source(
     path, choices = Path(os.path.normpath(path)), choices or Choices()
     if not path.exists():
         raise InputError(f'{path}: no such file or folder')
+    if choices.box_format not in (None, *BOX_FORMATS):
+        raise InputError(f'--box-format must be one of {", ".join(BOX_FORMATS)}, got {choices.box_format}')
     root = pictures or (path if path.is_dir() else path.parent)
     if not root.is_dir():
         raise InputError(f'{root}: is no folder')
