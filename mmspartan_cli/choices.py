@@ -5,10 +5,3 @@ PRECISIONS = ('f32', 'bf16', 'f16')  # that files are exported for
 OPSETS = range(16, 21)  # of ONNX
 DEFAULT_OPSET = 20
 TABLES = tuple(range(2, 9))  # of the paper that tools/reproduce.py prints
-
-# Conventions of boxes, and the format that they belong to.
-BOX_FORMATS = {
-    **dict.fromkeys(('xywh', 'xyxy', 'xywh-shares', 'xyxy-shares'), 'COCO'),
-    **dict.fromkeys(('from-1', 'from-0'), 'Pascal VOC'),
-    **dict.fromkeys(('polygon', 'track'), 'YOLO'),
-}

@@ -12,7 +12,6 @@ import shutil
 from pathlib import Path
 
 from mmspartan_cli import parse
-from mmspartan_cli.choices import BOX_FORMATS
 
 
 def parse_args():
@@ -28,7 +27,12 @@ def parse_args():
         default='folders',
         help='what names the split of an image: folders and annotation files; names of images as well; nothing',
     )
-    parser.add_argument('--box-format', choices=BOX_FORMATS, help='convention of the boxes; found out by default')
+    parser.add_argument(
+        '--box-format',
+        metavar='FORMAT',
+        help='convention of the boxes, found out by default: xywh, xyxy, xywh-shares or xyxy-shares of COCO, from-1 or '
+        'from-0 of VOC, polygon or track of YOLO (lines of six values)',
+    )
     parser.add_argument('--attribute', help='attribute that holds the class, of VIA')
     parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images; needs --copy')
     parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')

@@ -253,6 +253,7 @@ def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute
         (('source', '--base', 'gone'), "--base: mmspartan has no config 'gone'; it has "),
         (('source', '--base', 'spartan_t_in1k'), '--base: spartan_t_in1k is no detector'),
         (('source', '--weights', 'gone.pth'), 'gone.pth: no such checkpoint (--weights)'),
+        (('source', '--box-format', 'xy'), '--box-format must be one of xywh, '),
         (('source', '--classes', 'cow'), '--classes: no class is called cow; there are <b>, dog'),
         (('source', '--rename', 'cow=dog'), '--rename: no class is called cow; there are <b>, dog'),
         (('source', '--image-size', 100, 100), '--image-size must be multiples of 32, got 100 x 100'),

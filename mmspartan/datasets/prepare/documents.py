@@ -26,6 +26,7 @@ JSON_KINDS: dict[str, Callable[[Any], bool]] = {
     'supervisely': lambda c: (
         isinstance(c, dict) and isinstance(c.get('objects'), list) and isinstance(c.get('size'), dict)
     ),
+    'json-min': lambda c: _is_entries(c, 'annotation_id', 'annotator'),
     'frames': lambda c: isinstance(c, dict) and 'frames' in c,
     'createml': lambda c: _is_entries(c, 'image', 'annotations'),
 }

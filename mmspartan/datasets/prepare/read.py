@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mmspartan_cli.choices import BOX_FORMATS
-
 from ...errors import InputError
 from .coco import read_coco_files
 from .cvat import read_cvat
@@ -14,7 +12,7 @@ from .documents import Documents, json_documents, xml_documents
 from .faults import DROPPED, KEPT, Faults
 from .label_studio import read_label_studio
 from .labelme import read_labelme, read_supervisely
-from .source import Choices, Files, Picture, Source, split_in, text_of
+from .source import BOX_FORMATS, Choices, Files, Picture, Source, split_in
 from .via import read_via
 from .voc import read_voc
 from .yolo import LABEL, read_yolo
@@ -32,6 +30,7 @@ ONE_FILE_AN_IMAGE = {'annotation', 'labelme', 'supervisely'}
 # Kinds of JSON files that are not read, and the way to one that is.
 NOT_READ = {
     'frames': 'annotations of videos or scenes by frames: export them as COCO',
+    'json-min': "Label Studio's JSON-MIN: export the tasks as JSON",
     'createml': "CreateML's annotations: convert them to COCO, for instance by Roboflow",
 }
 
@@ -57,6 +56,8 @@ def read_source(
     path, choices = Path(os.path.normpath(path)), choices or Choices()
     if not path.exists():
         raise InputError(f'{path}: no such file or folder')
+    if choices.box_format not in (None, *BOX_FORMATS):
+        raise InputError(f'--box-format must be one of {", ".join(BOX_FORMATS)}, got {choices.box_format}')
     root = pictures or (path if path.is_dir() else path.parent)
     if not root.is_dir():
         raise InputError(f'{root}: is no folder')
@@ -151,6 +152,11 @@ def _join(source: Source, faults: Faults) -> None:
         source.splits[split] = list(joined.values())
 
 
+def _is_label(path: Path) -> bool:
+    with open(path, encoding='utf-8-sig', errors='replace') as file:
+        return re.match(LABEL, file.readline(1000)) is not None
+
+
 def _account(files: Files, source: Source, faults: Faults) -> None:
     """Record each file that is neither used nor told already, with the reason."""
     used = files.named | {picture.path for pictures in source.splits.values() for picture in pictures}
@@ -167,7 +173,7 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
             faults.add('image has no annotations', DROPPED, str(path))
         elif suffix in ('.json', '.xml', '.csv'):
             faults.add(f'file is no annotation file of {source.format.partition(" (")[0]}', DROPPED, str(path))
-        elif suffix == '.txt' and re.match(LABEL, text_of(path).lstrip()):
+        elif suffix == '.txt' and _is_label(path):
             faults.add('label file belongs to no image', DROPPED, str(path))
         else:
             faults.note('file is no image and no annotation', str(path))

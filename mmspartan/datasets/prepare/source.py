@@ -105,6 +105,14 @@ class Source:
     splits: dict[str, list[Picture]] = field(default_factory=lambda: defaultdict(list))
 
 
+# Conventions of boxes, and the format that they belong to.
+BOX_FORMATS = {
+    **dict.fromkeys(('xywh', 'xyxy', 'xywh-shares', 'xyxy-shares'), 'COCO'),
+    **dict.fromkeys(('from-1', 'from-0'), 'Pascal VOC'),
+    **dict.fromkeys(('polygon', 'track'), 'YOLO'),
+}
+
+
 @dataclass
 class Choices:
     """What the user decides where the files do not tell it; see the options of ``tools/prepare_dataset.py``.
@@ -157,11 +165,6 @@ class Files:
 
     def ending(self, *suffixes: str) -> list[Path]:
         return [path for path in self.all if path.suffix.lower() in suffixes]
-
-    def drop(self, what: str, path: Path, detail: str = '') -> None:
-        """Record that a file is not used, with the reason."""
-        self.named.add(path)
-        self.faults.add(what, DROPPED, f'{path}: {detail}' if detail else str(path))
 
     def split_of(self, path: Path, by_name: bool = False) -> str:
         """Return the split that the folders below the root name, the innermost first; ``''`` if they name none.
@@ -304,8 +307,6 @@ def _walk(roots: Iterable[Path], faults: Faults) -> Iterator[Path]:
 
 
 def _unreadable(error: OSError, faults: Faults) -> None:
-    if isinstance(error, NotADirectoryError):
-        raise error
     faults.add('folder cannot be read', DROPPED, f'{error.filename}: {error.strerror}')
 
 

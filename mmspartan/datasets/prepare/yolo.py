@@ -19,7 +19,7 @@ from .shapes import WITHOUT_FILE
 from .source import Files, Object, Picture, Source, folded, number_of, polygon_box, text_of
 
 NAMES = ('obj.names', 'classes.txt', 'classes.names', '_darknet.labels', 'names.txt')
-LABEL = r'\d+([ \t]+-?[\d.][\d.eE+-]*){4,}[ \t]*\r?(\n|$)'  # the first line of a label file
+LABEL = r'\s*[\d.]+([ \t]+-?[\d.][\d.eE+-]*){4,}[ \t]*\r?(\n|$)'  # the first line of a label file
 NULL = ('', '~', 'null', 'Null', 'NULL')  # as YAML has it
 
 
@@ -89,12 +89,14 @@ def _listed(files: Files, faults: Faults, chosen: Path | None, described: dict) 
     if not listed or listed[0] in files.broken:
         return Source('YOLO'), Path(), {}
     path = min(listed, key=lambda path: len(path.parts))
-    lines = {other: [line.strip() for line in text_of(other).splitlines() if line.strip()] for other in listed}
+    lines = {other: [line.strip() for line in text_of(other).rstrip().splitlines()] for other in listed}
     splits: Splits = {}
     labelled = _label_files(files.pictures, files, Faults())
     for image in files.pictures:
         if image in labelled or image.parent.name.endswith('_data'):
             splits.setdefault(files.split_of(image), []).append(image)
+    if splits and '' in lines[path]:
+        raise InputError(f'{path}: line {lines[path].index("") + 1}: is empty, and each line is the name of a class')
     if splits:
         for broken, reason in files.broken.items():  # it may have other names
             raise InputError(f'{broken}: {reason}; correct or remove it, or give {path} as SOURCE')

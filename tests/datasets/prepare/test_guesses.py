@@ -106,6 +106,13 @@ def test_several_files_with_names_of_classes(tmp_path, read):
     assert source.classes == ['a'] and places(faults, 'guesses') == [f'{tmp_path}/deep/classes.txt']
 
 
+def test_an_empty_line_among_names_is_refused_since_it_would_move_all_others(tmp_path, read):
+    yolo(tmp_path, '0 0.2 0.5 0.2 0.5')
+    (tmp_path / 'classes.txt').write_text('a\n\nb\n')
+    with pytest.raises(InputError, match=r'classes\.txt: line 2'):
+        read()
+
+
 @pytest.mark.parametrize('split_by', ['folders', 'names', 'nothing'])
 def test_names_of_images_divide_only_on_request(split_by, tmp_path, read):
     for name in ('train_1', 'val_1', 'other'):

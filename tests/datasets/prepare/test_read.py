@@ -372,6 +372,7 @@ def test_what_is_no_dataset(tmp_path, read):
     [
         ('a.json', '{"frames": []}', r'a\.json: .*COCO'),
         ('a.json', '[{"image": "a.jpg", "annotations": []}]', r'a\.json: CreateML.*COCO'),
+        ('a.json', '[{"image": "a.jpg", "annotation_id": 1, "annotator": 1}]', r'a\.json: .*JSON-MIN'),
         ('a.xml', '<annotations><track/></annotations>', r'a\.xml: .*COCO 1\.0'),
         ('b.json', '[]', 'no annotations found'),
         ('b.json', '{"images": ', r'no annotations found.*b\.json'),
