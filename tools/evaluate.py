@@ -5,6 +5,7 @@ It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` 
 """
 
 import argparse
+import math
 from pathlib import Path
 
 from mmspartan_cli import build_parser, parse, require_path
@@ -78,6 +79,11 @@ def main(args: argparse.Namespace) -> None:
         ]
         metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
     print(f'\n{terminal_table(metrics)}\n\n{folder / "report.html"}')
+    best = reports[0].statistics.total['threshold']
+    if best is not None:
+        model = args.model or 'CHECKPOINT'
+        option = f'--score-thr {math.floor(1000 * best) / 1000:g}'  # not above the best one
+        print(f'\nDraw with the best threshold: python tools/image_demo.py INPUT {args.config} {model} {option}')
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ report a file lists them with the reasons.
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def read_coco(path: str | Path) -> dict[str, Any]:
     """Read and check an annotation file.
 
     A missing ``iscrowd`` becomes 0, and a missing ``area`` becomes the area of the box. Annotations are renumbered from
-    1 if their ids are missing or not unique, or one is 0, which pycocotools takes for "not found".
+    1 if their ids are missing, not unique or too large for pycocotools, or one is 0, which it takes for "not found".
 
     Returns:
         dict: The content of the file, of whose ``annotations`` the invalid ones are left out.
@@ -118,9 +119,12 @@ def _checked_list(path: str | Path, content: dict, key: str, entries: Mapping[st
     return items
 
 
+MAX_ID = (1 << 53) - 1  # pycocotools keeps ids as float64
+
+
 def _is_id(value: Any) -> bool:
-    """a whole number or a text"""
-    return type(value) is int or (type(value) is str and value != '')
+    """a whole number below 2^53 or a text"""
+    return (type(value) is int and abs(value) <= MAX_ID) or (type(value) is str and value != '')
 
 
 def _is_size(value: Any) -> bool:
@@ -204,7 +208,7 @@ def _usable(
             faults.add(f'bbox is more than {MAX_SIDE} times as wide or high as the image', annotation.get('id'))
         else:
             area = annotation.get('area')
-            is_area = type(area) in NUMBERS and math.isfinite(area) and area > 0
+            is_area = type(area) in NUMBERS and 0 < area < math.inf and area <= sys.float_info.max
             areas += area is not None and not is_area
             tiny += bool(small[i])
             area = area if is_area else float(w[i] * h[i])
@@ -213,7 +217,7 @@ def _usable(
     if tiny:
         notes.append(f'{tiny} annotations are narrower or lower than a pixel: evaluated, but not trained on')
     ids = [annotation.get('id') for annotation in kept]
-    if any(type(n) is not int or n == 0 for n in ids) or len(set(ids)) < len(ids):
+    if any(type(n) is not int or n == 0 or abs(n) > MAX_ID for n in ids) or len(set(ids)) < len(ids):
         kept = [{**annotation, 'id': i} for i, annotation in enumerate(kept, 1)]
     return kept, faults, notes
 

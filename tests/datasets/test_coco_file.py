@@ -73,7 +73,7 @@ def test_annotation_that_cannot_be_used_is_left_out_with_a_report(entries, reaso
 
 
 def test_annotations_are_numbered_from_1_where_ids_do_not_tell_them_apart(write):
-    for ids in ((0, 1, 2), (4, 4, 5), ('a', 'b', 'c'), (None, None, None)):
+    for ids in ((0, 1, 2), (4, 4, 5), ('a', 'b', 'c'), (None, None, None), (4, 10**30, 5)):
         kept = read_coco(write([annotation(number) for number in ids]))['annotations']
         assert [one['id'] for one in kept] == [1, 2, 3]
     kept = read_coco(write([{key: value for key, value in annotation(1).items() if key != 'id'}]))['annotations']
@@ -84,7 +84,7 @@ def test_area_and_iscrowd_have_defaults_and_an_area_that_cannot_be_is_reported(w
     bare = {key: value for key, value in annotation(1).items() if key not in ('area', 'iscrowd')}
     (kept,) = read_coco(write([bare]))['annotations']
     assert (kept['area'], kept['iscrowd']) == (600, 0) and not reports
-    for area in (0, -1, float('nan'), 'large'):
+    for area in (0, -1, float('nan'), 'large', 10**400):
         (kept,) = read_coco(write([annotation(1, area=area)]))['annotations']
         assert kept['area'] == 600
     assert reports and reports[0].endswith('1 annotations: area is not positive; the area of the box is used')

@@ -4,6 +4,7 @@ A result is a dict with ``image_id``, ``category_id``, ``bbox`` (x, y, width and
 """
 
 import json
+import reprlib
 import shutil
 import sys
 from pathlib import Path
@@ -162,7 +163,7 @@ def _problem(result: Any, truth: GroundTruth, categories: set) -> str | None:
         return f'.{min(missing)}: is missing'
     box, score = result['bbox'], result['score']
     if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(number) for number in [*box, score]):
-        return f': bbox and score must be five finite numbers, are {box} and {score}'
+        return f': bbox and score must be five finite numbers, are {reprlib.repr(box)} and {reprlib.repr(score)}'
     for key, known in (('image_id', truth.coco.imgs), ('category_id', categories)):
         if not isinstance(result[key], int | str) or result[key] not in known:
             return f'.{key}: {result[key]!r} is none of those evaluated'
