@@ -99,7 +99,7 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)
 val_cfg = dict()
 test_cfg = dict()
 
-visualizer = dict(min_side=480)
+visualizer = dict(min_side=480, font_size=24, line_width=3)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(save_best='coco/bbox_mAP'))
 randomness = dict(seed=0)
 auto_scale_lr = dict(base_batch_size=8, enable=False)

@@ -103,7 +103,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
         height, width = image.shape[:2]
         side = max(height, width)
         line = self.fixed_line_width or max(2, round(side / 320))
-        size = self.fixed_font_size or max(13, round(side / 50))
+        size = self.fixed_font_size or max(13, round(side / 40))
         border = max(1, line // 2)
         canvas = Image.fromarray(np.ascontiguousarray(image))
         draw = ImageDraw.Draw(canvas)
