@@ -13,7 +13,7 @@ import mmdet
 import numpy as np
 import pytest
 import torch
-from mmdet.apis import DetInferencer
+from mmdet.apis import DetInferencer, inference_detector, init_detector
 
 from tests.conftest import DATA, ROOT, last_line, run_script
 
@@ -51,6 +51,12 @@ def test_mmdets_own_scripts_and_ours_agree(project, checkpoint):
     assert average_precision(theirs) == average_precision(ours) and len(average_precision(ours)) == 6
     assert len(pickle.loads((project / 'out.pkl').read_bytes())) == 6
     assert len(list(project.glob('shown/*.png'))) == 6
+
+
+def test_mmdets_own_functions_read_our_checkpoints(project, checkpoint):
+    model = init_detector(str(project / 'mine.py'), str(checkpoint), device='cpu')
+    found = inference_detector(model, np.zeros((64, 64, 3), np.uint8))
+    assert len(found.pred_instances) == 10 and model.dataset_meta['classes'] == tuple('0123456789')
 
 
 def test_images_and_videos_are_drawn_and_written(project, checkpoint):
