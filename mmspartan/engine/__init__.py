@@ -11,6 +11,7 @@ from .randomness import SeededBatchSampler
 from .run_length_ema_hook import RunLengthEMAHook
 from .runner import ResumableRunner
 from .schedulers import UnshiftedCosineAnnealingLR
+from .screen import SlowStepHook
 from .stop_hook import StopOnSignalHook
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     'RunLengthEMAHook',
     'SafeCheckpointHook',
     'SeededBatchSampler',
+    'SlowStepHook',
     'StopOnSignalHook',
     'UnshiftedCosineAnnealingLR',
 ]
