@@ -13,6 +13,7 @@ from .runner import ResumableRunner
 from .schedulers import UnshiftedCosineAnnealingLR
 from .screen import SlowStepHook
 from .stop_hook import StopOnSignalHook
+from .validation_loss_hook import ValidationLossHook
 
 __all__ = [
     'AccumulatedGradientsHook',
@@ -31,4 +32,5 @@ __all__ = [
     'SlowStepHook',
     'StopOnSignalHook',
     'UnshiftedCosineAnnealingLR',
+    'ValidationLossHook',
 ]
