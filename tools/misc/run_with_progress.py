@@ -1,8 +1,8 @@
 """Run a command with its output in a file, and show how far it is: ``run_with_progress.py LOG COMMAND [...]``.
 
 Of mmengine's log it shows epoch, step, loss and remaining time, one line that changes on a terminal and a line each
-otherwise, and batches and score of each evaluation. If the command fails, its last lines are shown. The exit code is the
-command's.
+otherwise, and batches and score of each evaluation. If the command fails, its last lines are shown. The exit code is
+that of the command.
 """
 
 import re
