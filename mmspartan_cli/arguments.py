@@ -1,6 +1,7 @@
 """Arguments of the tools, and the check that the files which they name exist."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
     for name in files:
         require_file(str(getattr(args, name)))
     limit_spinning()
+    if sys.stderr.isatty() and 'torch' not in sys.modules:
+        print('loading PyTorch and OpenMMLab', file=sys.stderr)
     return args
 
 

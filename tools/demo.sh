@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DETECTOR=rtdetr_spartan_xt_digits CLASSIFIER=spartan_xt_digits
-analyze_logs=$(python -c 'import mmpretrain; print(mmpretrain.__path__[0])')/.mim/tools/analysis_tools/analyze_logs.py
 
 cat <<'SCREEN'
 mmspartan demo: handwritten digits, on the CPU or on one GPU, without a download
@@ -35,13 +34,8 @@ demo() {
     quietly "$out/output.log" python tools/test.py "$config" "$(cat "$out/last_checkpoint")" --work-dir "$out" \
         --out "$out/metrics.json" --out-item metrics --show-dir "$out/predictions" \
         --cfg-options default_hooks.visualization.interval="$every"
-    cat "$out"/*/vis_data/scalars.json >"$out/scalars.json" # of all runs, should training have been interrupted
-    for key in "${@:3}"; do
-        quietly "$out/output.log" python "$analyze_logs" plot_curve "$out/scalars.json" --keys "$key" --legend "$key" \
-            --out "$out/curve_${key##*/}.png"
-    done
+    quietly "$out/output.log" python tools/analysis_tools/plot_curves.py "$out" --keys "${@:3}" --out "$out/curves.png"
     quietly "$out/output.log" python tools/misc/contact_sheet.py "$out/predictions" --out "$out/predictions.png"
-    quietly "$out/output.log" python tools/misc/contact_sheet.py "$out"/curve_*.png --columns 2 --out "$out/curves.png"
 }
 
 printf '\n1/3  Data\n'

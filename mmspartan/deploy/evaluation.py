@@ -41,6 +41,8 @@ def evaluate(
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.custom_hooks = []  # they are for training
     cfg.experiment_name = f'{hash((path, backend)) & 0xFFFFFF:x}'  # each Runner needs a unique name
+    if 'visualizer' in cfg:
+        cfg.visualizer = dict(cfg.visualizer, name=cfg.experiment_name)
     runner = None
     with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None), cfg):
         runner = build_runner(cfg)

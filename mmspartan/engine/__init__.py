@@ -11,7 +11,9 @@ from .randomness import SeededBatchSampler
 from .run_length_ema_hook import RunLengthEMAHook
 from .runner import ResumableRunner
 from .schedulers import UnshiftedCosineAnnealingLR
+from .screen import SlowStepHook
 from .stop_hook import StopOnSignalHook
+from .validation_loss_hook import ValidationLossHook
 
 __all__ = [
     'AccumulatedGradientsHook',
@@ -27,6 +29,8 @@ __all__ = [
     'RunLengthEMAHook',
     'SafeCheckpointHook',
     'SeededBatchSampler',
+    'SlowStepHook',
     'StopOnSignalHook',
     'UnshiftedCosineAnnealingLR',
+    'ValidationLossHook',
 ]

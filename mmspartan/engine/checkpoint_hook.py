@@ -73,9 +73,9 @@ class SafeCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         finite = {key: value for key, value in metrics.items() if not _is_not_finite(value)}
-        for key in set(metrics) - set(finite):
-            runner.logger.warning(f'{key} is {metrics[key]}: ignored for the best score')
         watched = list(metrics)[:1] if 'auto' in self.key_indicators else self.key_indicators
+        for key in set(metrics) & set(watched) - set(finite):
+            runner.logger.warning(f'{key} is {metrics[key]}: ignored for the best score')
         unknown = [key for key in watched if key not in metrics]
         if metrics and unknown:
             raise InputError(

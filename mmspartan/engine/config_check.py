@@ -140,3 +140,15 @@ def entry_being_built(error: BaseException, cfg: Mapping) -> str:
 def _is_list_of_dicts(value: Any) -> bool:
     values = value if isinstance(value, list | tuple) else [value]
     return value is None or all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in values)
+
+
+def inner_datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
+    """Iterate over the datasets in a loader's config, without their wrappers, and their names in it."""
+    wrapped = cfg.get('datasets') if isinstance(cfg, dict) else None
+    if isinstance(cfg, dict) and 'dataset' in cfg:
+        yield from inner_datasets(cfg['dataset'], f'{name}.dataset')
+    elif isinstance(wrapped, list | tuple):
+        for i, dataset in enumerate(wrapped):
+            yield from inner_datasets(dataset, f'{name}.datasets[{i}]')
+    elif isinstance(cfg, dict):
+        yield name, cfg

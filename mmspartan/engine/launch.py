@@ -24,7 +24,7 @@ from mmspartan_cli.arguments import PACKAGE, config_name
 
 from ..errors import InputError
 from .checkpoint import force_weights_only
-from .config_check import check_config, entry_being_built
+from .config_check import check_config, entry_being_built, inner_datasets
 from .schedule import stretch_schedule
 
 
@@ -157,7 +157,7 @@ def require_data(cfg: Config) -> None:
             ``how_to_get_data``.
     """
     for phase in ('train', 'val', 'test'):
-        for name, dataset in _datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
+        for name, dataset in inner_datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
             root = dataset.get('data_root') or ''
             prefixes = dataset.get('data_prefix') or {}
             prefixes = prefixes if isinstance(prefixes, dict) else {'': prefixes}
@@ -168,18 +168,6 @@ def require_data(cfg: Config) -> None:
                 if path and '://' not in path and not Path(path).exists():
                     advice = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
                     raise InputError(f'{path}: not there ({name}.{key}); {advice}')
-
-
-def _datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
-    """Iterate over the datasets in a loader's config, without their wrappers, and their names in it."""
-    wrapped = cfg.get('datasets') if isinstance(cfg, dict) else None
-    if isinstance(cfg, dict) and 'dataset' in cfg:
-        yield from _datasets(cfg['dataset'], f'{name}.dataset')
-    elif isinstance(wrapped, list | tuple):
-        for i, dataset in enumerate(wrapped):
-            yield from _datasets(dataset, f'{name}.datasets[{i}]')
-    elif isinstance(cfg, dict):
-        yield name, cfg
 
 
 # Advice for errors of the operating system.

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
@@ -34,6 +34,7 @@ from .optimizer_settings import OPTION, advance, changed_settings, take_settings
 from .plain_state import from_plain_history
 from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from .schedule import without_too_short
+from .screen import ScreenFilter, filter_screen
 from .stop_hook import EvaluationStopped, StopOnSignalHook
 from .work_dir import WorkDirLock, latest_checkpoint, remove_partial_files
 from .workers import keep_workers_alive
@@ -45,6 +46,7 @@ DEFAULT_HOOKS = dict(
     finite=dict(type='FiniteHook'),
     log_history=dict(type='LogHistoryHook'),
     stop_on_signal=dict(type='StopOnSignalHook'),
+    slow_step=dict(type='SlowStepHook'),
     missing_evaluation=dict(type='MissingEvaluationHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1),
 )
@@ -66,6 +68,7 @@ class ResumableRunner(Runner):
 
     optim_wrapper: Any
     _load_from: str | None
+    screen: ScreenFilter
     started = False  # whether the run is built and its checkpoint loaded
     _training = False
     _resuming = False
@@ -99,6 +102,13 @@ class ResumableRunner(Runner):
                 hook.restore()
             if lock is not None:
                 lock.release()
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        self.screen = filter_screen(logger)
+        if is_main_process():
+            logger.info(f'The log with all details: {logger.log_file}')
+        return logger
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         if fn_name == 'after_val_epoch':  # hooks exchange weights, which no signal may cut in two

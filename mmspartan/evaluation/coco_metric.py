@@ -1,7 +1,9 @@
 """COCO mAP with checks of annotations and predictions."""
 
+import io
 import logging
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from types import FunctionType
 from typing import Any
 
@@ -83,7 +85,12 @@ class CheckedCocoMetric(CocoMetric):
         compute = CocoMetric.compute_metrics
         names = {name: limited(kind, self.ap_index) for name, kind in self.evaluators().items()}
         names = {**compute.__globals__, **names}
-        return FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)(self, results)
+        with redirect_stdout(io.StringIO()) as printed:
+            metrics = FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)(self, results)
+        table = [line for line in printed.getvalue().splitlines() if ' @[ ' in line]  # without pycocotools' steps
+        if table:
+            print_log('\n'.join(['', *table]), 'current')
+        return metrics
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         check_predictions(data_samples, 'the model')

@@ -32,13 +32,21 @@ def project(tmp_path_factory) -> Path:
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
     size = ['--train', 8, '--val', 6, '--size', 64]
     run_script(OWN / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
-    run_script(MMDET / 'train.py', 'mine.py', cwd=folder)
+    options = ['default_hooks.validation_loss.type=ValidationLossHook', 'val_evaluator.classwise=True']
+    run_script(MMDET / 'train.py', 'mine.py', '--cfg-options', *options, cwd=folder)
     return folder
 
 
 @pytest.fixture
 def checkpoint(project) -> Path:
     return project / 'work_dirs' / 'mine' / 'epoch_1.pth'
+
+
+def test_log_has_the_loss_on_the_validation_set_and_the_ap_of_each_class(project):
+    (log,) = project.glob('work_dirs/mine/*/vis_data/scalars.json')
+    evaluated = json.loads(log.read_text().splitlines()[-1])
+    assert 0 < evaluated['val_loss'] < 100
+    assert [f'coco/{name}_precision' in evaluated for name in range(10)] == [True] * 10
 
 
 def test_mmdets_own_scripts_and_ours_agree(project, checkpoint):

@@ -10,6 +10,8 @@ from tests.conftest import ROOT
 
 TOOL = ROOT / 'tools' / 'misc' / 'run_with_progress.py'
 STEP = 'Epoch(train)  [2][ 10/93]  lr: 8.0e-05  eta: 0:09:01  time: 1.0  loss: 30.0591  d0.loss_cls: 0.4'
+EVALUATED = 'Epoch(val) [2][ 3/13]    eta: 0:00:01  time: 0.1'
+TESTED = 'Epoch(test) [10/13]    eta: 0:00:01  time: 0.1'
 SCORE = 'Epoch(val) [2][13/13]    coco/bbox_mAP: 0.5120  coco/bbox_mAP_50: 0.7'
 STOPPED = """
 import time
@@ -28,13 +30,15 @@ def run(folder, code: str) -> subprocess.CompletedProcess:
 
 
 def test_progress_is_shown_and_all_output_is_kept(tmp_path):
-    ended = run(tmp_path, f'print("x\\n{STEP}\\n{SCORE}")')
+    ended = run(tmp_path, f'print("x\\n{STEP}\\n{EVALUATED}\\n{SCORE}\\n{TESTED}")')
     assert ended.returncode == 0 and not ended.stderr
     assert ended.stdout.splitlines() == [
         '     epoch  2  step  10/93  loss  30.059  0:09:01 left',
+        '     evaluating: batch 3 of 13',
         '     evaluated: bbox_mAP 0.5120',
+        '     evaluating: batch 10 of 13',
     ]
-    assert (tmp_path / 'logs' / 'a.log').read_text() == f'x\n{STEP}\n{SCORE}\n'
+    assert (tmp_path / 'logs' / 'a.log').read_text() == f'x\n{STEP}\n{EVALUATED}\n{SCORE}\n{TESTED}\n'
 
 
 def test_a_failure_is_shown_with_its_exit_code(tmp_path):

@@ -1,8 +1,8 @@
 """Run a command with its output in a file, and show how far it is: ``run_with_progress.py LOG COMMAND [...]``.
 
 Of mmengine's log it shows epoch, step, loss and remaining time, one line that changes on a terminal and a line each
-otherwise, and the score of each evaluation. If the command fails, its last lines are shown. The exit code is the
-command's.
+otherwise, and batches and score of each evaluation. If the command fails, its last lines are shown. The exit code is
+that of the command.
 """
 
 import re
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 STEP = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? eta: (.+?)  .*? loss: ([\d.e+-]+|nan|inf)')
+EVALUATION = re.compile(r'Epoch\((?:val|test)\) +(?:\[ *\d+\])?\[ *(\d+)/ *(\d+)\] +eta')
 SCORE = re.compile(r'Epoch\(val\).*?(bbox_mAP|top1): ([\d.]+)')
 
 
@@ -22,6 +23,8 @@ def progress(line: str) -> str:
         return f'epoch {epoch:>2}  step {done:>3}/{all_steps}  loss {float(loss):7.3f}  {left} left'
     if score := SCORE.search(line):
         return f'evaluated: {score[1]} {score[2]}'
+    if evaluation := EVALUATION.search(line):
+        return f'evaluating: batch {evaluation[1]} of {evaluation[2]}'
     return ''
 
 
