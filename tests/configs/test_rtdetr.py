@@ -52,6 +52,7 @@ def test_one_step_and_one_prediction(name):
     assert len(moved) > len(before) / 3
     predictions = model.eval().test_step(data)
     assert all(len(p.pred_instances) == cfg.model.test_cfg.max_per_img for p in predictions)
+    assert cfg.visualizer.type == 'LegibleDetLocalVisualizer'  # in training, tests and mmdet's inferencer
 
 
 @pytest.mark.parametrize('name', COCO)

@@ -83,6 +83,14 @@ def test_small_objects_are_found_in_parts_and_large_ones_in_the_whole(checkpoint
     assert set(found[SlicingDetInferencer]['names']) == {'3'}
 
 
+def test_large_images_are_read_where_slices_are_for_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(CheckedDetInferencer, 'max_pixels', 1000)
+    cv2.imwrite(str(tmp_path / 'large.png'), np.zeros((40, 50, 3), np.uint8))
+    assert SlicingDetInferencer.read(tmp_path / 'large.png').shape == (40, 50, 3)
+    with pytest.raises(InputError, match=r'large\.png: has 50 x 40 pixels'):
+        CheckedDetInferencer.read(tmp_path / 'large.png')
+
+
 def test_arrays_are_bgr_and_drawn_in_rgb(checkpoint):
     image = np.full((64, 64, 3), (200, 50, 10), np.uint8)
     for kind, options in ((CheckedDetInferencer, {}), (SlicingDetInferencer, dict(slice_size=48))):
