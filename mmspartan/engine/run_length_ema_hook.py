@@ -14,7 +14,7 @@ from ..checks import refuse
 
 @HOOKS.register_module()
 class RunLengthEMAHook(EMAHook):
-    """mmengine's ``EMAHook`` of mmdet's ``ExpMomentumEMA``, with a horizon in shares of the training.
+    """mmengine's ``EMAHook`` of ``ForeachExpMomentumEMA``, with a horizon in shares of the training.
 
     The average decays by ``1 - 1 / (horizon * max_iters)`` an iteration, and faster at the beginning, with the same
     number of iterations as time constant.
@@ -31,7 +31,7 @@ class RunLengthEMAHook(EMAHook):
         if not isinstance(horizon, int | float) or not 0 < horizon <= 1:
             refuse(type(self).__name__, 'horizon', 'a share of the training, above 0 and at most 1', horizon)
         self.horizon = horizon
-        super().__init__(ema_type='mmdet.ExpMomentumEMA', **{'update_buffers': True, **kwargs})
+        super().__init__(ema_type='ForeachExpMomentumEMA', **{'update_buffers': True, **kwargs})
 
     def before_train(self, runner: Any) -> None:
         super().before_train(runner)

@@ -16,7 +16,9 @@ param_scheduler = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, beg
 
 # decay 0.9999 * (1 - exp(-t / 2000)) over parameters and buffers
 custom_hooks = [
-    dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.0001, gamma=2000, update_buffers=True, priority=49),
+    dict(
+        type='EMAHook', ema_type='ForeachExpMomentumEMA', momentum=0.0001, gamma=2000, update_buffers=True, priority=49
+    ),
     dict(type='NumClassCheckHook'),  # bbox_head.num_classes against the dataset's classes
 ]
 
