@@ -75,8 +75,9 @@ def losses_without_effects(model: nn.Module) -> Iterator[None]:
         for module in model.modules():
             if not list(module.children()) or isinstance(module, nn.MultiheadAttention):
                 module.eval()
-        if hasattr(model, 'backbone'):
-            model.backbone.eval()
+        backbone = getattr(model, 'backbone', None)
+        if isinstance(backbone, nn.Module):
+            backbone.eval()
         yield
     finally:
         for module, training in before.items():

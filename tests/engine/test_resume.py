@@ -192,21 +192,31 @@ def test_signal_at_any_moment_is_followed_by_a_checkpoint_that_goes_on(stage, n,
     assert same_result(train(resume=latest_checkpoint(tmp_path / 'run')), unbroken)
 
 
-@pytest.mark.parametrize('number', ['TERM', 'INT'])
-def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number, unbroken, tmp_path):
-    options = ['train_dataloader.dataset.indices=256', 'val_dataloader.dataset.indices=64', 'train_cfg.max_epochs=200']
-    options += [
-        'train_dataloader.num_workers=1',
-        'val_dataloader.num_workers=1',
-        'val_dataloader.persistent_workers=True',
-    ]
-    options += ['default_hooks.checkpoint.interval=200']
-    command = [sys.executable, ROOT / 'tools' / 'train.py', DATA / 'digits_quick.py', '--work-dir', 'run']
+WATCHED = """
+_base_ = {base!r}
+train_dataloader = dict(num_workers=1, dataset=dict(indices=256))
+val_dataloader = dict(num_workers=1, persistent_workers=True, dataset=dict(indices=64))  # alive when a signal comes
+"""
+BY_EPOCHS = 'train_cfg = dict(max_epochs=200)\ndefault_hooks = dict(checkpoint=dict(interval=200))\n'
+BY_ITERATIONS = """
+train_cfg = dict(_delete_=True, by_epoch=False, max_iters=2000, val_interval=8)
+default_hooks = dict(logger=dict(interval=4), checkpoint=dict(by_epoch=False, interval=2000))
+log_processor = dict(by_epoch=False)
+param_scheduler = []
+"""
+
+
+@pytest.mark.parametrize(
+    ('number', 'loop', 'reached'),
+    [('TERM', BY_EPOCHS, r'Epoch\(train\) +\[ *2\]'), ('INT', BY_ITERATIONS, r'Iter\(train\) +\[ *12/')],
+    ids=['SIGTERM, by epochs', 'SIGINT, by iterations'],
+)
+def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number, loop, reached, tmp_path):
+    (tmp_path / 'mine.py').write_text(WATCHED.format(base=str(DATA / 'digits_quick.py')) + loop)
+    command = [sys.executable, ROOT / 'tools' / 'train.py', 'mine.py', '--work-dir', 'run']
     with open(tmp_path / 'output', 'w') as output:
-        process = subprocess.Popen(
-            [*command, '--cfg-options', *options], cwd=tmp_path, stdout=output, stderr=output, start_new_session=True
-        )
-        while not re.search(r'Epoch\(train\) +\[ *2\]', (tmp_path / 'output').read_text()):
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True)
+        while not re.search(reached, (tmp_path / 'output').read_text()):
             assert process.poll() is None, (tmp_path / 'output').read_text()[-2000:]
             time.sleep(0.1)
         for _ in range(2 if number == 'TERM' else 1):  # a scheduler's may come twice
