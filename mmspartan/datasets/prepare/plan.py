@@ -159,22 +159,26 @@ def _smaller(cfg: Config, train: int, val: int, measured: Callable[[Config], Cos
 def with_base(cfg: Config, base: str, size: tuple[int, int], train: int) -> Config:
     """Return the config of another base for the datasets of a config that uses ``own_data``."""
     small = Config.fromfile(config_path(base))
-    files = {
-        split: (cfg[f'{split}_dataloader'].dataset.ann_file, cfg[f'{split}_dataloader'].dataset.data_prefix.img)
-        for split in ('train', 'val')
-    }
-    dataset = cfg.train_dataloader.dataset
+    dataset, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
     epochs = default_epochs(train, small.train_dataloader.batch_size)
     small.merge_from_dict(
-        own_data(small, dataset.data_root, dataset.metainfo.classes, **files, image_size=size, max_epochs=epochs)
+        own_data(
+            small,
+            dataset.data_root,
+            dataset.metainfo.classes,
+            train=(dataset.ann_file, dataset.data_prefix.img),
+            val=(val.ann_file, val.data_prefix.img),
+            image_size=size,
+            max_epochs=epochs,
+        )
     )
     return small
 
 
 def demo_weights() -> str:
     """Return the option that starts from the demo's detector, if there is one; its base is SMALL."""
-    best = sorted(DEMO.glob('best_*.pth')) or [path for path in [latest_checkpoint(DEMO)] if path]
-    return f' --weights {best[-1]}' if best else ''
+    best = next(iter(sorted(DEMO.glob('best_*.pth'))), latest_checkpoint(DEMO))
+    return f' --weights {best}' if best else ''
 
 
 def spoken(seconds: float) -> str:
