@@ -28,7 +28,7 @@ COMMANDS = {
     'load_from': [*_TRAIN, '--cfg-options', 'train_cfg.max_epochs=1', 'load_from=detector.pth'],
     'demo': ['image_demo.py', 'digits/val/00002.png', *_DETECTOR],
     'demo folder': ['image_demo.py', 'digits/val', *_DETECTOR],
-    'demo layouts': ['image_demo.py', 'tree', *_DETECTOR],
+    'demo tree': ['image_demo.py', 'tree', *_DETECTOR],
     'demo video': ['image_demo.py', 'film.avi', *_DETECTOR],
     'evaluate': ['evaluate.py', 'detector.py', '--predictions', 'predictions.json', '--out', 'report', '--worst', '1'],
     'prepare': ['prepare_dataset.py', '--out', 'mine', '--base', 'rtdetr_spartan_xt_digits', '--no-plan'],

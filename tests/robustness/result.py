@@ -24,8 +24,11 @@ def write_result(folder: Path) -> None:
     for path in sorted(folder.glob('work/*/vis_data/scalars.json')):
         lines = map(json.loads, path.read_text().splitlines())
         result['validation'] = [{k: v for k, v in line.items() if k.startswith('coco/')} for line in lines]
-    for path in sorted(folder.glob('outputs/preds/*.json')):
-        result[path.name] = json.loads(path.read_text())
+    found = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob('outputs/preds/**/*.json'))}
+    if 'tree' in sys.argv:  # images that may have other names
+        result['tree'] = sorted(found.values(), key=str)
+    else:  # of a video the number of frames, since those of a damaged one differ
+        result |= {name: len(value) if isinstance(value, list) else value for name, value in found.items()}
     if (folder / 'report' / 'metrics.json').exists():
         result['report'] = json.loads((folder / 'report' / 'metrics.json').read_text())
     for path in sorted(folder.glob('mine/*.json')):
@@ -42,9 +45,7 @@ def _objects(path: Path, folder: Path) -> list:
     """Images of a COCO file with size and objects, in an order that does not depend on their names."""
     content = json.loads(path.read_text())
     names = {category['id']: category['name'] for category in content['categories']}
-    root = next(
-        root for root in folder.glob('layouts/*') if str(root) in sys.argv or f'layouts/{root.name}' in sys.argv
-    )
+    root = folder / next(value for value in sys.argv if value.startswith('layouts/'))
     images: dict[int, list] = {}
     for image in content['images']:
         digest = hashlib.sha1((root / image['file_name']).read_bytes()).hexdigest()
