@@ -278,7 +278,8 @@ def any_bytes(rng: random.Random, path: Path) -> Change:
             'number': b'5',
         }
         path.write_bytes(content[how])
-    return Change(f'{path.name} is {how}', 'reported')
+    is_lost = how in ('gone', 'a folder')  # the images of the file are what is there to be reported
+    return Change(f'{path.name} is {how}', 'reported', ['part_'] if is_lost else [])
 
 
 def beside(rng: random.Random, path: Path) -> Change:
@@ -286,7 +287,7 @@ def beside(rng: random.Random, path: Path) -> Change:
     name = rng.choice(
         [f'copy of {path.name}', f'{path.stem} (1){path.suffix}', f'deeper/{path.name}', f'{path.name}.bak']
     )
-    target, content = path.with_name(name), path.read_bytes()
+    target, content = path.parent / name, path.read_bytes()
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(rng.choice([content, content[: len(content) // 2], b'']))
-    return Change(f'{name} is there', 'reported', [name, target.stem, path.stem])
+    return Change(f'{name} is there', 'reported', [target.name, target.stem, path.stem])

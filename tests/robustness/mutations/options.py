@@ -33,8 +33,12 @@ class _Found(Exception):
 
 def mutate(rng: random.Random, bench: Bench) -> Case:
     """One option of a tool."""
-    command = rng.choice([name for name in COMMANDS if name not in ('load_from', 'resume', 'demo folder')])
-    action = rng.choice([action for action in parser_of(COMMANDS[command][0])._actions if _takes_value(action)])
+    commands = [name for name in COMMANDS if name not in ('load_from', 'resume', 'demo folder')]
+    actions: list[argparse.Action] = []
+    while not actions:
+        command = rng.choice(commands)
+        actions = [action for action in parser_of(COMMANDS[command][0])._actions if _takes_value(action)]
+    action = rng.choice(actions)
     value, expected = _silly(rng, action)
     folder = bench.mutated
     (folder / 'silly').mkdir()
