@@ -40,6 +40,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 from PIL import Image
 
+from mmspartan.datasets.prepare.faults import printable
 from mmspartan.engine.launch import one_line_errors, read_config
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
@@ -166,11 +167,12 @@ def run(args: argparse.Namespace) -> None:
     if found:
         print(f'{summary(found, args.score_thr, "frames" if is_video else "images")}\n\nwritten to {args.out_dir}')
     if others:
-        listed = ', '.join(str(path) for path in others[:5]) + (', ...' if len(others) > 5 else '')
+        listed = ', '.join(printable(str(path)) for path in others[:5]) + (', ...' if len(others) > 5 else '')
         print(f'{len(others)} files are no images by their names, or links to folders: {listed}')
     if problems and source.is_file() and not is_video and source.suffix.lower() not in image_suffixes():
         problems = [f'{problems[0]}; videos end with {", ".join(VIDEO)}']
     if problems:
+        problems = [printable(problem) for problem in problems]
         sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))
 
 

@@ -9,7 +9,7 @@ from unittest import mock
 from ..case import COMMANDS, Bench, Case, replace
 from ..children import TOOLS
 
-NO_NUMBERS = ['x', '', 'nan', '1e', '0x10', '--', 'None', '1,5']
+NO_NUMBERS = ['x', '', 'nan', '1e', '0x10', 'None', '1,5']
 TEXTS = [
     '',
     ' ',
@@ -46,14 +46,14 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     (folder / 'loop').symlink_to('loop')
     name = action.option_strings[-1]
     count = action.nargs if isinstance(action.nargs, int) else 1
-    names = [name, repr(value), *([value] if len(value.strip()) > 1 else []), *_parts(value)]
+    names = [name, repr(value), *([value] if value.strip() and not value.isdigit() else []), *_parts(value)]
     values = [f'{name}={value}', *[value] * (count - 1)]
     return Case(
         f'{command}: {name} {value[:40]!r}',
         command,
         expected,
         names,
-        [name, value or name],
+        names,
         options=['layouts/coco', *values] if command == 'prepare' else values,
     )
 
