@@ -46,7 +46,7 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     (folder / 'loop').symlink_to('loop')
     name = action.option_strings[-1]
     count = action.nargs if isinstance(action.nargs, int) else 1
-    names = [name, repr(value), *([value] if value.strip() and not value.isdigit() else []), *_parts(value)]
+    names = [name, repr(value), *([value, ' '.join(value.split())] if value.strip() else []), *_parts(value)]
     values = [f'{name}={value}', *[value] * (count - 1)]
     return Case(
         f'{command}: {name} {value[:40]!r}',
@@ -68,7 +68,7 @@ def _takes_value(action: argparse.Action) -> bool:
 
 def _silly(rng: random.Random, action: argparse.Action) -> tuple[str, str]:
     if action.choices is not None:
-        return rng.choice(['nothing', '', '-1', 'x' * 300]), 'refused'
+        return rng.choice(['no choice', '', '-1', 'x' * 300]), 'refused'
     if action.type in (int, float):
         if rng.random() < 0.5:
             return rng.choice(NO_NUMBERS + (['1.5', '1e3'] if action.type is int else ['inf', '-inf'])), 'refused'
