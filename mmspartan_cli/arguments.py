@@ -1,8 +1,8 @@
 """Arguments of the tools, and the check that the files which they name exist."""
 
 import argparse
+import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from .openmp import limit_spinning
@@ -96,17 +96,23 @@ def require_config(path: str) -> None:
     if path.startswith(PACKAGE):
         name = config_name(path)
         raise SystemExit(f'{path}: give a path: configs/{name}.py, or what mmspartan.config_path({name!r}) returns')
-    if not Path(path).is_file():
-        raise SystemExit(f'{path}: no such config file')
+    if not os.path.isfile(path):
+        raise SystemExit(f'{shown(path)}: no such config file')
 
 
 def require_file(path: str) -> None:
     """Exit with a message of one line if a local file does not exist; URLs are not checked."""
-    if '://' not in path and not Path(path).is_file():
-        raise SystemExit(f'{path}: no such file')
+    if '://' not in path and not os.path.isfile(path):
+        raise SystemExit(f'{shown(path)}: no such file')
 
 
 def require_path(path: str) -> None:
     """Exit with a message of one line if a local file or folder does not exist; URLs are not checked."""
-    if '://' not in path and not Path(path).exists():
-        raise SystemExit(f'{path}: no such file')
+    if '://' not in path and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise SystemExit(f'{shown(path)}: no such file')
+
+
+def shown(path: str) -> str:
+    """Return a path for a message of one line, without line breaks and shortened to 300 characters."""
+    text = path if path.isprintable() else repr(path)
+    return text if len(text) <= 300 else f'{text[:297]}...'

@@ -40,6 +40,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 from PIL import Image
 
+from mmspartan.datasets.prepare.faults import printable
 from mmspartan.engine.launch import one_line_errors, read_config
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
@@ -68,8 +69,9 @@ def image_suffixes() -> set[str]:
 
 def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
-    inside = [path for path in sorted(source.rglob('*')) if path.is_file() and out_dir.resolve() not in path.parents]
-    images = [path for path in inside if path.suffix.lower() in image_suffixes()]
+    below = [path for path in sorted(source.rglob('*')) if out_dir.resolve() not in path.parents]
+    inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
+    images = [path for path in inside if path.suffix.lower() in image_suffixes() and not path.is_dir()]
     if not images:
         raise InputError(f'{source}: no image in it, {len(inside)} other files')
     return images, sorted(set(inside) - set(images))
@@ -165,11 +167,12 @@ def run(args: argparse.Namespace) -> None:
     if found:
         print(f'{summary(found, args.score_thr, "frames" if is_video else "images")}\n\nwritten to {args.out_dir}')
     if others:
-        listed = ', '.join(str(path) for path in others[:5]) + (', ...' if len(others) > 5 else '')
-        print(f'{len(others)} files are no images by their names: {listed}')
+        listed = ', '.join(printable(str(path)) for path in others[:5]) + (', ...' if len(others) > 5 else '')
+        print(f'{len(others)} files are no images by their names, or links to folders: {listed}')
     if problems and source.is_file() and not is_video and source.suffix.lower() not in image_suffixes():
         problems = [f'{problems[0]}; videos end with {", ".join(VIDEO)}']
     if problems:
+        problems = [printable(problem) for problem in problems]
         sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))
 
 

@@ -44,6 +44,7 @@ def parse_args():
     parser.add_argument('--image-size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'), help="the base's by default")
     parser.add_argument('--max-epochs', type=int, help='by default as many as make 10,000 iterations, from 20 to 100')
     parser.add_argument('--batch-size', type=int, help="of a GPU; the base's by default")
+    parser.add_argument('--no-plan', action='store_true', help='do not measure how long the training takes here')
     args = parse(parser)
     if not 0 < args.val < 1:
         parser.error(f'--val must be between 0 and 1, got {args.val}')
@@ -64,6 +65,7 @@ from rich.progress import track
 import mmspartan
 from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults, printable
+from mmspartan.datasets.prepare.plan import SMALL, default_epochs, demo_weights, plan_of
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
 from mmspartan.datasets.prepare.source import Choices, Source
@@ -239,12 +241,19 @@ def prepare(args: argparse.Namespace) -> None:
     if args.strict and faults.refused():
         raise InputError(f'{args.source}: has the faults or guesses listed above, nothing was written (--strict)')
     args.batch_size = args.batch_size or base.train_dataloader.batch_size
-    iterations = max(1, len(source.splits['train']) // args.batch_size)
-    args.max_epochs = args.max_epochs or min(100, max(20, 10_000 // iterations))
+    args.max_epochs = args.max_epochs or default_epochs(len(source.splits['train']), args.batch_size)
     write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     start = f'from {args.weights}' if args.weights else 'from random weights'
-    print(f'Look at the report, then train ({args.max_epochs} epochs, {args.batch_size} images a batch, {start}):')
+    start = f'from {args.weights}' if args.weights else 'from random weights'
+    if not args.weights and args.base == SMALL and (weights := demo_weights()):
+        start += f"; the demo's detector is a better start:{weights}"
+    print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
+    if not args.no_plan:
+        print('Measuring two steps of the training, within a minute', flush=True)
+        counts = (len(source.splits[split]) for split in ('train', 'val'))
+        print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), *counts)))
+    print('Look at the report, then train:')
     print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
 
 

@@ -166,6 +166,8 @@ def one_line_errors(source: str, target: str) -> Iterator[None]:
     """Exit with a message of one line that names the file on any error in ``source`` or ``target``."""
     try:
         yield
+    except OSError as error:
+        sys.exit(f'{error.filename or target}: {error.strerror or error}')
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, AssertionError) as error:
         message = ' '.join(str(error).split())
         if not isinstance(error, ValueError):  # caused by tensors of unexpected shapes

@@ -53,6 +53,24 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
         return content if _is_for_opencv[seen] else _as_bmp(image, path)
 
 
+def write_picture(path: str | Path, image: np.ndarray) -> None:
+    """Write a BGR image ``(H, W, 3)`` in the format of the path's suffix; ``cv2.imwrite`` crashes on some names.
+
+    Raises:
+        InputError: If it cannot be written. The message names the file.
+    """
+    try:
+        is_encoded, content = cv2.imencode(Path(path).suffix, image)
+        if is_encoded:
+            Path(path).write_bytes(content.tobytes())
+    except cv2.error:
+        is_encoded = False
+    except OSError as error:
+        raise InputError(f'{path}: cannot be written: {error.strerror}') from error
+    if not is_encoded:
+        raise InputError(f'{path}: cannot be written: OpenCV has no format for {Path(path).suffix!r}')
+
+
 _is_for_opencv: dict[int, bool] = {}
 
 

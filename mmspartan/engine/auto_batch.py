@@ -1,15 +1,14 @@
 """The largest batch of a training that fits into a GPU, from the memory that two small batches take."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner
+from mmengine.registry import DATASETS, init_default_scope
 
 from ..errors import InputError
+from .training_step import TrainingStep
 
 # Share of the GPU's memory that a batch may take: algorithms of cuDNN and fragmentation need the rest.
 SHARE = 0.85
@@ -64,25 +63,14 @@ def _measure(cfg: Config) -> int:
         dataset.full_init()
     order = sorted(range(len(dataset)), key=lambda i: -len(dataset.get_data_info(i).get('instances', ())))
     samples = [dataset[i] for i in order[:4]]
-    model = MODELS.build(cfg.model).cuda().train()
-    for module in model.modules():
-        if hasattr(module, 'sizes') and hasattr(module, 'choose'):  # BatchRandomChoiceResize
-            module.sizes = (max(module.sizes),)
-    optim_wrapper = Runner.build_optim_wrapper(_Holder(model), cfg.optim_wrapper)
+    step = TrainingStep(cfg, 'cuda', max)
 
     def memory_of(batch: int) -> int:
         torch.cuda.reset_peak_memory_stats()
         for _ in range(2):  # the optimizer's state exists from the second step on
-            model.train_step(pseudo_collate([samples[i % len(samples)] for i in range(batch)]), optim_wrapper)
+            step(pseudo_collate([samples[i % len(samples)] for i in range(batch)]))
         return torch.cuda.max_memory_allocated()
 
-    averaged = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    averaged = sum(tensor.numel() * tensor.element_size() for tensor in step.model.state_dict().values())
     available = int(SHARE * torch.cuda.get_device_properties(0).total_memory) - averaged
     return fitting_batch(memory_of, available, min(LARGEST, max(2, len(dataset) // STEPS)))
-
-
-class _Holder:
-    """What ``Runner.build_optim_wrapper`` needs of a Runner."""
-
-    def __init__(self, model: Any):
-        self.model = model

@@ -33,7 +33,7 @@ LISTS = (
 )
 # Top-level entries that are checked: a config may also define variables with any other name.
 ROOTS = re.compile(
-    r'model|env_cfg|randomness|optim_wrapper|param_scheduler|(default|custom)_hooks|(train|val|test)_\w+'
+    r'model|work_dir|env_cfg|randomness|optim_wrapper|param_scheduler|(default|custom)_hooks|(train|val|test)_\w+'
 )
 # Dicts whose keys are names that the user chooses.
 NAMES = ('custom_keys', 'metainfo')

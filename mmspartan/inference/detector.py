@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from ..configs import config_path
+from ..datasets.pictures import write_picture
 from ..errors import InputError
 from ..visualization.boxes import group_boxes
 from .inferencer import CheckedDetInferencer
@@ -53,8 +53,7 @@ class Detections:
             InputError: If the file cannot be written.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), self.drawn()):
-            raise InputError(f'{path}: cannot be written')
+        write_picture(path, self.drawn())
 
     def show(self) -> None:
         """Show the image with boxes and labels in a window."""

@@ -20,6 +20,12 @@ def is_live(source: str) -> bool:
     return bool(ADDRESS.match(source)) or (source.isdecimal() and not Path(source).exists())
 
 
+def require_utf8(path: str) -> None:
+    """Raise InputError for a name of bytes that are no UTF-8, on which OpenCV's reader and writer of videos crash."""
+    if any(0xD800 <= ord(char) < 0xE000 for char in path):
+        raise InputError(f'{path!a}: its name is no UTF-8; rename it')
+
+
 class Frames:
     """Frames of a video file, the address of a stream, or the number of a camera.
 
@@ -38,6 +44,7 @@ class Frames:
     def __init__(self, source: str):
         self.source = source
         live = is_live(source)
+        require_utf8(source)
         self.capture = cv2.VideoCapture(int(source) if live and source.isdecimal() else source)
         if not self.capture.isOpened():
             what = 'camera' if source.isdecimal() else 'stream'
@@ -86,6 +93,7 @@ class VideoResults:
         for sub in ('vis', 'preds'):
             (folder / sub).mkdir(parents=True, exist_ok=True)
         self.path, self.fps = folder / 'vis' / f'{name}.mp4', fps
+        require_utf8(str(self.path))
         self.writer: cv2.VideoWriter | None = None
         self.predictions = open(folder / 'preds' / f'{name}.json', 'w', encoding='utf-8')  # noqa: SIM115
         self.count = 0

@@ -77,7 +77,8 @@ class Campaign:
             raise RuntimeError(f'{target}/{number}: cannot be made ({prepared})\n{prepared.output}')
         case, mutated = Case.read(folder / 'case.json'), folder / 'mutated'
         ended, result = self._run_tool(case, mutated)
-        reference = self._reference(case, folder) if ended.code == 0 and case.expected != 'refused' else None
+        is_compared = ended.code == 0 and case.expected not in ('refused', 'any')
+        reference = self._reference(case, folder) if is_compared else None
         outcome, fault = classify(case, ended, result, reference, has_run_code=(mutated / 'ran').exists())
         if not keep:
             shutil.rmtree(folder)

@@ -10,7 +10,9 @@ from .children import copy_links
 # - refused: whatever is printed, an exit code of 0 is wrong.
 # - same: the result is that of the reference; a refusal is wrong.
 # - either: one of both. For what may be harmless, such as a flipped byte that nothing reads.
-EXPECTED = ('refused', 'same', 'either')
+# - reported: a refusal, or the result of the reference, or another one and a report on the mutated entry.
+# - any: a refusal, or any result.
+EXPECTED = ('refused', 'same', 'either', 'reported', 'any')
 
 _METRICS = ['--out', 'metrics.json']
 _DETECTOR = ['detector.py', 'detector.pth']
@@ -26,6 +28,10 @@ COMMANDS = {
     'load_from': [*_TRAIN, '--cfg-options', 'train_cfg.max_epochs=1', 'load_from=detector.pth'],
     'demo': ['image_demo.py', 'digits/val/00002.png', *_DETECTOR],
     'demo folder': ['image_demo.py', 'digits/val', *_DETECTOR],
+    'demo tree': ['image_demo.py', 'tree', *_DETECTOR],
+    'demo video': ['image_demo.py', 'film.avi', *_DETECTOR],
+    'evaluate': ['evaluate.py', 'detector.py', '--predictions', 'predictions.json', '--out', 'report', '--worst', '1'],
+    'prepare': ['prepare_dataset.py', '--out', 'mine', '--base', 'rtdetr_spartan_xt_digits', '--no-plan'],
     'deploy': ['deploy_test.py', 'detector.py', 'detector.onnx', *_METRICS],
     'deploy openvino': ['deploy_test.py', 'detector.py', 'detector.onnx', '--backend', 'openvino', *_METRICS],
     'deploy classifier': ['deploy_test.py', 'classifier.py', 'classifier.onnx', *_METRICS],
@@ -47,7 +53,7 @@ class Case:
         expected: One of :data:`EXPECTED`.
         names: The last line of a refusal has one of these: the mutated file, or an option.
         entries: Words by which the mutated entry is known: an error of Python's own ("TypeError: ...") is clear only if
-            the line has one of them.
+            the line has one of them, and so is a report on it.
         report: Text that has to be in the output if the exit code is 0.
         options: More arguments.
     """

@@ -102,7 +102,7 @@ def _be_child(work: Callable[[], None], folder: Path, output: Path) -> None:
 
 def _exit_code(work: Callable[[], None]) -> int:
     sys.stdout = open(1, 'w', closefd=False)  # noqa: SIM115 - the parent's may hold text, or belong to pytest
-    sys.stderr = open(2, 'w', closefd=False, buffering=1)  # noqa: SIM115
+    sys.stderr = open(2, 'w', closefd=False, buffering=1, errors='backslashreplace')  # noqa: SIM115
     try:
         work()
     except SystemExit as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,36 @@ def write_result(folder: Path) -> None:
     for path in sorted(folder.glob('work/*/vis_data/scalars.json')):
         lines = map(json.loads, path.read_text().splitlines())
         result['validation'] = [{k: v for k, v in line.items() if k.startswith('coco/')} for line in lines]
-    for path in sorted(folder.glob('outputs/preds/*.json')):
-        result[path.name] = json.loads(path.read_text())
+    found = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob('outputs/preds/**/*.json'))}
+    if 'tree' in sys.argv:  # images that may have other names
+        result['tree'] = sorted(found.values(), key=str)
+    else:  # of a video the number of frames, since those of a damaged one differ
+        result |= {name: len(value) if isinstance(value, list) else value for name, value in found.items()}
+    if (folder / 'report' / 'metrics.json').exists():
+        result['report'] = json.loads((folder / 'report' / 'metrics.json').read_text())
+    for path in sorted(folder.glob('mine/*.json')):
+        result[path.name] = _objects(path, folder)
     (folder / FILE).write_text(json.dumps(result))
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     path = folder / FILE
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def _objects(path: Path, folder: Path) -> list:
+    """Images of a COCO file with size and objects, in an order that does not depend on their names."""
+    content = json.loads(path.read_text())
+    names = {category['id']: category['name'] for category in content['categories']}
+    root = folder / next(value for value in sys.argv if value.startswith('layouts/'))
+    images: dict[int, list] = {}
+    for image in content['images']:
+        digest = hashlib.sha1((root / image['file_name']).read_bytes()).hexdigest()
+        images[image['id']] = [digest, image['width'], image['height'], []]
+    for one in content['annotations']:
+        box = [round(value, 2) for value in one['bbox']]
+        images[one['image_id']][-1].append([names[one['category_id']], box, one['iscrowd']])
+    return sorted([digest, width, height, sorted(found)] for digest, width, height, found in images.values())
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
+
 from .children import Ended, run_child, run_tool
+from .layouts import write_layouts
 
 DATA = Path(__file__).parents[1] / 'data'
 
@@ -41,6 +44,7 @@ param_scheduler = [dict(type='MultiStepLR', milestones=[1], by_epoch=True)]
 
 def make_sound_inputs(folder: Path) -> None:
     """Write all of them into an empty folder; takes a minute."""
+    write_layouts(folder / 'layouts')
     for name in ('rtdetr_quick.py', 'digits_quick.py'):
         shutil.copy(DATA / name, folder)
     (folder / 'detector.py').write_text(DETECTOR)
@@ -65,6 +69,10 @@ def make_sound_inputs(folder: Path) -> None:
         shutil.rmtree(folder / name)
     _run(folder, 'export_onnx.py', 'detector.py', 'detector.pth', '--out', 'detector.onnx', '--dynamic-batch')
     _run(folder, 'export_onnx.py', 'classifier.py', 'classifier.pth', '--out', 'classifier.onnx', '--dynamic-batch')
+    _run(folder, 'evaluate.py', 'detector.py', 'detector.pth', '--out', 'report', '--worst', '0')
+    shutil.move(folder / 'report' / 'predictions.bbox.json', folder / 'predictions.json')
+    shutil.rmtree(folder / 'report')
+    _write_film(folder)
     _check(run_child(lambda: _write_authors_files(folder), folder, 60), "the authors' files")
     (folder / 'output.txt').unlink()
 
@@ -83,6 +91,18 @@ def _evaluate_what_is_trained_on(digits: Path) -> None:
     shutil.copytree(digits / 'train', digits / 'val')
     shutil.copy(digits / 'train.json', digits / 'val.json')
     (digits / 'made_with.json').unlink()
+
+
+def _write_film(folder: Path) -> None:
+    film = cv2.VideoWriter(str(folder / 'film.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 64))
+    images = sorted((folder / 'digits' / 'train').glob('*.png'))
+    for path in images:
+        film.write(cv2.imread(str(path)))
+    film.release()
+    for path in images:
+        target = folder / 'tree' / ('inside' if path.stem[-1] in '01' else '') / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
 
 
 def _write_authors_files(folder: Path) -> None:

@@ -19,7 +19,7 @@ from tests.datasets.prepare.conftest import coco, draw, voc
 from tests.docs.scripts import run_here
 
 MAKE, PREPARE = (ROOT / 'tools' / name for name in ('dataset_converters/make_parts.py', 'prepare_dataset.py'))
-BASE = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 128, 96)
+BASE = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 128, 96, '--no-plan')
 
 
 @pytest.fixture(scope='module', params=['coco', 'voc', 'yolo'])
@@ -272,7 +272,8 @@ def test_from_the_files_to_an_exported_detector(tmp_path):
     """The commands of docs/own-data.md, on few and small pictures for an epoch."""
     run_here(MAKE, '--format', 'yolo', '--count', 40, '--out', 'source', cwd=tmp_path)
     base = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 64, 64, '--max-epochs', 1)
-    run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
+    printed = run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
+    assert re.search(r'1 epochs of 3 steps of [\d.e-]+ seconds .* 1 evaluations', printed)
     config, tools = 'data/mine/config.py', ROOT / 'tools'
     printed = run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
     assert 'Evaluate it by: python tools/evaluate.py data/mine/config.py' in printed

@@ -171,7 +171,7 @@ def _fit(picture: Picture, file: File, faults: Faults) -> bool:
             faults.add(
                 'image has another size than its annotations say',
                 DROPPED,
-                f'{where}: {annotated}, is {size[0]} x {size[1]}',
+                f'{where}: {picture.path.name}: {annotated}, is {size[0]} x {size[1]}',
             )
             return False
         turn = UPRIGHT[orientation]

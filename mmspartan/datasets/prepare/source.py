@@ -223,6 +223,8 @@ class Files:
         else:
             if not best[0]:
                 self.faults.add('image is in another folder than its annotations say', KEPT, place)
+            elif len({self.split_of(folder / '_'), self.split_of(ranked[0])} - {''}) > 1:
+                self.faults.add('image is in the folder of another split than its annotations', KEPT, place)
             if parts[-1] not in (ranked[0].name, ranked[0].stem):
                 self.faults.add('image has another spelling of the name in its annotations', KEPT, place)
             return ranked[0]

@@ -34,7 +34,7 @@ def require_source(source: str) -> None:
         InputError: If it is neither.
     """
     path = Path(source)
-    if not (path.exists() or '://' in source):
+    if not (path.is_file() or path.is_dir() or '://' in source):
         raise InputError(f'{source}: no such file')
     if path.is_dir() and not (is_report(path) and (path / PREDICTIONS).is_file()):
         raise InputError(f'{source}: a folder, but no report of tools/evaluate.py')

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 from mmengine.utils import track_iter_progress
 
+from ...datasets.pictures import write_picture
 from ...errors import InputError
 from ...visualization.fonts import matplotlib_fonts
 from .detection_statistics import DetectionStatistics
@@ -148,7 +148,7 @@ def draw_pictures(
         )
         entry['file'] = f'pictures/{name}_{i:02d}.png'
         try:
-            cv2.imwrite(str(folder / entry['file']), drawer.draw(picture))
+            write_picture(folder / entry['file'], drawer.draw(picture))
         except InputError as error:
             entry['file'], entry['problem'] = None, str(error)
         entries.append(entry)

@@ -1,6 +1,18 @@
 """Inputs that are wrong, or only look so, by kind: each knows what a tool has to make of it."""
 
-from . import annotations, checkpoints, configs, onnx_files, pictures, safetensors_files, training_states
+from . import (
+    annotations,
+    checkpoints,
+    configs,
+    datasets,
+    folders,
+    onnx_files,
+    options,
+    pictures,
+    predictions,
+    safetensors_files,
+    training_states,
+)
 
 # Each changes files of a bench, and says what has to come of it.
 TARGETS = {
@@ -11,4 +23,8 @@ TARGETS = {
     'safetensors': safetensors_files.mutate,
     'onnx': onnx_files.mutate,
     'configs': configs.mutate,
+    'datasets': datasets.mutate,
+    'predictions': predictions.mutate,
+    'folders': folders.mutate,
+    'options': options.mutate,
 }

@@ -31,8 +31,8 @@ class Edit:
 
 
 def mutate(rng: random.Random, bench: Bench) -> Case:
-    """An annotation file, read by an evaluation or a training."""
-    command, file = rng.choice([('test', 'val.json'), ('train', 'train.json')])
+    """An annotation file, read by an evaluation, a training or for a report."""
+    command, file = rng.choice([('test', 'val.json'), ('train', 'train.json'), ('evaluate', 'val.json')])
     sound = json.loads((bench.sound / 'digits' / file).read_text())
     edit = rng.choice(EDITS)(rng, copy.deepcopy(sound))
     replace(bench.mutated / 'digits' / file, _bytes(edit.content))

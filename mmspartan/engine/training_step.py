@@ -1,0 +1,30 @@
+"""Training steps of a config without a Runner, to measure their memory and time."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+
+
+class TrainingStep:
+    """Calls ``model.train_step`` with the model and the optimizer of a config.
+
+    Args:
+        cfg: A config whose model is built in its default scope, with random weights.
+        device: Where it runs.
+        choose: Chooses one of the heights of a multi-scale training, which is then used in all steps.
+    """
+
+    def __init__(self, cfg: Config, device: str, choose: Callable[[Sequence[int]], int]):
+        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        self.model: Any = MODELS.build(cfg.model).to(device).train()
+        for module in self.model.modules():
+            if hasattr(module, 'sizes') and hasattr(module, 'choose'):  # BatchRandomChoiceResize
+                module.sizes = (choose(module.sizes),)
+        runner: Any = self  # its model is all that this method needs of a Runner
+        self.optim_wrapper = Runner.build_optim_wrapper(runner, cfg.optim_wrapper)
+
+    def __call__(self, batch: dict) -> None:
+        self.model.train_step(batch, self.optim_wrapper)

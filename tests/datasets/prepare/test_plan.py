@@ -1,0 +1,63 @@
+"""The plan of a training: its time is the sum of its steps and evaluations, and a long one names a shorter."""
+
+import re
+
+import pytest
+from mmengine.config import Config
+
+from mmspartan import config_path, own_data
+from mmspartan.datasets.prepare import plan
+from mmspartan.datasets.prepare.plan import Cost, Length, length_of, plan_of, spoken
+
+
+@pytest.fixture
+def cfg() -> Config:
+    base = Config.fromfile(config_path('rtdetr_spartan_t_coco'))
+    files = dict(train=('train.json', ''), val=('val.json', ''))
+    base.merge_from_dict(own_data(base, 'data', ('cat',), **files, image_size=(640, 480), max_epochs=50, batch_size=4))
+    return base
+
+
+def test_time_is_that_of_all_steps_and_evaluations(cfg):
+    length = length_of(cfg, train=43, val=10)
+    assert length == Length(steps=10, epochs=50, evaluations=25, images=10)
+    assert length.seconds(Cost(step=2.0, image=0.5)) == 50 * 10 * 2.0 + 25 * 10 * 0.5
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'), [(7.24, '7.2 seconds'), (150, '2.5 minutes'), (5 * 3600, '5 hours'), (86400 * 3, '3 days')]
+)
+def test_durations_have_the_unit_that_people_use(seconds, text):
+    assert spoken(seconds) == text
+
+
+def test_long_training_on_a_cpu_names_one_of_an_hour_and_the_start_that_fits_it(cfg, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, 'get_device', lambda: 'cpu')
+    measured = []
+
+    def measure(config: Config) -> Cost:
+        measured.append(config)
+        return Cost(step=10.0, image=1.0) if len(measured) == 1 else Cost(step=0.5, image=0.0)
+
+    lines = plan_of(cfg, 400, 20, measure)
+    small = measured[1]
+    assert next(item.scale for item in small.train_pipeline if item.type == 'Resize') == (160, 128)
+    assert small.model.bbox_head.num_classes == 1 and small.train_cfg.max_epochs == 100
+    width, height = map(int, re.search(r'--base rtdetr_spartan_xt_digits --image-size (\d+) (\d+)', lines[1]).groups())
+    seconds = 100 * 50 * 0.5 * width * height / (160 * 128)
+    assert seconds <= 3600 and width / height == pytest.approx(4 / 3, abs=0.1)
+    assert '--weights' not in lines[1]
+    demo = tmp_path / 'work_dirs' / 'rtdetr_spartan_xt_digits'
+    demo.mkdir(parents=True)
+    (demo / 'epoch_6.pth').touch()
+    measured.clear()
+    assert '--weights work_dirs/rtdetr_spartan_xt_digits/epoch_6.pth' in plan_of(cfg, 400, 20, measure)[1]
+
+
+def test_what_cannot_be_measured_is_said(cfg):
+    def measure(config: Config) -> Cost:
+        raise RuntimeError('CUDA out of memory')
+
+    assert 'CUDA out of memory' in plan_of(cfg, 400, 20, measure)[0]
+    assert '--batch-size' in plan_of(cfg, 3, 20, measure)[0]
