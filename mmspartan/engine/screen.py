@@ -18,7 +18,8 @@ DETAILS = re.compile(
 # Warnings of mmengine on its own calls, which no setting of a user changes:
 INTERNAL = re.compile(
     r'"FileClient" will be deprecated|"HardDiskBackend" is the alias of|The prefix is not set in metric class|'
-    r'`Visualizer` backend is not initialized|Failed to search registry with scope'
+    r'`Visualizer` backend is not initialized|Failed to search registry with scope|'
+    r'Resumed iteration number is not divisible by'  # of lost gradients, which ResumableRunner restores or warns of
 )
 
 
