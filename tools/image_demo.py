@@ -127,6 +127,8 @@ def detect_in_video(detector: Detector, args) -> tuple[list[np.ndarray], list[st
         except KeyboardInterrupt:
             if not is_live(args.input):  # a camera is ended in no other way
                 raise
+    if not frames.total and not is_live(args.input):
+        print(f'\n{args.input}: does not say how many frames it has: {len(found)} could be read')
     is_ended = is_live(args.input) or len(found) == args.max_frames
     return found, [frames.problem] if frames.problem and not (found and is_ended) else []
 
