@@ -27,6 +27,8 @@ def parse_args():
         raise SystemExit('give either a model or --predictions')
     if args.worst < 0 or not 0 <= (args.score_thr or 0) <= 1:
         raise SystemExit(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
+    if args.threads is not None and args.threads < 1:
+        raise SystemExit(f'--threads {args.threads}: must be at least 1')
     for path in filter(None, (args.model or args.predictions, args.compare)):
         require_path(path)
     return args
