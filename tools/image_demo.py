@@ -37,6 +37,7 @@ if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
 import numpy as np
+import torch
 from mmengine.utils import ProgressBar
 from PIL import Image
 
@@ -60,6 +61,10 @@ def check_options(args: argparse.Namespace) -> None:
     ):
         if not is_valid:
             raise InputError(f'--{option} {value}: must be {valid}')
+    try:
+        torch.device(args.device or 'cpu')
+    except RuntimeError as error:
+        raise InputError(f'--device {args.device!r}: is none: {str(error).partition(chr(10))[0]}') from error
 
 
 def image_suffixes() -> set[str]:
