@@ -46,7 +46,13 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     (folder / 'loop').symlink_to('loop')
     name = action.option_strings[-1]
     count = action.nargs if isinstance(action.nargs, int) else 1
-    names = [name, repr(value), *([value, ' '.join(value.split())] if value.strip() else []), *_parts(value)]
+    names = [
+        name,
+        repr(value),
+        value.encode('unicode_escape').decode() or name,
+        *([value, ' '.join(value.split())] if value.strip() else []),
+        *_parts(value),
+    ]
     values = [f'{name}={value}', *[value] * (count - 1)]
     return Case(
         f'{command}: {name} {value[:40]!r}',
