@@ -7,7 +7,7 @@ It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` 
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_parser, parse, require_path
+from mmspartan_cli import build_parser, parse, require_path, shown
 from mmspartan_cli.choices import BACKENDS
 
 
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
             for source, name in zip(sources, ('predictions', 'compared'))
         ]
         metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
-    print(f'\n{terminal_table(metrics)}\n\n{folder / "report.html"}')
+    print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
 
 
 if __name__ == '__main__':
