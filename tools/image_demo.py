@@ -172,9 +172,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         found, problems = detect_in_images(detector, images, source if source.is_dir() else source.parent, args)
     if found:
-        print(
-            f'{summary(found, args.score_thr, "frames" if is_video else "images")}\n\nwritten to {printable(str(args.out_dir))}'
-        )
+        print(summary(found, args.score_thr, 'frames' if is_video else 'images'))
+        print(f'\nwritten to {printable(str(args.out_dir))}')
     if others:
         listed = ', '.join(printable(str(path)) for path in others[:5]) + (', ...' if len(others) > 5 else '')
         print(f'{len(others)} files are no images by their names, or links to folders: {listed}')
