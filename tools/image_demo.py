@@ -49,15 +49,16 @@ from mmspartan.inference.video import SUFFIXES as VIDEO
 from mmspartan.inference.video import Frames, VideoResults, is_live
 
 WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+MOST = sys.maxsize  # of a counter
 
 
 def check_options(args: argparse.Namespace) -> None:
     for option, value, is_valid, valid in (
-        ('batch-size', args.batch_size, args.batch_size >= 1, 'at least 1'),
+        ('batch-size', args.batch_size, 1 <= args.batch_size <= MOST, f'from 1 to {MOST}'),
         ('score-thr', args.score_thr, 0 <= args.score_thr <= 1, 'from 0 to 1'),
         ('slice', args.slice, args.slice is None or args.slice >= 32, 'at least 32 pixels'),
         ('overlap', args.overlap, 0 <= args.overlap < 1, 'at least 0 and less than 1'),
-        ('max-frames', args.max_frames, args.max_frames is None or args.max_frames >= 1, 'at least 1'),
+        ('max-frames', args.max_frames, args.max_frames is None or 1 <= args.max_frames <= MOST, f'from 1 to {MOST}'),
     ):
         if not is_valid:
             raise InputError(f'--{option} {value}: must be {valid}')
