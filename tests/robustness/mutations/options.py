@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import re
 import runpy
 import sys
 from unittest import mock
@@ -65,7 +66,7 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
 
 
 def _parts(value: str) -> list[str]:
-    return [part for part in value.replace('=', '/').split('/') if len(part) > 1]
+    return [part for part in re.split('[=/.]', value) if len(part) > 1]
 
 
 def _takes_value(action: argparse.Action) -> bool:
