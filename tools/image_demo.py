@@ -9,6 +9,7 @@ well as in the whole image.
 
 import argparse
 import json
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -75,7 +76,9 @@ def image_suffixes() -> set[str]:
 
 def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
-    below = [path for path in sorted(source.rglob('*')) if out_dir.resolve() not in path.parents]
+    below = [
+        path for path in sorted(source.rglob('*')) if Path(os.path.realpath(out_dir)) not in path.absolute().parents
+    ]
     inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
     images = [path for path in inside if path.suffix.lower() in image_suffixes() and not path.is_dir()]
     if not images:
