@@ -50,7 +50,7 @@ docs-serve: $(DOCS)/complete ## show the documentation at http://127.0.0.1:8000,
 dist: env $(DOCS)/complete ## build sdist and wheel into dist/, check both, install each in an empty environment
 	.ci/dist
 
-fuzz: env ## run 2,000 damaged or contradictory inputs, half an hour on one core; ARGS="--count 200 --seed 1" for others
+fuzz: env ## run 3,000 damaged or contradictory inputs, 50 minutes on one core; ARGS="--count 200 --seed 1" for others
 	$(VENV)/python -m tests.robustness.campaign $(ARGS)
 
 soak: env ## kill 100 trainings, then run 5,000 training steps and 5,000 inferences, about 25 minutes

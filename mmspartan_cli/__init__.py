@@ -12,6 +12,7 @@ from .arguments import (
     require_config,
     require_file,
     require_path,
+    shown,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     'require_config',
     'require_file',
     'require_path',
+    'shown',
 ]

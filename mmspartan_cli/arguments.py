@@ -114,5 +114,5 @@ def require_path(path: str) -> None:
 
 def shown(path: str) -> str:
     """Return a path for a message of one line, without line breaks and shortened to 300 characters."""
-    text = path if path.isprintable() else repr(path)
+    text = path if path.isprintable() and path.strip() else repr(path)
     return text if len(text) <= 300 else f'{text[:297]}...'

@@ -8,7 +8,7 @@ import argparse
 import math
 from pathlib import Path
 
-from mmspartan_cli import build_parser, parse, require_path
+from mmspartan_cli import build_parser, parse, require_path, shown
 from mmspartan_cli.choices import BACKENDS
 
 
@@ -28,6 +28,8 @@ def parse_args():
         raise SystemExit('give either a model or --predictions')
     if args.worst < 0 or not 0 <= (args.score_thr or 0) <= 1:
         raise SystemExit(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
+    if args.threads is not None and args.threads < 1:
+        raise SystemExit(f'--threads {args.threads}: must be at least 1')
     for path in filter(None, (args.model or args.predictions, args.compare)):
         require_path(path)
     return args
@@ -78,12 +80,12 @@ def main(args: argparse.Namespace) -> None:
             for source, name in zip(sources, ('predictions', 'compared'))
         ]
         metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
-    print(f'\n{terminal_table(metrics)}\n\n{folder / "report.html"}')
+    print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = reports[0].statistics.total['threshold']
     if best is not None:
-        model = args.model or 'CHECKPOINT'
+        names = f'{shown(args.config)} {shown(args.model or "CHECKPOINT")}'
         option = f'--score-thr {math.floor(1000 * best) / 1000:g}'  # not above the best one
-        print(f'\nDraw with the best threshold: python tools/image_demo.py INPUT {args.config} {model} {option}')
+        print(f'\nDraw with the best threshold: python tools/image_demo.py INPUT {names} {option}')
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ well as in the whole image.
 
 import argparse
 import json
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -37,6 +38,7 @@ if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
 import numpy as np
+import torch
 from mmengine.utils import ProgressBar
 from PIL import Image
 
@@ -48,18 +50,23 @@ from mmspartan.inference.video import SUFFIXES as VIDEO
 from mmspartan.inference.video import Frames, VideoResults, is_live
 
 WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+MOST = sys.maxsize  # of a counter
 
 
 def check_options(args: argparse.Namespace) -> None:
     for option, value, is_valid, valid in (
-        ('batch-size', args.batch_size, args.batch_size >= 1, 'at least 1'),
+        ('batch-size', args.batch_size, 1 <= args.batch_size <= MOST, f'from 1 to {MOST}'),
         ('score-thr', args.score_thr, 0 <= args.score_thr <= 1, 'from 0 to 1'),
         ('slice', args.slice, args.slice is None or args.slice >= 32, 'at least 32 pixels'),
         ('overlap', args.overlap, 0 <= args.overlap < 1, 'at least 0 and less than 1'),
-        ('max-frames', args.max_frames, args.max_frames is None or args.max_frames >= 1, 'at least 1'),
+        ('max-frames', args.max_frames, args.max_frames is None or 1 <= args.max_frames <= MOST, f'from 1 to {MOST}'),
     ):
         if not is_valid:
             raise InputError(f'--{option} {value}: must be {valid}')
+    try:
+        torch.device(args.device or 'cpu')
+    except RuntimeError as error:
+        raise InputError(f'--device {args.device!r}: is none: {str(error).partition(chr(10))[0]}') from error
 
 
 def image_suffixes() -> set[str]:
@@ -69,7 +76,9 @@ def image_suffixes() -> set[str]:
 
 def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
-    below = [path for path in sorted(source.rglob('*')) if out_dir.resolve() not in path.parents]
+    below = [
+        path for path in sorted(source.rglob('*')) if Path(os.path.realpath(out_dir)) not in path.absolute().parents
+    ]
     inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
     images = [path for path in inside if path.suffix.lower() in image_suffixes() and not path.is_dir()]
     if not images:
@@ -127,6 +136,8 @@ def detect_in_video(detector: Detector, args) -> tuple[list[np.ndarray], list[st
         except KeyboardInterrupt:
             if not is_live(args.input):  # a camera is ended in no other way
                 raise
+    if not frames.total and not is_live(args.input):
+        print(f'\n{args.input}: does not say how many frames it has: {len(found)} could be read')
     is_ended = is_live(args.input) or len(found) == args.max_frames
     return found, [frames.problem] if frames.problem and not (found and is_ended) else []
 
@@ -165,7 +176,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         found, problems = detect_in_images(detector, images, source if source.is_dir() else source.parent, args)
     if found:
-        print(f'{summary(found, args.score_thr, "frames" if is_video else "images")}\n\nwritten to {args.out_dir}')
+        print(summary(found, args.score_thr, 'frames' if is_video else 'images'))
+        print(f'\nwritten to {printable(str(args.out_dir))}')
     if others:
         listed = ', '.join(printable(str(path)) for path in others[:5]) + (', ...' if len(others) > 5 else '')
         print(f'{len(others)} files are no images by their names, or links to folders: {listed}')

@@ -15,7 +15,10 @@ def parse_args():
     parser.add_argument('--show-dir', help='folder for drawn predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows an image')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation, as tta_model and tta_pipeline say')
-    return parse(parser, 'checkpoint')
+    args = parse(parser, 'checkpoint')
+    if not args.wait_time >= 0:
+        raise SystemExit(f'--wait-time {args.wait_time}: must be at least 0')
+    return args
 
 
 if __name__ == '__main__':

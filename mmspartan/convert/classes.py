@@ -15,7 +15,7 @@ def read_class_names(path: str | Path, count: int) -> list[str]:
         names = [line.strip() for line in Path(path).read_text('utf-8-sig').rstrip().split('\n')]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else 'not a text file in UTF-8'
-        raise InputError(f'{path}: cannot be read: {reason}') from error
+        raise InputError(f'{path}: cannot be read: {reason} (--classes)') from error
     if '' in names:
         raise InputError(f'{path}: line {names.index("") + 1} is empty; each is the name of a class')
     if len(names) != count:

@@ -14,6 +14,8 @@ from .precision import precision_of
 if TYPE_CHECKING:
     import openvino
 
+MAX_THREADS = 1024
+
 
 class Session:
     """A runtime that has loaded an ONNX file.
@@ -35,8 +37,8 @@ class Session:
         outputs (list[str]): Names of the outputs.
 
     Raises:
-        ValueError: If ``streams`` is less than 1, the runtime does not compute in ``precision``, the file does not
-            exist or has no input ``images``, or the runtime cannot read it.
+        ValueError: If ``streams`` is less than 1, ``threads`` is negative or beyond 1,024, the runtime does not compute
+            in ``precision``, the file does not exist or has no input ``images``, or the runtime cannot read it.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Session:
         self.path, self.backend, self.streams = path, backend, streams
         if streams < 1:
             raise InputError(f'streams must be at least 1, got {streams}')
+        if not 0 <= (threads or 0) <= MAX_THREADS:
+            raise InputError(f'threads must be from 1 to {MAX_THREADS}, got {threads}')
         if precision not in (None, 'f32', 'bf16'):
             raise InputError(f"precision must be 'f32' or 'bf16', got {precision!r}; FP16 is a property of the file")
         if precision == 'bf16' and backend != 'openvino':

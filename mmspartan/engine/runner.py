@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -121,6 +122,13 @@ class ResumableRunner(Runner):
     def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         return keep_workers_alive(loader) if isinstance(dataloader, dict) else loader
+
+    def dump_config(self) -> None:
+        """Write the config to the work dir, but not over the file that it was read from."""
+        source = Path(self.cfg.filename or '')
+        target = Path(self.work_dir, source.name)
+        if not (source.is_file() and target.exists() and target.samefile(source)):
+            super().dump_config()
 
     def load_or_resume(self) -> None:
         if self._resume and self._load_from is None:  # mmengine follows a path that may be in another folder

@@ -13,7 +13,7 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image, features
 
 from mmspartan.datasets import pictures
-from mmspartan.datasets.pictures import BY_PILLOW, CheckPicture, read_picture
+from mmspartan.datasets.pictures import BY_PILLOW, CheckPicture, read_picture, write_picture
 from mmspartan.errors import InputError
 
 
@@ -140,3 +140,13 @@ def test_size_that_is_not_the_annotations_is_named_with_the_orientation(tmp_path
     assert CheckPicture()(stored(dict(info)))['img'].shape == (48, 64, 3)
     with pytest.raises(InputError, match=r'turned\.jpg: is 64 x 48 pixels, its entry .* says 64 x 47$'):
         CheckPicture()(stored(dict(info, height=47)))
+
+
+def test_images_are_written_by_any_name_or_refused(tmp_path):
+    image = np.full((4, 6, 3), 99, np.uint8)
+    path = tmp_path / '\udcff \u6570.png'  # cv2.imwrite crashes on the first letter
+    write_picture(path, image)
+    assert (cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) == image).all()
+    for name in ('a.none', 'a', 'no/folder.png', f'{"x" * 300}.png'):
+        with pytest.raises(InputError, match='cannot be written'):
+            write_picture(tmp_path / name, image)

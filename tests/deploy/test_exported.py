@@ -60,6 +60,9 @@ def test_inputs_that_do_not_fit_are_named(backend, classifier):
         session(images=np.zeros((0, 3, 8, 8), dtype=np.float32))
     with pytest.raises(ValueError, match='streams must be at least 1'):
         Session(classifier, backend, streams=0)
+    for threads in (-1, 10**20):
+        with pytest.raises(ValueError, match='threads'):
+            Session(classifier, backend, threads)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

@@ -71,6 +71,10 @@ def test_frames_of_a_video_that_is_cut_off_are_counted(film):
     frames = Frames(str(film))
     read = len(list(frames))
     assert 0 < read < 20 and f'{read} of its 20' in frames.problem
+    unnamed = film.with_name('\udcff.avi')  # bytes that are no UTF-8, on which OpenCV would crash
+    film.rename(unnamed)
+    with pytest.raises(InputError, match=r'udcff\.avi'):
+        Frames(str(unnamed))
     film.write_bytes(b'no film')
     with pytest.raises(InputError, match=r'film\.avi'):
         Frames(str(film))

@@ -1,4 +1,4 @@
-"""A campaign of mutated inputs: ``python -m tests.robustness.campaign --count 2000``.
+"""A campaign of mutated inputs: ``python -m tests.robustness.campaign --count 3000``.
 
 Each target in turn gets an input that ``random.Random('SEED/TARGET/NUMBER')`` mutates, and the tool that reads such
 inputs gets to see it. ``--only TARGET/NUMBER`` repeats one, ``--keep DIR`` leaves its files there.
@@ -129,7 +129,7 @@ def is_goal_met(findings: list[Finding], max_unclear: int = MAX_UNCLEAR) -> bool
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--count', type=int, default=2000, help='inputs')
+    parser.add_argument('--count', type=int, default=3000, help='inputs')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--max-unclear', type=int, default=MAX_UNCLEAR, help='how many unclear refusals may be')
     parser.add_argument('--only', nargs='+', metavar='TARGET[/NUMBER]', help='these alone')

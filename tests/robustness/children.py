@@ -142,11 +142,14 @@ def run_tool(argv: list[str], folder: Path, timeout: float = 60, then: Callable[
 
 
 def copy_links(source: Path, target: Path) -> None:
-    """A copy of a folder made of hard links: files of it are replaced, never written into."""
+    """A copy of a folder made of hard links, but for configs: files of it are replaced, never written into."""
     shutil.copytree(source, target, copy_function=_link, symlinks=True)
 
 
 def _link(source: str, target: str) -> None:
+    if source.endswith('.py'):  # a tool may write into the config of a silly option
+        shutil.copy2(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:  # another file system

@@ -13,6 +13,10 @@ def case(expected: str, **more) -> Case:
     return Case('mutation', 'test', expected, ['a.json'], ['bbox'], **more)
 
 
+def report(expected: str, **more) -> Case:
+    return Case('mutation', 'prepare', expected, ['a.json'], ['bbox'], **more)
+
+
 def ended(code: int | None = 0, output: str = '', signal: int | None = None, timed_out: bool = False) -> Ended:
     return Ended(code, signal, timed_out, output, 1.0)
 
@@ -27,6 +31,14 @@ def ended(code: int | None = 0, output: str = '', signal: int | None = None, tim
         (case('same'), ended(), {'metrics': {'mAP': float('nan')}}, 'silent'),
         (case('same'), ended(), {'metrics': {}}, 'silent'),
         (case('same'), ended(), None, 'silent'),
+        (case('any'), ended(), None, 'right'),
+        (case('any'), ended(1, 'a.json: IndexError: 5'), None, 'unclear'),
+        (report('reported'), ended(output='Faults: none'), SOUND, 'right'),
+        (report('reported'), ended(output='Faults: none'), {'metrics': {}}, 'silent'),
+        (report('reported'), ended(output='+ Faults ---+\n| box | bbox 3 |'), {'train.json': []}, 'right'),
+        (report('reported'), ended(output='+ Faults ---+\n| box | image 3 |'), {'train.json': []}, 'silent'),
+        (report('reported', options=['--strict']), ended(output='+ Notes ---+\n| bbox 3 |'), {'a': []}, 'right'),
+        (report('reported', options=['--strict']), ended(output='+ Guesses -+\n| bbox 3 |'), {'a': []}, 'silent'),
         (case('same', report='left out'), ended(), SOUND, 'silent'),
         (case('same', report='left out'), ended(output='1 left out'), SOUND, 'right'),
         (case('refused'), ended(1, 'a.json: images: is missing'), None, 'named'),

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mmspartan_cli import openmp
+from mmspartan_cli import openmp, require_config, require_file, require_path
 from tests.conftest import ROOT
 
 TOOLS = ROOT / 'tools'
@@ -116,3 +116,11 @@ def test_cores_are_busy_beside_as_many_processes():
         end = time.monotonic() + 10
         while not openmp.cores_are_busy():
             assert time.monotonic() < end
+
+
+@pytest.mark.parametrize('require', [require_file, require_path, require_config])
+def test_names_of_any_length_and_letters_are_refused_in_a_short_line(require):
+    for name in ('x' * 5000, 'a\nb', ''):
+        with pytest.raises(SystemExit) as refused:
+            require(name)
+        assert '\n' not in str(refused.value) and len(str(refused.value)) < 400

@@ -102,6 +102,7 @@ def test_no_predictions_at_all(project):
         (['mine.py'], '^give either a model or --predictions$'),
         (['mine.py', 'mine.pth', '--score-thr', '2'], r'^--worst 12 --score-thr 2\.0: at least 0, and in \[0, 1\]$'),
         (['mine.py', 'nothing.pth'], r'^nothing\.pth: no such file'),
+        (['mine.py', 'nothing.pth', '--threads', '-1'], r'^--threads -1'),
         (['empty.py', 'nothing.pth'], r'^nothing\.pth: no such file'),  # before the annotations are read
         (['nothing.py', 'mine.pth'], r'^nothing\.py: no such config file'),
         (['mine.py', 'mine.pth', '--compare', 'nothing.onnx'], r'^nothing\.onnx: no such file'),

@@ -96,8 +96,6 @@ def _strip_names(source: Source, faults: Faults) -> None:
         if name != new:
             faults.add('name of a class has spaces around it or control characters', RENAMED, repr(name))
     source.classes = list(dict.fromkeys(names.values()))
-    if '' in source.classes:
-        raise InputError(f'{source.format}: a class has an empty name')
     by_case = defaultdict(list)
     for name in source.classes:
         by_case[folded(name)].append(name)

@@ -91,6 +91,8 @@ def read_source(
             + ('' if files.pictures else ', where there is no image at all; name their folder by --pictures')
             + faults.summary()
         )
+    if any(not ' '.join(name.split()) for name in source.classes):
+        raise InputError(f'{path}: {source.format}: a class has an empty name')
     _join(source, faults)
     if choices.split_by == 'nothing':
         source.splits = {'': [picture for pictures in source.splits.values() for picture in pictures]}

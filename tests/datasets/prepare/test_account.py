@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, done, draw, found, places, voc
+from tests.datasets.prepare.conftest import coco, done, draw, found, labelme, places, voc
 
 BOX = (10, 20, 30, 60)
 GOOD = dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40])
@@ -214,3 +214,17 @@ def test_only_the_pictures_folder_counts_where_it_is_given(tmp_path, read):
     (tmp_path / 'elsewhere').mkdir()
     with pytest.raises(InputError, match='--pictures'):
         read('labels', pictures=tmp_path / 'elsewhere')
+
+
+def test_boxes_outside_of_objects_and_images_of_another_split_are_faults(tmp_path, read):
+    voc(tmp_path / 'voc' / 'a.xml', ('a', 11, 21, 30, 60), ('a', 1, 1, 30, 40))
+    draw(tmp_path / 'voc' / 'a.jpg')
+    path = tmp_path / 'voc' / 'a.xml'
+    path.write_text(path.read_text().replace('object>', 'objects>', 2))
+    source, faults = read('voc')
+    assert len(source.splits[''][0].objects) == 1 and names(places(faults), tmp_path) == ['voc/a.xml']
+    for split, folder in (('train', 'train'), ('val', 'train/val')):
+        draw(tmp_path / 'moved' / folder / f'{split}.jpg')
+        labelme(tmp_path / 'moved' / 'train' / f'{split}.json', ('a', 'rectangle', [[10, 20], [30, 60]]))
+    _, faults = read('moved')
+    assert names(places(faults), tmp_path) == ['moved/train/val.json']

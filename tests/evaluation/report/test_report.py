@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 
 import cv2
@@ -19,7 +20,7 @@ from mmspartan.evaluation.report import (
 )
 from mmspartan.evaluation.report.figures import as_text
 from mmspartan.evaluation.report.pictures import ERROR, RIGHT, Panel, PictureDrawer
-from mmspartan.evaluation.report.predictions import read_predictions
+from mmspartan.evaluation.report.predictions import read_predictions, require_source
 from mmspartan.evaluation.report.tables import shown, signed, write_csv
 from tests.evaluation.report.conftest import a_detection, an_object, config_of, write_dataset
 
@@ -230,3 +231,10 @@ def test_config_has_to_be_of_a_detector_with_objects(tmp_path):
     cfg.model = dict(head=dict())
     with pytest.raises(InputError, match='not a detector, and this report is for detectors'):
         GroundTruth.of_config(cfg)
+
+
+def test_predictions_are_files_or_reports(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.json')  # reading it would wait forever
+    for name in ('pipe.json', 'gone.json', '.'):
+        with pytest.raises(InputError, match=re.escape(str(tmp_path / name))):
+            require_source(str(tmp_path / name))

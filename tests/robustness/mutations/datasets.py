@@ -14,7 +14,7 @@ from typing import Any
 
 from ..case import Bench, Case, replace
 from ..layouts import LAYOUTS
-from .trees import CHANGES, Change
+from .trees import CHANGES, Change, other_size
 
 NAN, INFINITY = float('nan'), float('inf')
 NO_NUMBER = [None, 'x', '', [], {}, NAN, INFINITY, -INFINITY, [1], '1,5']
@@ -22,6 +22,7 @@ NO_TEXT = [None, '', '  ', [], {}, [1], {'a': 1}]
 FAR = [-1e5, 1e9, -(10**30), 10**30, 10**400]
 FREE = {'rotation'}  # any number is as good as another
 MAY_BE_EMPTY = {'annotations', 'regions', 'result', 'shapes', 'objects'}  # of an image without objects
+WITHOUT_SIZE = {'yolo', 'via'}  # layouts that do not say how large an image is
 LABELS = {'name', 'label', 'classTitle', 'rectanglelabels', 'part'}
 
 
@@ -31,7 +32,10 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     folder = bench.mutated / 'layouts' / layout
     images = sorted(folder.rglob('*.png'))
     if rng.random() < 0.4:
-        change = rng.choice(CHANGES)(rng, rng.choice(images))
+        make = rng.choice(CHANGES)
+        change = make(rng, rng.choice(images))
+        if make is other_size and layout in WITHOUT_SIZE:
+            change.expected = 'any'
     else:
         path = rng.choice([path for path in sorted(folder.rglob('*')) if path.is_file() and path not in images])
         readers: dict[str, list[Edit]] = {

@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import re
 import runpy
 import sys
 from unittest import mock
@@ -46,7 +47,13 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     (folder / 'loop').symlink_to('loop')
     name = action.option_strings[-1]
     count = action.nargs if isinstance(action.nargs, int) else 1
-    names = [name, repr(value), *([value, ' '.join(value.split())] if value.strip() else []), *_parts(value)]
+    names = [
+        name,
+        repr(value),
+        value.encode('unicode_escape').decode() or name,
+        *([value, ' '.join(value.split())] if value.strip() else []),
+        *_parts(value),
+    ]
     values = [f'{name}={value}', *[value] * (count - 1)]
     return Case(
         f'{command}: {name} {value[:40]!r}',
@@ -59,7 +66,7 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
 
 
 def _parts(value: str) -> list[str]:
-    return [part for part in value.replace('=', '/').split('/') if len(part) > 1]
+    return [part for part in re.split('[=/.]', value) if len(part) > 1]
 
 
 def _takes_value(action: argparse.Action) -> bool:
