@@ -1,5 +1,6 @@
 """Paths of this package's configs, in a checkout and in an installed wheel."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -21,12 +22,14 @@ def config_path(name: str) -> str:
         str: An absolute path.
 
     Raises:
-        FileNotFoundError: If there is no such config. The message lists all configs.
+        FileNotFoundError: If there is no such config. The message names similar ones.
     """
     root = _root()
     path = root / name if name.endswith('.py') else root / f'{name}.py'
     if not path.is_file():
-        raise FileNotFoundError(f'mmspartan has no config {name!r}; it has {", ".join(list_configs())}')
+        similar = get_close_matches(name, list_configs(), n=5, cutoff=0.5)
+        advice = f'similar names: {", ".join(similar)}; ' if similar else ''
+        raise FileNotFoundError(f'mmspartan has no config {name!r}; {advice}mmspartan.list_configs() lists all')
     return str(path.resolve())
 
 

@@ -27,7 +27,7 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
         nn.Module: The model; ``dataset_meta['classes']`` are the names of its classes if the checkpoint has them.
 
     Raises:
-        FileNotFoundError: If there is no such config. The message lists all configs.
+        FileNotFoundError: If there is no such config. The message names similar ones.
         InputError: If the checkpoint is missing or does not fit the model, or ``pretrained`` is True: no weights come
             with this package.
     """

@@ -6,6 +6,8 @@ It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` 
 
 import argparse
 import math
+import shlex
+import sys
 from pathlib import Path
 
 from mmspartan_cli import build_parser, parse, require_path, shown
@@ -85,7 +87,8 @@ def main(args: argparse.Namespace) -> None:
     if best is not None:
         names = f'{shown(args.config)} {shown(args.model or "CHECKPOINT")}'
         option = f'--score-thr {math.floor(1000 * best) / 1000:g}'  # not above the best one
-        print(f'\nDraw with the best threshold: python tools/image_demo.py INPUT {names} {option}')
+        tool = shlex.quote(str(Path(sys.argv[0]).with_name('image_demo.py')))
+        print(f'\nDraw with the best threshold: python {tool} INPUT {names} {option}')
 
 
 if __name__ == '__main__':

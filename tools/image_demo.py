@@ -22,13 +22,20 @@ def parse_args():
     parser.add_argument('input', help='image, folder of images, video, address of a stream, or number of a camera')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint, or file of tools/export_onnx.py')
-    parser.add_argument('--out-dir', type=Path, default=Path('outputs'), help='folder for images and detections')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='lowest score that is drawn; tools/evaluate.py prints the best one'
+        '--out-dir', type=Path, default=Path('outputs'), help='folder for images and detections, %(default)s'
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='images, or with --slice parts, at once')
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        help='lowest score that is drawn, %(default)s; tools/evaluate.py prints the best one',
+    )
+    parser.add_argument('--batch-size', type=int, default=1, help='images, or with --slice parts, at once; %(default)s')
     parser.add_argument('--slice', type=int, help='also detect in parts of this width and height in pixels')
-    parser.add_argument('--overlap', type=float, default=0.2, help='of neighbouring parts, relative to their size')
+    parser.add_argument(
+        '--overlap', type=float, default=0.2, help='of neighbouring parts, relative to their size; %(default)s'
+    )
     parser.add_argument('--max-frames', type=int, help='of a video, stream or camera; Ctrl-C ends them as well')
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
     return parse(parser, 'checkpoint')
@@ -39,11 +46,14 @@ if __name__ == '__main__':
 
 import numpy as np
 import torch
+from mmengine.logging import MMLogger
 from mmengine.utils import ProgressBar
 from PIL import Image
 
 from mmspartan.datasets.prepare.faults import printable
+from mmspartan.datasets.prepare.source import SUFFIXES
 from mmspartan.engine.launch import one_line_errors, read_config
+from mmspartan.engine.screen import filter_screen
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
 from mmspartan.inference.video import SUFFIXES as VIDEO
@@ -70,8 +80,9 @@ def check_options(args: argparse.Namespace) -> None:
 
 
 def image_suffixes() -> set[str]:
-    """Return the endings of the image formats that Pillow reads; OpenCV decides which of them can be decoded."""
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN} - set(VIDEO)
+    """Return the endings of images: of the formats that Pillow reads, and of those that a data set may have."""
+    of_pillow = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return (of_pillow | SUFFIXES) - set(VIDEO)
 
 
 def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
@@ -168,6 +179,7 @@ def run(args: argparse.Namespace) -> None:
             )
         if is_video:
             Frames(args.input)  # before the detector is built
+        filter_screen(MMLogger.get_current_instance())
         detector = Detector(
             args.config, args.checkpoint, args.device, args.score_thr, slice_size=args.slice, overlap=args.overlap
         )

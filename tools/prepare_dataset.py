@@ -9,6 +9,8 @@ import itertools
 import os
 import shlex
 import shutil
+import sys
+from functools import partial
 from pathlib import Path
 
 from mmspartan_cli import parse
@@ -32,6 +34,11 @@ def parse_args():
         metavar='FORMAT',
         help='convention of the boxes, found out by default: xywh, xyxy, xywh-shares or xyxy-shares of COCO, from-1 or '
         'from-0 of VOC, polygon or track of YOLO (lines of six values)',
+    )
+    parser.add_argument(
+        '--box-orientation',
+        choices=('upright', 'stored'),
+        help='what boxes of photographs with an EXIF orientation refer to, where their size does not tell it',
     )
     parser.add_argument('--attribute', help='attribute that holds the class, of VIA')
     parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images; needs --copy')
@@ -228,7 +235,8 @@ def prepare(args: argparse.Namespace) -> None:
     source, root = read_source(args.source, faults, args.pictures, choices)
     total, name = sum(map(len, source.splits.values())), printable(str(args.source))
     print(f'{name}: {printable(source.format)}, {total} images, {len(source.classes)} classes')
-    files = clean(source, faults, lambda items, count: track(items, 'Reading the images', count, transient=True))
+    progress = partial(track, description='Reading the images', transient=True)
+    files = clean(source, faults, lambda items, count: progress(items, total=count), args.box_orientation)
     rename_classes(source, args.rename, faults)
     choose_classes(source, args.classes, faults)
     sentence = divide(args, source, files, faults)
@@ -254,7 +262,8 @@ def prepare(args: argparse.Namespace) -> None:
         counts = (len(source.splits[split]) for split in ('train', 'val'))
         print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), *counts)))
     print('Look at the report, then train:')
-    print(f'    python tools/train.py {shlex.quote(str(args.out / "config.py"))} --auto-scale-lr')
+    command = [str(Path(sys.argv[0]).with_name('train.py')), str(args.out / 'config.py')]
+    print(f'    python {shlex.join(command)} --auto-scale-lr')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:

@@ -1,6 +1,9 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
 import argparse
+import shlex
+import sys
+from pathlib import Path
 
 from mmspartan_cli import build_launch_parser, parse, require_file
 
@@ -59,8 +62,9 @@ def print_next_step(runner, config: str) -> None:
     """Name the checkpoint that is best by the evaluations, or else the last one, and the command that evaluates it."""
     best = runner.message_hub.runtime_info.get('best_ckpt') or latest_checkpoint(runner.work_dir)
     if best and is_main_process():
-        tool = 'evaluate.py' if hasattr(runner._unwrapped_model, 'bbox_head') else 'test.py'
-        print(f'\nBest checkpoint: {best}\nEvaluate it by: python tools/{tool} {config} {best}')
+        name = 'evaluate.py' if hasattr(runner._unwrapped_model, 'bbox_head') else 'test.py'
+        command = [str(Path(sys.argv[0]).with_name(name)), config, best]
+        print(f'\nBest checkpoint: {best}\nEvaluate it by: python {shlex.join(command)}')
 
 
 def main(args: argparse.Namespace) -> None:

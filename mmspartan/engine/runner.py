@@ -1,5 +1,7 @@
 """mmengine's Runner with trainings that can be killed at any time and resumed with the same result."""
 
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
@@ -180,7 +182,10 @@ class ResumableRunner(Runner):
         return super().build_param_scheduler(without_too_short(scheduler, len(self.train_dataloader)))
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        before = optim_wrapper.param_groups[0]['lr'] if isinstance(optim_wrapper, OptimWrapper) else 0.0
         super().scale_lr(optim_wrapper, scaled_for_accumulation(auto_scale_lr, optim_wrapper))
+        if before and optim_wrapper.base_param_settings:  # of the log's base_lr, which mmengine does not scale
+            optim_wrapper.base_param_settings['lr'] *= optim_wrapper.param_groups[0]['lr'] / before
 
     def load_checkpoint(
         self,
@@ -243,12 +248,22 @@ class ResumableRunner(Runner):
                 advance(self.param_schedulers, self.iter, len(self.train_dataloader))
             if hasattr(self.train_loop, 'on_resume'):  # other loops do not have it
                 self.train_loop.on_resume(self._resumed_info)
+            self._warn_of_the_end(filename)
         except InputError as error:
             raise InputError(str(error) if str(error).startswith(str(filename)) else f'{filename}: {error}') from None
         except Exception as error:  # loading a wrong state raises errors of any type
             raise InputError(f'{filename}: cannot be resumed from: {type(error).__name__}: {error}') from error
         finally:
             self._resuming = False
+
+    def _warn_of_the_end(self, filename: str) -> None:
+        unit = 'epochs' if isinstance(self.train_loop, EpochBasedTrainLoop) else 'iters'
+        done, length = getattr(self, unit.removesuffix('s')), getattr(self.train_loop, f'max_{unit}', math.inf)
+        if done >= length:
+            self.logger.warning(
+                f'{filename}: the training has ended after {done} {unit}, and nothing is left to do; to train longer: '
+                f'{OPTION} --cfg-options max_{unit}=N'
+            )
 
     def _prepare_resume(self, checkpoint: dict, filename: str) -> None:
         """Check the state that mmengine will restore, and convert plain containers to the types that it expects."""
@@ -282,6 +297,8 @@ class ResumableRunner(Runner):
         changed = changed_settings(self.optim_wrapper.optimizer, self.param_schedulers, checkpoint)
         if update:
             take_settings(self.optim_wrapper.optimizer, checkpoint)
+            if self.optim_wrapper.base_param_settings is not None:  # of the log's base_lr
+                checkpoint['optimizer']['base_param_settings'] = self.optim_wrapper.base_param_settings
         if changed:
             listed = '; '.join(changed[:8]) + ('; ...' if len(changed) > 8 else '')
             self.logger.warning(
@@ -295,8 +312,18 @@ class ResumableRunner(Runner):
         model = self._unwrapped_model
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
-        with pretrained_weights_only(model), weights_only():
-            super()._init_model_weights()
+        if self._resume or self._load_from:
+            self.logger.addFilter(_without_random_weights)
+        try:
+            with pretrained_weights_only(model), weights_only():
+                super()._init_model_weights()
+        finally:
+            self.logger.removeFilter(_without_random_weights)
+
+
+def _without_random_weights(record: logging.LogRecord) -> bool:
+    """Hide the warning of a backbone without pretrained weights where a checkpoint is loaded next."""
+    return 'starts from random weights' not in record.getMessage()
 
 
 def pretrained_settings(module: torch.nn.Module) -> list[dict]:

@@ -81,7 +81,7 @@ def _stretch(entry: Any, keys: tuple[str, ...], ratio: float, name: str, whole: 
         values = list(value) if is_list else [value]
         if not all(type(item) in (int, float) for item in values):
             continue
-        moved: list = [round(item * ratio) if whole else item * ratio for item in values]
+        moved: list = [round(item * ratio) if whole else round(item * ratio, 9) for item in values]
         if moved != values:
             entry[key] = moved if is_list else moved[0]
             yield f'  {name}.{key}: {value} -> {entry[key]}'

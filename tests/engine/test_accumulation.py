@@ -28,7 +28,10 @@ def test_killed_between_two_steps_and_resumed_ends_as_an_unbroken_run(train):
 def test_learning_rate_is_scaled_for_all_images_of_a_step(train):
     def rate(name, **options):
         folder = train(name, **{'auto_scale_lr': dict(enable=True, base_batch_size=64), **options})
-        return torch.load(folder / 'epoch_2.pth', weights_only=True)['optimizer']['param_groups'][0]['initial_lr']
+        optimizer = torch.load(folder / 'epoch_2.pth', weights_only=True)['optimizer']
+        rates = optimizer['param_groups'][0]['initial_lr'], optimizer['base_param_settings']['initial_lr']
+        assert rates[0] == rates[1]  # the log's base_lr
+        return rates[0]
 
     eight = {'train_dataloader.batch_size': 8, 'optim_wrapper.accumulative_counts': 4}
     assert rate('accumulated', **eight) == pytest.approx(rate('at once', **{'train_dataloader.batch_size': 32}))

@@ -64,3 +64,8 @@ def test_another_schedule_is_taken_on_request_only(train, first_epoch):
     assert settings(folder / 'epoch_2.pth') == pytest.approx(settings(whole / 'epoch_2.pth'))
     with pytest.raises(InputError, match=r'param_schedulers.*--update-optimizer'):
         train('kept', resume=first_epoch, param_scheduler=[])
+
+
+def test_resumed_after_its_end_it_says_that_nothing_is_left(train, first_epoch, caplog_of_runs):
+    train('ended', resume=first_epoch, log_level='WARNING', **{'train_cfg.max_epochs': 1})
+    assert 'ended after 1 epochs' in messages(caplog_of_runs) and 'max_epochs=N' in messages(caplog_of_runs)

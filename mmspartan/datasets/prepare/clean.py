@@ -31,6 +31,12 @@ UPRIGHT: dict[int, Callable[[float, float], tuple[float, float]]] = {
     7: lambda x, y: (1 - y, 1 - x),
     8: lambda x, y: (y, 1 - x),
 }
+# The same for orientations that leave width and height as they are.
+MIRRORED: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+}
 
 
 @dataclass
@@ -52,7 +58,12 @@ class File:
     bits: int
 
 
-def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], Iterable]) -> dict[Path, File]:
+def clean(
+    source: Source,
+    faults: Faults,
+    progress: Callable[[Iterable, int], Iterable],
+    box_orientation: str | None = None,
+) -> dict[Path, File]:
     """Check all images and objects in place.
 
     Boxes become pixels of the upright image, inside of it; ``size`` becomes the size of the upright image.
@@ -61,6 +72,8 @@ def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], It
         source: The dataset.
         faults: Faults are added to it.
         progress: Called with an iterable and its length; returns an iterable that shows the progress.
+        box_orientation: ``'upright'`` or ``'stored'``: what boxes refer to where an image has an EXIF orientation and
+            its annotations do not tell it. By default it is guessed from the images whose annotations do.
 
     Returns:
         dict: What is known of each image file that can be read.
@@ -79,9 +92,15 @@ def clean(source: Source, faults: Faults, progress: Callable[[Iterable, int], It
     if deep and (bits := max(files[path].bits for path in deep)) < 16:
         what = f'values of 16-bit images are below {2**bits}: they are loaded as if white were 65535'
         faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, deep))
-    for split, pictures in source.splits.items():
-        known = [(picture, files[picture.path]) for picture in pictures if picture.path in files]
-        source.splits[split] = [picture for picture, file in known if _fit(picture, file, faults)]
+    known = {
+        split: [(picture, files[picture.path]) for picture in pictures if picture.path in files]
+        for split, pictures in source.splits.items()
+    }
+    told = {_told_orientation(picture, file) for pairs in known.values() for picture, file in pairs}
+    orientation = box_orientation or ('stored' if told - {None} == {'stored'} else 'upright')
+    option = None if box_orientation else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
+    for split, pairs in known.items():
+        source.splits[split] = [picture for picture, file in pairs if _fit(picture, file, faults, orientation, option)]
     _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)
     return files
 
@@ -157,8 +176,19 @@ def _bits(image: Image.Image, content: bytes) -> int:
     return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 
-def _fit(picture: Picture, file: File, faults: Faults) -> bool:
-    """Fit the objects to the image; False if its annotations are for an image of another size."""
+def _told_orientation(picture: Picture, file: File) -> str | None:
+    """Return what the boxes of an image refer to by the size in its annotations; None if it does not tell."""
+    upright = file.size[::-1]
+    if file.orientation not in UPRIGHT or upright == file.size or picture.size not in (file.size, upright):
+        return None
+    return 'stored' if picture.size == file.size else 'upright'
+
+
+def _fit(picture: Picture, file: File, faults: Faults, box_orientation: str, option: str | None) -> bool:
+    """Fit the objects to the image; False if its annotations are for an image of another size.
+
+    ``box_orientation`` holds where the annotations do not tell it; ``option`` chooses the other one, if it is a guess.
+    """
     stored, orientation = file.size, file.orientation
     size = stored[::-1] if orientation in UPRIGHT else stored
     where = picture.where or str(picture.path)
@@ -175,7 +205,10 @@ def _fit(picture: Picture, file: File, faults: Faults) -> bool:
         turn = UPRIGHT[orientation]
         faults.add('boxes are of the image without its EXIF orientation', ROTATED, where)
     elif orientation in range(2, 9) and picture.objects and (picture.size is None or stored == size):
-        faults.add('boxes are taken as of the image with its EXIF orientation: look at them', KEPT, where)
+        if option:
+            faults.guess(f'boxes are taken as of the {box_orientation} image, EXIF orientation: look', option, where)
+        if box_orientation == 'stored':
+            turn = (UPRIGHT | MIRRORED)[orientation]
     kept: dict[tuple, Object] = {}
     for item in picture.objects:
         box = _box(item, stored if turn else size, turn, size)
@@ -202,9 +235,9 @@ def _box(item: Object, frame: tuple[int, int], turn: Callable | None, size: tupl
     """Return the corners of an object in pixels of the upright image; ``frame`` is the size that its box refers to."""
     x0, y0, x1, y1 = item.box
     if item.relative:
-        return x0 * size[0], y0 * size[1], x1 * size[0], y1 * size[1]
+        x0, y0, x1, y1 = x0 * frame[0], y0 * frame[1], x1 * frame[0], y1 * frame[1]
     if turn is None or not all(map(math.isfinite, item.box)):
-        return item.box
+        return x0, y0, x1, y1
     a, b = turn(x0 / frame[0], y0 / frame[1]), turn(x1 / frame[0], y1 / frame[1])
     (x0, x1), (y0, y1) = sorted((a[0], b[0])), sorted((a[1], b[1]))
     return x0 * size[0], y0 * size[1], x1 * size[0], y1 * size[1]
@@ -235,7 +268,7 @@ def _drop_repeated(source: Source, digests: dict[Path, str], faults: Faults) -> 
                 places = f'{picture.path} = {other.path}'
                 faults.add(f'image of {split or "the rest"} is in {before} as well', DROPPED, places)
             elif _same_objects(picture, other):
-                faults.add('image is there twice', DROPPED, f'{picture.path} = {other.path}')
+                faults.add('image is there twice', DROPPED, f'{picture.path}, used is {other.path}')
             else:
                 faults.add('image is there twice, with other objects', KEPT, f'{picture.path} = {other.path}')
                 kept.append(picture)

@@ -58,10 +58,12 @@ def labelme(path, *shapes: tuple, **more) -> None:
 def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
     """Reads a dataset below ``tmp_path`` and checks its pictures and objects."""
 
-    def run(name: str = '', pictures: Path | None = None, **choices) -> tuple[Source, Faults]:
+    def run(
+        name: str = '', pictures: Path | None = None, box_orientation: str | None = None, **choices
+    ) -> tuple[Source, Faults]:
         faults = Faults()
         source, _ = read_source(tmp_path / name, faults, pictures, Choices(**choices))
-        clean(source, faults, lambda items, count: items)
+        clean(source, faults, lambda items, count: items, box_orientation)
         return source, faults
 
     return run

@@ -89,8 +89,33 @@ def test_boxes_that_may_be_of_the_stored_or_the_upright_picture_are_told(orienta
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), size=size)
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.png': [('x', (10, 20, 30, 60))]}}
-    told = 'boxes are taken as of the image with its EXIF orientation: look at them'
-    assert done(faults) == {(told, 'kept', 1)}
+    [(_, option, count, _)] = [row for row in faults.rows('guesses') if 'orientation' in row[1]]
+    assert (option, count) == ('--box-orientation stored', 1) and not done(faults)
+    source, faults = read(box_orientation='upright')
+    assert found(source, tmp_path) == {'': {'a.png': [('x', (10, 20, 30, 60))]}}
+    source, faults = read(box_orientation='stored')
+    turned = {3: (width - 30, height - 60, width - 10, height - 20), 6: (height - 60, 10, height - 20, 30)}
+    [(_, box)] = found(source, tmp_path)['']['a.png']
+    assert box == pytest.approx(turned[orientation])
+    assert not any('orientation' in row[1] for row in faults.rows('guesses'))
+
+
+@pytest.mark.parametrize('orientation', [2, 3, 4])
+def test_mirrored_photographs_are_guessed_as_those_whose_size_tells(orientation, tmp_path, read):
+    """The box is where the loader shows the object."""
+    stored = np.zeros((80, 100), np.uint8)
+    stored[20:60, 10:30] = 255
+    for name, value in (('a', orientation), ('b', 6)):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        Image.fromarray(stored).save(tmp_path / f'{name}.png', exif=exif)
+        voc(tmp_path / f'{name}.xml', ('x', 11, 21, 30, 60), size=(100, 80))  # of b that is the stored size
+    source, faults = read()
+    rows, columns = np.where(cv2.imdecode(np.fromfile(tmp_path / 'a.png', np.uint8), cv2.IMREAD_COLOR)[..., 0])
+    [(_, box)] = found(source, tmp_path)['']['a.png']
+    assert box == pytest.approx((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    [(_, option, count, _)] = [row for row in faults.rows('guesses') if 'orientation' in row[1]]
+    assert (option, count) == ('--box-orientation upright', 1)
 
 
 def test_pictures_that_cannot_be_used(tmp_path, read):
