@@ -38,7 +38,11 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
         )
     cfg = Config.fromfile(name if Path(name).is_file() else config_path(name))
     cfg.merge_from_dict(dict(model=overrides))
-    if pretrained:
+    if pretrained is not False:
+        if not pretrained:
+            raise InputError(
+                f'pretrained={pretrained!r}: must be the path of a checkpoint, or False for random weights'
+            )
         from .deploy.load import load_model
 
         return load_model(cfg, str(pretrained)).to(device)
@@ -47,8 +51,10 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)  # else a line on each weight
-    model.init_weights()
-    logger.setLevel(level)
+    try:
+        model.init_weights()
+    finally:
+        logger.setLevel(level)
     return model.to(device).eval()
 
 

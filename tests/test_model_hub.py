@@ -26,6 +26,9 @@ def test_mmpretrain_lists_and_builds_them():
 def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_path):
     with pytest.raises(InputError, match=r'pretrained=True.*spartan_xt_in1k'):
         get_model('spartan_xt_in1k', pretrained=True)
+    for nothing in ('', None):
+        with pytest.raises(InputError, match='pretrained='):
+            get_model('spartan_xt_in1k', pretrained=nothing)
     with pytest.raises(InputError, match=r'missing\.pth'):
         get_model('spartan_xt_in1k', pretrained=tmp_path / 'missing.pth')
     with pytest.raises(FileNotFoundError, match='spartan_xt_in1k'):  # one of those that exist

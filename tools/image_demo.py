@@ -10,8 +10,10 @@ well as in the whole image.
 import argparse
 import json
 import os
+import signal
 import sys
-from itertools import islice
+from collections import Counter
+from itertools import count, islice
 from pathlib import Path
 
 from mmspartan_cli import parse
@@ -87,8 +89,9 @@ def image_suffixes() -> set[str]:
 
 def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
+    results = Path(os.path.realpath(out_dir))
     below = [
-        path for path in sorted(source.rglob('*')) if Path(os.path.realpath(out_dir)) not in path.absolute().parents
+        path for path in sorted(source.rglob('*')) if results not in Path(os.path.realpath(path.parent), '_').parents
     ]
     inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
     images = [path for path in inside if path.suffix.lower() in image_suffixes() and not path.is_dir()]
@@ -100,17 +103,27 @@ def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
 def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
     """Return the names of each image's JSON file and drawn image, so that no two images share one."""
     below = [path.relative_to(folder) for path in images]
-    stems = [path.with_suffix('') for path in below]
+    counts = Counter(path.with_suffix('') for path in below)
+    taken: set[Path] = set()
     names = []
-    for path, stem in zip(below, stems):
-        json_name = f'{stem if stems.count(stem) == 1 else path}.json'
-        names.append((Path(json_name), path if path.suffix.lower() in WRITABLE else Path(f'{path}.jpg')))
+    for path in below:
+        stem = path.with_suffix('')
+        json_name = free_name(Path(f'{stem if counts[stem] == 1 else path}.json'), taken)
+        drawn_name = free_name(path if path.suffix.lower() in WRITABLE else Path(f'{path}.jpg'), taken)
+        names.append((json_name, drawn_name))
     return names
+
+
+def free_name(path: Path, taken: set[Path]) -> Path:
+    """Return a path that is not taken, with a number before its ending if it has to be, and take it."""
+    free = next(name for i in count() if (name := path.with_stem(f'{path.stem}_{i}') if i else path) not in taken)
+    taken.add(free)
+    return free
 
 
 def detect_in_images(detector: Detector, images: list[Path], folder: Path, args) -> tuple[list[np.ndarray], list[str]]:
     """Write ``vis/NAME`` and ``preds/NAME.json`` for each image; return scores and what is unreadable."""
-    found, unreadable, size = [], [], max(args.batch_size, 1) if args.slice is None else 1
+    found, unreadable, size = [], [], args.batch_size if args.slice is None else 1
     progress = ProgressBar(len(images))
     pairs = iter(zip(images, names_of(images, folder)))
     while batch := list(islice(pairs, size)):
@@ -137,6 +150,8 @@ def detect_in_video(detector: Detector, args) -> tuple[list[np.ndarray], list[st
     frames, found = Frames(args.input), []
     total = min(frames.total or args.max_frames or 0, args.max_frames or frames.total)
     progress = ProgressBar(total)
+    # a camera is ended by Ctrl-C, which ends other runs in a line
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler) if is_live(args.input) else None
     with VideoResults(args.out_dir, frames.name, frames.fps) as results:
         try:
             for frame in islice(frames, args.max_frames):
@@ -145,8 +160,11 @@ def detect_in_video(detector: Detector, args) -> tuple[list[np.ndarray], list[st
                 found.append(detections.scores)
                 progress.update()
         except KeyboardInterrupt:
-            if not is_live(args.input):  # a camera is ended in no other way
+            if handler is None:
                 raise
+        finally:
+            if handler is not None:
+                signal.signal(signal.SIGINT, handler)
     if not frames.total and not is_live(args.input):
         print(f'\n{args.input}: does not say how many frames it has: {len(found)} could be read')
     is_ended = is_live(args.input) or len(found) == args.max_frames

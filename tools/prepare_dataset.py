@@ -253,7 +253,6 @@ def prepare(args: argparse.Namespace) -> None:
     write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     start = f'from {args.weights}' if args.weights else 'from random weights'
-    start = f'from {args.weights}' if args.weights else 'from random weights'
     if not args.weights and args.base == SMALL and (weights := demo_weights()):
         start += f"; the demo's detector is a better start:{weights}"
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')

@@ -6,9 +6,10 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
+from torch import Tensor
 
 from ..errors import InputError
-from .checkpoint import weight_problem, without_wrappers
+from .checkpoint import dense_problem, without_wrappers
 
 GRADIENTS = 'accumulated_gradients'
 
@@ -24,7 +25,7 @@ def scaled_for_accumulation(auto_scale_lr: dict | None, optim_wrapper: Any) -> d
     The ratio of batch and base stays the same if the base is divided instead of the batch multiplied.
     """
     batches = accumulated_batches(optim_wrapper)
-    if batches == 1 or not auto_scale_lr or not auto_scale_lr.get('enable'):
+    if batches == 1 or not auto_scale_lr or not auto_scale_lr.get('enable') or 'base_batch_size' not in auto_scale_lr:
         return auto_scale_lr
     print_log(f'auto_scale_lr: a step of the optimizer accumulates {batches} batches, which counts as one', 'current')
     return dict(auto_scale_lr, base_batch_size=auto_scale_lr['base_batch_size'] / batches)
@@ -52,7 +53,7 @@ class AccumulatedGradientsHook(Hook):
             return
         parameters = dict(without_wrappers(runner.model).named_parameters())
         for name, gradient in gradients.items():
-            problem = weight_problem(gradient)
+            problem = dense_problem(gradient) if isinstance(gradient, Tensor) else 'is no tensor'  # inf is AMP's matter
             if problem is None and (name not in parameters or parameters[name].shape != gradient.shape):
                 problem = 'belongs to no parameter of the model'
             if problem:

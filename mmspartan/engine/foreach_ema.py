@@ -12,6 +12,9 @@ from torch import Tensor, nn
 class ForeachExpMomentumEMA(ExpMomentumEMA):
     """mmdet's ``ExpMomentumEMA``, which takes the same arguments and computes the same values.
 
+    A tensor that a model has under several names is averaged once a step. mmdet's loop, with ``update_buffers=True``,
+    averages it once for each name.
+
     On a GPU the time of a step is the number of operations that it launches: the loop over the tensors of
     ``rtdetr_spartan_t_coco`` launches 5,302 of them.
     """
@@ -19,15 +22,19 @@ class ForeachExpMomentumEMA(ExpMomentumEMA):
     def update_parameters(self, model: nn.Module) -> None:
         self._averaged: list[Tensor] = []
         self._source: list[Tensor] = []
+        self._addresses: set[int] = set()
         steps = self.steps.clone()
         super().update_parameters(model)
         if self._averaged:
             momentum = (1 - self.momentum) * math.exp(-float(1 + steps) / self.gamma) + self.momentum
             torch._foreach_mul_(self._averaged, 1 - momentum)
             torch._foreach_add_(self._averaged, self._source, alpha=momentum)
-        del self._averaged, self._source
+        del self._averaged, self._source, self._addresses
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: Tensor) -> None:
         """Collect a tensor and its average; ``update_parameters`` computes all of them at once."""
+        if averaged_param.numel() and averaged_param.data_ptr() in self._addresses:
+            return
+        self._addresses.add(averaged_param.data_ptr())
         self._averaged.append(averaged_param)
         self._source.append(source_param)

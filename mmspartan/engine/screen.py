@@ -29,10 +29,11 @@ class ScreenFilter(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.shown_at = time.monotonic()
+        self.shows_all = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         hidden = {logging.INFO: DETAILS, logging.WARNING: INTERNAL}.get(record.levelno)
-        shown = hidden is None or not hidden.match(record.getMessage())
+        shown = self.shows_all or hidden is None or not hidden.match(record.getMessage())
         if shown:
             self.shown_at = time.monotonic()
         return shown
@@ -43,7 +44,8 @@ def filter_screen(logger: MMLogger) -> ScreenFilter:
     found = ScreenFilter()
     for handler in logger.handlers:
         is_screen = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
-        if is_screen and handler.level > logging.DEBUG:
+        if is_screen:
+            found.shows_all = handler.level <= logging.DEBUG
             handler.addFilter(found)
     return found
 

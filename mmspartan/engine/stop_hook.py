@@ -14,6 +14,7 @@ from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 
+from .accumulation import accumulated_batches
 from .checkpoint_hook import SafeCheckpointHook
 from .work_dir import latest_checkpoint
 
@@ -31,7 +32,7 @@ class StopOnSignalHook(Hook):
     ``repeated`` seconds: a terminal and torchrun both pass a single one on.
 
     Several processes stop after the same iteration. They exchange received signals after each iteration, on GPUs after
-    every tenth one, since this waits for the device. With gradient accumulation the optimizer step is finished first.
+    every tenth one, since this waits for the device. With gradient accumulation they finish the optimizer step first.
     """
 
     priority = 'LOWEST'  # after all other hooks of an iteration, including those that save checkpoints
@@ -65,8 +66,9 @@ class StopOnSignalHook(Hook):
         self.training = True
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        step, accumulated = runner.iter + 1, getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        interval = accumulated * (self.interval_on_gpus if get_world_size() > 1 and on_gpus() else 1)
+        step, interval = runner.iter + 1, 1
+        if get_world_size() > 1:  # each process has accumulated gradients of its own, which are not saved
+            interval = accumulated_batches(runner.optim_wrapper) * (self.interval_on_gpus if on_gpus() else 1)
         if step % interval == 0:
             number = self._agree()
             if number:

@@ -14,6 +14,7 @@ from torch import nn
 
 from .config_check import inner_datasets
 from .randomness import seed_from
+from .stop_hook import EvaluationStopped, StopOnSignalHook
 
 
 @HOOKS.register_module()
@@ -43,8 +44,11 @@ class ValidationLossHook(Hook):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         total = torch.zeros(2, dtype=torch.float64)
+        stop = next((hook for hook in runner.hooks if isinstance(hook, StopOnSignalHook)), None)
         with losses_without_effects(model):
             for i, batch in enumerate(self.loader):
+                if stop is not None and stop.signal:
+                    raise EvaluationStopped
                 seed_from(runner.seed, get_rank(), i)
                 data = model.data_preprocessor(batch, False)  # without the augmentation of batches
                 loss, _ = model.parse_losses(model(**data, mode='loss'))

@@ -29,13 +29,13 @@ class HoldingDataLoader(DataLoader):
 
 
 class WorkerInit:
-    """A data loader's ``worker_init_fn`` that lets workers run for 5 seconds after a signal.
+    """A data loader's ``worker_init_fn`` that lets workers run on after a signal; the main process ends them.
 
     Args:
         init: Is called first, with the number of the worker.
     """
 
-    grace = 5.0  # seconds
+    grace = 120.0  # seconds, since the main process may need their batches until its step or validation loss is done
 
     def __init__(self, init: Callable[[int], None] | None):
         self.init = init

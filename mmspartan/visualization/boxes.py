@@ -34,6 +34,7 @@ def group_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.7) -> list[l
         shared = np.prod(np.maximum(corner, 0), axis=1)
         is_same = shared >= iou * np.maximum(areas[first] + areas[others] - shared, 1e-9)
         is_same |= (corners[first] == corners[others]).all(1)
+        is_same[0] = True  # also of a box that is not a number
         groups.append(others[is_same].tolist())
         left = others[~is_same].tolist()
     return groups

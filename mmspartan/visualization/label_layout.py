@@ -1,5 +1,7 @@
 """Positions of labels beside their boxes, so that none hides a stronger one."""
 
+import numpy as np
+
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
@@ -20,12 +22,13 @@ def place_labels(boxes: list[Rectangle], sizes: list[tuple[int, int]], image: tu
             left = min(max(left, 0), max(image[0] - width, 0))
             top = min(max(top, 0), max(image[1] - height, 0))
             candidates.append((left, top, left + width, top + height))
-        placed.append(min(candidates, key=lambda candidate: sum(_shared(candidate, other) for other in placed)))
+        placed.append(min(candidates, key=lambda candidate: _covered(candidate, placed)))
     return placed
 
 
-def _shared(first: Rectangle, second: Rectangle) -> float:
-    """Return the area of the intersection."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0) * max(height, 0)
+def _covered(candidate: Rectangle, placed: list[Rectangle]) -> float:
+    """Return how many pixels of the labels before it a label covers."""
+    left, top, right, bottom = np.reshape(placed, (-1, 4)).T
+    width = np.minimum(right, candidate[2]) - np.maximum(left, candidate[0])
+    height = np.minimum(bottom, candidate[3]) - np.maximum(top, candidate[1])
+    return float((width.clip(0) * height.clip(0)).sum())

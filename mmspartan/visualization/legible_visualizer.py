@@ -64,13 +64,15 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
     def _draw_instances(
         self, image: np.ndarray, instances: InstanceData, classes: list[str] | None, palette: Any
     ) -> np.ndarray:
-        if 'bboxes' not in instances or ('masks' in instances and not instances.bboxes.any()):  # masks alone
+        boxes = instances.get('bboxes')
+        boxes = np.zeros((0, 4)) if boxes is None else np.asarray(getattr(boxes, 'tensor', boxes), dtype=np.float64)
+        if 'bboxes' not in instances or ('masks' in instances and not boxes.any()):  # masks alone
             return super()._draw_instances(image, instances, classes, palette)
-        boxes = np.asarray(getattr(instances.bboxes, 'tensor', instances.bboxes), dtype=np.float64)
         if 'scores' in instances:
             order = [group[0] for group in group_boxes(boxes, np.asarray(instances.scores), self.max_iou)]
         else:  # smaller objects on top of larger ones
             order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind='stable').tolist()
+        order = [i for i in order if not np.isnan(boxes[i]).any()]
         instances, boxes = instances[torch.tensor(order, dtype=torch.long)], boxes[order]
         if 'masks' in instances:
             last_on_top = torch.arange(len(order)).flip(0)

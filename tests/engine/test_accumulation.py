@@ -1,9 +1,11 @@
 """Accumulated gradients: in checkpoints between two steps, and in the batch that the learning rate is scaled for."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from mmspartan.engine.accumulation import GRADIENTS, scaled_for_accumulation
+from mmspartan.engine.accumulation import GRADIENTS, AccumulatedGradientsHook, scaled_for_accumulation
 from mmspartan.errors import InputError
 from tests.engine.conftest import same_result
 
@@ -23,6 +25,15 @@ def test_killed_between_two_steps_and_resumed_ends_as_an_unbroken_run(train):
     torch.save(content, whole / 'odd.pth')
     with pytest.raises(InputError, match=rf'odd\.pth: .*{name}'):
         train('odd', resume=str(whole / 'odd.pth'), **THREE)
+
+
+def test_gradients_that_are_not_finite_are_restored():
+    """Under mixed precision they are common, and the scaler leaves out their step."""
+    model = torch.nn.Linear(2, 1)
+    gradient = torch.tensor([[torch.inf, 1.0]])
+    runner = SimpleNamespace(model=model, _resuming=True)
+    AccumulatedGradientsHook().after_load_checkpoint(runner, {GRADIENTS: {'weight': gradient}})
+    assert torch.equal(model.weight.grad, gradient)
 
 
 def test_learning_rate_is_scaled_for_all_images_of_a_step(train):

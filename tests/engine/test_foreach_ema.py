@@ -31,6 +31,19 @@ def test_values_are_those_of_the_loop_bit_by_bit(update_buffers, detector):
     assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
 
 
+def test_a_tensor_of_two_names_is_averaged_once():
+    tied = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    tied[1].weight = tied[0].weight
+    single = torch.nn.Linear(2, 2)
+    single.load_state_dict(tied[0].state_dict())
+    averages = [ForeachExpMomentumEMA(model, gamma=2, update_buffers=True) for model in (tied, single)]
+    for i in range(4):
+        for model, average in zip((tied, single), averages):
+            model.state_dict()['0.weight' if model is tied else 'weight'].fill_(i)
+            average.update_parameters(model)
+    assert torch.equal(averages[0].module[1].weight, averages[1].module.weight)
+
+
 def test_a_step_of_the_published_detector_launches_less_than_100_operations(detector):
     hooks = Config.fromfile(config_path('rtdetr_spartan_t_coco')).custom_hooks
     (options,) = (hook for hook in hooks if 'ema_type' in hook)

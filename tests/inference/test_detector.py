@@ -1,9 +1,14 @@
 """One call for one image, and frames of videos, streams and cameras."""
 
 import json
+import os
+import runpy
+import signal
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,9 +17,10 @@ import torch
 from mmengine.structures import InstanceData
 
 import mmspartan
+from mmspartan.engine.launch import one_line_errors
 from mmspartan.errors import InputError
 from mmspartan.inference.video import Frames, VideoResults, is_live
-from tests.conftest import DATA
+from tests.conftest import DATA, ROOT
 
 
 def two_classes_for_each_box(self, inputs, data_samples, mode='predict'):
@@ -93,6 +99,39 @@ def test_streams_are_read_and_cameras_that_are_missing_are_refused(film):
         with pytest.raises(InputError, match=source):
             Frames(source)
     assert not is_live(str(film))
+
+
+def test_a_camera_is_ended_by_a_signal_and_keeps_its_results(tmp_path):
+    tool = runpy.run_path(str(ROOT / 'tools' / 'image_demo.py'))
+    detect = tool['detect_in_video']
+
+    class Camera:
+        name, fps, total, problem = 'camera_7', 10, 0, None
+
+        def __init__(self, source):
+            assert source == '7'
+
+        def __iter__(self):
+            for i in range(100):
+                if i == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield np.zeros((64, 64, 3), np.uint8)
+
+    detect.__globals__['Frames'] = Camera
+    found = SimpleNamespace(drawn=lambda: np.zeros((64, 64, 3), np.uint8), every={}, scores=np.zeros(1))
+    args = SimpleNamespace(input='7', out_dir=tmp_path, max_frames=None)
+    with one_line_errors('mine.py', lambda: True):  # ends other runs
+        scores, problems = detect(lambda frame: found, args)
+    assert len(scores) == 3 and not problems
+    assert len(json.loads((tmp_path / 'preds' / 'camera_7.json').read_text())) == 3
+
+
+def test_names_of_results_are_unique():
+    names_of = runpy.run_path(str(ROOT / 'tools' / 'image_demo.py'))['names_of']
+    images = [Path('in', name) for name in ('a.jpg', 'a.jpg.jpg', 'a.png', 'b.gif', 'b.gif.jpg', 'sub/a.jpg')]
+    names = [name for pair in names_of(images, Path('in')) for name in pair]
+    assert len(set(names)) == len(names) == 12
+    assert names[-2:] == [Path('sub/a.json'), Path('sub/a.jpg')]
 
 
 def test_what_was_written_of_a_video_is_complete_after_an_interruption(tmp_path):

@@ -22,7 +22,8 @@ def drawn(path, detections, image=None, **options) -> np.ndarray:
     visualizer.dataset_meta = dict(classes=[str(digit) for digit in range(10)], palette=[(0, 255, 0)] * 10)
     image = np.full((300, 400, 3), GRASS, dtype=np.uint8) if image is None else image
     visualizer.add_datasample('x', image, sample, draw_gt=False, out_file=str(path))
-    assert all(torch.equal(value, before.pred_instances[key]) for key, value in found.items())
+    for key, value in found.items():
+        torch.testing.assert_close(value, before.pred_instances[key], rtol=0, atol=0, equal_nan=True)
     return cv2.imread(str(path))[..., ::-1]
 
 
@@ -33,6 +34,12 @@ def test_the_strongest_of_several_classes_is_the_one_that_is_read(tmp_path):
     weaker = [(4, 0.5, BOX), (7, 0.4, (101, 100, 181, 160))]
     for detections in ([(9, 0.9, BOX), *weaker], [*weaker, (9, 0.9, BOX)]):
         assert np.array_equal(drawn(tmp_path / 'b.png', detections), alone)
+
+
+def test_boxes_that_are_no_numbers_are_left_out(tmp_path):
+    broken = (float('nan'), 100, 180, 160)
+    alone = drawn(tmp_path / 'a.png', [(9, 0.5, BOX)])
+    assert np.array_equal(drawn(tmp_path / 'b.png', [(4, 0.9, broken), (9, 0.5, BOX)]), alone)
 
 
 def test_boxes_and_labels_of_stronger_detections_lie_on_top(tmp_path):
