@@ -1,13 +1,17 @@
 """Accumulated gradients: in checkpoints between two steps, and in the batch that the learning rate is scaled for."""
 
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from mmspartan.engine.accumulation import GRADIENTS, AccumulatedGradientsHook, scaled_for_accumulation
+from mmspartan.engine.launch import build_runner
 from mmspartan.errors import InputError
-from tests.engine.conftest import same_result
+from tests.engine.conftest import digits_config, same_result
 
 THREE = {'optim_wrapper.accumulative_counts': 3, 'train_cfg.max_epochs': 3}  # epochs of eight batches
 
@@ -25,6 +29,25 @@ def test_killed_between_two_steps_and_resumed_ends_as_an_unbroken_run(train):
     torch.save(content, whole / 'odd.pth')
     with pytest.raises(InputError, match=rf'odd\.pth: .*{name}'):
         train('odd', resume=str(whole / 'odd.pth'), **THREE)
+
+
+def test_a_signal_does_not_wait_for_the_step_of_the_optimizer(train, tmp_path):
+    """Workers of a data loader do not outlive a signal for ever."""
+    eight = {'optim_wrapper.accumulative_counts': 8, 'train_dataloader.num_workers': 1}
+
+    class SignalAfter(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    runner = build_runner(digits_config(tmp_path / 'ended', **eight))
+    runner.register_hook(SignalAfter())
+    with pytest.raises(SystemExit) as ended:
+        runner.train()
+    content = torch.load(tmp_path / 'ended' / 'interrupted.pth', weights_only=True)
+    assert ended.value.code == 143 and content['meta']['iter'] == 3 and GRADIENTS in content
+    train('ended', resume=str(tmp_path / 'ended' / 'interrupted.pth'), **eight)
+    assert same_result(train('whole', **eight), tmp_path / 'ended')
 
 
 def test_gradients_that_are_not_finite_are_restored():
