@@ -107,6 +107,8 @@ def _pictures(
             except (TypeError, ValueError, KeyError) as error:
                 faults.add(f'object has no box of four numbers{_reason(error)}', DROPPED, where)
                 continue
+            if 'score' in annotation:
+                faults.note('object has a score, as predictions have', where)
             if crowd:
                 faults.note('object is a crowd: training and evaluation ignore it', where)
             item = Object(names[category_id], box, ignored=bool(crowd), where=where)

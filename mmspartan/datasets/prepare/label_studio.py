@@ -62,4 +62,6 @@ def _object(shape: dict[str, Any], entry: Entry) -> Object:
             box = rotated_box(box[0], box[1], width, height, degrees, box[:2])
         else:
             box = ellipse_box(box[0] + width / 2, box[1] + height / 2, width / 2, height / 2, degrees)
+    if len(value[key]) > 1:
+        raise ValueError(f'it has {len(value[key])} labels')
     return Object(value[key][0], box)

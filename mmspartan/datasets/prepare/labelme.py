@@ -17,6 +17,11 @@ def read_labelme(documents: Documents, files: Files, faults: Faults) -> Source:
         Entry(path, str(path), _name(path.stem, content['imagePath'], files), _size(content), content['shapes'])
         for path, content in documents.items()
     ]
+    for path, content in documents.items():
+        name = content['imagePath']
+        stem = PurePosixPath(name.replace('\\', '/')).stem if isinstance(name, str) else path.stem
+        if stem != path.stem and _name(path.stem, name, files) == path.stem:
+            faults.note('image is the one with the name of the JSON file, which names another', f'{path}: {name}')
     source = collect(Source('labelme'), entries, _labelme_object, files, faults)
     add_images_beside(source, files, faults)
     return source

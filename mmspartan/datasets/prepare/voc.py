@@ -99,6 +99,8 @@ def _read(path: Path, root: ElementTree.Element, split: str, files: Files, fault
     image = files.find_picture(filename if is_same or is_other else path.stem, path.parent, split, str(path))
     if image is None:
         return None
+    if filename and not is_other and PurePosixPath(filename).stem != path.stem:
+        faults.note('image is the one with the name of the XML file, which names another', f'{path}: {filename}')
     others = [f'{path}: {child.tag}' for child in root if child.tag != 'object' and child.find('.//bndbox') is not None]
     faults.add('element with a box is no object', DROPPED, *others)
     objects = []

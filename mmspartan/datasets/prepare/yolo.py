@@ -159,6 +159,8 @@ def _images(path: Path, content: dict[str, Any], entry: Any, files: Files, fault
     if found is None:
         looked = ', '.join(map(str, dict.fromkeys(candidates[:4])))
         raise InputError(f'{path}: {entry}: not there; looked for {looked}')
+    if found in candidates[4:]:
+        faults.note('path is of another computer: its end is used', f'{path}: {entry}, used is {found}')
     found = Path(os.path.normpath(found))
     if found.is_file():
         files.named.add(found)
@@ -248,6 +250,8 @@ def _objects(
         elif not all(map(math.isfinite, values)):
             faults.add('box is not finite', DROPPED, where)
         else:
+            if len(values) == 5:
+                faults.note('line has a confidence, as predictions have', where)
             box = _corners(*values[:4]) if is_box else polygon_box(values)
             objects.append(Object(classes[int(number)], box, relative=True, where=where))
     return objects

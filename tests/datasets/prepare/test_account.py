@@ -36,6 +36,19 @@ def entries(tmp_path, *file_names: str, **options) -> None:
     )
 
 
+def test_names_that_contradict_each_other_and_scores_are_noted(tmp_path, read):
+    for name in ('v/a.jpg', 'v/b.jpg', 'y/images/train/a.jpg', 'c/0.jpg'):
+        draw(tmp_path / name)
+    voc(tmp_path / 'v' / 'a.xml', ('x', 11, 21, 30, 60), filename='b.jpg')
+    voc(tmp_path / 'v' / 'b.xml', ('x', 11, 21, 30, 60), filename='a.jpg')
+    write(tmp_path / 'y' / 'labels' / 'train' / 'a.txt', LINE.strip() + ' 0.9')
+    write(tmp_path / 'y' / 'data.yaml', 'train: /home/bob/images/train\nnames: [x]\n')
+    coco(tmp_path / 'c' / 'a.json', [('0.jpg', 100, 80)], [{**GOOD, 'score': 0.9}], ['a'])
+    for folder, noted in (('v', ['a.xml', 'b.xml']), ('y', ['data.yaml', 'labels/train/a.txt']), ('c', ['a.json'])):
+        source, faults = read(folder)
+        assert source.splits and set(noted) <= set(names(places(faults, 'notes'), tmp_path / folder)), folder
+
+
 def test_files_that_are_not_used_are_named(tmp_path, read):
     for name in ('a.jpg', 'unused.jpg', 'deep/unused.png'):
         draw(tmp_path / name)

@@ -40,7 +40,7 @@ def test_labelme(tmp_path, read):
         'a.json: object 6',
         'broken.json:',
     ]
-    assert places(faults, 'notes') == [f'{tmp_path}/empty.jpg']
+    assert sorted(places(faults, 'notes')) == [f'{tmp_path}/empty.jpg', f'{tmp_path}/renamed.json: C:\\set\\gone.jpg']
 
 
 def test_supervisely(tmp_path, read):
