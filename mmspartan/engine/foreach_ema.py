@@ -19,10 +19,13 @@ class ForeachExpMomentumEMA(ExpMomentumEMA):
     ``rtdetr_spartan_t_coco`` launches 5,302 of them.
     """
 
+    _collecting = False
+
     def update_parameters(self, model: nn.Module) -> None:
         self._averaged: list[Tensor] = []
         self._source: list[Tensor] = []
         self._addresses: set[int] = set()
+        self._collecting = True
         steps = self.steps.clone()
         super().update_parameters(model)
         if self._averaged:
@@ -30,9 +33,12 @@ class ForeachExpMomentumEMA(ExpMomentumEMA):
             torch._foreach_mul_(self._averaged, 1 - momentum)
             torch._foreach_add_(self._averaged, self._source, alpha=momentum)
         del self._averaged, self._source, self._addresses
+        self._collecting = False
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: Tensor) -> None:
-        """Collect a tensor and its average; ``update_parameters`` computes all of them at once."""
+        """Average a tensor; within ``update_parameters``, which computes all of them at once, collect it."""
+        if not self._collecting:
+            return super().avg_func(averaged_param, source_param, steps)
         if averaged_param.numel() and averaged_param.data_ptr() in self._addresses:
             return
         self._addresses.add(averaged_param.data_ptr())
