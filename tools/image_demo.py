@@ -89,12 +89,10 @@ def image_suffixes() -> set[str]:
 
 def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
-    results = Path(os.path.realpath(out_dir))
-    below = [
-        path for path in sorted(source.rglob('*')) if results not in Path(os.path.realpath(path.parent), '_').parents
-    ]
+    root, results, suffixes = Path(os.path.realpath(source)), Path(os.path.realpath(out_dir)), image_suffixes()
+    below = [path for path in sorted(source.rglob('*')) if results not in (root / path.relative_to(source)).parents]
     inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
-    images = [path for path in inside if path.suffix.lower() in image_suffixes() and not path.is_dir()]
+    images = [path for path in inside if path.suffix.lower() in suffixes and not path.is_dir()]
     if not images:
         raise InputError(f'{source}: no image in it, {len(inside)} other files')
     return images, sorted(set(inside) - set(images))
@@ -145,9 +143,9 @@ def detect_in_images(detector: Detector, images: list[Path], folder: Path, args)
     return found, unreadable
 
 
-def detect_in_video(detector: Detector, args) -> tuple[list[np.ndarray], list[str]]:
+def detect_in_video(detector: Detector, frames: Frames, args) -> tuple[list[np.ndarray], list[str]]:
     """Write ``vis/NAME.mp4`` and ``preds/NAME.json``; return the scores and what is wrong with the video."""
-    frames, found = Frames(args.input), []
+    found = []
     total = min(frames.total or args.max_frames or 0, args.max_frames or frames.total)
     progress = ProgressBar(total)
     # a camera is ended by Ctrl-C, which ends other runs in a line
@@ -195,14 +193,13 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
             )
-        if is_video:
-            Frames(args.input)  # before the detector is built
+        frames = Frames(args.input) if is_video else None  # before the detector is built
         filter_screen(MMLogger.get_current_instance())
         detector = Detector(
             args.config, args.checkpoint, args.device, args.score_thr, slice_size=args.slice, overlap=args.overlap
         )
-    if is_video:
-        found, problems = detect_in_video(detector, args)
+    if frames:
+        found, problems = detect_in_video(detector, frames, args)
     else:
         found, problems = detect_in_images(detector, images, source if source.is_dir() else source.parent, args)
     if found:

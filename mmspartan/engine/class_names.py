@@ -14,6 +14,11 @@ def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list | tuple) else []
 
 
+def classes_of_dataset(dataset: Any) -> list[str]:
+    """Return the class names of a dataset in the order of their labels; [] if it has none."""
+    return list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+
+
 def check_class_names(
     found: Sequence[str], source: str, expected: Sequence[str], target: str, same_number: bool = False
 ) -> None:
@@ -79,7 +84,7 @@ def check_num_classes(model: Any, dataset: Any) -> None:
     Raises:
         InputError: If ``model.bbox_head.num_classes`` is another number. The message names both.
     """
-    classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
+    classes = classes_of_dataset(dataset)
     number = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
     if classes and number not in (None, len(classes)):
         raise InputError(

@@ -19,28 +19,22 @@ class ForeachExpMomentumEMA(ExpMomentumEMA):
     ``rtdetr_spartan_t_coco`` launches 5,302 of them.
     """
 
-    _collecting = False
+    _pairs: dict[int, tuple[Tensor, Tensor]] | None = None  # of average and source, by address
 
     def update_parameters(self, model: nn.Module) -> None:
-        self._averaged: list[Tensor] = []
-        self._source: list[Tensor] = []
-        self._addresses: set[int] = set()
-        self._collecting = True
-        steps = self.steps.clone()
+        self._pairs = {}
         super().update_parameters(model)
-        if self._averaged:
-            momentum = (1 - self.momentum) * math.exp(-float(1 + steps) / self.gamma) + self.momentum
-            torch._foreach_mul_(self._averaged, 1 - momentum)
-            torch._foreach_add_(self._averaged, self._source, alpha=momentum)
-        del self._averaged, self._source, self._addresses
-        self._collecting = False
+        pairs, self._pairs = self._pairs.values(), None
+        if pairs:
+            averaged, source = map(list, zip(*pairs))
+            # the steps include this one, where the formula of mmdet's avg_func adds it
+            momentum = (1 - self.momentum) * math.exp(-float(self.steps) / self.gamma) + self.momentum
+            torch._foreach_mul_(averaged, 1 - momentum)
+            torch._foreach_add_(averaged, source, alpha=momentum)
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: Tensor) -> None:
         """Average a tensor; within ``update_parameters``, which computes all of them at once, collect it."""
-        if not self._collecting:
-            return super().avg_func(averaged_param, source_param, steps)
-        if averaged_param.numel() and averaged_param.data_ptr() in self._addresses:
-            return
-        self._addresses.add(averaged_param.data_ptr())
-        self._averaged.append(averaged_param)
-        self._source.append(source_param)
+        if self._pairs is None:
+            super().avg_func(averaged_param, source_param, steps)
+        else:
+            self._pairs.setdefault(averaged_param.data_ptr(), (averaged_param, source_param))

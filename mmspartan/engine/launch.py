@@ -91,11 +91,10 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
         if name == 'CenterCrop':
             return transform.crop_size, transform.crop_size
         if name in ('Resize', 'Pad'):
-            size = transform.scale if name == 'Resize' else transform.get('size')
-            if not size:
-                continue
-            width, height = size
-            return height, width
+            size = transform.get('scale' if name == 'Resize' else 'size')
+            if size:
+                width, height = size
+                return height, width
         if name == 'TopdownAffine':  # of MMPose
             width, height = transform.input_size
             return height, width

@@ -30,7 +30,7 @@ from .checkpoint import (
     state_dict_of,
     weights_only,
 )
-from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of
+from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of, classes_of_dataset
 from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .optimizer_settings import OPTION, advance, changed_settings, take_settings
@@ -85,8 +85,12 @@ class ResumableRunner(Runner):
         """The model without DistributedDataParallel or another wrapper of mmengine."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
+    @property
+    def _stop_hooks(self) -> list[StopOnSignalHook]:
+        return [hook for hook in self.hooks if isinstance(hook, StopOnSignalHook)]
+
     def train(self) -> torch.nn.Module:
-        stop = [hook for hook in self.hooks if isinstance(hook, StopOnSignalHook)]
+        stop = self._stop_hooks
         for hook in stop:
             hook.install(self)
         self._training = True
@@ -115,9 +119,8 @@ class ResumableRunner(Runner):
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         if fn_name == 'after_val_epoch':  # hooks exchange weights, which no signal may cut in two
-            for hook in self.hooks:
-                if isinstance(hook, StopOnSignalHook):
-                    hook.evaluating = False
+            for hook in self._stop_hooks:
+                hook.evaluating = False
         super().call_hook(fn_name, **kwargs)
 
     @staticmethod
@@ -166,10 +169,7 @@ class ResumableRunner(Runner):
         loop = super().build_val_loop(loop)
         check_evaluation_data(loop.dataloader.dataset, self.cfg, 'val')
         if self._train_loop is not None and not isinstance(self._train_loop, dict):
-            expected, found = (
-                list((getattr(each.dataloader.dataset, 'metainfo', None) or {}).get('classes') or ())
-                for each in (self._train_loop, loop)
-            )
+            found, expected = (classes_of_dataset(each.dataloader.dataset) for each in (loop, self._train_loop))
             check_same_labels(found, 'val_dataloader.dataset', expected, 'train_dataloader.dataset')
         return loop
 
@@ -223,8 +223,7 @@ class ResumableRunner(Runner):
         """Return the class names of the first dataset that is built, and the name of that dataset in the config."""
         for phase in ('train', 'val', 'test'):
             loop = getattr(self, f'_{phase}_loop')
-            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
-            names = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+            names = classes_of_dataset(getattr(getattr(loop, 'dataloader', None), 'dataset', None))
             if names:
                 return names, f'{phase}_dataloader.dataset'
         return [], ''

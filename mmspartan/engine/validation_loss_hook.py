@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import nn
 
+from .checkpoint import without_wrappers
 from .config_check import inner_datasets
 from .randomness import seed_from
 from .stop_hook import EvaluationStopped, StopOnSignalHook
@@ -42,7 +42,7 @@ class ValidationLossHook(Hook):
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
         if self.loader is None:  # not a training
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model: Any = without_wrappers(runner.model)
         total = torch.zeros(2, dtype=torch.float64)
         stop = next((hook for hook in runner.hooks if isinstance(hook, StopOnSignalHook)), None)
         with losses_without_effects(model):

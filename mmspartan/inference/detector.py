@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
 from ..configs import config_path
@@ -37,14 +38,22 @@ class Detections:
     names: list[str]
     image: np.ndarray
     every: dict[str, Any]
-    _detector: 'Detector'
+    _visualizer: DetLocalVisualizer
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def drawn(self) -> np.ndarray:
         """Return the image with boxes and labels, BGR ``(H, W, 3)``; a small image is enlarged."""
-        return self._detector.draw(self)
+        sample = DetDataSample()
+        sample.pred_instances = InstanceData(
+            bboxes=torch.from_numpy(self.boxes),
+            scores=torch.from_numpy(self.scores),
+            labels=torch.from_numpy(self.labels),
+        )
+        image = self.image[..., ::-1]
+        self._visualizer.add_datasample('image', image, sample, draw_gt=False, pred_score_thr=-1)
+        return self._visualizer.get_image()[..., ::-1]
 
     def save(self, path: str | Path) -> None:
         """Write the image with boxes and labels.
@@ -57,7 +66,7 @@ class Detections:
 
     def show(self) -> None:
         """Show the image with boxes and labels in a window."""
-        self._detector.inferencer.visualizer.show(self.drawn()[..., ::-1])
+        self._visualizer.show(self.drawn()[..., ::-1])
 
 
 class Detector:
@@ -116,18 +125,6 @@ class Detector:
         found = self.inferencer(arrays, batch_size=batch_size, return_datasamples=True)['predictions']
         return [self._detections(image, sample) for image, sample in zip(arrays, found, strict=True)]
 
-    def draw(self, found: Detections) -> np.ndarray:
-        """Return the image with boxes and labels, BGR; see :meth:`Detections.drawn`."""
-        sample = DetDataSample()
-        sample.pred_instances = InstanceData(
-            bboxes=torch.from_numpy(found.boxes),
-            scores=torch.from_numpy(found.scores),
-            labels=torch.from_numpy(found.labels),
-        )
-        visualizer = self.inferencer.visualizer
-        visualizer.add_datasample('image', found.image[..., ::-1], sample, draw_gt=False, pred_score_thr=-1)
-        return visualizer.get_image()[..., ::-1]
-
     def _detections(self, image: np.ndarray, sample: DetDataSample) -> Detections:
         found = sample.pred_instances.cpu()
         found = found[found.scores >= self.score_thr]
@@ -141,5 +138,5 @@ class Detector:
             names=[classes[label] for label in found.labels.tolist()],
             image=image,
             every=every,
-            _detector=self,
+            _visualizer=self.inferencer.visualizer,
         )

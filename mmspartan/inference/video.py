@@ -45,12 +45,15 @@ class Frames:
         self.source = source
         live = is_live(source)
         require_utf8(source)
-        self.capture = cv2.VideoCapture(int(source) if live and source.isdecimal() else source)
+        if live and source.isdecimal():
+            kind, self.name = 'camera', f'camera_{source}'
+        elif live:
+            kind, self.name = 'stream', re.sub(r'\W+', '_', source.split('://')[-1]).strip('_')
+        else:
+            kind, self.name = 'video', Path(source).stem
+        self.capture = cv2.VideoCapture(int(source) if kind == 'camera' else source)
         if not self.capture.isOpened():
-            what = 'camera' if source.isdecimal() else 'stream'
-            raise InputError(f'{source}: no {what if live else "video"} that OpenCV can open')
-        self.name = re.sub(r'\W+', '_', source.split('://')[-1]).strip('_') if live else Path(source).stem
-        self.name = f'camera_{source}' if live and source.isdecimal() else self.name
+            raise InputError(f'{source}: no {kind} that OpenCV can open')
         frames = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.total = 0 if live else max(int(frames), 0)
         fps = self.capture.get(cv2.CAP_PROP_FPS)
