@@ -18,6 +18,11 @@ def parse_args():
     args = parse(parser, 'checkpoint')
     if not args.wait_time >= 0:
         raise SystemExit(f'--wait-time {args.wait_time}: must be at least 0')
+    suffixes = dict(pred=['.pkl', '.pickle'], metrics=['.json', '.yml', '.yaml', '.pkl'])[args.out_item]
+    if args.out and Path(args.out).suffix not in suffixes:
+        raise SystemExit(
+            f'--out {args.out}: {args.out_item} is written as {" or ".join(suffixes)}; see also --out-item'
+        )
     return args
 
 
@@ -53,11 +58,6 @@ def enable_tta(cfg: Config, args) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    suffixes = dict(pred=['.pkl', '.pickle'], metrics=['.json', '.yml', '.yaml', '.pkl'])[args.out_item]
-    if args.out and Path(args.out).suffix not in suffixes:
-        raise SystemExit(
-            f'--out {args.out}: {args.out_item} is written as {" or ".join(suffixes)}; see also --out-item'
-        )
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.amp:

@@ -4,6 +4,8 @@ Schedulers and terminals send SIGTERM and SIGINT to all processes of a run. If t
 process could not finish the current step, and PyTorch would raise an error in it.
 """
 
+import atexit
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -21,6 +23,8 @@ class HoldingDataLoader(DataLoader):
     """
 
     def __iter__(self) -> Any:
+        atexit.unregister(end_workers)
+        atexit.register(end_workers)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         try:
             return super().__iter__()
@@ -47,6 +51,14 @@ class WorkerInit:
         signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, self.grace))
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
+
+def end_workers() -> None:
+    """End the workers that still run when the process exits: multiprocessing would send SIGTERM, and wait for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise an error for each
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def keep_workers_alive(loader: DataLoader) -> DataLoader:

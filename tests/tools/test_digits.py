@@ -120,8 +120,8 @@ def test_too_few_images_for_a_batch_are_an_error(run_tool):
     [
         ('train.py', ['absent.py'], r'absent\.py'),
         ('test.py', [DIGITS, 'absent.pth'], r'absent\.pth: no such file'),
-        ('test.py', [DIGITS, 'a.pth', '--tta'], r'--tta needs tta_model and tta_pipeline'),
-        ('test.py', [DIGITS, 'a.pth', '--out', 'a.json'], r'a\.json: pred is written as \.pkl'),
+        ('test.py', [DIGITS, DIGITS, '--tta'], r'--tta needs tta_model and tta_pipeline'),
+        ('test.py', [DIGITS, DIGITS, '--out', 'a.json'], r'a\.json: pred is written as \.pkl'),
         ('dist_train.sh', [DIGITS], r'dist_train\.sh CONFIG PROCESSES'),
         ('dist_test.sh', [DIGITS, 'a.pth'], r'dist_test\.sh CONFIG CHECKPOINT PROCESSES'),
         ('slurm_train.sh', ['part'], r'slurm_train\.sh PARTITION JOB_NAME CONFIG WORK_DIR'),

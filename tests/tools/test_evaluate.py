@@ -45,7 +45,7 @@ def report(project) -> dict:
 
 def evaluate(project: Path, *arguments) -> dict:
     printed = run_here(TOOLS / 'evaluate.py', 'mine.py', *arguments, cwd=project)
-    out = Path(re.search(r'(\S+)/report\.html\n*$', printed)[1])
+    out = Path(re.search(r'^(\S+)/report\.html$', printed, re.MULTILINE)[1])
     return json.loads((project / out / 'metrics.json').read_text())
 
 

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImag
 from ...errors import InputError
 from ..pictures import ORIENTATION, read_picture
 from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults, printable
-from .source import Object, Picture, Source, folded
+from .source import Choices, Object, Picture, Source, folded
 
 # Boxes may exceed the image by this many pixels without a word: programs round and count pixels differently.
 TOLERANCE = 1.0
@@ -62,7 +62,7 @@ def clean(
     source: Source,
     faults: Faults,
     progress: Callable[[Iterable, int], Iterable],
-    box_orientation: str | None = None,
+    choices: Choices | None = None,
 ) -> dict[Path, File]:
     """Check all images and objects in place.
 
@@ -72,8 +72,7 @@ def clean(
         source: The dataset.
         faults: Faults are added to it.
         progress: Called with an iterable and its length; returns an iterable that shows the progress.
-        box_orientation: ``'upright'`` or ``'stored'``: what boxes refer to where an image has an EXIF orientation and
-            its annotations do not tell it. By default it is guessed from the images whose annotations do.
+        choices: What the user decided.
 
     Returns:
         dict: What is known of each image file that can be read.
@@ -97,8 +96,9 @@ def clean(
         for split, pictures in source.splits.items()
     }
     told = {_told_orientation(picture, file) for pairs in known.values() for picture, file in pairs}
-    orientation = box_orientation or ('stored' if told - {None} == {'stored'} else 'upright')
-    option = None if box_orientation else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
+    decided = (choices or Choices()).box_orientation
+    orientation = decided or ('stored' if told - {None} == {'stored'} else 'upright')
+    option = None if decided else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
     for split, pairs in known.items():
         source.splits[split] = [picture for picture, file in pairs if _fit(picture, file, faults, orientation, option)]
     _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)

@@ -121,11 +121,14 @@ class Choices:
         split_by: ``'folders'`` and names of annotation files, ``'names'`` of images as well, or ``'nothing'``.
         box_format: One of BOX_FORMATS; found out by default.
         attribute: Name of the attribute that holds the class, of VIA.
+        box_orientation: ``'upright'`` or ``'stored'``: what boxes refer to where an image has an EXIF orientation and
+            its annotations do not tell it. By default it is guessed from the images whose annotations do.
     """
 
     split_by: str = 'folders'
     box_format: str | None = None
     attribute: str | None = None
+    box_orientation: str | None = None
 
 
 def text_of(path: Path) -> str:

@@ -58,12 +58,10 @@ def labelme(path, *shapes: tuple, **more) -> None:
 def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
     """Reads a dataset below ``tmp_path`` and checks its pictures and objects."""
 
-    def run(
-        name: str = '', pictures: Path | None = None, box_orientation: str | None = None, **choices
-    ) -> tuple[Source, Faults]:
-        faults = Faults()
-        source, _ = read_source(tmp_path / name, faults, pictures, Choices(**choices))
-        clean(source, faults, lambda items, count: items, box_orientation)
+    def run(name: str = '', pictures: Path | None = None, **options) -> tuple[Source, Faults]:
+        faults, choices = Faults(), Choices(**options)
+        source, _ = read_source(tmp_path / name, faults, pictures, choices)
+        clean(source, faults, lambda items, count: items, choices)
         return source, faults
 
     return run
