@@ -22,6 +22,9 @@ def parse_args():
     parser.add_argument('--images', type=int, default=128, help='number of images for calibration')
     parser.add_argument('--keep', default='', help='regular expression: weights of convolutions that stay in float')
     parser.add_argument('--keep-linear', action='store_true', help='linear layers, as in the decoder, stay in float')
+    parser.add_argument(
+        '--reduce-range', action='store_true', help='weights of 7 bits, for x86 processors without VNNI, which saturate'
+    )
     parser.add_argument('--threads', type=int, default=2, help='number of threads for the latencies')
     return parse(parser, 'model')
 
@@ -102,7 +105,8 @@ def run(args) -> None:
     paths = [args.model, args.out]
     # before the quantization, since it fails if file and config do not match
     metrics = [evaluate(cfg, str(args.model), args.backend)]
-    quantize(args.model, args.out, reader, keep + (linear_nodes(model) if args.keep_linear else []), args.backend)
+    keep += linear_nodes(model) if args.keep_linear else []
+    quantize(args.model, args.out, reader, keep, args.backend, args.reduce_range)
     metrics.append(evaluate(cfg, str(args.out), args.backend))
 
     names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)] or list(metrics[0])

@@ -58,7 +58,12 @@ class DatasetReader(Feeds):
 
 
 def quantize(
-    source: Path, target: Path, reader: CalibrationDataReader, keep: Collection[str] = (), backend: str = 'openvino'
+    source: Path,
+    target: Path,
+    reader: CalibrationDataReader,
+    keep: Collection[str] = (),
+    backend: str = 'openvino',
+    reduce_range: bool = False,
 ) -> None:
     """Quantize the convolutions and linear layers of a model to INT8, weights per channel.
 
@@ -73,6 +78,8 @@ def quantize(
         keep: Names of nodes that stay in floating point.
         backend: Runtime of the file, ``'openvino'`` or ``'onnxruntime'``. OpenVINO computes activation functions within
             a convolution before it rounds the result. ONNX Runtime has integer convolutions with a rounded result only.
+        reduce_range: Whether weights have 7 bits. x86 processors without VNNI add two products in 16 bits, which
+            saturate if weights have 8.
     """
     logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime recommends preprocessing, which is done here
     exact_outputs = [] if backend == 'onnxruntime' else QUANTIZED
@@ -87,6 +94,7 @@ def quantize(
             op_types_to_quantize=QUANTIZED,
             nodes_to_exclude=[*keep, *sensitive_products(onnx.load(inferred).graph)],
             per_channel=True,
+            reduce_range=reduce_range,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={
