@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
+# Operators that reserve memory, or tell a dtype.
+IDLE = {'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided', 'promote_types', 'result_type'}
+
+
 class Operators(TorchDispatchMode):
     """Record the operators that run in a context: ``with Operators() as operators: ...``, then ``operators.names``.
 
-    Views are not recorded, since they compute nothing.
+    On a GPU each of them launches something. Views and reserved memory are not recorded, since they do not.
     """
 
     def __init__(self):
@@ -24,9 +28,13 @@ class Operators(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         aliases = [result.alias_info for result in function._schema.returns]
-        if not any(alias is not None and not alias.is_write for alias in aliases):
-            self.names.append(function.overloadpacket.__name__)
+        name = function.overloadpacket.__name__
+        if name not in IDLE and not any(alias is not None and not alias.is_write for alias in aliases):
+            self.note(name)
         return function(*args, **(kwargs or {}))
+
+    def note(self, name: str) -> None:
+        self.names.append(name)
 
 
 @contextmanager

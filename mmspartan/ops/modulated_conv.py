@@ -13,6 +13,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
+from .device import on_gpu
 from .memory_format import is_channels_last
 from .tracing import is_recorded
 
@@ -33,7 +34,7 @@ def modulated_conv(x: Tensor, weight: Tensor, complex_weight: Tensor, groups: in
         modulated = _Modulate.apply(x, complex_weight) if is_recorded(x) else modulate(x, complex_weight)
         return conv2d(modulated, weight, padding=padding, groups=groups)
     weight = modulated_weight(weight, complex_weight, groups)
-    if weight.shape[1] == 2 and x.device.type == 'cpu' and is_recorded(x):
+    if weight.shape[1] == 2 and is_recorded(x) and not on_gpu(x):
         return _pair_conv(x, weight)
     return conv2d(x, weight, padding=padding, groups=len(weight) // weight.shape[1])
 
@@ -45,7 +46,7 @@ def _is_modulated_by_weight(x: Tensor, weight: Tensor) -> bool:
     multiply-adds; in training on CPUs this still costs less than the passes over memory of the plain form.
     """
     inputs = weight.shape[1]
-    return inputs % 2 == 0 or (inputs == 1 and is_recorded(x) and not x.is_cuda)
+    return inputs % 2 == 0 or (inputs == 1 and is_recorded(x) and not on_gpu(x))
 
 
 def modulate(x: Tensor, complex_weight: Tensor) -> Tensor:

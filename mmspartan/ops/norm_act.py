@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules._functions import SyncBatchNorm
 
 from .activations import InPlace, in_place_operators
+from .device import on_gpu
 from .memory_format import in_memory_order, is_channels_last
 
 aten = torch.ops.aten
@@ -30,10 +31,10 @@ def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     if isinstance(norm, nn.SyncBatchNorm):
         group = norm.process_group or distributed.group.WORLD
         processes = get_world_size(group)
-        if processes > 1 and x.is_cuda:
+        if processes > 1 and on_gpu(x):
             norm.num_batches_tracked.add_(1)
             return _SyncBatchNormAct.apply(*tensors, norm.eps, norm.momentum, group, processes, operators)
-    elif not x.is_cuda:
+    elif not on_gpu(x):
         norm.num_batches_tracked.add_(1)
         return _BatchNormAct.apply(*tensors, norm.momentum, norm.eps, operators)
     return act(norm(x))

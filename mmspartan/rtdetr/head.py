@@ -6,6 +6,7 @@ which the authors' code passes to SciPy.
 
 import logging
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +24,37 @@ from torch import Tensor
 from ..checks import check_integers
 from ..ops.host_numbers import tensor_like
 
-# Indices of each matched pair: image of the batch, query, and object among all objects of the batch.
-Match = tuple[Tensor, Tensor, Tensor]
+# Pairs of a query and an object for which costs are computed at once; more than one image together cost fewer operations.
+PAIRS = 2**22
+
+
+class Matches(NamedTuple):
+    """Matched pairs of all layers, those of the first layer first.
+
+    Attributes:
+        layer, image, query (Tensor): Indices of each pair's prediction, ``(M,)``.
+        obj (Tensor): Index of each pair's object among all objects of the batch, ``(M,)``.
+        counts (list[int]): Number of pairs of each layer.
+    """
+
+    layer: Tensor
+    image: Tensor
+    query: Tensor
+    obj: Tensor
+    counts: list[int]
+
+    @classmethod
+    def of(cls, indices: np.ndarray, counts: list[int], device: torch.device) -> 'Matches':
+        """Make them of ``layer``, ``image``, ``query`` and ``obj`` as an array ``(4, M)`` on the host."""
+        return cls(*torch.from_numpy(indices).to(device, non_blocking=True), counts)
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Sum values of the pairs, ``(M,)`` or ``(M, 4)``, over each layer."""
+        if not sum(self.counts):
+            return values.sum().expand(len(self.counts))  # mmdet's losses return a single 0 then
+        if len(set(self.counts)) == 1:
+            return values.reshape(len(self.counts), -1).sum(1)
+        return torch.stack([part.sum() for part in values.split(self.counts)])
 
 
 def ground_truth(batch_data_samples: SampleList) -> tuple[list[Tensor], list[Tensor]]:
@@ -95,11 +125,11 @@ class RTDETRHead(DeformableDETRHead):
         if not self.training:
             last = (self.test_cfg or {}).get('num_decoder_layers', last)
         first = last - len(hidden_states)
-        logits, boxes = [], []
-        for i, (hidden_state, reference) in enumerate(zip(hidden_states, references), first):
-            logits.append(self.cls_branches[i](hidden_state))
-            boxes.append((self.reg_branches[i](hidden_state) + inverse_sigmoid(reference)).sigmoid())
-        return torch.stack(logits), torch.stack(boxes)
+        logits, offsets = (
+            torch.stack([branch(hidden_state) for branch, hidden_state in zip(branches[first:last], hidden_states)])
+            for branches in (self.cls_branches, self.reg_branches)
+        )
+        return logits, (offsets + inverse_sigmoid(torch.stack(references))).sigmoid()
 
     def loss(
         self,
@@ -145,15 +175,13 @@ class RTDETRHead(DeformableDETRHead):
         matches, skipped = self.match(logits, boxes, labels, targets, shape)
         num_layers = len(hidden_states)
         names = [f'd{i}.' for i in range(num_layers - 1)] + ['', 'enc_']
-        label, target = torch.cat(labels), torch.cat(targets)
-        losses: dict[str, Tensor] = {}
-        for name, logit, box, match in zip(names, logits, boxes, matches):
-            losses.update(self.loss_by_match(name, logit, box, match, label, target, scale, num_objects))
+        objects = (torch.cat(labels), torch.cat(targets), scale)
+        losses = self.loss_by_match(names, logits, boxes, matches, *objects, num_objects)
         if dn_meta:
-            match = denoising_match(counts, dn_meta, boxes.device)
+            matches = denoising_matches(counts, dn_meta, num_layers, boxes.device)
             average = num_dn_objects * dn_meta['num_denoising_groups']
-            for name, logit, box in zip(names, dn_logits, dn_boxes):
-                losses.update(self.loss_by_match(f'{name}dn_', logit, box, match, label, target, scale, average))
+            dn_names = [f'{name}dn_' for name in names[:-1]]
+            losses.update(self.loss_by_match(dn_names, dn_logits, dn_boxes, matches, *objects, average))
         if skipped:
             print_log(f'{skipped} matches skipped: their costs were not finite', 'current', logging.WARNING)
             losses['num_skipped_matches'] = tensor_like(boxes, skipped)
@@ -167,7 +195,7 @@ class RTDETRHead(DeformableDETRHead):
         labels: list[Tensor],
         targets: list[Tensor],
         shape: tuple[int, int],
-    ) -> tuple[list[Match], int]:
+    ) -> tuple[Matches, int]:
         """Match predictions to objects, for all layers with one transfer of the costs to the host.
 
         Args:
@@ -177,71 +205,88 @@ class RTDETRHead(DeformableDETRHead):
             shape (tuple[int, int]): Height and width of the input.
 
         Returns:
-            tuple[list[Match], int]: A match for each layer, and the number of pairs that are left out, since no finite
-            cost was left for their object.
+            tuple[Matches, int]: The matches, and the number of pairs that are left out, since no finite cost was left
+            for their object.
         """
-        num_layers, _, num_queries, _ = logits.shape
+        num_layers, batch, num_queries, _ = logits.shape
+        counts = [len(label) for label in labels]
         scale = pixel_scale(boxes, shape)
+        corners = bbox_cxcywh_to_xyxy(boxes) * scale
+        step = max(1, math.isqrt(PAIRS // (num_layers * num_queries * max(1, *counts))))
         costs = []
-        for i, (label, target) in enumerate(zip(labels, targets)):
-            predicted = InstanceData(
-                scores=logits[:, i].flatten(0, 1), bboxes=bbox_cxcywh_to_xyxy(boxes[:, i].flatten(0, 1)) * scale
-            )
-            objects = InstanceData(labels=label, bboxes=bbox_cxcywh_to_xyxy(target) * scale)
-            if len(label):
+        for first in range(0, batch, step):
+            images = slice(first, first + step)
+            if sum(counts[images]):
+                predicted = InstanceData(
+                    scores=logits[:, images].flatten(0, 2), bboxes=corners[:, images].flatten(0, 2)
+                )
+                objects = InstanceData(
+                    labels=torch.cat(labels[images]), bboxes=bbox_cxcywh_to_xyxy(torch.cat(targets[images])) * scale
+                )
                 terms = [cost(predicted, objects, dict(img_shape=shape)) for cost in self.assigner.match_costs]
-                costs.append(sum(terms).flatten())
-        host = torch.cat(costs).cpu().numpy() if costs else np.empty(0)
+                cost = sum(terms).view(num_layers, -1, num_queries, len(objects))
+                # of the pairs of these images those within one image
+                costs += [part[:, i] for i, part in enumerate(cost.split(counts[images], dim=3))]
+        host = torch.cat(costs, dim=2).cpu().numpy() if costs else np.empty((num_layers, num_queries, 0))
         finite = np.isfinite(host)
         if not finite.all():
             # a cost above all others makes such a pair the last choice; it is dropped below
             host = np.where(finite, host, 1 + 2 * np.abs(host, where=finite, out=np.zeros_like(host)).max(initial=0))
 
         pairs: list[list[np.ndarray]] = [[] for _ in range(num_layers)]
-        position = before = skipped = 0
-        for i, count in enumerate(map(len, labels)):
-            size = num_layers * num_queries * count
-            cost = host[position : position + size].reshape(num_layers, num_queries, count)
-            usable = finite[position : position + size].reshape(num_layers, num_queries, count)
+        before = skipped = 0
+        for i, count in enumerate(counts):
+            columns = slice(before, before + count)
             for layer in range(num_layers):
-                query, obj = linear_sum_assignment(cost[layer])
-                kept = usable[layer, query, obj]
+                query, obj = linear_sum_assignment(host[layer, :, columns])
+                kept = finite[layer, query, obj + before]
                 skipped += int((~kept).sum())
                 query, obj = query[kept], obj[kept]
-                pairs[layer].append(np.stack([np.full_like(query, i), query, obj + before]))
-            position, before = position + size, before + count
+                pairs[layer].append(np.stack([np.full_like(query, layer), np.full_like(query, i), query, obj + before]))
+            before += count
         stacked = [np.concatenate(pair, axis=1) for pair in pairs]
-        lengths = [pair.shape[1] for pair in stacked]
-        indices = torch.from_numpy(np.concatenate(stacked, axis=1)).to(boxes.device, non_blocking=True)
-        return [tuple(match) for match in indices.split(lengths, dim=1)], skipped
+        return Matches.of(np.concatenate(stacked, axis=1), [pair.shape[1] for pair in stacked], boxes.device), skipped
 
     def loss_by_match(
         self,
-        prefix: str,
+        names: list[str],
         logits: Tensor,
         boxes: Tensor,
-        match: Match,
+        matches: Matches,
         labels: Tensor,
         targets: Tensor,
         scale: Tensor,
         avg_factor: Tensor,
     ) -> dict[str, Tensor]:
-        """Compute class, L1 and GIoU loss of a layer: ``logits`` ``(B, Q, num_classes)``, ``boxes`` ``(B, Q, 4)``."""
-        image, query, obj = match
-        predicted, target = boxes[image, query], targets[obj]
+        """Compute class, L1 and GIoU loss of all layers at once.
+
+        Args:
+            names (list[str]): Prefix of each layer's losses.
+            logits, boxes (Tensor): ``(layers, B, Q, num_classes)`` and ``(layers, B, Q, 4)``.
+            matches (Matches): Pairs of them and objects.
+            labels, targets (Tensor): Labels ``(n,)`` and boxes ``(n, 4)`` of all objects of the batch.
+            scale (Tensor): (width, height, width, height) of the input.
+            avg_factor (Tensor): Divisor of the sums.
+        """
+        index = (matches.layer, matches.image, matches.query)
+        predicted, target = boxes[index], targets[matches.obj]
         # in pixels, since mmdet's overlaps clamp areas at 1e-6
         corners, target_corners = bbox_cxcywh_to_xyxy(predicted) * scale, bbox_cxcywh_to_xyxy(target) * scale
 
-        target_labels = torch.full(logits.shape[:2], self.num_classes, dtype=torch.long, device=logits.device)
-        target_labels[image, query] = labels[obj]
-        ious = logits.new_zeros(logits.shape[:2])
-        ious[image, query] = bbox_overlaps(corners.detach(), target_corners, is_aligned=True)
+        target_labels = torch.full(logits.shape[:3], self.num_classes, dtype=torch.long, device=logits.device)
+        target_labels[index] = labels[matches.obj]
+        ious = logits.new_zeros(logits.shape[:3])
+        ious[index] = bbox_overlaps(corners.detach(), target_corners, is_aligned=True)
         # without a pair the sums are 0 but keep the branches in the graph, or DDP waits for their gradients
-        return {
-            f'{prefix}loss_cls': self.loss_cls(logits, target_labels, ious, avg_factor=avg_factor),
-            f'{prefix}loss_bbox': self.loss_bbox(predicted, target, reduction_override='none').sum() / avg_factor,
-            f'{prefix}loss_iou': self.loss_iou(corners, target_corners, reduction_override='none').sum() / avg_factor,
-        }
+        l1 = matches.sums(self.loss_bbox(predicted, target, reduction_override='none'))
+        giou = matches.sums(self.loss_iou(corners, target_corners, reduction_override='none'))
+        losses = dict(
+            loss_cls=self.loss_cls(logits, target_labels, ious, avg_factor=avg_factor),
+            loss_bbox=l1 / avg_factor,
+            loss_iou=giou / avg_factor,
+        )
+        layers = zip(names, *(values.unbind() for values in losses.values()))
+        return {f'{name}{key}': loss for name, *values in layers for key, loss in zip(losses, values)}
 
     def predict_by_feat(
         self,
@@ -295,18 +340,15 @@ def denoising_counts(counts: list[int], dn_meta: dict[str, int] | None) -> list[
     return [min(count, most) for count in counts]
 
 
-def denoising_match(counts: list[int], dn_meta: dict[str, int], device: torch.device) -> Match:
-    """Match denoising queries to objects: the k-th positive of each group to object k of its image."""
+def denoising_matches(counts: list[int], dn_meta: dict[str, int], num_layers: int, device: torch.device) -> Matches:
+    """Match denoising queries to objects in each layer: the k-th positive of each group to object k of its image."""
     groups = dn_meta['num_denoising_groups']
     group_size = dn_meta['num_denoising_queries'] // groups
-    image: list[int] = []
-    query: list[int] = []
-    obj: list[int] = []
+    pairs: list[tuple[int, int, int]] = []
     before = 0
     for i, (count, taken) in enumerate(zip(counts, denoising_counts(counts, dn_meta))):
-        for group in range(groups):
-            image += [i] * taken
-            query += range(group_size * group, group_size * group + taken)
-            obj += range(before, before + taken)
+        pairs += [(i, group_size * group + k, before + k) for group in range(groups) for k in range(taken)]
         before += count
-    return tuple(torch.tensor([image, query, obj], dtype=torch.long).to(device, non_blocking=True))
+    layer = np.repeat(np.arange(num_layers), len(pairs))
+    indices = np.vstack([layer, np.tile(np.array(pairs, dtype=np.int64).reshape(-1, 3).T, num_layers)])
+    return Matches.of(indices, [len(pairs)] * num_layers, device)

@@ -34,20 +34,20 @@ class IoUVarifocalLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, labels: Tensor, ious: Tensor, avg_factor: Tensor | float) -> Tensor:
-        """Compute the sum of the loss, divided by ``avg_factor``.
+        """Compute the sum of the loss over the last three dimensions, divided by ``avg_factor``.
 
         Args:
-            logits (Tensor): ``(..., num_classes)``.
-            labels (Tensor): ``(...)``, in 0..num_classes; num_classes is background.
-            ious (Tensor): ``(...)``, in [0, 1]; IoU of matched predictions, 0 for others.
+            logits (Tensor): ``(..., B, Q, num_classes)``.
+            labels (Tensor): ``(..., B, Q)``, in 0..num_classes; num_classes is background.
+            ious (Tensor): ``(..., B, Q)``, in [0, 1]; IoU of matched predictions, 0 for others.
             avg_factor: Divisor of the sum.
 
         Returns:
-            Tensor: The loss, ``()``.
+            Tensor: The loss, ``(...)``.
         """
         # one_hot would synchronize with the GPU to check the labels
         positive = (labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)).to(logits.dtype)
         target = positive * ious[..., None]
         weight = self.alpha * logits.detach().sigmoid().pow(self.gamma) * (1 - positive) + target
-        loss = binary_cross_entropy_with_logits(logits, target, weight, reduction='sum')
+        loss = binary_cross_entropy_with_logits(logits, target, weight, reduction='none').sum((-3, -2, -1))
         return self.loss_weight * loss / avg_factor

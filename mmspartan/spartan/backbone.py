@@ -32,6 +32,7 @@ from ..checks import (
     refuse,
     refuse_training_of_deployed,
 )
+from ..ops.device import has_gpu
 from ..ops.recompute import recompute
 from .conv_norm_act import ConvNormAct
 from .mixer import mix
@@ -173,7 +174,7 @@ class SpaRTAN(BaseModule):
         check_numbers('SpaRTAN', '(-inf, inf)', layer_scale_init_value=layer_scale_init_value)
         check_choices('SpaRTAN', CONV_TYPES, conv_type=conv_type)
         if channels_last is None:
-            channels_last = not torch.cuda.is_available()
+            channels_last = not has_gpu()
         check_flags('SpaRTAN', norm_eval=norm_eval, with_cp=with_cp, channels_last=channels_last, deploy=deploy)
         self.out_channels = tuple(channels[i] for i in self.out_indices)
         self.is_deployed = False

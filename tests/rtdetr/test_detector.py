@@ -198,17 +198,17 @@ def test_costs_that_are_not_finite_are_skipped_and_counted(value, caplog):
     logits, boxes = torch.randn(2, 1, 30, 10), torch.rand(2, 1, 30, 4) * 0.3 + 0.2
     labels, targets = [torch.tensor([1, 2])], [torch.tensor([[0.3, 0.3, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]])]
     matches, skipped = head.match(logits, boxes, labels, targets, (96, 128))
-    assert skipped == 0 and [len(match[0]) for match in matches] == [2, 2]
+    assert skipped == 0 and matches.counts == [2, 2]
 
     one_query = boxes.clone()
-    query = matches[0][1][0]
+    query = matches.query[0]
     one_query[0, 0, query] = value
     rematched, skipped = head.match(logits, one_query, labels, targets, (96, 128))
-    assert skipped == 0 and query not in rematched[0][1]  # another query takes over
+    assert skipped == 0 and query not in rematched.query[:2]  # another query takes over
     all_queries = boxes.clone()
     all_queries[0] = value
     rematched, skipped = head.match(logits, all_queries, labels, targets, (96, 128))
-    assert skipped == 2 and [len(match[0]) for match in rematched] == [0, 2]
+    assert skipped == 2 and rematched.counts == [0, 2]
 
 
 def test_costs_of_all_layers_go_to_the_host_at_once(monkeypatch):
@@ -221,14 +221,14 @@ def test_costs_of_all_layers_go_to_the_host_at_once(monkeypatch):
             torch.Tensor, name, lambda t, original=original, name=name: calls.append(name) or original(t)
         )
     losses_of(model, batch(3, 2))
-    assert calls == [(3 * 30 * (3 + 2),)]  # layers and query selection x queries x objects
+    assert calls == [(3, 30, 3 + 2)]  # layers and query selection, queries, objects
 
 
 def test_matching_is_that_of_mmdets_assigner():
     model = build()
     logits, boxes = torch.randn(1, 1, 30, 10), torch.rand(1, 1, 30, 4) * 0.3 + 0.2
     labels, targets = torch.tensor([1, 2, 2]), torch.rand(3, 4) * 0.3 + 0.2
-    (match,), _ = model.bbox_head.match(logits, boxes, [labels], [targets], (96, 128))
+    matches, _ = model.bbox_head.match(logits, boxes, [labels], [targets], (96, 128))
     scale = torch.tensor([128, 96, 128, 96])
     to_xyxy = rtdetr_head.bbox_cxcywh_to_xyxy
     assigned = model.bbox_head.assigner.assign(
@@ -237,7 +237,7 @@ def test_matching_is_that_of_mmdets_assigner():
         img_meta=dict(img_shape=(96, 128)),
     )
     queries = assigned.gt_inds.nonzero().squeeze(1)
-    assert torch.equal(match[1], queries) and torch.equal(match[2], assigned.gt_inds[queries] - 1)
+    assert torch.equal(matches.query, queries) and torch.equal(matches.obj, assigned.gt_inds[queries] - 1)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
