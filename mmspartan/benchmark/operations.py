@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from ..engine.costs import Operators
 from ..engine.runner import ResumableRunner
 from ..ops.device import gpu_forms
+from ..rtdetr import BatchRandomChoiceResize
 from .models import ground_truth
 
 REST = 'other'
@@ -89,11 +90,15 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
     with tempfile.TemporaryDirectory() as folder, gpu_forms(), ExitStack() as stack:
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         model: Any = MODELS.build(cfg.model)
+        for module in model.modules():
+            if isinstance(module, BatchRandomChoiceResize):
+                module.sizes = module.sizes[:1]  # a size comes again and again, and what depends on it is made once
         images = torch.randint(256, (batch_size, 3, size, size), dtype=torch.uint8)
         samples = [
             dict(inputs=image, data_samples=sample) for image, sample in zip(images, ground_truth(model, images))
         ]
-        loader = DataLoader(samples * 2, batch_size, collate_fn=pseudo_collate)  # type: ignore[arg-type]
+        data: Any = samples * 2
+        loader: DataLoader = DataLoader(data, batch_size, collate_fn=pseudo_collate)
         runner = ResumableRunner(
             model,
             folder,
@@ -129,5 +134,4 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
             runner.train()
         finally:
             logging.disable(logging.NOTSET)
-    globals()['DETAIL'] = operators.operators
     return operators.counts

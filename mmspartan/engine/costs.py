@@ -11,9 +11,11 @@ from mmengine.analysis import FlopAnalyzer
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-
-# Operators that reserve memory, or tell a dtype.
-IDLE = {'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided', 'promote_types', 'result_type'}
+# Operators that launch nothing: they reserve memory, are views by another name, or are for profilers.
+IDLE = {
+    *('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided'),
+    *('_unsafe_view', 'promote_types', 'result_type', '_record_function_enter_new', '_record_function_exit'),
+}
 
 
 class Operators(TorchDispatchMode):

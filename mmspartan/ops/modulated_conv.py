@@ -31,7 +31,11 @@ def modulated_conv(x: Tensor, weight: Tensor, complex_weight: Tensor, groups: in
     """
     padding = (weight.shape[-1] // 2,) * 2  # a pair, since torch 2.1 traces no single number
     if not _is_modulated_by_weight(x, weight):
-        modulated = _Modulate.apply(x, complex_weight) if is_recorded(x) else modulate(x, complex_weight)
+        if is_recorded(x):
+            pairs = _MultiplyPairs.apply(x.unflatten(1, (-1, 2)), complex_weight[..., None, None], 1)
+            modulated = pairs.flatten(1, 2)
+        else:
+            modulated = modulate(x, complex_weight)
         return conv2d(modulated, weight, padding=padding, groups=groups)
     weight = modulated_weight(weight, complex_weight, groups)
     if weight.shape[1] == 2 and is_recorded(x) and not on_gpu(x):
@@ -57,23 +61,42 @@ def modulate(x: Tensor, complex_weight: Tensor) -> Tensor:
     return torch.addcmul(x * a, swap_pairs(x), b)
 
 
-class _Modulate(Function):
-    """:func:`modulate`, which keeps only ``x`` for the backward pass."""
+class _MultiplyPairs(Function):
+    """Complex product of real and imaginary parts in few operations, which keeps only its inputs.
+
+    Args:
+        x (Tensor): ``(..., N, 2, H, W)``.
+        factor (Tensor): ``(a, b)``, ``(..., N, 2, 1, 1)``.
+        sign (int): 1 multiplies by ``a + i b``, -1 by ``a - i b``.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, complex_weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, complex_weight)
-        return modulate(x, complex_weight)
+    def forward(ctx, x: Tensor, factor: Tensor, sign: int) -> Tensor:
+        ctx.save_for_backward(x, factor)
+        ctx.sign = sign
+        return _MultiplyPairs.product(x, factor, sign)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        x, complex_weight = ctx.saved_tensors
-        conjugate = torch.stack([complex_weight[:, 0], -complex_weight[:, 1]], 1)
-        same, crossed = (
-            (grad * other).sum((0, 2, 3), dtype=complex_weight.dtype).view(-1, 2) for other in (x, swap_pairs(x))
-        )
-        return modulate(grad, conjugate), torch.stack([same.sum(1), crossed[:, 1] - crossed[:, 0]], 1)
+        x, factor = ctx.saved_tensors
+        (real, imag), (grad_real, grad_imag) = x.unbind(-3), grad.unbind(-3)
+        grad_a = (grad_real * real).addcmul_(grad_imag, imag)
+        grad_b = (grad_imag * real).addcmul_(grad_real, imag, value=-1)
+        shape = factor.select(-3, 0).shape
+        over = [i for i in range(-grad_a.dim(), 0) if i < -len(shape) or shape[i] == 1]
+        sums = [part.sum(over, dtype=factor.dtype).view(shape) for part in (grad_a, grad_b)]
+        if ctx.sign < 0:
+            sums[1].neg_()
+        return _MultiplyPairs.product(grad, factor, -ctx.sign), torch.stack(sums, -3), None
+
+    @staticmethod
+    def product(x: Tensor, factor: Tensor, sign: int) -> Tensor:
+        product = torch.empty_like(x)
+        (real, imag), (a, b), (out_real, out_imag) = x.unbind(-3), factor.unbind(-3), product.unbind(-3)
+        torch.mul(real, a, out=out_real).addcmul_(imag, b, value=-sign)
+        torch.mul(imag, a, out=out_imag).addcmul_(real, b, value=sign)
+        return product
 
 
 def modulated_weight(weight: Tensor, complex_weight: Tensor, groups: int) -> Tensor:
@@ -87,9 +110,13 @@ def modulated_weight(weight: Tensor, complex_weight: Tensor, groups: int) -> Ten
         weight = (weight.unflatten(0, (groups, 2)) * identity).flatten(0, 1)
     pairs = weight.shape[1] // 2
     weight = weight.unflatten(0, (groups, -1)).unflatten(2, (pairs, 2))  # (groups, out, pairs, 2, k, k)
-    a, b = complex_weight.view(groups, 1, pairs, 2, 1, 1).unbind(3)
-    real, imag = weight.unbind(3)
-    return torch.stack([a * real + b * imag, a * imag - b * real], 3).flatten(2, 3).flatten(0, 1)
+    factor = complex_weight.view(groups, 1, pairs, 2, 1, 1)
+    if is_recorded(weight):
+        weight = _MultiplyPairs.apply(weight, factor, -1)
+    else:
+        (a, b), (real, imag) = factor.unbind(3), weight.unbind(3)
+        weight = torch.stack([a * real + b * imag, a * imag - b * real], 3)
+    return weight.flatten(2, 3).flatten(0, 1)
 
 
 def _pair_conv(x: Tensor, weight: Tensor) -> Tensor:

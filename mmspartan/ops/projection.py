@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from .channel_means import channel_means
+from .device import on_gpu
 from .memory_format import is_channels_last
 from .tracing import trains
 
@@ -25,9 +26,9 @@ def decomposed_projection(x: Tensor, conv: nn.Conv2d, gamma: Tensor) -> Tensor:
     Returns:
         Tensor: ``(B, out_channels, H, W)`` in the memory format of ``x``.
     """
-    if not trains(conv, x):
+    if on_gpu(x) or not trains(conv, x):
         y = conv(x)
-        return y + gamma * (y - y.mean((2, 3), keepdim=True))
+        return y.addcmul(gamma, y - y.mean((2, 3), keepdim=True))
     weight, gamma = conv.weight.flatten(1), gamma.flatten(1)
     # the mean of projected features is the projection of their mean
     bias = conv.bias - gamma.mT * linear(channel_means(x).flatten(1), weight)
@@ -47,7 +48,7 @@ def gated_projection(x: Tensor, gate: Tensor, conv: nn.Conv2d, scale: Tensor | N
         Tensor: ``(B, out_channels, H, W)`` in the memory format of ``x``.
     """
     # with fewer positions than output channels the matrices of all images would be larger than the features
-    if not trains(conv, x) or x.shape[2] * x.shape[3] < conv.out_channels:
+    if on_gpu(x) or not trains(conv, x) or x.shape[2] * x.shape[3] < conv.out_channels:
         x = conv(x * gate)
         return x if scale is None else scale * x
     weight, bias = conv.weight.flatten(1), conv.bias[:, None]

@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .activations import InPlace, in_place_operators
+from .device import on_gpu
 from .memory_format import in_memory_order
 
 
@@ -24,7 +25,7 @@ def superpose(amplitude: Tensor, phase: Tensor, strongest: Tensor, act: nn.Modul
     Returns:
         Tensor: ``(B, N, H, W)``.
     """
-    operators = in_place_operators(act, phase)
+    operators = None if on_gpu(phase) else in_place_operators(act, phase)
     if operators is not None:
         return _Superpose.apply(amplitude, phase, strongest, operators)
     wave = amplitude * act(phase)

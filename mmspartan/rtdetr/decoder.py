@@ -6,7 +6,7 @@ from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from ..checks import check_integers
-from .deformable_attention import RTDETRTransformerDecoderLayer
+from .decoder_layer import RTDETRTransformerDecoderLayer
 
 
 class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
@@ -59,6 +59,10 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
             tuple[Tensor, list[Tensor]]: Hidden states ``(layers, B, Q, C)``, and for each of them the boxes
             ``(B, Q, 4)`` that its box branch refines. In evaluation mode only those of the last layer.
         """
+        if self_attn_mask is not None:  # once for all layers
+            self_attn_mask = torch.zeros_like(self_attn_mask, dtype=query.dtype).masked_fill_(
+                self_attn_mask, -torch.inf
+            )
         # as query positions boxes are detached; as start of the next layer's box they carry its gradient
         hidden_states, references = [], []
         reference, detached = reference_points, reference_points

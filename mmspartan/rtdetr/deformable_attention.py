@@ -1,24 +1,21 @@
 """Deformable attention of RT-DETR's decoder: mmcv's module without synchronization with the GPU in each layer.
 
 mmcv's operator runs on GPUs, if mmcv was built with it. On CPUs, on GPUs without the operator, and in compiled or
-exported graphs, which cannot have it, values are projected directly to the layout that ``grid_sample`` expects, and
-levels are summed one by one. mmcv's fallback permutes the features in each layer.
+exported graphs, which cannot have it, values are projected to the layout that ``grid_sample`` expects. mmcv's fallback
+permutes the features of each level.
 """
 
 import logging
 from functools import cache
 
-from mmcv.cnn import build_norm_layer
-from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
+import torch
 from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
-from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerDecoderLayer
 from mmengine.logging import print_log
-from mmengine.model import ModuleList
 from torch import Tensor
 from torch.nn.functional import conv2d, grid_sample
 
-from ..checks import check_integers, check_numbers, refuse
+from ..ops.device import on_gpu
 from ..ops.tracing import is_exported, is_traced
 
 HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
@@ -94,6 +91,12 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
     def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
         """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
+        if on_gpu(value) and not is_traced():  # a pass over the values more, and a tenth of the operations
+            value = self.value_proj(value).mT.contiguous()
+            return [
+                level.unflatten(2, shape)
+                for level, shape in zip(value.split([height * width for height, width in shapes], dim=2), shapes)
+            ]
         levels = value.mT.split([height * width for height, width in shapes], dim=2)
         weight, bias = self.value_proj.weight, self.value_proj.bias
         if is_exported():  # runtimes compute a product with the weight as its first factor in float32 only
@@ -105,48 +108,9 @@ class DeformableAttention(MultiScaleDeformableAttention):
         """Weighted sum ``(B, Q, C)`` of values ``(B, C, H, W)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1]."""
         batch = grid.shape[0]
         grid, weights = [x.transpose(1, 2).flatten(0, 1) for x in (grid, weights)]  # (B * heads, Q, L, P, ...)
-        total: Tensor | int = 0
-        for i, level in enumerate(levels):
-            # sampled in the precision of the boxes: half precision would shift the points by a fraction of a pixel
-            values = level.reshape(grid.shape[0], -1, *level.shape[2:]).to(grid.dtype)
-            sampled = grid_sample(values, grid[:, :, i], align_corners=False)  # (B * heads, C / heads, Q, P)
-            total = total + (sampled * weights[:, None, :, i]).sum(-1)
+        # sampled in the precision of the boxes: half precision would shift the points by a fraction of a pixel
+        maps = [level.reshape(grid.shape[0], -1, *level.shape[2:]).to(grid.dtype) for level in levels]
+        sampled = [grid_sample(x, grid[:, :, i], align_corners=False) for i, x in enumerate(maps)]
+        # (B * heads, C / heads, Q, L * P)
+        total = (torch.cat(sampled, dim=3) * weights[:, None].flatten(3)).sum(3)
         return total.view(batch, -1, grid.shape[1]).mT
-
-
-class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
-    """mmdet's layer with :class:`DeformableAttention`.
-
-    Raises:
-        ValueError: If a size or a dropout rate is out of its range, or the three ``embed_dims`` differ.
-    """
-
-    def _init_layers(self) -> None:
-        for name in ('self_attn_cfg', 'cross_attn_cfg', 'ffn_cfg'):
-            check_layer_cfg(name, getattr(self, name))
-        self.self_attn = MultiheadAttention(**self.self_attn_cfg)
-        self.cross_attn = DeformableAttention(**self.cross_attn_cfg)
-        self.embed_dims = self.self_attn.embed_dims
-        self.ffn = FFN(**self.ffn_cfg)
-        for name, module in (('cross_attn_cfg', self.cross_attn), ('ffn_cfg', self.ffn)):
-            if module.embed_dims != self.embed_dims:
-                allowed = f'{self.embed_dims}, as in self_attn_cfg'
-                refuse('RTDETRTransformerDecoder', f'layer_cfg.{name}.embed_dims', allowed, module.embed_dims)
-        self.norms = ModuleList(build_norm_layer(self.norm_cfg, self.embed_dims)[1] for _ in range(3))
-
-
-def check_layer_cfg(name: str, cfg: dict) -> None:
-    """Check one of the configs of a decoder layer, since mmcv's modules check only some of the values.
-
-    Raises:
-        ValueError: If a size is not a positive integer, a dropout rate is not in [0, 1], or ``embed_dims`` is not a
-            multiple of ``num_heads``.
-    """
-    owner = 'RTDETRTransformerDecoder'
-    sizes = ('embed_dims', 'num_heads', 'num_levels', 'num_points', 'feedforward_channels')
-    rates = ('dropout', 'attn_drop', 'proj_drop', 'ffn_drop')
-    check_integers(owner, **{f'layer_cfg.{name}.{key}': cfg[key] for key in sizes if key in cfg})
-    check_numbers(owner, '[0, 1]', **{f'layer_cfg.{name}.{key}': cfg[key] for key in rates if key in cfg})
-    embed_dims, num_heads = cfg.get('embed_dims', 256), cfg.get('num_heads', 1)
-    if embed_dims % num_heads:
-        refuse(owner, f'layer_cfg.{name}.embed_dims', f'a multiple of num_heads={num_heads}', embed_dims)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..checks import check_flags, check_integers, check_levels, refuse, refuse_training_of_deployed
 from ..ops.host_numbers import tensor_like
+from ..ops.made_once import made_once
 from ..spartan.backbone import SpaRTAN
 from ..spartan.conv_norm_act import ConvNormAct
 from .decoder import RTDETRTransformerDecoder
@@ -236,7 +237,7 @@ class RTDETR(DetectionTransformer):
         Raises:
             ValueError: If there are fewer features than queries.
         """
-        anchors, valid = self.generate_anchors(shapes, memory)
+        anchors, valid = self.generate_anchors(tuple(shapes), memory.device)
         output_memory = self.memory_trans_norm(self.memory_trans_fc(memory * valid))
         scores = self.bbox_head.cls_branches[-1](output_memory)
         if scores.shape[1] < self.num_queries:
@@ -291,12 +292,15 @@ class RTDETR(DetectionTransformer):
         return dict(hidden_states=hidden_states, references=references)
 
     @staticmethod
-    def generate_anchors(shapes: list[tuple[int, int]], like: Tensor, size: float = 0.05) -> tuple[Tensor, Tensor]:
+    @made_once
+    def generate_anchors(
+        shapes: tuple[tuple[int, int], ...], device: torch.device, size: float = 0.05
+    ) -> tuple[Tensor, Tensor]:
         """Generate the boxes from which query selection starts, one for each feature, with sides ``size * 2 ** level``.
 
         Args:
-            shapes (list[tuple[int, int]]): Height and width of each level.
-            like (Tensor): A tensor on the device of the result.
+            shapes (tuple[tuple[int, int]]): Height and width of each level.
+            device (torch.device): Device of the result.
             size (float): Side of the finest level's boxes, relative to the image.
 
         Returns:
@@ -306,8 +310,8 @@ class RTDETR(DetectionTransformer):
         levels = []
         dtype = torch.float32  # as in the authors' code, whatever the precision of the network
         for level, (height, width) in enumerate(shapes):
-            y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) / height
-            x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) / width
+            y = (torch.arange(height, device=device, dtype=dtype) + 0.5) / height
+            x = (torch.arange(width, device=device, dtype=dtype) + 0.5) / width
             y, x = torch.meshgrid(y, x, indexing='ij')
             side = torch.full_like(x, size * 2**level)
             levels.append(torch.stack([x, y, side, side], dim=-1).flatten(0, 1))

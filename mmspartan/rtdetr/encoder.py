@@ -15,6 +15,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_integers, check_levels, check_numbers, is_integer, refuse, refuse_training_of_deployed
+from ..ops.made_once import made_once
 from ..spartan.conv_norm_act import ConvNormAct
 from .fusion import CSPRepLayer, TopDownFusion
 
@@ -133,21 +134,22 @@ class HybridEncoder(BaseModule):
     def attend(self, feat: Tensor) -> Tensor:
         """Apply self-attention over all positions of a feature map ``(B, C, H, W)``."""
         height, width = feat.shape[-2:]
-        positions = sine_positions(height, width, feat.shape[1], self.temperature, feat)
+        positions = sine_positions(height, width, feat.shape[1], self.temperature, feat.device).to(feat.dtype)
         tokens = self.aifi(feat.flatten(2).transpose(1, 2), query_pos=positions, key_padding_mask=None)
         return tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
 
 
-def sine_positions(height: int, width: int, channels: int, temperature: float, like: Tensor) -> Tensor:
-    """Two-dimensional sine-cosine position encoding ``(1, height * width, channels)``, on the device of ``like``.
+@made_once
+def sine_positions(height: int, width: int, channels: int, temperature: float, device: torch.device) -> Tensor:
+    """Two-dimensional sine-cosine position encoding ``(1, height * width, channels)`` in float32.
 
     The quarters of the channels are sine of the row, cosine of the row, sine of the column and cosine of the column.
     mmdet's ``SinePositionalEncoding`` interleaves sine and cosine, which does not match the released weights.
     """
     dtype = torch.float32  # as in the authors' code, whatever the precision of the network
     quarter = channels // 4
-    omega = 1 / temperature ** (torch.arange(quarter, device=like.device, dtype=dtype) / quarter)
-    rows, columns = [torch.arange(n, device=like.device, dtype=dtype)[:, None] * omega for n in (height, width)]
+    omega = 1 / temperature ** (torch.arange(quarter, device=device, dtype=dtype) / quarter)
+    rows, columns = [torch.arange(n, device=device, dtype=dtype)[:, None] * omega for n in (height, width)]
     rows = torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(-1, width, -1)
     columns = torch.cat([columns.sin(), columns.cos()], 1)[None].expand(height, -1, -1)
-    return torch.cat([rows, columns], 2).flatten(0, 1)[None].to(like.dtype)
+    return torch.cat([rows, columns], 2).flatten(0, 1)[None]

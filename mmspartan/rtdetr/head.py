@@ -24,7 +24,7 @@ from torch import Tensor
 from ..checks import check_integers
 from ..ops.host_numbers import tensor_like
 
-# Pairs of a query and an object for which costs are computed at once; more than one image together cost fewer operations.
+# Pairs of a query and an object whose costs are computed at once; several images together take fewer operations.
 PAIRS = 2**22
 
 
@@ -46,7 +46,8 @@ class Matches(NamedTuple):
     @classmethod
     def of(cls, indices: np.ndarray, counts: list[int], device: torch.device) -> 'Matches':
         """Make them of ``layer``, ``image``, ``query`` and ``obj`` as an array ``(4, M)`` on the host."""
-        return cls(*torch.from_numpy(indices).to(device, non_blocking=True), counts)
+        layer, image, query, obj = torch.from_numpy(indices).to(device, non_blocking=True)
+        return cls(layer, image, query, obj, counts)
 
     def sums(self, values: Tensor) -> Tensor:
         """Sum values of the pairs, ``(M,)`` or ``(M, 4)``, over each layer."""

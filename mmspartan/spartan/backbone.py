@@ -35,7 +35,7 @@ from ..checks import (
 from ..ops.device import has_gpu
 from ..ops.recompute import recompute
 from .conv_norm_act import ConvNormAct
-from .mixer import mix
+from .mixer import add_mixed
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {
@@ -93,8 +93,8 @@ class SpaRTANBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + mix(self.smixer, self.norm1(x), self._path_scale(self.scale1, x))  # Eq. 1
-        return x + mix(self.cmixer, self.norm2(x), self._path_scale(self.scale2, x))  # Eq. 2
+        x = add_mixed(x, self.smixer, self.norm1(x), self._path_scale(self.scale1, x))  # Eq. 1
+        return add_mixed(x, self.cmixer, self.norm2(x), self._path_scale(self.scale2, x))  # Eq. 2
 
     def _path_scale(self, scale: Tensor | None, x: Tensor) -> Tensor | None:
         """LayerScale of each image, 0 where its path is dropped: fewer values than if features were dropped."""

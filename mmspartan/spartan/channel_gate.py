@@ -5,6 +5,7 @@ from torch.nn.functional import linear
 from torchvision.ops import SqueezeExcitation
 
 from ..ops.channel_means import channel_means
+from ..ops.device import on_gpu
 from ..ops.tracing import is_traced
 
 
@@ -26,7 +27,7 @@ class ChannelGate(SqueezeExcitation):
 
     def from_means(self, means: Tensor) -> Tensor:
         """The same from the means over positions, ``(B, C, 1, 1)``."""
-        if is_traced():  # exported graphs keep the convolutions, which runtimes recognize
+        if is_traced() or on_gpu(means):  # exported graphs keep the convolutions, which runtimes recognize
             return self.scale_activation(self.fc2(self.activation(self.fc1(means))))
         # a matrix product: PyTorch's convolution of one position takes many times as long
         squeezed = linear(means.flatten(1), self.fc1.weight.flatten(1), self.fc1.bias).relu_()

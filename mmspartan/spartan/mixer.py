@@ -16,6 +16,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from ..ops.device import on_gpu
+
 
 @runtime_checkable
 class SpatialMixer(Protocol):
@@ -45,13 +47,15 @@ class ChannelMixer(Protocol):
     def forward(self, x: Tensor) -> Tensor: ...
 
 
-def mix(mixer: nn.Module, x: Tensor, scale: Tensor | None) -> Tensor:
-    """``scale * mixer(x)``.
+def add_mixed(residual: Tensor, mixer: nn.Module, x: Tensor, scale: Tensor | None) -> Tensor:
+    """``residual + scale * mixer(x)``.
 
     Args:
-        x (Tensor): ``(B, C, H, W)``.
+        residual, x (Tensor): ``(B, C, H, W)``.
         scale (Tensor, optional): ``(C, 1, 1)``, or of each image ``(B, C, 1, 1)``. None where it is folded.
     """
     if scale is None:
-        return mixer(x)
-    return mixer(x, scale) if getattr(mixer, 'takes_scale', False) else scale * mixer(x)
+        return residual + mixer(x)
+    if on_gpu(x):
+        return residual.addcmul(scale, mixer(x))
+    return residual + (mixer(x, scale) if getattr(mixer, 'takes_scale', False) else scale * mixer(x))

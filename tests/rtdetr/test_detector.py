@@ -269,9 +269,9 @@ def test_input_with_fewer_positions_than_queries_is_an_error():
 
 def test_positions_follow_rows_and_columns_of_what_is_not_square():
     like = torch.zeros(1)
-    square = sine_positions(5, 5, 16, 10000.0, like).view(5, 5, 16)
-    wide = sine_positions(3, 5, 16, 10000.0, like).view(3, 5, 16)
-    high = sine_positions(5, 3, 16, 10000.0, like).view(5, 3, 16)
+    square = sine_positions(5, 5, 16, 10000.0, like.device).view(5, 5, 16)
+    wide = sine_positions(3, 5, 16, 10000.0, like.device).view(3, 5, 16)
+    high = sine_positions(5, 3, 16, 10000.0, like.device).view(5, 3, 16)
     assert torch.equal(wide, square[:3]) and torch.equal(high, square[:, :3])
 
 
