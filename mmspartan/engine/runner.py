@@ -35,6 +35,7 @@ from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .optimizer_settings import OPTION, advance, changed_settings, take_settings
 from .plain_state import from_plain_history
+from .regional_compile import compile_regions, reason_against
 from .resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from .schedule import without_too_short
 from .screen import ScreenFilter, filter_screen
@@ -66,6 +67,7 @@ class ResumableRunner(Runner):
       (:mod:`~mmspartan.engine.loops`). It ends with the same weights as an uninterrupted run.
     * Checkpoints hold tensors and plain containers, and are read weights-only, as are those of a stock mmengine.
     * Only one training can run in a work dir.
+    * On GPUs blocks that repeat are compiled (:mod:`~mmspartan.engine.regional_compile`).
     * Checkpoints, datasets and evaluators that do not match each other raise an error before the run starts.
     """
 
@@ -134,6 +136,28 @@ class ResumableRunner(Runner):
         target = Path(self.work_dir, source.name)
         if not (source.is_file() and target.exists() and target.samefile(source)):
             super().dump_config()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the training: regions on GPUs, unless ``compile`` is set.
+
+        ``compile = dict(regions=True)`` compiles regions on a CPU, too, and may have arguments of ``torch.compile``;
+        ``False`` compiles nothing; ``True`` or another dict the whole step, as mmengine does.
+        """
+        setting, on_gpu = self.cfg.get('compile'), torch.cuda.is_available()
+        options = dict(setting) if isinstance(setting, Mapping) else {}
+        if setting is not None and not options.pop('regions', False):
+            super()._maybe_compile(target)
+        elif target == 'train_step' and (setting is not None or on_gpu):
+            reason = reason_against() if on_gpu else ''
+            if reason:
+                self.logger.warning(f'The training is not compiled: {reason}')
+                return
+            if setting is None:  # what the compiler cannot do remains eager, with its warning
+                torch._dynamo.config.suppress_errors = True
+            found = compile_regions(self.model, **options)
+            if found:
+                listed = ', '.join(f'{count} {name}' for name, count in found.items())
+                self.logger.info(f'Compiled in the first iterations, which take longer: {listed}; compile=False: eager')
 
     def load_or_resume(self) -> None:
         if self._resume and self._load_from is None:  # mmengine follows a path that may be in another folder

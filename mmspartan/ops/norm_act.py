@@ -24,6 +24,17 @@ aten = torch.ops.aten
 
 def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """``act(norm(x))``."""
+    if isinstance(norm, nn.SyncBatchNorm) and norm.training:
+        return _synchronized_norm_act(x, norm, act)
+    return _norm_act(x, norm, act)
+
+
+@torch.compiler.disable  # a compiler would break its graph within the communication
+def _synchronized_norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
+    return _norm_act(x, norm, act)
+
+
+def _norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     operators = in_place_operators(act, x)
     if operators is None or not _notes_statistics_of_batch(norm, x):
         return act(norm(x))

@@ -42,6 +42,8 @@ class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
         ValueError: If a size or a dropout rate is out of its range, or the three ``embed_dims`` differ.
     """
 
+    is_region = True  # of regional compilation
+
     def _init_layers(self) -> None:
         for name in ('self_attn_cfg', 'cross_attn_cfg', 'ffn_cfg'):
             check_layer_cfg(name, getattr(self, name))

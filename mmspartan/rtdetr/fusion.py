@@ -36,6 +36,8 @@ class CSPRepLayer(nn.Module):
     Shape: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``.
     """
 
+    is_region = True  # of regional compilation
+
     def __init__(
         self, in_channels: int, out_channels: int, num_blocks: int, expansion: float, norm_cfg: dict, act_cfg: dict
     ):

@@ -65,6 +65,8 @@ class SpaRTANBlock(BaseModule):
     Shape: ``(B, channels, H, W)`` to the same.
     """
 
+    is_region = True  # of regional compilation
+
     def __init__(
         self,
         channels: int,
