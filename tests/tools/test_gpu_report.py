@@ -15,7 +15,7 @@ from mmspartan.benchmark.workers import Measured, Settings, Worker
 from tests.conftest import ROOT
 
 SETTINGS = Settings(2, 64, False, 'float32', False, 1, 'cpu')
-ROWS = [Measurement('timm/resnet18', 'eager', SETTINGS), Measurement('reference-xt', 'eager', SETTINGS)]
+ROWS = [Measurement('timm/resnet18', 'eager', SETTINGS), Measurement('timm/resnet18', 'cl', SETTINGS)]
 
 
 @pytest.fixture(scope='module')
