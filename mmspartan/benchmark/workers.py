@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import statistics
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ import torch
 
 from ..engine.costs import multiply_adds, peak_bytes, saved_bytes
 from ..errors import InputError
+from .kernels import slowest_kernels
 from .models import autocast, build, runner
 from .peak import peak
 from .timing import timed
@@ -57,7 +59,8 @@ class Measured:
     """A model and the milliseconds of its runs, one entry a turn: the median of the runs of this turn.
 
     ``saved`` are the bytes that a training step keeps for its backward pass. ``peak_memory`` are those in use at most
-    during a run, in addition to weights and images; of an inference they are measured on GPUs only.
+    during a run, in addition to weights and images; of an inference they are measured on GPUs only. ``first`` are the
+    milliseconds of the first run of all, in which a model is compiled.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Measured:
     saved: int | None
     peak_memory: int | None
     times: list[float]
+    first: float | None = None
 
     def quartiles(self) -> tuple[float, float, float]:
         low, median, high = statistics.quantiles(self.times, n=4, method='inclusive')
@@ -88,17 +92,21 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def ask(self, what: str) -> Any:
-        """Send a request and return its answer.
+    def ask(self, what: str, timeout: float | None = None) -> Any:
+        """Send a request, ``'turn'`` or ``'kernels'``, and return what :meth:`answer` returns."""
+        self._pipe.send(what)
+        return self.answer(timeout)
+
+    def answer(self, timeout: float | None = None) -> Any:
+        """Return the answer to the oldest request; the first answer of a process are the facts of its model.
 
         Raises:
             InputError: With the message of the process, if the model cannot be built.
-            RuntimeError: If the process ended.
+            RuntimeError: If the process failed, with its error, an empty line and its traceback; or if it ended.
+            TimeoutError: If there is no answer within ``timeout`` seconds.
         """
-        self._pipe.send(what)
-        return self.answer()
-
-    def answer(self) -> Any:
+        if not self._pipe.poll(timeout):
+            raise TimeoutError(f'no answer in {timeout:.0f} seconds')
         try:
             kind, value = self._pipe.recv()
         except EOFError:
@@ -106,11 +114,14 @@ class Worker:
             raise RuntimeError(f'a process of the benchmark ended with the code {self._process.exitcode}') from None
         if kind == 'error':
             raise InputError(value)
+        if kind == 'failure':
+            raise RuntimeError(value)
         return value
 
-    def close(self) -> None:
+    def close(self, patience: float = 10) -> None:
+        """End the process, by force after ``patience`` seconds."""
         self._pipe.close()
-        self._process.join(timeout=10)
+        self._process.join(timeout=patience)
         if self._process.is_alive():
             self._process.kill()
 
@@ -173,29 +184,37 @@ def _serve(pipe: Connection, what: str, form: str, settings: Settings) -> None:
         x = torch.randn(settings.batch_size, 3, settings.size, settings.size, device=settings.device)
         run, facts = _prepare(what, form, x, settings)
         pipe.send(('value', facts))
-        while pipe.recv() == 'turn':
-            run()  # wakes the threads and fills the caches
-            times, began = [timed(run, settings.device)], time.perf_counter()
-            while time.perf_counter() - began < TURN:
-                times.append(timed(run, settings.device))
-            pipe.send(('value', statistics.median(times)))
+        requests: dict[str, Callable[..., Any]] = {'turn': _turn, 'kernels': slowest_kernels}
+        while True:
+            pipe.send(('value', requests[pipe.recv()](run, settings.device)))
     except InputError as error:
         pipe.send(('error', str(error)))
-    except EOFError:
+    except (EOFError, ConnectionError):  # the asking process closed the pipe
         pass
+    except Exception as error:
+        pipe.send(('failure', f'{type(error).__name__}: {error}\n\n{traceback.format_exc()}'))
+
+
+def _turn(run: Callable[[], object], device: str) -> float:
+    run()  # wakes the threads and fills the caches
+    times, began = [timed(run, device)], time.perf_counter()
+    while time.perf_counter() - began < TURN:
+        times.append(timed(run, device))
+    return statistics.median(times)
 
 
 def _prepare(what: str, form: str, x: torch.Tensor, settings: Settings) -> tuple[Callable[[], object], dict[str, Any]]:
     """Return a function that runs the model once, and the other entries of :class:`Measured`."""
     dtype = getattr(torch, settings.dtype)
     model, run = runner(what, form, x, settings.train, dtype, settings.options)
-    run()
+    first = timed(run, settings.device)
     plain = build(what, options=settings.options).to(x.device)
     facts: dict[str, Any] = dict(
         parameters=sum(p.numel() for p in plain.parameters()),
         multiply_adds=multiply_adds(plain, x),
         saved=None,
         peak_memory=None,
+        first=first,
     )
     if settings.train:
         with autocast(x, dtype):
