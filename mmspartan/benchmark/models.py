@@ -23,11 +23,12 @@ from ..deploy.onnx import to_onnx
 from ..deploy.quantization import Feeds, quantize
 from ..deploy.session import Session
 from ..deploy.winograd import use_winograd
+from ..engine.regional_compile import compile_regions
 from ..errors import InputError
 from ..spartan import ARCHS
 from ..spartan.reference import ReferenceSpaRTAN
 
-TRAINED = ('eager', 'cl', 'compile', 'with_cp')
+TRAINED = ('eager', 'cl', 'regions', 'compile', 'with_cp')
 DEPLOYED = ('deploy', 'deploy+compile', 'deploy+graph')
 EXPORTED = ('onnxruntime', 'openvino', 'winograd', 'int8')
 FORMS = (*TRAINED, *DEPLOYED, *EXPORTED)
@@ -210,7 +211,9 @@ def _training(
 ) -> tuple[nn.Module, Callable[[], object]]:
     if form not in TRAINED:
         raise InputError(f'{what}@{form}: this form does not train')
-    if form == 'compile':
+    if form == 'regions':
+        compile_regions(model)
+    elif form == 'compile':
         (model.model if isinstance(model, Tensors) else model).compile()  # in place
     loss = Loss(model)
 

@@ -1,4 +1,4 @@
-"""How many operations a training step launches, by the parts of a detector or classifier, counted on a CPU.
+"""How many operations a training step or an inference launches, by the parts of the model, counted on a CPU.
 
 Small batches leave a GPU idle while the host launches the next operation, about 30 microseconds each: there the time of
 a step is the number of its operations. They are counted in the forms for GPUs. Deformable attention is counted without
@@ -20,6 +20,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import MODELS, init_default_scope
 from torch.utils.data import DataLoader
 
+from ..deploy import fold_in_place
 from ..engine.costs import Operators
 from ..engine.runner import ResumableRunner
 from ..ops.device import gpu_forms
@@ -51,6 +52,12 @@ class PartOperators(Operators):
         if (self.part, name) != ('optimizer', '_local_scalar_dense'):  # numbers of steps, which are on the host
             self.counts[self.part] += 1
             self.operators[self.part, name] += 1
+
+    def divide(self, model: Any, stack: ExitStack) -> None:
+        """Until the end of ``stack`` the methods of a model's modules belong to their parts."""
+        for part, (name, method) in METHODS.items():
+            if hasattr(getattr(model, name, None), method):
+                stack.enter_context(self.of(part, getattr(model, name), method))
 
     @contextmanager
     def of(self, part: str, owner: Any, method: str) -> Iterator[None]:
@@ -113,9 +120,7 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
         )
         runner.register_hook(CountOneStep(operators))
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-        for part, (name, method) in METHODS.items():
-            if hasattr(getattr(model, name, None), method):
-                stack.enter_context(operators.of(part, getattr(model, name), method))
+        operators.divide(model, stack)
         wrapper = runner.optim_wrapper
         for part, owner, method in (
             ('logging', model, 'parse_losses'),
@@ -134,4 +139,22 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
             runner.train()
         finally:
             logging.disable(logging.NOTSET)
+    return operators.counts
+
+
+@torch.no_grad()
+def count_inference(cfg: Config, size: int = 128, deploy: bool = False) -> Counter[str]:
+    """Count the operations that predict one image, by parts; with ``deploy`` those of the folded network."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    operators = PartOperators()
+    with gpu_forms(), ExitStack() as stack:
+        model: Any = MODELS.build(cfg.model).eval()
+        if deploy:
+            fold_in_place(model)
+        images = torch.rand(1, 3, size, size)
+        samples = ground_truth(model, images)
+        model(images, samples, mode='predict')  # makes what is made once
+        operators.divide(model, stack)
+        stack.enter_context(operators)
+        model(images, samples, mode='predict')
     return operators.counts

@@ -3,11 +3,12 @@
 A MODEL is ``WHAT`` or ``WHAT@FORM``. WHAT: a config file, or ``PACKAGE::FILE`` for a config of an installed OpenMMLab
 package; ``reference-t`` or ``reference-xt``, the unoptimized SpaRTAN with complex tensors; ``timm/NAME``, a classifier
 of timm; ``peers``, SpaRTAN and the models of the paper's Table II that timm or mmpretrain have. FORM: ``eager`` (the
-default), ``cl`` (channels_last), ``deploy`` (folded, channels_last), ``compile``, ``deploy+compile``, ``deploy+graph``
-(compiled, and launched as one CUDA graph), ``with_cp`` (channels_last), ``onnxruntime``, ``openvino`` (both from the
-deployed form), ``winograd`` (OpenVINO, 3x3 convolutions with half the multiplications), ``int8`` (OpenVINO,
-convolutions and linear layers in INT8, calibrated on noise, only for the time). OpenVINO computes a batch in as many
-parallel streams as threads, if the batch can be divided into them.
+default), ``cl`` (channels_last), ``regions`` (compiled block by block, as trainings on GPUs are), ``deploy`` (folded,
+channels_last), ``compile``, ``deploy+compile``, ``deploy+graph`` (compiled, and launched as one CUDA graph),
+``with_cp`` (channels_last), ``onnxruntime``, ``openvino`` (both from the deployed form), ``winograd`` (OpenVINO, 3x3
+convolutions with half the multiplications), ``int8`` (OpenVINO, convolutions and linear layers in INT8, calibrated on
+noise, only for the time). OpenVINO computes a batch in as many parallel streams as threads, if the batch can be divided
+into them.
 
 Each model has a process of its own and waits until it is its turn, so that the threads of one library do not disturb
 another. Ratios are relative to the first model. A training step is forward and backward of the loss, with a random

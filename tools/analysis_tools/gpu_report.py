@@ -71,11 +71,12 @@ def throughput(dtype: str) -> Iterator[Measurement]:
 ONE_IMAGE = 'eager deploy+compile deploy+graph'
 # In the order of measurement. Rows of one table may stand at several places.
 PLAN = [
+    *rows((T,), 'regions', 'bfloat16', 128, train=True),
     *rows(CLASSIFIERS, 'eager compile', 'bfloat16', 128, train=True),
     *rows(CLASSIFIERS, 'eager compile', 'float16', 128, train=True),
     *rows(DETECTORS, 'eager', 'bfloat16', 4, 640, train=True),
     *rows(DETECTORS, 'eager', 'float32', 4, 640, train=True),
-    *rows((DETECTORS[0], RTDETR), 'compile', 'bfloat16', 4, 640, train=True),
+    *rows(DETECTORS, 'regions', 'bfloat16', 4, 640, train=True),
     *rows((T, RESNET), ONE_IMAGE, 'float16', 1),
     *rows((REFERENCE,), 'eager', 'float16', 1),
     *rows(CONVOLUTIONS, 'deploy deploy+graph', 'float16', 1),

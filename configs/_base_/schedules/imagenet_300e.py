@@ -3,13 +3,9 @@ optim_wrapper = dict(
     type='AmpOptimWrapper',
     loss_scale='dynamic',
     optimizer=dict(type='AdamW', lr=2.5e-3, weight_decay=0.03),
-    # no decay for vectors, biases, norms and gamma; LayerScale and the complex weights do decay
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={'.gamma': dict(decay_mult=0.0)},
-    ),
+    constructor='RegexOptimWrapperConstructor',  # two groups, where mmengine's own makes one of each parameter
+    # no decay for biases, norms, gamma and VAN's LayerScale; SpaRTAN's and the complex weights do decay
+    paramwise_cfg=dict(rules=[dict(pattern=r'\[norm\]|bias$|\.gamma$|layer_scale_\d$', decay_mult=0.0)]),
 )
 
 param_scheduler = [
