@@ -123,10 +123,10 @@ def test_options_and_precision_are_those_that_were_asked_for():
     assert model.model.num_queries == 7
     with mock.patch.object(Session, '__init__', autospec=True, side_effect=RuntimeError) as session:
         with pytest.raises(RuntimeError):
-            runner(str(XT), 'openvino', *settings, torch.bfloat16)
+            runner(str(DATA / 'digits_quick.py'), 'openvino', *settings, torch.bfloat16)
         assert session.call_args.args[-1] == 'bf16'
     with pytest.raises(ValueError, match=r'@onnxruntime: runs in float32$'):
-        runner(str(XT), 'onnxruntime', *settings, torch.bfloat16)
+        runner(str(DATA / 'digits_quick.py'), 'onnxruntime', *settings, torch.bfloat16)
 
 
 @pytest.mark.parametrize(
