@@ -103,7 +103,12 @@ def run_script(*command, cwd: Path) -> str:
 
 
 def last_line(script: str, *arguments, cwd: Path) -> str:
-    """What a script of ``tools/`` ends with that has to fail by one line; runs in this process, within a second."""
+    """The last line that a script of ``tools/`` ends with, which has to fail."""
+    return refusal(script, *arguments, cwd=cwd).splitlines()[-1]
+
+
+def refusal(script: str, *arguments, cwd: Path) -> str:
+    """What a script of ``tools/`` ends with that has to fail; runs in this process, within a second."""
     path, printed = ROOT / 'tools' / script, io.StringIO()
     with (
         called_as(path, *arguments, cwd=cwd),
@@ -114,7 +119,7 @@ def last_line(script: str, *arguments, cwd: Path) -> str:
         runpy.run_path(str(path), run_name='__main__')
     logging.disable(logging.NOTSET)  # as export_onnx.py leaves it
     assert isinstance(ended.value.code, str), f'{script} ended with {ended.value.code}: {printed.getvalue()[-2000:]}'
-    return ended.value.code.splitlines()[-1]
+    return ended.value.code
 
 
 def save_untrained(config: Path, checkpoint: Path) -> None:

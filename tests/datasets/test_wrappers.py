@@ -5,7 +5,8 @@ import torch
 from mmengine.config import Config
 
 from mmspartan.engine.launch import build_runner
-from tests.conftest import DATA, ROOT, run_script
+from tests.conftest import DATA, ROOT
+from tests.docs.scripts import run_here
 from tests.engine.conftest import EXPERIMENTS
 
 ANNOTATIONS = dict(type='LoadAnnotations', with_bbox=True)
@@ -22,7 +23,7 @@ MIX = dict(img_scale=(64, 64), pad_val=0)
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
     tool = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
-    run_script(tool, '--out', 'digits', '--train', 8, '--val', 2, '--size', 64, cwd=folder)
+    run_here(tool, '--out', 'digits', '--train', 8, '--val', 2, '--size', 64, cwd=folder)
     return folder / 'digits'
 
 
