@@ -56,6 +56,8 @@ def compile_regions(model: nn.Module, **options: Any) -> Counter[str]:
 
 def reason_against() -> str:
     """Return why regions cannot be compiled for a GPU here; '' if they can."""
+    if torch.are_deterministic_algorithms_enabled():
+        return 'randomness.deterministic is set, and compiled code rounds as the sizes seen before say'
     if release(torch.__version__) < NEEDS:
         return f'torch {torch.__version__} is older than {".".join(map(str, NEEDS))}'
     if find_spec('triton') is None:

@@ -30,7 +30,8 @@ class SelfAttention(MultiheadAttention):
             projected = (linear(positioned, weight_qk, bias_qk), linear(query, weight_v, bias_v))
             heads = [x.unflatten(2, (-1, self.num_heads, attn.head_dim)).transpose(1, 3) for x in projected]
             (q, k), (v,) = (x.unbind(2) for x in heads)  # (B, heads, Q, C / heads)
-            out = scaled_dot_product_attention(q, k, v, attn_mask, attn.dropout * attn.training)
+            mask = None if attn_mask is None else attn_mask.to(q.dtype)  # autocast's, which changes with the operation
+            out = scaled_dot_product_attention(q, k, v, mask, attn.dropout * attn.training)
             out = attn.out_proj(out.transpose(1, 2).flatten(2))
         return query + self.dropout_layer(self.proj_drop(out))
 

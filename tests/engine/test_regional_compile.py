@@ -140,5 +140,8 @@ def test_reasons(monkeypatch):
     monkeypatch.setattr(regional_compile, 'find_spec', lambda name: True)
     monkeypatch.setattr(regional_compile.shutil, 'which', lambda name: None)
     assert reason_against() == 'there is no C compiler, which Triton needs'
+    monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: True)
+    assert reason_against().startswith('randomness.deterministic is set')
+    monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: False)
     monkeypatch.setattr(torch, '__version__', '2.1.2')
     assert reason_against() == 'torch 2.1.2 is older than 2.6'
