@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader
 from ..deploy import fold_in_place
 from ..engine.costs import Operators
 from ..engine.runner import ResumableRunner
+from ..engine.training_step import fix_size
 from ..ops.device import gpu_forms
-from ..rtdetr import BatchRandomChoiceResize
 from .models import ground_truth
 
 REST = 'other'
@@ -46,12 +46,10 @@ class PartOperators(Operators):
         super().__init__()
         self.part = REST
         self.counts: Counter[str] = Counter()
-        self.operators: Counter[tuple[str, str]] = Counter()
 
     def note(self, name: str) -> None:
         if (self.part, name) != ('optimizer', '_local_scalar_dense'):  # numbers of steps, which are on the host
             self.counts[self.part] += 1
-            self.operators[self.part, name] += 1
 
     def divide(self, model: Any, stack: ExitStack) -> None:
         """Until the end of ``stack`` the methods of a model's modules belong to their parts."""
@@ -85,7 +83,6 @@ class CountOneStep(Hook):
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self.operators.counts.clear()
-        self.operators.operators.clear()
 
 
 def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Counter[str]:
@@ -97,9 +94,7 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
     with tempfile.TemporaryDirectory() as folder, gpu_forms(), ExitStack() as stack:
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         model: Any = MODELS.build(cfg.model)
-        for module in model.modules():
-            if isinstance(module, BatchRandomChoiceResize):
-                module.sizes = module.sizes[:1]  # a size comes again and again, and what depends on it is made once
+        fix_size(model, min)  # a size comes again and again, and what depends on it is made once
         images = torch.randint(256, (batch_size, 3, size, size), dtype=torch.uint8)
         samples = [
             dict(inputs=image, data_samples=sample) for image, sample in zip(images, ground_truth(model, images))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..engine.checkpoint import AtomicLocalBackend
 from ..errors import InputError
+from ..markdown import table_lines
 from .models import check
 from .workers import Measured, Settings, Worker
 
@@ -215,5 +216,6 @@ def _kernels(row: Measurement) -> list[str]:
 
 
 def _markdown(columns: list[str], rows: Iterable[list[str]]) -> list[str]:
-    table = [columns, ['---'] * len(columns), *(row + [''] * (len(columns) - len(row)) for row in rows)]
-    return [f'| {" | ".join(cell.replace("|", "/") for cell in row)} |' for row in table]
+    return table_lines(
+        columns, [[cell.replace('|', '/') for cell in row] + [''] * (len(columns) - len(row)) for row in rows]
+    )

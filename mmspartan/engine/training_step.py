@@ -8,21 +8,26 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 
+def fix_size(model: Any, choose: Callable[[Sequence[int]], int]) -> None:
+    """Let ``choose`` choose one of the heights of a multi-scale training, which is then used in all steps."""
+    for module in model.modules():
+        if hasattr(module, 'sizes') and hasattr(module, 'choose'):  # BatchRandomChoiceResize
+            module.sizes = (choose(module.sizes),)
+
+
 class TrainingStep:
     """Calls ``model.train_step`` with the model and the optimizer of a config.
 
     Args:
         cfg: A config whose model is built in its default scope, with random weights.
         device: Where it runs.
-        choose: Chooses one of the heights of a multi-scale training, which is then used in all steps.
+        choose: As of :func:`fix_size`.
     """
 
     def __init__(self, cfg: Config, device: str, choose: Callable[[Sequence[int]], int]):
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         self.model: Any = MODELS.build(cfg.model).to(device).train()
-        for module in self.model.modules():
-            if hasattr(module, 'sizes') and hasattr(module, 'choose'):  # BatchRandomChoiceResize
-                module.sizes = (choose(module.sizes),)
+        fix_size(self.model, choose)
         runner: Any = self  # its model is all that this method needs of a Runner
         self.optim_wrapper = Runner.build_optim_wrapper(runner, cfg.optim_wrapper)
 

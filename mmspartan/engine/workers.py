@@ -23,8 +23,6 @@ class HoldingDataLoader(DataLoader):
     """
 
     def __iter__(self) -> Any:
-        atexit.unregister(end_workers)
-        atexit.register(end_workers)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         try:
             return super().__iter__()
@@ -66,4 +64,6 @@ def keep_workers_alive(loader: DataLoader) -> DataLoader:
     if type(loader) is DataLoader:
         loader.worker_init_fn = WorkerInit(loader.worker_init_fn)
         loader.__class__ = HoldingDataLoader
+        atexit.unregister(end_workers)
+        atexit.register(end_workers)
     return loader

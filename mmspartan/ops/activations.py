@@ -29,7 +29,7 @@ OPERATORS = {
 
 
 def in_place_operators(act: nn.Module, x: Tensor) -> InPlace | None:
-    """The operators of an activation; None if the plain form shall run, and for approximations of GELU."""
+    """The operators of an activation; None if autograd does not record ``x``, and for approximations of GELU."""
     if not is_recorded(x):  # before the look-up by class, which torch 2.1 does not compile
         return None
     return OPERATORS.get(type(act)) if getattr(act, 'approximate', 'none') == 'none' else None

@@ -25,12 +25,7 @@ aten = torch.ops.aten
 def norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """``act(norm(x))``."""
     if isinstance(norm, nn.SyncBatchNorm) and norm.training:
-        return _synchronized_norm_act(x, norm, act)
-    return _norm_act(x, norm, act)
-
-
-@torch.compiler.disable  # a compiler would break its graph within the communication
-def _synchronized_norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
+        return _eager_norm_act(x, norm, act)
     return _norm_act(x, norm, act)
 
 
@@ -49,6 +44,9 @@ def _norm_act(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
         norm.num_batches_tracked.add_(1)
         return _BatchNormAct.apply(*tensors, norm.momentum, norm.eps, operators)
     return act(norm(x))
+
+
+_eager_norm_act = torch.compiler.disable(_norm_act)  # a compiler would break its graph within the communication
 
 
 def _notes_statistics_of_batch(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d | nn.SyncBatchNorm]:

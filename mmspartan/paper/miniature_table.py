@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import mean, stdev
 
+from ..markdown import table_lines
 from .miniature import scores
 from .order import Difference, differences
 from .render import ROMAN
@@ -38,7 +39,7 @@ def markdown(table: Table, work_dirs: str | Path, seeds: int) -> str:
         found = differences(values)
         heads = ['model', 'config', title, 'paper', f'difference from {best.name}', 'paper', 'order']
         body = [_line(table, row, best, values[row.name], found) for row in rows]
-        lines += [f'| {" | ".join(line)} |' for line in (heads, ['---'] * len(heads), *body)]
+        lines += table_lines(heads, body)
         lines += ['', *_summary(table, rows, found)]
     missing = [row.name for row in table.rows if row not in rows]
     lines += ['', f'Not trained with {seeds} seeds: {"; ".join(missing)}.'] if missing else []

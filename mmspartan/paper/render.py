@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from ..markdown import table_lines
 from .comparison import Cell, Value, cells
 from .tables import COLUMNS, Table
 
@@ -52,7 +53,7 @@ def markdown(table: Table, results: Results) -> str:
                     body.append(value)
     lines = [f'## Table {ROMAN[table.number]}: {table.title}', '']
     lines += [table.note, ''] if table.note else []
-    lines += [f'| {" | ".join(line)} |' for line in (heads, ['---'] * len(heads), *bodies)]
+    lines += table_lines(heads, bodies)
     reasons = list(dict.fromkeys(_reasons(table, rows)))
     return '\n'.join(lines + (['', *reasons] if reasons else [])) + '\n'
 

@@ -91,13 +91,11 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
     def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
         """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
+        sizes = [height * width for height, width in shapes]
         if on_gpu(value) and not is_traced():  # a pass over the values more, and a tenth of the operations
-            value = self.value_proj(value).mT.contiguous()
-            return [
-                level.unflatten(2, shape)
-                for level, shape in zip(value.split([height * width for height, width in shapes], dim=2), shapes)
-            ]
-        levels = value.mT.split([height * width for height, width in shapes], dim=2)
+            levels = self.value_proj(value).mT.contiguous().split(sizes, dim=2)
+            return [level.unflatten(2, shape) for level, shape in zip(levels, shapes)]
+        levels = value.mT.split(sizes, dim=2)
         weight, bias = self.value_proj.weight, self.value_proj.bias
         if is_exported():  # runtimes compute a product with the weight as its first factor in float32 only
             maps = [level.unflatten(2, shape) for level, shape in zip(levels, shapes)]

@@ -1,6 +1,7 @@
 """What runs on GPUs gives on a CPU what the forms for CPUs do, in values and gradients."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -30,14 +31,11 @@ def test_backbone(options, training):
     model = MODELS.build(dict(type='SpaRTAN', arch=TINY, out_indices=(1, 3), **options)).double().train(training)
     perturb(model)
     x, results = torch.randn(2, 3, 64, 96, dtype=torch.float64), []
-    for context in (None, gpu_forms()):
+    for context in (nullcontext(), gpu_forms()):
         same = copy.deepcopy(model)
         torch.manual_seed(1)
-        if context is None:
+        with context:
             outs = same(x)
-        else:
-            with context:
-                outs = same(x)
         sum(out.square().mean() for out in outs).backward()
         results.append([*outs, *(parameter.grad for parameter in same.parameters()), *same.buffers()])
     for found, expected in zip(*results, strict=True):
@@ -48,14 +46,11 @@ def test_detector():
     model = build_detector().double()
     perturb(model, 0.05)
     results = []
-    for context in (None, gpu_forms()):
+    for context in (nullcontext(), gpu_forms()):
         same, data = copy.deepcopy(model), batch(3, 2)
         torch.manual_seed(1)
-        if context is None:
+        with context:
             losses = losses_of(same, data)
-        else:
-            with context:
-                losses = losses_of(same, data)
         total(losses).backward()
         results.append([*losses.values(), *(parameter.grad for parameter in same.parameters())])
     for found, expected in zip(*results, strict=True):

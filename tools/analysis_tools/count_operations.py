@@ -26,14 +26,14 @@ from collections import Counter
 from mmengine.config import Config
 
 from mmspartan.benchmark.operations import count_inference, count_training_step
+from mmspartan.markdown import table_lines
 
 
 def print_table(title: str, counts: dict[str, Counter[str]]) -> None:
-    parts = sum(counts.values(), Counter())
-    print(f'\n| {title} |', ' | '.join(counts), '|\n| --- |', ' --- |' * len(counts))
-    for part, _ in parts.most_common():
-        print(f'| {part} |', ' | '.join(f'{of[part]:,}' for of in counts.values()), '|')
-    print('| all |', ' | '.join(f'{sum(of.values()):,}' for of in counts.values()), '|')
+    parts = [part for part, _ in sum(counts.values(), Counter()).most_common()]
+    rows = [[part, *(f'{of[part]:,}' for of in counts.values())] for part in parts]
+    rows.append(['all', *(f'{of.total():,}' for of in counts.values())])
+    print('', *table_lines([title, *counts], rows), sep='\n')
 
 
 def main(args: argparse.Namespace) -> None:
