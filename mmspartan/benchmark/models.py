@@ -45,10 +45,8 @@ class Tensors(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         model: Any = self.model
-        if hasattr(model, 'forward_transformer'):
-            features = model.forward_transformer(model.extract_feat(x))
-            return torch.cat([out.flatten() for out in model.bbox_head(**features)])
-        return model(x, mode='tensor')
+        out = model(x, mode='tensor')
+        return torch.cat([part.flatten() for part in out]) if hasattr(model, 'forward_transformer') else out
 
 
 class Loss(nn.Module):

@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..deploy import fold_in_place
@@ -138,8 +139,15 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
 
 
 @torch.no_grad()
-def count_inference(cfg: Config, size: int = 128, deploy: bool = False) -> Counter[str]:
-    """Count the operations that predict one image, by parts; with ``deploy`` those of the folded network."""
+def count_inference(cfg: Config, size: int = 128, deploy: bool = False, graph: bool = False) -> Counter[str]:
+    """Count the operations that predict one image, by parts.
+
+    Args:
+        cfg: The config.
+        size: Height and width of the image.
+        deploy: Of the folded network.
+        graph: Of a detector whose network is one CUDA graph.
+    """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     operators = PartOperators()
     with gpu_forms(), ExitStack() as stack:
@@ -149,6 +157,15 @@ def count_inference(cfg: Config, size: int = 128, deploy: bool = False) -> Count
         images = torch.rand(1, 3, size, size)
         samples = ground_truth(model, images)
         model(images, samples, mode='predict')  # makes what is made once
+        if graph and hasattr(model, 'cuda_graphs'):
+            results = model(images, mode='tensor')
+
+            def replay(x: Tensor) -> tuple[Tensor, ...]:
+                x.clone()  # into the tensor that the graph reads
+                operators.counts['CUDA graph'] += 1
+                return tuple(result.clone() for result in results)
+
+            model.cuda_graphs = replay
         operators.divide(model, stack)
         stack.enter_context(operators)
         model(images, samples, mode='predict')

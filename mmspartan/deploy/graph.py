@@ -61,8 +61,7 @@ class DetectorGraph(nn.Module):
 
     def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         model = self.model
-        features = model.extract_feat(self.normalize(images))
-        logits, boxes = model.bbox_head(**model.forward_transformer(features))
+        logits, boxes = model(self.normalize(images), mode='tensor')
         num_classes = logits.shape[-1]
         # as mmdet's DETR heads: the best pairs of query and class
         scores = logits[-1].sigmoid().flatten(1)

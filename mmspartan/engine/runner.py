@@ -32,6 +32,7 @@ from .checkpoint import (
 )
 from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of, classes_of_dataset
 from .config_text import ConfigFormattedOnce
+from .cuda_graphs import use_cuda_graphs
 from .evaluation_data import check_evaluation_data
 from .optimizer_settings import OPTION, advance, changed_settings, take_settings
 from .plain_state import from_plain_history
@@ -67,7 +68,8 @@ class ResumableRunner(Runner):
       (:mod:`~mmspartan.engine.loops`). It ends with the same weights as an uninterrupted run.
     * Checkpoints hold tensors and plain containers, and are read weights-only, as are those of a stock mmengine.
     * Only one training can run in a work dir.
-    * On GPUs blocks that repeat are compiled (:mod:`~mmspartan.engine.regional_compile`).
+    * On GPUs trainings compile blocks that repeat (:mod:`~mmspartan.engine.regional_compile`), and :meth:`test` lets
+      detectors of this package run as CUDA graphs (:mod:`~mmspartan.engine.cuda_graphs`).
     * Checkpoints, datasets and evaluators that do not match each other raise an error before the run starts.
     """
 
@@ -136,6 +138,10 @@ class ResumableRunner(Runner):
         target = Path(self.work_dir, source.name)
         if not (source.is_file() and target.exists() and target.samefile(source)):
             super().dump_config()
+
+    def test(self) -> dict:
+        use_cuda_graphs(self.model, self.cfg)
+        return super().test()
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the training: regions on GPUs, unless ``compile`` is set.

@@ -15,6 +15,7 @@ from torch import nn
 from ..datasets.pictures import MAX_PIXELS, read_picture
 from ..engine.checkpoint import check_weights_fit, read_checkpoint
 from ..engine.class_names import check_class_names, classes_of
+from ..engine.cuda_graphs import use_cuda_graphs
 from ..errors import InputError
 
 
@@ -49,7 +50,9 @@ class CheckedDetInferencer(DetInferencer):
             device = 'cpu'
         else:
             self.checkpoint = read_checkpoint(weights)
-        return super()._init_model(cfg, None, device)
+        model = super()._init_model(cfg, None, device)
+        use_cuda_graphs(model, cfg)
+        return model
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
         listed = list((cfg.test_dataloader.dataset.get('metainfo') or {}).get('classes') or ())

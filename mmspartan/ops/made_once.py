@@ -1,6 +1,7 @@
 """Constant tensors that depend on the size of the image only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -10,6 +11,19 @@ from .tracing import is_traced
 
 P = ParamSpec('P')
 T = TypeVar('T')
+
+_holders: list[list] = []  # of `held`
+
+
+@contextmanager
+def held() -> Iterator[list]:
+    """Within this context the constants in use are added to a list, which keeps them in memory."""
+    constants: list = []
+    _holders.append(constants)
+    try:
+        yield constants
+    finally:
+        _holders.remove(constants)
 
 
 def made_once(make: Callable[P, T], most: int = 32) -> Callable[P, T]:
@@ -25,6 +39,11 @@ def made_once(make: Callable[P, T], most: int = 32) -> Callable[P, T]:
 
     @wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> T:
-        return make(*args, **kwargs) if is_traced() else kept(*args, **kwargs)  # type: ignore[arg-type]
+        if is_traced():
+            return make(*args, **kwargs)
+        value: T = kept(*args, **kwargs)  # type: ignore[arg-type]
+        for holder in _holders:
+            holder.append(value)
+        return value
 
     return made

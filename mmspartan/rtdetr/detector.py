@@ -7,6 +7,7 @@ the whole input including its padding, which is not masked.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_flags, check_integers, check_levels, refuse, refuse_training_of_deployed
-from ..ops.host_numbers import tensor_like
 from ..ops.made_once import made_once
 from ..spartan.backbone import SpaRTAN
 from ..spartan.conv_norm_act import ConvNormAct
@@ -54,6 +54,8 @@ class RTDETR(DetectionTransformer):
 
     decoder: Any  # a config until `_init_layers`
     embed_dims: int
+    # computes `_forward` where predictions run as CUDA graphs (`mmspartan.engine.cuda_graphs`)
+    cuda_graphs: Callable[[Tensor], tuple[Tensor, ...]] | None = None
 
     def __init__(
         self,
@@ -124,6 +126,13 @@ class RTDETR(DetectionTransformer):
         if isinstance(self.backbone, SpaRTAN) and neck.in_channels != self.backbone.out_channels:
             allowed = f'{self.backbone.out_channels}, as the backbone returns'
             refuse('RTDETR', 'neck.in_channels', allowed, neck.in_channels)
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
+        if self.cuda_graphs is None:
+            return super().predict(batch_inputs, batch_data_samples, rescale)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        found = self.bbox_head.predict_by_feat(*self.cuda_graphs(batch_inputs), metas, rescale)
+        return self.add_pred_to_datasample(batch_data_samples, found)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         refuse_training_of_deployed(self)
@@ -206,13 +215,8 @@ class RTDETR(DetectionTransformer):
         feats = [conv(feat) for conv, feat in zip(self.input_convs, mlvl_feats)]
         shapes = [tuple(feat.shape[-2:]) for feat in feats]
         feat = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
-        sizes = [height * width for height, width in shapes]
-        starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        decoder_inputs_dict = dict(
-            spatial_shapes=tensor_like(feat, shapes, torch.long),
-            level_start_index=tensor_like(feat, starts, torch.long),
-            shapes=shapes,
-        )
+        spatial_shapes, level_start_index = self.describe_levels(tuple(shapes), feat.device)
+        decoder_inputs_dict = dict(spatial_shapes=spatial_shapes, level_start_index=level_start_index, shapes=shapes)
         return dict(feat=feat, shapes=shapes), decoder_inputs_dict
 
     def forward_encoder(self, feat: Tensor, shapes: list[tuple[int, int]]) -> dict:
@@ -290,6 +294,14 @@ class RTDETR(DetectionTransformer):
             num_layers=(self.test_cfg or {}).get('num_decoder_layers'),
         )
         return dict(hidden_states=hidden_states, references=references)
+
+    @staticmethod
+    @made_once
+    def describe_levels(shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return heights and widths ``(L, 2)`` and the indices of the levels' first features ``(L,)`` as tensors."""
+        sizes = [height * width for height, width in shapes]
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        return torch.tensor(shapes, device=device), torch.tensor(starts, device=device)
 
     @staticmethod
     @made_once

@@ -32,9 +32,9 @@ def test_training_step_of_a_classifier_has_two_groups_of_parameters():
     assert 0 < counts['optimizer'] <= 20 and sum(counts.values()) <= 3000, counts
 
 
-@pytest.mark.parametrize(('deploy', 'most'), [(False, 1550), (True, 1350)])
-def test_one_image(deploy, most):
-    counts = count_inference(Config.fromfile(config_path('rtdetr_spartan_t_coco')), deploy=deploy)
+@pytest.mark.parametrize(('form', 'most'), [({}, 1550), (dict(deploy=True), 1350), (dict(graph=True), 40)])
+def test_one_image(form, most):
+    counts = count_inference(Config.fromfile(config_path('rtdetr_spartan_t_coco')), **form)
     assert 0 < sum(counts.values()) <= most, counts
 
 

@@ -1,4 +1,4 @@
-"""Inference of a deployed classifier and detector as a CUDA graph, and in half precision by TensorRT."""
+"""Inference of a classifier and a detector as CUDA graphs, and in half precision by TensorRT."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -14,6 +15,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.precision import to_float16
 from mmspartan.deploy.tasks import Task, build_graph, task_of_model
+from mmspartan.engine.cuda_graphs import CudaGraphs, use_cuda_graphs
 from tests.conftest import TINY
 from tests.gpu.conftest import with_clear_winner
 from tests.rtdetr.test_detector import build as build_detector
@@ -70,6 +72,25 @@ def test_classifier_is_captured_without_a_compiler():
     images.normal_()  # the graph reads what is there when it runs
     captured.replay()
     assert_close(found, graph(images))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('amp', [False, True])
+def test_detector_predicts_by_a_cuda_graph(amp):
+    """With the values of the eager network, also of changed weights, and after other sizes have run."""
+    model = with_clear_winner(build_detector()).cuda().eval()
+    use_cuda_graphs(model, Config())
+    assert isinstance(model.cuda_graphs, CudaGraphs)
+    with torch.autocast('cuda', torch.float16, enabled=amp):
+        for step in range(6):
+            images = torch.rand(1, 3, 96, 128 + 32 * (step % 2), device='cuda')
+            found = model.cuda_graphs(images)
+            model.bbox_head.cls_branches[-2].bias.add_(0.5)
+            changed = model.cuda_graphs(images)
+            assert_close(changed, model._forward(images), rtol=1e-3, atol=1e-3)
+            model.bbox_head.cls_branches[-2].bias.sub_(0.5)
+            assert_close(found, model._forward(images), rtol=1e-3, atol=1e-3)  # not overwritten
+    assert len(model.cuda_graphs.graphs) == 2 and not model.cuda_graphs.failed
 
 
 @torch.no_grad()

@@ -28,6 +28,12 @@ from mmengine.config import Config
 from mmspartan.benchmark.operations import count_inference, count_training_step
 from mmspartan.markdown import table_lines
 
+FORMS = {
+    'one image': {},
+    'one image, deployed': dict(deploy=True),
+    'one image, detectors by a CUDA graph': dict(graph=True),
+}
+
 
 def print_table(title: str, counts: dict[str, Counter[str]]) -> None:
     parts = [part for part, _ in sum(counts.values(), Counter()).most_common()]
@@ -41,8 +47,8 @@ def main(args: argparse.Namespace) -> None:
     print_table(
         'training step', {name: count_training_step(cfg, args.batch_size, args.size) for name, cfg in configs.items()}
     )
-    for title, deploy in (('one image', False), ('one image, deployed', True)):
-        print_table(title, {name: count_inference(cfg, args.size, deploy) for name, cfg in configs.items()})
+    for title, form in FORMS.items():
+        print_table(title, {name: count_inference(cfg, args.size, **form) for name, cfg in configs.items()})
 
 
 if __name__ == '__main__':
