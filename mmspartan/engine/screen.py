@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
+from mmengine.utils import ProgressBar
 
 # Beginnings of records that go to the file alone. Details of each run, on the level INFO:
 DETAILS = re.compile(
@@ -21,6 +23,8 @@ INTERNAL = re.compile(
     r'`Visualizer` backend is not initialized|Failed to search registry with scope|'
     r'Resumed iteration number is not divisible by'  # of lost gradients, which ResumableRunner restores or warns of
 )
+# Lines of the LoggerHook that a progress bar replaces.
+STEPS = re.compile(r'(Epoch|Iter)\(test\).*\beta: ')
 
 
 class ScreenFilter(logging.Filter):
@@ -30,10 +34,12 @@ class ScreenFilter(logging.Filter):
         super().__init__()
         self.shown_at = time.monotonic()
         self.shows_all = False
+        self.has_bar = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         hidden = {logging.INFO: DETAILS, logging.WARNING: INTERNAL}.get(record.levelno)
         shown = self.shows_all or hidden is None or not hidden.match(record.getMessage())
+        shown = shown and not (self.has_bar and STEPS.match(record.getMessage()))
         if shown:
             self.shown_at = time.monotonic()
         return shown
@@ -54,6 +60,8 @@ def filter_screen(logger: MMLogger) -> ScreenFilter:
 class SlowStepHook(Hook):
     """Logs the progress when nothing has been shown for some time, whatever the interval of the ``LoggerHook``.
 
+    A test on a terminal has a progress bar instead.
+
     Args:
         seconds (float): Time without a line. Defaults to 20.
     """
@@ -62,6 +70,7 @@ class SlowStepHook(Hook):
 
     def __init__(self, seconds: float = 20.0):
         self.seconds = seconds
+        self.bar: ProgressBar | None = None
 
     def _after_iter(self, runner: Any, batch_idx: int, mode: str) -> None:
         if is_main_process() and time.monotonic() - runner.screen.shown_at > self.seconds:
@@ -73,5 +82,18 @@ class SlowStepHook(Hook):
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self._after_iter(runner, batch_idx, 'val')
 
+    def before_test_epoch(self, runner: Any) -> None:
+        if is_main_process() and sys.stdout.isatty():
+            runner.screen.has_bar = True
+            self.bar = ProgressBar(len(runner.test_dataloader), file=sys.stdout)
+
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._after_iter(runner, batch_idx, 'test')
+        if self.bar:
+            self.bar.update()
+            if self.bar.completed == self.bar.task_num:
+                print()
+        else:
+            self._after_iter(runner, batch_idx, 'test')
+
+    def after_test(self, runner: Any) -> None:
+        runner.screen.has_bar, self.bar = False, None

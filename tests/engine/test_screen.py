@@ -1,6 +1,7 @@
 """The screen shows how far a run is; its log file holds everything."""
 
 import logging
+import sys
 
 import pytest
 
@@ -46,3 +47,17 @@ def test_slow_steps_are_logged_whatever_the_interval(tmp_path, capfd):
     build_runner(cfg).train()
     printed = capfd.readouterr().out
     assert '[1][3/8]' in printed.replace(' ', '') and 'Epoch(val) [1][1/' in printed.replace('[ ', '[')
+
+
+@pytest.mark.parametrize('is_terminal', [True, False])
+def test_a_test_on_a_terminal_has_a_progress_bar(tmp_path, capfd, monkeypatch, is_terminal):
+    cfg = digits_config(tmp_path / 'run', log_level='INFO', **{'default_hooks.logger.interval': 1})
+    runner = build_runner(cfg)
+    monkeypatch.setattr(sys.stdout, 'isatty', lambda: is_terminal)
+    runner.test()
+    printed = capfd.readouterr().out
+    count = len(runner.test_dataloader)
+    assert (f'>] {count}/{count}, ' in printed) == is_terminal
+    assert ('eta: ' in printed) != is_terminal
+    assert 'accuracy/top1: ' in printed
+    assert 'eta: ' in next((tmp_path / 'run').glob('*/*.log')).read_text()
