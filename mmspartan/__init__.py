@@ -5,7 +5,7 @@ from typing import Any
 from .stack import has_mmdet  # first: it says in one line if torch, mmengine or mmcv is missing or too old
 
 # isort: split
-from . import datasets, engine  # noqa: F401 - register
+from . import datasets, deploy, engine  # noqa: F401 - register
 from .configs import config_path, list_configs
 from .model_hub import get_model, register_models
 from .own_data import own_data

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.checkpoint import rename_former
+from ..nn.fold import changed_copy, constant, conv_of
 from ..ops.channel_means import channel_means
 from ..ops.strongest_channel import strongest_channel
 from ..spartan.channel_gate import ChannelGate
 from ..spartan.cmixer import CMixer
-from .fold import changed_copy, constant, conv_of
 
 
 class DeployedCMixer(nn.Module):

@@ -8,11 +8,11 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 from torch.nn.functional import pad
 
+from ..nn.conv_norm_act import ConvNormAct
+from ..nn.fold import changed_copy, constant, rule, rule_of
 from ..rtdetr.detector import RTDETR
 from ..rtdetr.encoder import HybridEncoder
 from ..rtdetr.fusion import RepVGGBlock
-from ..spartan.conv_norm_act import ConvNormAct
-from .fold import changed_copy, constant, rule, rule_of
 from .split_projection import SplitProjection
 
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..nn.fold import changed_copy, conv_of
 from ..ops.channel_means import channel_means
 from ..spartan.channel_gate import ChannelGate
 from ..spartan.smixer import SMixer
-from .fold import changed_copy, conv_of
 
 
 class DeployedSMixer(nn.Module):

@@ -6,15 +6,15 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..nn.conv_norm_act import ConvNormAct
+from ..nn.fold import changed_copy, constant, conv_of, rule
 from ..ops.modulated_conv import modulated_weight
 from ..spartan.backbone import SpaRTAN, SpaRTANBlock
 from ..spartan.baselines import ConvSMixer
 from ..spartan.cmixer import CMixer
-from ..spartan.conv_norm_act import ConvNormAct
 from ..spartan.modulated_conv import ModulatedConv2d
 from ..spartan.smixer import SMixer
 from .cmixer import DeployedCMixer
-from .fold import changed_copy, constant, conv_of, rule
 from .smixer import DeployedSMixer
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from .fold import conv_of
+from ..nn.fold import conv_of
 
 
 class SplitProjection(nn.Module):

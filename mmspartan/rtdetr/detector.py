@@ -19,9 +19,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_flags, check_integers, check_levels, refuse, refuse_training_of_deployed
+from ..nn.conv_norm_act import ConvNormAct
+from ..nn.fold import fold_in_place
 from ..ops.made_once import made_once
-from ..spartan.backbone import SpaRTAN
-from ..spartan.conv_norm_act import ConvNormAct
 from .decoder import RTDETRTransformerDecoder
 from .denoising import ContrastiveDenoising
 from .encoder import HybridEncoder
@@ -102,8 +102,6 @@ class RTDETR(DetectionTransformer):
         Raises:
             RuntimeError: If the model is in training mode.
         """
-        from ..deploy import fold_in_place
-
         fold_in_place(self)
 
     def _check_fit(self) -> None:
@@ -123,8 +121,9 @@ class RTDETR(DetectionTransformer):
             refuse('RTDETR', 'neck.hidden_channels', f'{channels}, {of}', neck.hidden_channels)
         if len(neck.in_channels) != self.num_levels:
             refuse('RTDETR', 'neck.in_channels', f'num_levels={self.num_levels} numbers', neck.in_channels)
-        if isinstance(self.backbone, SpaRTAN) and neck.in_channels != self.backbone.out_channels:
-            allowed = f'{self.backbone.out_channels}, as the backbone returns'
+        returned = getattr(self.backbone, 'out_channels', None)  # SpaRTAN has it, as have some others
+        if isinstance(returned, list | tuple) and list(neck.in_channels) != list(returned):
+            allowed = f'{returned}, as the backbone returns'
             refuse('RTDETR', 'neck.in_channels', allowed, neck.in_channels)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:

@@ -15,8 +15,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_integers, check_levels, check_numbers, is_integer, refuse, refuse_training_of_deployed
+from ..nn.conv_norm_act import ConvNormAct
+from ..nn.fold import fold_in_place
 from ..ops.made_once import made_once
-from ..spartan.conv_norm_act import ConvNormAct
 from .fusion import CSPRepLayer, TopDownFusion
 
 
@@ -127,8 +128,6 @@ class HybridEncoder(BaseModule):
         Raises:
             RuntimeError: If the module is in training mode.
         """
-        from ..deploy import fold_in_place
-
         fold_in_place(self)
 
     def attend(self, feat: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..spartan.conv_norm_act import ConvNormAct
+from ..nn.conv_norm_act import ConvNormAct
 
 
 class RepVGGBlock(nn.Module):

@@ -32,9 +32,10 @@ from ..checks import (
     refuse,
     refuse_training_of_deployed,
 )
+from ..nn.conv_norm_act import ConvNormAct
+from ..nn.fold import fold_in_place
 from ..ops.device import has_gpu
 from ..ops.recompute import recompute
-from .conv_norm_act import ConvNormAct
 from .mixer import add_mixed
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
@@ -259,8 +260,6 @@ class SpaRTAN(BaseModule):
         Raises:
             RuntimeError: In training mode.
         """
-        from ..deploy import fold_in_place
-
         fold_in_place(self)
 
     def _freeze_stages(self) -> None:

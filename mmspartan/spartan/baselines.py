@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.ops import SqueezeExcitation
 
 from ..checks import check_flags, check_integers, check_multiples
-from .conv_norm_act import ConvNormAct
+from ..nn.conv_norm_act import ConvNormAct
 
 
 @MODELS.register_module()

@@ -13,12 +13,12 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_integers, check_multiples, refuse
+from ..nn.conv_norm_act import ConvNormAct
 from ..ops.halved_conv import halved_conv
 from ..ops.projection import gated_projection
 from ..ops.strongest_channel import strongest_channel
 from ..ops.superposition import superpose
 from .channel_gate import ChannelGate
-from .conv_norm_act import ConvNormAct
 from .modulated_conv import ModulatedConv2d
 
 

@@ -8,7 +8,7 @@ LayerScale and stochastic depth belong to the block, which multiplies the mixer'
 A mixer that ends with a 1x1 convolution ``proj_out`` may set ``takes_scale = True``: the block then hands the factor
 over as second argument, the mixer applies it to the weights of ``proj_out``, and training keeps one feature map less.
 
-Folding for inference knows a mixer by its type (:func:`mmspartan.deploy.fold.rule`). Of a mixer without a rule only the
+Folding for inference knows a mixer by its type (:func:`mmspartan.nn.fold.rule`). Of a mixer without a rule only the
 parts that have rules are folded. If it has ``takes_scale``, LayerScale is folded into ``proj_out``.
 """
 

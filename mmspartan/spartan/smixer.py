@@ -10,9 +10,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks import check_flags, check_multiples, is_integer, refuse
+from ..nn.conv_norm_act import ConvNormAct
 from ..ops.projection import decomposed_projection, gated_projection
 from .channel_gate import ChannelGate
-from .conv_norm_act import ConvNormAct
 
 
 @MODELS.register_module()

@@ -16,9 +16,9 @@ from torch import Tensor, distributed, nn
 from torch.testing import assert_close
 
 from mmspartan.engine.costs import saved_bytes
+from mmspartan.nn.conv_norm_act import ConvNormAct
 from mmspartan.ops.activations import OPERATORS
 from mmspartan.ops.norm_act import _SyncBatchNormAct
-from mmspartan.spartan.conv_norm_act import ConvNormAct
 from tests.conftest import TINY
 from tests.gpu.conftest import no_waits, with_clear_winner
 
@@ -76,7 +76,7 @@ def step(model: nn.Module, x: Tensor, dtype: str) -> dict[str, Tensor]:
 
 def both(model: nn.Module, x: Tensor, dtype: str = 'float32') -> dict[str, dict[str, Tensor]]:
     found = step(copy.deepcopy(model), x, dtype)
-    with patch('mmspartan.spartan.conv_norm_act.norm_act', plain):
+    with patch('mmspartan.nn.conv_norm_act.norm_act', plain):
         return dict(zip(SIDES, (found, step(model, x, dtype))))
 
 

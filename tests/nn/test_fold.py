@@ -11,12 +11,12 @@ from torch.testing import assert_close
 
 from mmspartan.deploy import deploy, fold, rule
 from mmspartan.deploy.cmixer import DeployedCMixer
-from mmspartan.deploy.fold import RULES
 from mmspartan.deploy.rtdetr_rules import has_plain_norms
 from mmspartan.deploy.smixer import DeployedSMixer
 from mmspartan.engine.checkpoint import check_weights_fit
+from mmspartan.nn.conv_norm_act import ConvNormAct
+from mmspartan.nn.fold import RULES
 from mmspartan.spartan import CMixer, SMixer, SpaRTAN
-from mmspartan.spartan.conv_norm_act import ConvNormAct
 from mmspartan.spartan.mixer import ChannelMixer, SpatialMixer
 from tests.conftest import TINY, perturb
 
