@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmspartan.markdown import table_lines
+
 from .configs import config_file
 from .runs import Run, read_config, run_name
 from .tables import Row, Table
@@ -131,13 +133,13 @@ def overview(planned: Sequence[Training], gpus: int) -> str:
         f'{len(left)} of {len(planned)} trainings are left: about {hours:,.0f} GPU hours, or '
         f'{hours / gpus / 24:,.0f} days on {gpus} GPUs. A training that was begun is counted as a whole.',
         '',
-        '| config | tables | state | GPU hours | estimated by |',
-        '| --- | --- | --- | --- | --- |',
     ]
-    lines += [
-        f'| `{one.config}` | {", ".join(map(str, one.tables))} | {one.state} | {one.gpu_hours:,.0f} | {one.limit} |'
+    heads = ['config', 'tables', 'state', 'GPU hours', 'estimated by']
+    rows = [
+        [f'`{one.config}`', ', '.join(map(str, one.tables)), one.state, f'{one.gpu_hours:,.0f}', one.limit]
         for one in planned
     ]
+    lines += table_lines(heads, rows)
     return '\n'.join([*lines, '', WEIGHTS, '', 'Assumptions:', '', ASSUMPTIONS, ''])
 
 
