@@ -13,7 +13,6 @@ def config_path(name: str) -> str:
 
         _base_ = __import__('mmspartan').config_path('spartan_t_in1k')          # in a config
         cfg = Config.fromfile(mmspartan.config_path('spartan_t_in1k'))          # in Python
-        mmspartan.config_path('ablations/table4_conv_mlp')                      # in a folder of configs
 
     Args:
         name (str): The config's path below ``configs/``, with or without ``.py``.
@@ -27,6 +26,8 @@ def config_path(name: str) -> str:
     root = _root()
     path = root / name if name.endswith('.py') else root / f'{name}.py'
     if not path.is_file():
+        if name.startswith(('ablations/', 'miniature/', 'peers/')):
+            raise FileNotFoundError(f'{name}: not in the package, but in projects/paper/configs/ of the repository')
         similar = get_close_matches(name, list_configs(), n=5, cutoff=0.5)
         advice = f'similar names: {", ".join(similar)}; ' if similar else ''
         raise FileNotFoundError(f'mmspartan has no config {name!r}; {advice}mmspartan.list_configs() lists all')

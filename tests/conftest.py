@@ -102,13 +102,13 @@ def run_script(*command, cwd: Path) -> str:
     return result.stdout + result.stderr
 
 
-def last_line(script: str, *arguments, cwd: Path) -> str:
-    """The last line that a script of ``tools/`` ends with, which has to fail."""
+def last_line(script: str | Path, *arguments, cwd: Path) -> str:
+    """The last line that a script of ``tools/``, or an absolute path, ends with, which has to fail."""
     return refusal(script, *arguments, cwd=cwd).splitlines()[-1]
 
 
-def refusal(script: str, *arguments, cwd: Path) -> str:
-    """What a script of ``tools/`` ends with that has to fail; runs in this process, within a second."""
+def refusal(script: str | Path, *arguments, cwd: Path) -> str:
+    """What a script of ``tools/``, or an absolute path, ends with that has to fail; runs in this process."""
     path, printed = ROOT / 'tools' / script, io.StringIO()
     with (
         called_as(path, *arguments, cwd=cwd),

@@ -68,15 +68,24 @@ def test_detection_inferencer_takes_the_path_of_a_config(tmp_path):
     assert len(result['bboxes']) == 300
 
 
-def test_index_names_a_config_for_each_model_and_no_weights():
-    index = load(str(ROOT / 'model-index.yml'))
+@pytest.mark.parametrize(
+    ('path', 'folders'),
+    [
+        ('model-index.yml', ['configs']),
+        (
+            'projects/paper/model-index.yml',
+            ['configs', *(f'projects/paper/configs/{n}' for n in ('peers', 'ablations'))],
+        ),
+    ],
+)
+def test_index_names_a_config_for_each_model_and_no_weights(path, folders):
+    index = load(str(ROOT / path))
     index.build_models_with_collections()
     models = {model.name: model for model in index.models}
     assert len(models) == len(index.models) and set(NAMES) < set(models)
     assert all((ROOT / model.config).is_file() and model.weights is None for model in models.values())
-    folders = [ROOT / 'configs', ROOT / 'configs' / 'peers', ROOT / 'configs' / 'ablations']
-    leaves = {path.stem for folder in folders for path in folder.glob('*.py') if 'digits' not in path.stem}
-    assert set(models) == leaves
+    leaves = {config.stem for folder in folders for config in (ROOT / folder).glob('*.py')}
+    assert set(models) == {name for name in leaves if 'digits' not in name}
     for model in models.values():
         assert model.in_collection in ('SpaRTAN', 'RT-DETR', 'SpaRTAN-peers') and model.results[0].metrics
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from modelindex.load_model_index import load as load_model_index
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -35,6 +36,13 @@ def test_wheel_holds_every_config_and_tool_in_mim(site):
     for name in tracked:
         assert (site / 'mmspartan' / '.mim' / name).read_bytes() == (ROOT / name).read_bytes()
     assert os.access(site / 'mmspartan' / '.mim' / 'tools' / 'dist_train.sh', os.X_OK)
+
+
+def test_wheel_holds_what_its_model_index_names_and_no_project(site):
+    index = load_model_index(str(site / 'mmspartan' / '.mim' / 'model-index.yml'))
+    configs = [site / 'mmspartan' / '.mim' / model.config for model in index.models]
+    assert configs and all(config.is_file() for config in configs)
+    assert not [path for path in site.rglob('*') if path.name in ('projects', 'paper', 'peers', 'ablations')]
 
 
 def test_installation_replaces_nothing_of_a_stack(site):
@@ -124,6 +132,13 @@ def test_mmpretrains_own_script_trains_a_config_that_inherits_from_the_wheel(sit
 def test_unknown_config_lists_the_known():
     with pytest.raises(FileNotFoundError, match=r"no config 'spartan_s_in1k'; .*spartan_t_in1k"):
         mmspartan.config_path('spartan_s_in1k')
+
+
+def test_config_of_the_paper_is_told_where_it_is():
+    with pytest.raises(
+        FileNotFoundError, match=r'^peers/pvt_t_in1k: not in the package, but in projects/paper/configs/'
+    ):
+        mmspartan.config_path('peers/pvt_t_in1k')
 
 
 def test_backbone_needs_neither_mmdet_nor_mmpretrain(tmp_path):

@@ -1,1 +1,1 @@
-"""The paper's figures of trained models: what a network looks at, how far it sees, and the waves inside it."""
+"""The paper's figures of trained models: what a network looks at, how far it sees, its waves, and what it costs."""

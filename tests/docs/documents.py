@@ -8,7 +8,10 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+PAGES = [
+    *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'projects/paper/README.md')),
+    *sorted((ROOT / 'docs').rglob('*.md')),
+]
 
 # What `$(...)` in a document stands for.
 VARIABLES = {

@@ -30,7 +30,7 @@ SHELL_SCRIPTS = {
     'slurm_test.sh': ('test.py', 4, (2, 3)),
 }
 PROGRAMS = {'source', 'export', 'pre-commit', 'tensorboard'}  # of which nothing is checked
-SCRIPTS = sorted(path for path in (ROOT / 'tools').rglob('*.py') if '__pycache__' not in path.parts)
+SCRIPTS = [*sorted((ROOT / 'tools').rglob('*.py')), ROOT / 'projects' / 'paper' / 'reproduce.py']
 PYTHON = [block for page in PAGES for block in blocks(page, 'python')]
 
 
@@ -73,7 +73,7 @@ def check_extras(arguments: list[str]) -> None:
 
 def check_paths(arguments: list[str]) -> None:
     for argument in arguments:
-        if argument.startswith(('tests/', 'configs/', 'tools/')):
+        if argument.startswith(('tests/', 'configs/', 'tools/', 'projects/')):
             assert list(ROOT.glob(argument)), f'{argument} does not exist'
 
 
@@ -92,7 +92,7 @@ def check_script(script: Path, arguments: list[str]) -> None:
     if script.name == 'benchmark.py':
         for argument in arguments:
             assert argument.partition('@')[2] in ('', *FORMS), f'{argument}: no such form'
-    if given.get('cfg_options') and str(given['config']).startswith('configs/'):
+    if given.get('cfg_options') and str(given['config']).startswith(('configs/', 'projects/')):
         cfg = Config.fromfile(ROOT / given['config'])
         for key in given['cfg_options']:
             assert key.split('.')[0] in cfg, f'{given["config"]} has no {key}'
@@ -128,7 +128,7 @@ def test_a_wrong_command_is_noticed(command, message):
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_paths_and_links_exist(page: Path):
     text = page.read_text()
-    folders = r'tools|configs|tests|docs|requirements|mmspartan|\.ci'
+    folders = r'tools|configs|tests|docs|requirements|mmspartan|projects|\.ci'
     mentioned = re.findall(rf'(?<![\w/.$-])((?:{folders})/[\w./*-]*\w)', text)
     for path in (path for path in mentioned if 'NAME' not in path):
         assert list(ROOT.glob(path)), f'{page.name}: {path} does not exist'
@@ -142,16 +142,16 @@ def test_options_in_the_text_exist(page: Path):
     for code in re.findall(r'`([^`\n]+)`', prose(page)):
         for option in re.findall(r'(?<![\w-])--[a-z][\w-]*', code):
             assert option in known, f'{page.name}: no script has {option}'
-        named = re.match(r'(tools/\S+\.py)', code)
+        named = re.match(r'((?:tools|projects)/\S+\.py)', code)
         if named:
             assert set(re.findall(r'(?<![\w-])--[a-z][\w-]*', code)) <= options_of(ROOT / named.group(1)), code
 
 
 def test_table_of_commands_lists_every_script_with_its_own_options():
-    rows = [line for line in (ROOT / 'docs' / 'tools.md').read_text().splitlines() if line.startswith('| `tools/')]
+    rows = re.findall(r'^\| `(?:tools|projects)/.*', (ROOT / 'docs' / 'tools.md').read_text(), re.MULTILINE)
     listed = set()
     for row in rows:
-        scripts = re.findall(r'tools/[\w/]+\.(?:py|sh)', row)
+        scripts = re.findall(r'(?:tools|projects)/[\w/]+\.(?:py|sh)', row)
         listed.update(scripts)
         if scripts[0].endswith('.py'):
             wrong = set(re.findall(r'`(--[\w-]+)', row)) - options_of(ROOT / scripts[0])

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 TOOLS = ROOT / 'tools'
 SCRIPTS = sorted(str(path.relative_to(TOOLS)) for path in TOOLS.rglob('*.py'))
+SCRIPTS.append(os.path.relpath(ROOT / 'projects' / 'paper' / 'reproduce.py', TOOLS))
 # Runs the scripts one after another, and prints the exit code and the heavy modules that each of them has imported.
 CHILD = """
 import contextlib, io, json, os, runpy, sys

@@ -59,7 +59,7 @@ from mmspartan.engine.launch import test_size
 from mmspartan.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-# Models of Table II that timm and mmpretrain have. tools/reproduce.py has all of them.
+# Models of Table II that timm and mmpretrain have. projects/paper/ has all of them.
 PEERS = (
     'timm/resnet18',
     'timm/deit_tiny_patch16_224',

@@ -24,14 +24,14 @@ if __name__ == '__main__':
 
 import yaml
 
-from mmspartan import config_path
+from mmspartan.analysis.counting import count
 from mmspartan.engine.launch import one_line_errors, read_config, test_size
-from mmspartan.paper.counting import count
 
 
 def published() -> dict[str, dict]:
     """Return the metadata in the metafiles by the name of the config, of models whose costs were published."""
-    metafiles = Path(config_path('spartan_t_in1k')).parent.glob('metafile_*.yml')
+    root = Path(__file__).parents[2]
+    metafiles = [*root.glob('configs/metafile_*.yml'), *root.glob('projects/*/configs/*/metafile.yml')]
     models = [model for metafile in metafiles for model in yaml.safe_load(metafile.read_text())['Models']]
     return {model['Name']: model['Metadata'] for model in models if 'Metadata' in model}
 

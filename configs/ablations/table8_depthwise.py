@@ -1,3 +1,0 @@
-_base_ = '../spartan_xt_in1k.py'
-
-model = dict(backbone=dict(conv_type='depthwise'))

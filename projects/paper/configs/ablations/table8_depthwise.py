@@ -1,0 +1,3 @@
+_base_ = '../../../../configs/spartan_xt_in1k.py'
+
+model = dict(backbone=dict(conv_type='depthwise'))

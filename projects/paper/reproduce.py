@@ -1,0 +1,165 @@
+"""Print the paper's tables with this package's figures beside the published ones, or plan the trainings they take.
+
+``reproduce.py table2 ... table8`` or ``all``: parameters, FLOPs, memory and, for Table VIII, images a second are
+computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
+``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
+that is not done, and print which of the paper's orders they show.
+"""
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
+
+from mmspartan_cli import parse
+from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
+
+
+def parse_args():
+    names = [f'table{table.number}' for table in TABLES]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature'])
+    parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
+    parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
+    parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
+    parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
+    parser.add_argument('--rounds', type=int, default=10, help='turns of each model for Table VIII, 10 by default')
+    parser.add_argument('--device', help='for Table VIII; cuda if there is a GPU, or else cpu, by default')
+    parser.add_argument('--seeds', type=int, default=3, help='trainings of each network in miniature, 3 by default')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help='trainings in miniature at a time, one for each core by default; 0 prints what there is',
+    )
+    return parse(parser)
+
+
+if __name__ == '__main__':
+    os.environ.setdefault('KINETO_LOG_LEVEL', '6')  # else the profiler, which counts memory, reports start and stop
+    args = parse_args()  # before the imports that take seconds
+
+import torch
+
+from projects.paper.reproduction import miniature
+from projects.paper.reproduction.configs import ROOT, config_path
+from projects.paper.reproduction.figures import counted
+from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
+from projects.paper.reproduction.picture import draw
+from projects.paper.reproduction.render import as_csv, markdown
+from projects.paper.reproduction.runs import Run
+from projects.paper.reproduction.schedule import overview, shell_script, slurm_array, trainings
+from projects.paper.reproduction.throughput import throughput
+from projects.paper.reproduction.training import Command, run_all
+
+
+def progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f'\r{text:70}', end='', file=sys.stderr, flush=True)
+
+
+def results(table: Table, args: argparse.Namespace) -> list[dict]:
+    """Return the figures of each row: counts, metrics of a finished training, images a second."""
+    found: list[dict] = []
+    for row in table.rows:
+        progress(f'table {table.number}: {row.name}')
+        metrics = Run(row.config, args.work_dirs).metrics() or {}
+        trained = {name: metrics.get(column.metric) for name, column in COLUMNS.items() if column.metric}
+        found.append({**counted(row), **{name: value for name, value in trained.items() if value is not None}})
+    if 'throughput' in table.columns:
+        rates = throughput([row.config for row in table.rows], args.batch_size, args.rounds, args.device, progress)
+        for row, values in zip(table.rows, found):
+            values['throughput'] = rates[row.config]
+    progress('')
+    return found
+
+
+def machine(args: argparse.Namespace) -> str:
+    threads = torch.get_num_threads()
+    where = f'{threads} CPU thread{"s" if threads > 1 else ""}'
+    if args.device.startswith('cuda'):
+        where = torch.cuda.get_device_name()
+    return (
+        f'Images a second: {where}, batch {args.batch_size}, float32, mean and standard deviation of {args.rounds} '
+        'rounds. The paper has an A100 and batch 1024.\n'
+    )
+
+
+def multiply_adds(row: Row) -> float:
+    progress(f'multiply-adds of {row.config}')
+    return counted(row, memory=False)['macs']
+
+
+def train_in_miniature(args: argparse.Namespace) -> None:
+    """Train what is not finished, and end with the names of those that failed."""
+    left = [
+        (run, config, seed)
+        for run, config, seed in miniature.trainings(args.work_dirs, args.seeds)
+        if not run.metrics()
+    ]
+    if not left:
+        return
+    print(f'{len(left)} trainings are left, {args.jobs} at a time', file=sys.stderr, flush=True)
+    tools = ROOT / 'tools'
+    subprocess.run([sys.executable, tools / 'dataset_converters' / 'digits_to_coco.py'], check=True, stdout=sys.stderr)
+    commands = []
+    for run, config, seed in left:
+        words = [sys.executable, str(tools / 'train.py'), config_path(config), '--work-dir', str(run.folder)]
+        words += ['--cfg-options', f'randomness.seed={seed}']
+        commands.append(Command(f'{config} seed {seed}', words, run.folder / 'train.log'))
+    failed = run_all(commands, args.jobs, lambda line: print(line, file=sys.stderr, flush=True))
+    if failed:
+        raise SystemExit(f'failed: {", ".join(command.name for command in failed)}; their logs: {failed[0].log}, ...')
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.seeds < 2:
+        raise SystemExit('--seeds: a spread takes at least 2')
+    if args.rounds < 2:
+        raise SystemExit('--rounds: a standard deviation takes at least 2')
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    args.batch_size = args.batch_size or (1024 if args.device.startswith('cuda') else 8)
+    logging.disable(logging.WARNING)
+    out = Path(args.out) if args.out else None
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+
+    for table in TABLES:
+        if not {f'table{table.number}', 'all'} & set(args.what):
+            continue
+        values = results(table, args)
+        text = markdown(table, values) + (f'\n{machine(args)}' if 'throughput' in table.columns else '')
+        print(text, flush=True)
+        if out:
+            (out / f'table{table.number}.md').write_text(text)
+            (out / f'table{table.number}.csv').write_text(as_csv(table, values))
+            draw(table, values, out / f'table{table.number}.png')
+
+    if 'miniature' in args.what:
+        if args.jobs > 0:
+            train_in_miniature(args)
+        text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in miniature.tables())
+        print(text, flush=True)
+        if out:
+            (out / 'miniature.md').write_text(text)
+
+    if 'schedule' in args.what:
+        planned = list(trainings(TABLES, args.work_dirs, multiply_adds))
+        progress('')
+        files = {
+            'schedule.md': overview(planned, args.gpus),
+            'schedule.sh': shell_script(planned, args.gpus),
+            'schedule.sbatch': slurm_array(planned, args.gpus),
+        }
+        print(files['schedule.md'] if out else '\n'.join(files.values()))
+        if out:
+            for name, text in files.items():
+                (out / name).write_text(text)
+
+
+if __name__ == '__main__':
+    main(args)
