@@ -14,7 +14,6 @@ from torch import Tensor
 from ..errors import InputError
 from ..ops.halved_conv import halved_conv
 from ..ops.modulated_conv import modulate
-from ..ops.strongest_channel import strongest_channel
 from ..ops.superposition import superpose
 from ..spartan.cmixer import CMixer
 from .blocks import input_of, mixer_of
@@ -34,7 +33,7 @@ def waves_of_mixer(mixer: CMixer, x: Tensor) -> dict[str, Tensor]:
     """
     amplitude, phase = halved_conv(x, mixer.wave)
     wave = amplitude * mixer.phase_act(phase)
-    superposed = superpose(amplitude, phase, strongest_channel(x), mixer.phase_act)
+    superposed = superpose(amplitude, phase, x.argmax(1, keepdim=True), mixer.phase_act)
     modulated = modulate(superposed, mixer.conv.conv.get_parameter('complex_weight'))
     return {
         'wave': as_complex(wave[0]),

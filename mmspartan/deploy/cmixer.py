@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from ..engine.checkpoint import rename_former
 from ..nn.fold import changed_copy, constant, conv_of
-from ..ops.channel_means import channel_means
-from ..ops.strongest_channel import strongest_channel
 from ..spartan.channel_gate import ChannelGate
 from ..spartan.cmixer import CMixer
 
@@ -75,7 +73,7 @@ class DeployedCMixer(nn.Module):
             self.act(to_same(wave).add_(to_partner(partner)))
             for to_same, to_partner, wave, partner in zip(self.to_same, self.to_partner, waves, partners)
         ]
-        means = [channel_means(wave) for wave in waves]
+        means = [wave.mean((2, 3), keepdim=True) for wave in waves]
         gates = self.se.from_means(torch.cat(means, 1) if self.is_split else means[0]).chunk(len(waves), 1)
         outs = [proj_out(wave * gate) for proj_out, wave, gate in zip(self.proj_out, waves, gates)]
         return outs[0].add_(outs[1]) if self.is_split else outs[0]
@@ -83,7 +81,7 @@ class DeployedCMixer(nn.Module):
     def _strongest_wave(self, x: Tensor, waves: list[Tensor]) -> Tensor:
         """Return the wave of the strongest input channel, ``(B, 1, H, W)``."""
         # runtimes gather along the last dimension without permuting the features
-        strongest = strongest_channel(x).permute(0, 2, 3, 1)
+        strongest = x.argmax(1, keepdim=True).permute(0, 2, 3, 1)
         index = self.channel_index[strongest]
         found = [wave.permute(0, 2, 3, 1).gather(3, index) for wave in waves]
         wave = torch.where(self.is_imag[strongest], found[1], found[0]) if self.is_split else found[0]

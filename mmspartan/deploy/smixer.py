@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..nn.fold import changed_copy, conv_of
-from ..ops.channel_means import channel_means
 from ..spartan.channel_gate import ChannelGate
 from ..spartan.smixer import SMixer
 
@@ -34,9 +33,9 @@ class DeployedSMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.proj_in(x)
-        x = x.addcmul_(self.mean_factor, channel_means(x), value=-1)  # 1 + gamma is part of proj_in
+        x = x.addcmul_(self.mean_factor, x.mean((2, 3), keepdim=True), value=-1)  # 1 + gamma is part of proj_in
         x = torch.cat([self.high_conv(x), self.low_conv(x)], dim=1)
-        return self.proj_out(x.mul_(self.se.from_means(channel_means(x))))
+        return self.proj_out(x.mul_(self.se(x)))
 
 
 def joined_gate(high: ChannelGate, low: ChannelGate) -> ChannelGate:

@@ -1,38 +1,15 @@
-"""1x1 convolutions of scaled and shifted features, as one matrix product for each image.
+"""1x1 convolutions of scaled features, as one matrix product for each image.
 
-Squeeze-and-excitation, LayerScale and feature decomposition scale and shift channels. The plain forms do so to the
-features, the other forms to the weights of the convolution, so that the scaled features are neither made nor kept for
-the backward pass.
+Squeeze-and-excitation and LayerScale scale channels. The plain form does so to the features, the other form to the
+weights of the convolution, so that the scaled features are neither made nor kept for the backward pass.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from .channel_means import channel_means
 from .device import on_gpu
 from .memory_format import is_channels_last
 from .tracing import trains
-
-
-def decomposed_projection(x: Tensor, conv: nn.Conv2d, gamma: Tensor) -> Tensor:
-    """Feature decomposition (paper Eq. 3) of a projection, ``y + gamma * (y - GAP(y))`` with ``y = conv(x)``.
-
-    Args:
-        x (Tensor): ``(B, C, H, W)``.
-        conv (nn.Conv2d): A 1x1 convolution with a bias.
-        gamma (Tensor): ``(out_channels, 1, 1)``.
-
-    Returns:
-        Tensor: ``(B, out_channels, H, W)`` in the memory format of ``x``.
-    """
-    if on_gpu(x) or not trains(conv, x):
-        y = conv(x)
-        return y.addcmul(gamma, y - y.mean((2, 3), keepdim=True))
-    weight, gamma = conv.weight.flatten(1), gamma.flatten(1)
-    # the mean of projected features is the projection of their mean
-    bias = conv.bias - gamma.mT * linear(channel_means(x).flatten(1), weight)
-    return _project(x, ((1 + gamma) * weight).expand(x.shape[0], -1, -1), bias[..., None])
 
 
 def gated_projection(x: Tensor, gate: Tensor, conv: nn.Conv2d, scale: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""SpaRTAN as the paper describes it (Pay et al., IJCNN 2025). It needs torchvision, mmengine and mmcv beside PyTorch."""
+"""SpaRTAN as the paper describes it (Pay et al., IJCNN 2025), on PyTorch, torchvision, mmengine and mmcv."""
 
 from .backbone import ARCHS, SpaRTAN
 from .baselines import ConvSMixer, MLPCMixer

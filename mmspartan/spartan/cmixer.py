@@ -16,7 +16,6 @@ from ..checks import check_integers, check_multiples, refuse
 from ..nn.conv_norm_act import ConvNormAct
 from ..ops.halved_conv import halved_conv
 from ..ops.projection import gated_projection
-from ..ops.strongest_channel import strongest_channel
 from ..ops.superposition import superpose
 from .channel_gate import ChannelGate
 from .modulated_conv import ModulatedConv2d
@@ -62,6 +61,7 @@ class CMixer(BaseModule):
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         amplitude, phase = halved_conv(x, self.wave)  # Eq. 7
-        wave = superpose(amplitude, phase, strongest_channel(x), self.phase_act)  # Eq. 8
+        strongest = x.argmax(1, keepdim=True)
+        wave = superpose(amplitude, phase, strongest, self.phase_act)  # Eq. 8
         wave = self.conv(wave)  # Eq. 9
         return gated_projection(wave, self.se(wave), self.proj_out, scale)  # Eq. 10

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..checks import check_flags, check_multiples, is_integer, refuse
 from ..nn.conv_norm_act import ConvNormAct
-from ..ops.projection import decomposed_projection, gated_projection
+from ..ops.projection import gated_projection
 from .channel_gate import ChannelGate
 
 
@@ -63,7 +63,8 @@ class SMixer(BaseModule):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        x = decomposed_projection(x, self.proj_in, self.gamma)  # Eq. 3
+        x = self.proj_in(x)
+        x = x.addcmul(self.gamma, x - x.mean((2, 3), keepdim=True))  # Eq. 3
         high, low = self.high_conv(x), self.low_conv(x)  # Eq. 4
         gate = torch.cat([self.high_se(high), self.low_se(low)], dim=1)  # Eq. 5
         return gated_projection(torch.cat([high, low], dim=1), gate, self.proj_out, scale)  # Eq. 6

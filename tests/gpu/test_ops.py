@@ -7,11 +7,10 @@ from mmspartan.ops.host_numbers import tensor_like
 from tests.gpu.conftest import no_waits
 from tests.ops.test_ops import (  # noqa: F401 - run here once more
     seed,
-    test_decomposed_projection,
     test_gated_projection,
     test_modulated_convolution,
     test_normalization_of_a_single_value_is_refused,
-    test_order_of_channels,
+    test_pairs_are_exchanged,
     test_superposition,
 )
 

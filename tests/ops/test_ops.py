@@ -8,8 +8,7 @@ from torch.testing import assert_close
 
 from mmspartan.ops.modulated_conv import swap_pairs
 from mmspartan.ops.norm_act import norm_act
-from mmspartan.ops.projection import decomposed_projection, gated_projection
-from mmspartan.ops.strongest_channel import strongest_channel
+from mmspartan.ops.projection import gated_projection
 from mmspartan.ops.superposition import superpose
 from mmspartan.spartan.channel_gate import ChannelGate
 from mmspartan.spartan.modulated_conv import ModulatedConv2d
@@ -97,22 +96,6 @@ def test_gated_projection(size, scale_shape, memory_format):
 
 
 @pytest.mark.parametrize('memory_format', FORMATS)
-@pytest.mark.parametrize('start', [0.3, -1.0])  # of -1 nothing but the mean is left
-def test_decomposed_projection(start, memory_format):
-    x, gamma = features(memory_format, 3, 8, 5, 7), nn.Parameter(torch.full((4, 1, 1), start))
-    conv = nn.Conv2d(8, 4, 1)
-
-    def plain():
-        y = conv(x)
-        return y + gamma * (y - y.mean((2, 3), keepdim=True))
-
-    leaves = (x, gamma, *conv.parameters())
-    for training in (True, False):
-        conv.train(training)
-        assert_same_with_gradients(lambda: decomposed_projection(x, conv, gamma), plain, *leaves)
-
-
-@pytest.mark.parametrize('memory_format', FORMATS)
 @pytest.mark.parametrize('groups', [12, 6, 3, 2, 4, 1])  # 1, 2, 4, 6, 3 and 12 channels a group
 def test_modulated_convolution(groups, memory_format):
     x = features(memory_format, 2, 12, 5, 7)
@@ -131,11 +114,8 @@ def test_modulated_convolution(groups, memory_format):
 
 
 @pytest.mark.parametrize('memory_format', FORMATS)
-def test_order_of_channels(memory_format):
-    x = torch.randint(3, (2, 6, 5, 7)).float().contiguous(memory_format=memory_format)  # with ties
-    assert torch.equal(strongest_channel(x), x.argmax(1, keepdim=True))
-    traced = torch.jit.trace(strongest_channel, x)
-    assert torch.equal(traced(x), x.argmax(1, keepdim=True))
+def test_pairs_are_exchanged(memory_format):
+    x = torch.randn(2, 6, 5, 7).contiguous(memory_format=memory_format)
     swapped = swap_pairs(x)
     assert torch.equal(swapped, x[:, [1, 0, 3, 2, 5, 4]]) and swapped.stride() == x.stride()
 
@@ -148,4 +128,4 @@ def test_hooks_run_in_evaluation_with_gradients(build_spartan):
     for name in names:
         model.get_submodule(name).register_forward_hook(lambda *args, name=name: called.add(name))
     model(torch.randn(1, 3, 64, 64, requires_grad=True))
-    assert called == {name for name in names if not name.endswith(('fc1', 'fc2'))}
+    assert called == set(names)

@@ -171,6 +171,7 @@ def linked(rng: random.Random, image: Path) -> Change:
         image.symlink_to(target.name)
         return Change(f'{image.name} is a link', 'reported', [target.name, image.stem])
     elsewhere = folder.parents[2] / 'elsewhere'
+    shutil.rmtree(elsewhere, ignore_errors=True)  # of an input before
     shutil.move(folder, elsewhere)
     folder.symlink_to(elsewhere)
     return Change(f'{folder.name} is a link', 'reported', [folder.name])
