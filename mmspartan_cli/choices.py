@@ -1,6 +1,6 @@
 """Choices of options that are needed before the modules which implement them are imported."""
 
 BACKENDS = ('onnxruntime', 'openvino')  # runtimes of exported files
-PRECISIONS = ('f32', 'bf16', 'f16')  # that files are exported for
+PRECISION_NAMES = ('f32', 'bf16', 'f16')  # that files are exported for
 OPSETS = range(16, 21)  # of ONNX
 DEFAULT_OPSET = 20

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from mmspartan_cli import CfgOptions, parse
-from mmspartan_cli.choices import DEFAULT_OPSET, OPSETS, PRECISIONS
+from mmspartan_cli.choices import DEFAULT_OPSET, OPSETS, PRECISION_NAMES
 
 
 def parse_args():
@@ -37,7 +37,7 @@ def parse_args():
     )
     parser.add_argument(
         '--precision',
-        choices=PRECISIONS,
+        choices=PRECISION_NAMES,
         default='f32',
         help='bf16: the file of f32, which asks OpenVINO for BF16 on CPUs that have it; f16: half the size, for GPUs',
     )
@@ -60,17 +60,13 @@ from mmspartan.convert.files import check_target
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import require_exporter, to_onnx
-from mmspartan.deploy.precision import PROPERTY, to_float16
+from mmspartan.deploy.precision import PRECISIONS, PROPERTY, Precision
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
 from mmspartan.deploy.winograd import use_winograd
 from mmspartan.engine.checkpoint import AtomicLocalBackend
 from mmspartan.engine.launch import one_line_errors, read_config, test_size
 from mmspartan.errors import InputError
-
-# Median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision detections of almost
-# the same score change places. A file for BF16 is compared in float32; tools/deploy_test.py tells its accuracy.
-ALLOWED = {'f32': 1e-3, 'bf16': 1e-3, 'f16': 0.02}
 
 
 def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:
@@ -107,7 +103,7 @@ def check_predictions(model: torch.nn.Module, graph: torch.nn.Module, task: Task
             {name: value.float().numpy() for name, value in each.items()} for each in (task.read(sample), predicted)
         )
         differences.append(task.difference(found, expected, feed))
-    if not np.median(differences) < ALLOWED['f32']:
+    if not np.median(differences) < PRECISIONS['f32'].allowed:
         raise InputError(
             f'--verify: the {task.name} predicts otherwise than its graph, by {np.median(differences):.1e}: its test '
             'pipeline prepares images, or its test_cfg computes predictions, as the graph does not (docs/deployment.md)'
@@ -147,10 +143,11 @@ def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list
     return samples
 
 
-def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], precision: str = 'f32') -> list[float]:
+def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], precision: Precision) -> list[float]:
     """Return the largest difference from PyTorch for each test image."""
     session = Session(path)
-    difference = difference_of_scores if precision == 'f16' and 'scores' in task.outputs else task.difference
+    by_scores = not precision.runtimes and 'scores' in task.outputs  # of FP16, where detections change places
+    difference = difference_of_scores if by_scores else task.difference
     differences = []
     for data in samples:
         feed = task.feed([data['inputs']], [data['data_samples']])
@@ -164,6 +161,7 @@ def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], 
 
 
 def main(args: argparse.Namespace) -> None:
+    precision = PRECISIONS[args.precision]
     if args.opset not in OPSETS:
         raise SystemExit(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     if args.winograd and args.precision != 'f32':
@@ -200,8 +198,7 @@ def main(args: argparse.Namespace) -> None:
         import onnxslim
 
         model = onnxslim.slim(model)
-    if args.precision == 'f16':
-        model = to_float16(model)
+    model = precision.convert(model)
     classes = '\n'.join(class_names(plain, task, cfg))
     props = {
         'config': Path(args.config).stem,
@@ -215,7 +212,7 @@ def main(args: argparse.Namespace) -> None:
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
     if args.verify:
         try:
-            differences = verify(reference, task, args.out, samples, args.precision)
+            differences = verify(reference, task, args.out, samples, precision)
         except ValueError as error:
             raise SystemExit(str(error)) from None
         median = float(np.median(differences))
@@ -223,7 +220,7 @@ def main(args: argparse.Namespace) -> None:
             f'difference from PyTorch: median of {len(differences)} images {median:.1e}, largest {max(differences):.1e}'
         )
         # the median, since rounding can change the channel argmax or the selection of queries in single images
-        if not median < ALLOWED[args.precision]:
+        if not median < precision.allowed:
             raise SystemExit(f'{args.out}: differs from PyTorch')
 
 

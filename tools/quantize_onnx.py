@@ -81,7 +81,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     model = read_onnx(path)
     if metadata(model).get('winograd', '0') != '0':
         raise ValueError(f'{path}: was exported with --winograd, which is for float32; export it without')
-    if precision_of(model) == 'f16':
+    if not precision_of(model, path).runtimes:
         raise ValueError(f'{path}: is FP16; export it with --precision f32')
     if any(node.op_type == 'DequantizeLinear' for node in model.graph.node):
         raise ValueError(f'{path}: is INT8 already; give the file of tools/export_onnx.py')

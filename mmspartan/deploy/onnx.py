@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from mmspartan_cli.choices import DEFAULT_OPSET, OPSETS
 
 from ..stack import release
+from .precision import precision_named
 
 TORCH_OPSET = 18  # the lowest that torch.onnx.export writes itself, which `op` is of
 
@@ -87,9 +88,9 @@ def to_onnx(
         model: A model in evaluation mode.
         inputs: Example inputs.
         opset: Opset of the file, 16 to 20. The IR version is the oldest one that supports it.
-        precision: What the file will be used in, of ``mmspartan_cli.choices.PRECISIONS``. In ``'f16'``, which
-            is for GPUs, argmax stays one operation: where a runtime fuses others, it may compare an input that is not
-            rounded with a maximum that is.
+        precision: What the file will be used in, a name of the table ``PRECISIONS``. In FP16, which is for GPUs,
+            argmax stays one operation: where a runtime fuses others, it may compare an input that is not rounded with a
+            maximum that is.
         **options: Further arguments of ``torch.onnx.export``.
 
     Raises:
@@ -99,7 +100,7 @@ def to_onnx(
         raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     require_exporter()
     table: dict[Any, Callable] = {torch.ops.aten.group_norm.default: group_norm}
-    if precision != 'f16':
+    if not precision_named(precision).fuses:
         table[torch.ops.aten.argmax.default] = argmax
     if opset < 17:
         table[torch.ops.aten.layer_norm.default] = layer_norm

@@ -1,4 +1,4 @@
-"""The precision in which a runtime computes an exported file: float32, BF16 or FP16.
+"""The precisions in which runtimes compute exported files: the table ``PRECISIONS``.
 
 BF16 is chosen when a file is loaded: OpenVINO computes a file of float32 in it on CPUs that have it. A file can ask for
 it, which :class:`~mmspartan.deploy.session.Session` follows. FP16 is a property of the file, which becomes half as
@@ -6,11 +6,14 @@ large; it is for GPUs.
 """
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import onnx
 
-from mmspartan_cli.choices import PRECISIONS
+from mmspartan_cli.choices import PRECISION_NAMES
 
+from ..errors import InputError
 from .files import metadata
 
 PROPERTY = 'precision'  # name of the metadata by which a file asks for a precision
@@ -19,10 +22,44 @@ PROPERTY = 'precision'  # name of the metadata by which a file asks for a precis
 PRODUCTS = ('MatMul', 'Gemm', 'Conv', 'LayerNormalization')
 
 
-def precision_of(model: onnx.ModelProto) -> str:
-    """Return the precision that a file asks for; ``'f32'`` if it asks for none."""
-    found = metadata(model).get(PROPERTY, 'f32')
-    return found if found in PRECISIONS else 'f32'
+@dataclass(frozen=True)
+class Precision:
+    """How files of a precision are made, checked and run.
+
+    Attributes:
+        name: As the command line and the files have it.
+        allowed: Largest median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision
+            detections of almost the same score exchange their places.
+        runtimes: That compute a file of float32 in it on a CPU; none where the file itself has the precision.
+        convert: Makes a file of this precision from one of float32.
+        fuses: Whether runtimes fuse operations of different rounding, see :func:`~mmspartan.deploy.onnx.to_onnx`.
+    """
+
+    name: str
+    allowed: float
+    runtimes: tuple[str, ...] = ()
+    convert: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda model: model
+    fuses: bool = False
+
+
+def precision_named(name: str, owner: object = 'precision') -> Precision:
+    """Return a precision by its name.
+
+    Raises:
+        InputError: If there is none. The message names the owner.
+    """
+    if name not in PRECISIONS:
+        raise InputError(f'{owner}: the precision must be one of {list(PRECISIONS)}, got {name!r}')
+    return PRECISIONS[name]
+
+
+def precision_of(model: onnx.ModelProto, path: object = 'the file') -> Precision:
+    """Return the precision that a file asks for, float32 if it asks for none.
+
+    Raises:
+        InputError: If there is no such precision. The message names the file.
+    """
+    return precision_named(metadata(model).get(PROPERTY, 'f32'), path)
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,3 +130,12 @@ def predictions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
             operations.add(node.name)
             values.extend(node.input)
     return operations, products
+
+
+_ALL = (
+    Precision('f32', 1e-3, runtimes=('onnxruntime', 'openvino')),
+    Precision('bf16', 1e-3, runtimes=('openvino',)),
+    Precision('f16', 0.02, convert=to_float16, fuses=True),
+)
+PRECISIONS = {precision.name: precision for precision in _ALL}
+assert tuple(PRECISIONS) == PRECISION_NAMES  # which are known before this module is imported

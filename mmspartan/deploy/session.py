@@ -9,7 +9,7 @@ import onnx
 
 from ..errors import InputError
 from .files import cause, check_finite, check_onnx, read_onnx
-from .precision import precision_of
+from .precision import PRECISIONS, precision_of
 
 if TYPE_CHECKING:
     import openvino
@@ -54,10 +54,12 @@ class Session:
             raise InputError(f'streams must be at least 1, got {streams}')
         if not 0 <= (threads or 0) <= MAX_THREADS:
             raise InputError(f'threads must be from 1 to {MAX_THREADS}, got {threads}')
-        if precision not in (None, 'f32', 'bf16'):
-            raise InputError(f"precision must be 'f32' or 'bf16', got {precision!r}; FP16 is a property of the file")
-        if precision == 'bf16' and backend != 'openvino':
-            raise InputError(f'{backend} does not compute in BF16 on a CPU: openvino does')
+        runtimes = PRECISIONS[precision].runtimes if precision in PRECISIONS else ()
+        if precision is not None and not runtimes:
+            chosen = [name for name, known in PRECISIONS.items() if known.runtimes]
+            raise InputError(f'precision must be one of {chosen}, got {precision!r}; FP16 is a property of the file')
+        if precision is not None and backend not in runtimes:
+            raise InputError(f'{backend} does not compute in {precision} on a CPU: {", ".join(runtimes)} does')
         model = read_onnx(path)
         check_finite(model, path)
         graph = model.graph
@@ -81,7 +83,7 @@ class Session:
             if backend == 'openvino':
                 import openvino
 
-                asked = precision or precision_of(model)
+                asked = precision or precision_of(model, path).name
                 options = {'INFERENCE_PRECISION_HINT': 'bf16' if asked == 'bf16' else 'f32', 'NUM_STREAMS': streams}
                 if threads:
                     options['INFERENCE_NUM_THREADS'] = threads

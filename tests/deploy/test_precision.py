@@ -68,7 +68,7 @@ def test_fp16_normalizes_large_features(opset, norm, tmp_path):
 
 def test_precision_is_that_of_the_file_unless_another_is_asked_for(sampler):
     model = onnx.load(sampler)
-    assert precision_of(model) == 'f32'
+    assert precision_of(model).name == 'f32'
     onnx.helper.set_model_props(model, {PROPERTY: 'bf16'})
     path = sampler.with_name('bf16.onnx')
     onnx.save(model, path)
@@ -85,7 +85,16 @@ def test_precision_is_that_of_the_file_unless_another_is_asked_for(sampler):
 
 
 def test_precision_that_the_runtime_lacks_is_refused(sampler):
-    with pytest.raises(ValueError, match=r'^onnxruntime does not compute in BF16 on a CPU: openvino does$'):
+    with pytest.raises(ValueError, match=r'^onnxruntime does not compute in bf16 on a CPU: openvino does$'):
         Session(sampler, precision='bf16')
-    with pytest.raises(ValueError, match=r"^precision must be 'f32' or 'bf16', got 'f16'; FP16 is a property of"):
+    with pytest.raises(ValueError, match=r"^precision must be one of \['f32', 'bf16'\], got 'f16'; FP16 is a"):
         Session(sampler, 'openvino', precision='f16')
+
+
+def test_file_of_an_unknown_precision_is_refused(sampler):
+    model = onnx.load(sampler)
+    onnx.helper.set_model_props(model, {PROPERTY: 'f8'})
+    path = sampler.with_name('f8.onnx')
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match=r"f8.onnx: the precision must be one of .*, got 'f8'"):
+        Session(path, 'openvino')
