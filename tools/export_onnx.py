@@ -1,8 +1,12 @@
-"""Export a classifier or an RT-DETR with its post-processing to ONNX: ``export_onnx.py CONFIG CKPT --out M.onnx``.
+"""Export a model with its post-processing to ONNX: ``export_onnx.py CONFIG CKPT --out M.onnx``.
 
 Inputs: ``images`` (B, 3, H, W), float32, 0 to 255, BGR, resized; for a detector also ``sizes`` (B, 2), height and width
-of the original images. Outputs: ``scores`` of a classifier; ``boxes`` in pixels of the original
-images, ``scores`` and ``labels`` of a detector.
+of the original images. Outputs:
+
+* classifier of MMPretrain: ``scores``;
+* RT-DETR: ``boxes`` in pixels of the original images, ``scores``, ``labels``;
+* segmenter of MMSegmentation: ``labels`` of all pixels;
+* heat maps of MMPose: ``keypoints`` in pixels of the input, ``keypoint_scores``.
 """
 
 import argparse
