@@ -11,7 +11,7 @@ from .tables import COLUMNS, Table
 
 Results = Sequence[Mapping[str, Value]]  # figures of this package by column, for each row of a table
 
-UNKNOWN = 'nobody knows why'
+UNKNOWN = 'the cause is unknown'
 ROMAN = {2: 'II', 3: 'III', 4: 'IV', 5: 'V', 6: 'VI', 7: 'VII', 8: 'VIII'}
 
 

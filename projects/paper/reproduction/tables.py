@@ -108,16 +108,16 @@ NO_ATTENTION = (
 )
 REST_OF_FLOPS = (
     'the convolutions and products alone, the MACs of Table VIII, agree to 0.1 M; the published FLOPs exceed them by '
-    '26 to 31 M, normalizations are 13 M, and what the rest is, nobody knows'
+    '26 to 31 M, normalizations are 13 M, and the rest is unknown'
 )
 UNSELECTED = (
     'the published FLOPs include 2.1 G for boxes of features that are not selected, which are not computed here'
 )
-CLASSES = 'a head of 200 classes instead of 1000 has 2.07 M and 2.10 M; whether the paper had one, nobody knows'
+CLASSES = 'a head of 200 classes instead of 1000 has 2.07 M and 2.10 M; whether the paper had one is unknown'
 TWO_STAGES = 'the published parameters are those of the form with one stage, the AP that of two stages'
 WIDE_ENCODER = (
     'the published parameters need feed-forward networks of 2048 channels, which add 54 G to Deformable-DETR; why the '
-    'published FLOPs of the two differ by 22 G alone, nobody knows'
+    'published FLOPs of the two differ by 22 G alone is unknown'
 )
 
 TABLES = (
@@ -131,7 +131,7 @@ TABLES = (
                 'PVT-T',
                 'peers/pvt_t_in1k',
                 '13.2 1.60 75.1',
-                flops="PVT's own paper prints 1.9 G; where 1.60 is from, nobody knows",
+                flops="PVT's own paper prints 1.9 G; the source of 1.60 is unknown",
             ),
             _classifier('ViT-C', 'peers/vit_c_1gf_in1k', '4.6 1.10 75.3', flops=NO_ATTENTION),
             _classifier('VAN-B0', 'peers/van_b0_in1k', '4.1 0.88 75.4'),
@@ -139,7 +139,7 @@ TABLES = (
                 'EfficientFormerv2',
                 'peers/efficientformerv2_s0_in1k',
                 '3.6 0.42 75.7',
-                flops="EfficientFormerV2's own paper prints 0.40 G; where 0.42 is from, nobody knows",
+                flops="EfficientFormerV2's own paper prints 0.40 G; the source of 0.42 is unknown",
             ),
             _classifier('MobileOne-S1', 'peers/mobileone_s1_in1k', '4.8 0.83 75.9'),
             _classifier(
@@ -153,14 +153,14 @@ TABLES = (
                 'Swin-1G',
                 'peers/swin_1g_in1k',
                 '7.3 1.00 77.3',
-                flops='nobody knows its widths; half of those of Swin-T have the published parameters, not the FLOPs',
+                flops='its widths are unknown; half of those of Swin-T have the published parameters, not the FLOPs',
             ),
             _classifier(
                 'ConvNeXt-XT',
                 'peers/convnext_xt_in1k',
                 '7.4 0.60 77.5',
                 flops='ParC-Net prints 0.6 G for these widths, which have a quarter of the 4.5 G of ConvNeXt-T; how it '
-                'was counted, nobody knows',
+                'was counted is unknown',
             ),
             _classifier('SpaRTAN-XT', 'spartan_xt_in1k', '2.2 0.64 73.9'),
             _classifier('SpaRTAN-XT, 256 pixels', 'spartan_xt_256_in1k', '2.2 0.83 74.4'),
