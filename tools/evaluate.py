@@ -40,7 +40,8 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmspartan.engine.launch import load_config, one_line_errors
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import load_config
 from mmspartan.errors import InputError
 from mmspartan.evaluation.report import (
     GroundTruth,
@@ -55,10 +56,11 @@ from mmspartan.evaluation.report import (
 )
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     sources = [source for source in (args.model or args.predictions, args.compare) if source]
-    with one_line_errors(args.config, cfg=cfg):
+    with blame(args.config, cfg):
         for source in sources:
             require_source(source)
         select_split(cfg, args.split)
@@ -66,22 +68,21 @@ def main(args: argparse.Namespace) -> None:
         print(f'{args.split}: {cfg.test_dataloader.dataset.ann_file}')
         if truth.note:
             print(truth.note)
-    with one_line_errors(args.config, lambda: True):
-        for source in sources:
-            find_source(source, truth)  # before the first one is run
-        folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
-        if args.compare and Path(args.compare).resolve() == folder.resolve():
-            raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')
-        reports = [
-            Report.of(
-                truth,
-                source,
-                load_or_predict(source, cfg, truth, folder / name, args.backend, args.threads),
-                args.score_thr,
-            )
-            for source, name in zip(sources, ('predictions', 'compared'))
-        ]
-        metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
+    for source in sources:
+        find_source(source, truth)  # before the first one is run
+    folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
+    if args.compare and Path(args.compare).resolve() == folder.resolve():
+        raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')
+    reports = [
+        Report.of(
+            truth,
+            source,
+            load_or_predict(source, cfg, truth, folder / name, args.backend, args.threads),
+            args.score_thr,
+        )
+        for source, name in zip(sources, ('predictions', 'compared'))
+    ]
+    metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = reports[0].statistics.total['threshold']
     if best is not None:

@@ -54,7 +54,8 @@ from PIL import Image
 
 from mmspartan.datasets.prepare.faults import printable
 from mmspartan.datasets.prepare.source import SUFFIXES
-from mmspartan.engine.launch import one_line_errors, read_config
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import read_config
 from mmspartan.engine.screen import filter_screen
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
@@ -175,7 +176,8 @@ def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
     return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 
 
-def run(args: argparse.Namespace) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     check_options(args)
     source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO
     images, others = [source], []
@@ -186,9 +188,8 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f'{args.input}: neither a file nor a folder')
     if source.is_dir():
         images, others = find_images(source, args.out_dir)
-    with one_line_errors(args.config):
-        cfg = read_config(args.config)
-    with one_line_errors(args.config, cfg=cfg):
+    cfg = read_config(args.config)
+    with blame(args.config, cfg):
         if 'bbox_head' not in cfg.get('model', {}):
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
@@ -213,11 +214,6 @@ def run(args: argparse.Namespace) -> None:
     if problems:
         problems = [printable(problem) for problem in problems]
         sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))
-
-
-def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.config, lambda: True):
-        run(args)
 
 
 if __name__ == '__main__':

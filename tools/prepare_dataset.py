@@ -86,7 +86,8 @@ from mmspartan.datasets.prepare.write import (
     relative_to,
     write_annotations,
 )
-from mmspartan.engine.launch import one_line_errors, test_size
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import test_size
 from mmspartan.errors import InputError
 
 CONFIG = """\
@@ -199,8 +200,9 @@ def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
             raise InputError(f'a config with these names cannot be read back: {source.classes}, {folder}')
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
-    with one_line_errors(printable(str(args.source))):
+    with blame(printable(str(args.source))):
         try:
             prepare(args)
         except InputError as error:  # names of files and classes may hold codes for the terminal

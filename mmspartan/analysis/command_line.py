@@ -9,7 +9,8 @@ import torch
 
 from mmspartan_cli import require_config, require_file
 
-from ..engine.launch import one_line_errors, read_config
+from ..engine.command import blame
+from ..engine.launch import read_config
 from ..errors import InputError
 from .subject import Subject
 
@@ -17,12 +18,15 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 
 
 def load_subject(config: str, checkpoint: str, device: str | None) -> Subject:
-    """Load a model, by default to a GPU if there is one; exit with a message of one line if that fails."""
+    """Load a model, by default to a GPU if there is one.
+
+    Raises:
+        InputError: If that fails. The message names the file and the entry.
+    """
     require_config(config)
     require_file(checkpoint)
-    with one_line_errors(config):
-        cfg = read_config(config)
-    with one_line_errors(config, cfg=cfg):
+    cfg = read_config(config)
+    with blame(config, cfg):
         return Subject(cfg, checkpoint, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
 
