@@ -13,7 +13,7 @@ from mmspartan.engine.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
-from tests.conftest import perturb, require_autocast
+from tests.conftest import perturb, refuses, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 
 
@@ -132,13 +132,13 @@ def test_fewer_decoder_layers_give_what_a_shorter_decoder_does(deployed):
 
 
 def test_number_of_decoder_layers_in_evaluation_is_checked():
-    with pytest.raises(ValueError, match=r'test_cfg\.num_decoder_layers must be an integer in 1\.\.2, got 3'):
+    with refuses('RTDETR', 'test_cfg.num_decoder_layers', 3):
         build(test_cfg=dict(num_decoder_layers=3))
 
 
 def test_number_of_feature_maps_is_checked():
     neck = HybridEncoder([8, 16, 24], hidden_channels=32)
-    with pytest.raises(ValueError, match='HybridEncoder: the number of feature maps must be 3, got 2'):
+    with refuses('HybridEncoder', 'the number of feature maps', 2):
         neck([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])
 
 
