@@ -1,5 +1,6 @@
 """mmengine's Runner with trainings that can be killed at any time and resumed with the same result."""
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,6 @@ from .checkpoint import (
     weights_only,
 )
 from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of, classes_of_dataset
-from .config_text import ConfigFormattedOnce
 from .evaluation_data import check_evaluation_data
 from .optimizer_settings import OPTION, advance, changed_settings, take_settings
 from .plain_state import from_plain_history
@@ -80,7 +80,11 @@ class ResumableRunner(Runner):
     _resumed_info: Mapping[str, Any] = {}
 
     def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any):
-        super().__init__(*args, cfg=ConfigFormattedOnce.of(cfg) if isinstance(cfg, Config) else cfg, **kwargs)
+        if isinstance(cfg, Config):
+            cfg = copy.copy(cfg)
+            # yapf would take a second for each log and checkpoint; ``Config.fromfile`` ignores its argument for this
+            object.__setattr__(cfg, '_format_python_code', False)
+        super().__init__(*args, cfg=cfg, **kwargs)
 
     @property
     def _unwrapped_model(self) -> torch.nn.Module:

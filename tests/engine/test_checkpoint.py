@@ -160,9 +160,17 @@ def test_pickle_that_calls_anything_is_refused_in_one_line_that_names_the_file(a
     if getattr(attack, 'function', None) is os.system:
         attack = Call(os.system, f'touch {marker}')
     torch.save(dict(state_dict={}, payload=attack), tmp_path / 'evil.pth')
-    with pytest.raises(InputError, match=r'evil\.pth: (refused\. Reading it would use|damaged)') as error:
+    reasons = r'refused\. Reading it would use|refused: it holds|damaged'
+    with pytest.raises(InputError, match=rf'evil\.pth: ({reasons})') as error:
         read_checkpoint(tmp_path / 'evil.pth')
     assert '\n' not in str(error.value) and not marker.exists()
+
+
+@pytest.mark.usefixtures('unpickler')
+def test_refusal_says_what_the_file_holds(tmp_path):
+    torch.save(dict(array=np.array([None])), tmp_path / 'objects.pth')
+    with pytest.raises(InputError, match=r"objects\.pth: refused: it holds numpy\.dtype\('O8'\), which is not one of"):
+        read_checkpoint(tmp_path / 'objects.pth')
 
 
 def test_the_attack_would_have_worked(tmp_path):

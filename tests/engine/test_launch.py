@@ -1,9 +1,12 @@
 """What the training and test scripts decide before a run."""
 
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
 
 from mmspartan.engine import launch
+from mmspartan.engine.runner import ResumableRunner
 from mmspartan.engine.work_dir import latest_checkpoint, remove_partial_files
 from mmspartan.errors import InputError
 from tests.conftest import last_line
@@ -37,6 +40,20 @@ def test_remains_of_killed_runs_are_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     assert sorted(remove_partial_files(tmp_path)) == ['epoch_1.pth.12.part', 'last_checkpoint.3.part']
     assert sorted(path.name for path in tmp_path.iterdir()) == ['epoch_1.pth', 'mine.part']
+
+
+def test_config_of_the_work_dir_is_not_overwritten(tmp_path):
+    """A work dir may be the folder of the config: ``--work-dir .``"""
+    path = tmp_path / 'mine.py'
+    path.write_text('a = 1  # a comment\n')
+    runner = object.__new__(ResumableRunner)
+    runner.cfg, runner._work_dir = Config.fromfile(path), str(tmp_path)
+    runner.dump_config()
+    assert path.read_text() == 'a = 1  # a comment\n'
+    runner._work_dir = str(tmp_path / 'work')
+    Path(runner._work_dir).mkdir()
+    runner.dump_config()
+    assert Config.fromfile(tmp_path / 'work' / 'mine.py').a == 1
 
 
 def test_without_a_gpu_amp_becomes_full_precision_and_says_so():
