@@ -294,7 +294,7 @@ class ResumableRunner(Runner):
 
     def _prepare_resume(self, checkpoint: dict, filename: str) -> None:
         """Check the state that mmengine will restore, and convert plain containers to the types that it expects."""
-        check_resumable(checkpoint, filename)
+        check_resumable(checkpoint)
         checkpoint['meta'].pop('config', None)  # mmengine would execute this text as a config
         check_weights_fit(self.model, checkpoint, filename)
         averaging = [hook for hook in self.hooks if isinstance(hook, EMAHook)]
@@ -307,10 +307,10 @@ class ResumableRunner(Runner):
             check_weights_fit(hook.ema_model, checkpoint['ema_state_dict'], f'{filename} (ema_state_dict)')
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if isinstance(self.optim_wrapper, OptimWrapper):
-            check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)
+            check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'])
             self._compare_settings(checkpoint, filename)
         if 'param_schedulers' in checkpoint:
-            states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'], filename)
+            states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'])
             checkpoint['param_schedulers'] = states
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
