@@ -2,6 +2,7 @@
 
 BACKENDS = ('onnxruntime', 'openvino')  # runtimes of exported files
 PRECISIONS = ('f32', 'bf16', 'f16')  # that files are exported for
+PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')  # names of files that OpenCV reads and writes
 OPSETS = range(16, 21)  # of ONNX
 DEFAULT_OPSET = 20
 TABLES = tuple(range(2, 9))  # of the paper that tools/reproduce.py prints

@@ -6,11 +6,9 @@ It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` 
 
 import argparse
 import math
-import shlex
-import sys
 from pathlib import Path
 
-from mmspartan_cli import build_parser, parse, require_path, shown
+from mmspartan_cli import build_parser, parse, require_path, shown, sibling_command
 from mmspartan_cli.choices import BACKENDS
 
 
@@ -86,10 +84,9 @@ def main(args: argparse.Namespace) -> None:
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = reports[0].statistics.total['threshold']
     if best is not None:
-        names = f'{shown(args.config)} {shown(args.model or "CHECKPOINT")}'
-        option = f'--score-thr {math.floor(1000 * best) / 1000:g}'  # not above the best one
-        tool = shlex.quote(str(Path(sys.argv[0]).with_name('image_demo.py')))
-        print(f'\nDraw with the best threshold: python {tool} INPUT {names} {option}')
+        threshold = f'{math.floor(1000 * best) / 1000:g}'  # not above the best one
+        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', threshold)
+        print(f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words)}')
 
 
 if __name__ == '__main__':

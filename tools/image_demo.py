@@ -16,7 +16,8 @@ from collections import Counter
 from itertools import count, islice
 from pathlib import Path
 
-from mmspartan_cli import parse
+from mmspartan_cli import parse, printable
+from mmspartan_cli.choices import PICTURES
 
 
 def parse_args():
@@ -52,7 +53,6 @@ from mmengine.logging import MMLogger
 from mmengine.utils import ProgressBar
 from PIL import Image
 
-from mmspartan.datasets.prepare.faults import printable
 from mmspartan.datasets.prepare.source import SUFFIXES
 from mmspartan.engine.command import blame, command
 from mmspartan.engine.launch import read_config
@@ -62,7 +62,6 @@ from mmspartan.inference import Detector
 from mmspartan.inference.video import SUFFIXES as VIDEO
 from mmspartan.inference.video import Frames, VideoResults, is_live
 
-WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 MOST = sys.maxsize  # of a counter
 
 
@@ -108,7 +107,7 @@ def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
     for path in below:
         stem = path.with_suffix('')
         json_name = free_name(Path(f'{stem if counts[stem] == 1 else path}.json'), taken)
-        drawn_name = free_name(path if path.suffix.lower() in WRITABLE else Path(f'{path}.jpg'), taken)
+        drawn_name = free_name(path if path.suffix.lower() in PICTURES else Path(f'{path}.jpg'), taken)
         names.append((json_name, drawn_name))
     return names
 

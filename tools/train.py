@@ -1,11 +1,8 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
 import argparse
-import shlex
-import sys
-from pathlib import Path
 
-from mmspartan_cli import build_launch_parser, parse, require_file
+from mmspartan_cli import build_launch_parser, parse, require_file, sibling_command
 
 
 def parse_args():
@@ -64,8 +61,7 @@ def print_next_step(runner, config: str) -> None:
     best = runner.message_hub.runtime_info.get('best_ckpt') or latest_checkpoint(runner.work_dir)
     if best and is_main_process():
         name = 'evaluate.py' if hasattr(runner._unwrapped_model, 'bbox_head') else 'test.py'
-        command = [str(Path(sys.argv[0]).with_name(name)), config, best]
-        print(f'\nBest checkpoint: {best}\nEvaluate it by: python {shlex.join(command)}')
+        print(f'\nBest checkpoint: {best}\nEvaluate it by: {sibling_command(name, config, best)}')
 
 
 @command()
