@@ -77,9 +77,9 @@ def _check_state(entries: Any, parameter: Tensor, number: Any, fused: bool, kind
     types = {name: type(value) for name, value in entries.items()}
     expected = kinds.setdefault(parameter.ndim, types)
     for name in {**expected, **types}:
-        problem = 'is missing or has another type than those of other parameters'
+        differs = 'is missing or has another type than those of other parameters'
         fits = types.get(name) is expected.get(name)
-        _require(fits, f"its optimizer's {name} of parameter {number} {problem}")
+        _require(fits, f"its optimizer's {name} of parameter {number} {differs}")
     for name, value in entries.items():
         if not isinstance(value, Tensor):
             continue
