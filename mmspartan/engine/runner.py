@@ -306,16 +306,18 @@ class ResumableRunner(Runner):
         for hook in averaging:
             check_weights_fit(hook.ema_model, checkpoint['ema_state_dict'], f'{filename} (ema_state_dict)')
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-        if isinstance(self.optim_wrapper, OptimWrapper):
+        has_one_optimizer, update = isinstance(self.optim_wrapper, OptimWrapper), self.cfg.get('update_optimizer')
+        if has_one_optimizer:
             check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'])
-            self._compare_settings(checkpoint, filename)
-        if 'param_schedulers' in checkpoint:
+        if 'param_schedulers' in checkpoint and not (has_one_optimizer and update):  # which leaves them out
             states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'])
             checkpoint['param_schedulers'] = states
+        if has_one_optimizer:
+            self._compare_settings(checkpoint, filename)
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
         self._resumed_info = hub['runtime_info']
-        if not self.cfg.get('update_optimizer'):
+        if not update:
             warn_of_other_length(self._resumed_info, self.train_loop, filename)
 
     def _compare_settings(self, checkpoint: dict, filename: str) -> None:
