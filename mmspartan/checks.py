@@ -1,8 +1,8 @@
 """Checks of constructor arguments, with error messages in one form.
 
-Each check takes the name of a class, and its options by keyword. If an option is not valid, it raises a ValueError that
-names the class, the option, its value and the valid values. ``True`` and ``False`` do not count as numbers, and NaN and
-infinity are in no interval.
+Each check takes the name of a class, and its options by keyword. If an option is not valid, it raises an OptionError
+that names the class, the option, its value and the valid values. ``True`` and ``False`` do not count as numbers, and
+NaN and infinity are in no interval.
 """
 
 import math
@@ -13,14 +13,16 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
+from .errors import OptionError
+
 
 def refuse(owner: str, name: str, allowed: str, value: Any) -> NoReturn:
     """Raise the error for an option that is not valid.
 
     Raises:
-        ValueError: Always.
+        OptionError: Always.
     """
-    raise ValueError(f'{owner}: {name} must be {allowed}, got {value!r}')
+    raise OptionError(f'{owner}: {name} must be {allowed}, got {value!r}', owner=owner, option=name, value=value)
 
 
 def check_levels(owner: str, layers: Sized, feats: Sized) -> None:

@@ -9,10 +9,12 @@ from .arguments import (
     build_parser,
     build_subject_parser,
     parse,
+    printable,
     require_config,
     require_file,
     require_path,
     shown,
+    sibling_command,
 )
 
 __all__ = [
@@ -21,8 +23,10 @@ __all__ = [
     'build_parser',
     'build_subject_parser',
     'parse',
+    'printable',
     'require_config',
     'require_file',
     'require_path',
     'shown',
+    'sibling_command',
 ]

@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from .openmp import limit_spinning
 
 PACKAGE = 'mmspartan::'  # as OpenMMLab's packages begin the names of their configs
+JOINERS = '\u200c\u200d'  # format characters of Persian, of Indian languages and of emoji
 
 
 class CfgOptions(argparse.Action):
@@ -112,7 +115,19 @@ def require_path(path: str) -> None:
         raise SystemExit(f'{shown(path)}: no such file')
 
 
+def printable(text: str) -> str:
+    r"""Return a text without control characters and bytes that are no UTF-8, which become ``\x1b`` and the like."""
+    return ''.join(
+        char if char.isprintable() or char in JOINERS else char.encode('unicode_escape').decode() for char in text
+    )
+
+
 def shown(path: str) -> str:
-    """Return a path for a message of one line, without line breaks and shortened to 300 characters."""
-    text = path if path.isprintable() and path.strip() else repr(path)
+    """Return a path for a message of one line, printable and shortened to 300 characters."""
+    text = printable(path) if path.strip() else repr(path)
     return text if len(text) <= 300 else f'{text[:297]}...'
+
+
+def sibling_command(tool: str, *arguments: str) -> str:
+    """Return the command line, for a shell, that runs another tool of this one's folder."""
+    return f'python {shlex.join([str(Path(sys.argv[0]).with_name(tool)), *map(printable, arguments)])}'

@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 
 import mmspartan  # noqa: F401 - registers
 from mmspartan.engine.checkpoint import FORCE_NO_WEIGHTS_ONLY, FORCE_WEIGHTS_ONLY
+from mmspartan.errors import OptionError
 from mmspartan.stack import release
 from tests.docs.scripts import called_as
 
@@ -60,6 +62,16 @@ def perturb(model: nn.Module, scale: float = 0.1) -> None:
             tensor.uniform_(0.5, 1.5)
         elif tensor.is_floating_point():
             tensor.add_(scale * torch.randn_like(tensor))
+
+
+@contextmanager
+def refuses(owner: str, option: str, value: Any = ...) -> Iterator[None]:
+    """The block gives a class an option that is not valid; ``tests/test_checks.py`` tests the wording of the error."""
+    with pytest.raises(OptionError) as refused:
+        yield
+    error = refused.value
+    assert (error.owner, error.option) == (owner, option), error
+    assert value is ... or repr(error.value) == repr(value), error  # NaN equals nothing
 
 
 def require_autocast(dtype: torch.dtype) -> None:

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import config
 from mmengine.runner import checkpoint as loading
 
 from mmspartan.stack import release
 from tests.conftest import ROOT, python
-from tests.docs.scripts import FORMATTER, run_here
+from tests.docs.scripts import run_here
 
 # mmengine's Runner reads its own checkpoints: torch.load refuses those of a stock mmengine from torch 2.6 on.
 STOCK_RESUMES = release(torch.__version__) < (2, 6) or hasattr(loading, 'get_torch_safe_globals')
+
+# What formats the text of a config. OneDL's mmengine imports it when it is called.
+FORMATTER = f'{config.__name__ if hasattr(config, "FormatCode") else "yapf.yapflib.yapf_api"}.FormatCode'
 
 # Their package: for each toolbox a registry with a scope of its own, and a dataset in it.
 PROJECT = """

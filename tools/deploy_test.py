@@ -27,18 +27,18 @@ from mmengine.fileio.handlers.registry_utils import file_handlers
 
 from mmspartan.convert.files import check_target
 from mmspartan.deploy.evaluation import evaluate
+from mmspartan.engine.command import command
 from mmspartan.engine.launch import load_config
+from mmspartan.errors import InputError
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
-    try:
-        if args.out:
-            check_target(args.out, args.model)
-            if Path(args.out).suffix[1:] not in file_handlers:
-                raise ValueError(f'--out {args.out}: its name must end with one of .{", .".join(file_handlers)}')
-        metrics = evaluate(load_config(args), args.model, args.backend, args.threads, args.precision)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    if args.out:
+        check_target(args.out, args.model)
+        if Path(args.out).suffix[1:] not in file_handlers:
+            raise InputError(f'--out {args.out}: its name must end with one of .{", .".join(file_handlers)}')
+    metrics = evaluate(load_config(args), args.model, args.backend, args.threads, args.precision)
     if args.out:
         mmengine.dump(metrics, args.out)
 

@@ -6,11 +6,9 @@ It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` 
 
 import argparse
 import math
-import shlex
-import sys
 from pathlib import Path
 
-from mmspartan_cli import build_parser, parse, require_path, shown
+from mmspartan_cli import build_parser, parse, require_path, shown, sibling_command
 from mmspartan_cli.choices import BACKENDS
 
 
@@ -40,7 +38,8 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmspartan.engine.launch import load_config, one_line_errors
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import load_config
 from mmspartan.errors import InputError
 from mmspartan.evaluation.report import (
     GroundTruth,
@@ -55,10 +54,11 @@ from mmspartan.evaluation.report import (
 )
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     sources = [source for source in (args.model or args.predictions, args.compare) if source]
-    with one_line_errors(args.config, cfg=cfg):
+    with blame(args.config, cfg):
         for source in sources:
             require_source(source)
         select_split(cfg, args.split)
@@ -66,29 +66,27 @@ def main(args: argparse.Namespace) -> None:
         print(f'{args.split}: {cfg.test_dataloader.dataset.ann_file}')
         if truth.note:
             print(truth.note)
-    with one_line_errors(args.config, lambda: True):
-        for source in sources:
-            find_source(source, truth)  # before the first one is run
-        folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
-        if args.compare and Path(args.compare).resolve() == folder.resolve():
-            raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')
-        reports = [
-            Report.of(
-                truth,
-                source,
-                load_or_predict(source, cfg, truth, folder / name, args.backend, args.threads),
-                args.score_thr,
-            )
-            for source, name in zip(sources, ('predictions', 'compared'))
-        ]
-        metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
+    for source in sources:
+        find_source(source, truth)  # before the first one is run
+    folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
+    if args.compare and Path(args.compare).resolve() == folder.resolve():
+        raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')
+    reports = [
+        Report.of(
+            truth,
+            source,
+            load_or_predict(source, cfg, truth, folder / name, args.backend, args.threads),
+            args.score_thr,
+        )
+        for source, name in zip(sources, ('predictions', 'compared'))
+    ]
+    metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = reports[0].statistics.total['threshold']
     if best is not None:
-        names = f'{shown(args.config)} {shown(args.model or "CHECKPOINT")}'
-        option = f'--score-thr {math.floor(1000 * best) / 1000:g}'  # not above the best one
-        tool = shlex.quote(str(Path(sys.argv[0]).with_name('image_demo.py')))
-        print(f'\nDraw with the best threshold: python {tool} INPUT {names} {option}')
+        threshold = f'{math.floor(1000 * best) / 1000:g}'  # not above the best one
+        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', threshold)
+        print(f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words)}')
 
 
 if __name__ == '__main__':

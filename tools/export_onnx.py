@@ -69,18 +69,23 @@ from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
 from mmspartan.deploy.winograd import use_winograd
 from mmspartan.engine.checkpoint import AtomicLocalBackend
-from mmspartan.engine.launch import one_line_errors, read_config, test_size
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import read_config, test_size
 from mmspartan.errors import InputError
 
 
 def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:
-    """Exit with a message of one line if the model does not accept images of that size."""
+    """Check that the model accepts images of that size.
+
+    Raises:
+        InputError: If it does not.
+    """
     try:
         with torch.no_grad():
             graph(*task.example(1, size).values())
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise SystemExit(
+        raise InputError(
             f'--size {size[0]} {size[1]}: multiples of 32 fit the model, this does not: {reason}'
         ) from None
 
@@ -135,12 +140,16 @@ def export(
 
 
 def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list[dict]:
-    """Return the first images of the test set; exit if the pipeline gives them another size."""
+    """Return the first images of the test set.
+
+    Raises:
+        InputError: If the pipeline gives them another size.
+    """
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     samples = [dataset[i] for i in range(min(count, len(dataset)))]
     for found in (tuple(data['inputs'].shape[-2:]) for data in samples):
         if found != size:
-            raise SystemExit(
+            raise InputError(
                 f'--verify: the test pipeline makes images of {found[0]}x{found[1]}, not {size[0]}x{size[1]}; export '
                 f'for its size, or without --verify'
             )
@@ -164,40 +173,32 @@ def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], 
     return differences
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     precision = PRECISIONS[args.precision]
     if args.opset not in OPSETS:
-        raise SystemExit(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
+        raise InputError(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     if args.winograd and args.precision != 'f32':
-        raise SystemExit(f'--winograd is for float32, not for --precision {args.precision}')
+        raise InputError(f'--winograd is for float32, not for --precision {args.precision}')
     logging.disable(logging.WARNING)
-    with one_line_errors(args.config):
-        cfg = read_config(args.config)
+    cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    try:
-        check_target(args.out, args.checkpoint)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    check_target(args.out, args.checkpoint)
     size = tuple(args.size or test_size(cfg, '--size H W'))
-    try:
+    with blame(args.config, cfg):
         plain = load_model(cfg, args.checkpoint)
         task = task_of_model(plain)
         deployed = deploy(plain)
         replaced = use_winograd(deployed) if args.winograd else 0
         reference, graph = build_graph(plain), build_graph(deployed)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
     check_size(reference, task, size)
     samples = read_test_images(cfg, size) if args.verify else []
-    with one_line_errors(args.config):
+    with blame(args.config):
         check_predictions(plain, reference, task, samples)
     if args.winograd:
         print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
-    try:
-        model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
     if args.simplify:
         import onnxslim
 
@@ -215,17 +216,14 @@ def main(args: argparse.Namespace) -> None:
     AtomicLocalBackend().put(model.SerializeToString(), args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
     if args.verify:
-        try:
-            differences = verify(reference, task, args.out, samples, precision)
-        except ValueError as error:
-            raise SystemExit(str(error)) from None
+        differences = verify(reference, task, args.out, samples, precision)
         median = float(np.median(differences))
         print(
             f'difference from PyTorch: median of {len(differences)} images {median:.1e}, largest {max(differences):.1e}'
         )
         # the median, since rounding can change the channel argmax or the selection of queries in single images
         if not median < precision.allowed:
-            raise SystemExit(f'{args.out}: differs from PyTorch')
+            raise InputError(f'{args.out}: differs from PyTorch')
 
 
 def class_names(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:

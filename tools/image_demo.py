@@ -16,7 +16,8 @@ from collections import Counter
 from itertools import count, islice
 from pathlib import Path
 
-from mmspartan_cli import parse
+from mmspartan_cli import parse, printable
+from mmspartan_cli.choices import PICTURES
 
 
 def parse_args():
@@ -52,16 +53,15 @@ from mmengine.logging import MMLogger
 from mmengine.utils import ProgressBar
 from PIL import Image
 
-from mmspartan.datasets.prepare.faults import printable
 from mmspartan.datasets.prepare.source import SUFFIXES
-from mmspartan.engine.launch import one_line_errors, read_config
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import read_config
 from mmspartan.engine.screen import filter_screen
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
 from mmspartan.inference.video import SUFFIXES as VIDEO
 from mmspartan.inference.video import Frames, VideoResults, is_live
 
-WRITABLE = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 MOST = sys.maxsize  # of a counter
 
 
@@ -107,7 +107,7 @@ def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
     for path in below:
         stem = path.with_suffix('')
         json_name = free_name(Path(f'{stem if counts[stem] == 1 else path}.json'), taken)
-        drawn_name = free_name(path if path.suffix.lower() in WRITABLE else Path(f'{path}.jpg'), taken)
+        drawn_name = free_name(path if path.suffix.lower() in PICTURES else Path(f'{path}.jpg'), taken)
         names.append((json_name, drawn_name))
     return names
 
@@ -175,7 +175,8 @@ def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
     return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 
 
-def run(args: argparse.Namespace) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     check_options(args)
     source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO
     images, others = [source], []
@@ -186,9 +187,8 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f'{args.input}: neither a file nor a folder')
     if source.is_dir():
         images, others = find_images(source, args.out_dir)
-    with one_line_errors(args.config):
-        cfg = read_config(args.config)
-    with one_line_errors(args.config, cfg=cfg):
+    cfg = read_config(args.config)
+    with blame(args.config, cfg):
         if 'bbox_head' not in cfg.get('model', {}):
             raise InputError(
                 f'{args.config}: not a detector; for classifiers use mmpretrain.ImageClassificationInferencer'
@@ -213,11 +213,6 @@ def run(args: argparse.Namespace) -> None:
     if problems:
         problems = [printable(problem) for problem in problems]
         sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))
-
-
-def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.config, lambda: True):
-        run(args)
 
 
 if __name__ == '__main__':

@@ -9,11 +9,10 @@ import itertools
 import os
 import shlex
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 
-from mmspartan_cli import parse
+from mmspartan_cli import parse, printable, sibling_command
 
 
 def parse_args():
@@ -71,7 +70,7 @@ from rich.progress import track
 
 import mmspartan
 from mmspartan.datasets.prepare.clean import File, clean
-from mmspartan.datasets.prepare.faults import KEPT, Faults, printable
+from mmspartan.datasets.prepare.faults import KEPT, Faults
 from mmspartan.datasets.prepare.plan import SMALL, default_epochs, demo_weights, plan_of
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
@@ -86,7 +85,8 @@ from mmspartan.datasets.prepare.write import (
     relative_to,
     write_annotations,
 )
-from mmspartan.engine.launch import one_line_errors, test_size
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import test_size
 from mmspartan.errors import InputError
 
 CONFIG = """\
@@ -199,8 +199,9 @@ def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
             raise InputError(f'a config with these names cannot be read back: {source.classes}, {folder}')
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
-    with one_line_errors(printable(str(args.source))):
+    with blame(printable(str(args.source))):
         try:
             prepare(args)
         except InputError as error:  # names of files and classes may hold codes for the terminal
@@ -261,8 +262,7 @@ def prepare(args: argparse.Namespace) -> None:
         counts = (len(source.splits[split]) for split in ('train', 'val'))
         print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), *counts)))
     print('Look at the report, then train:')
-    command = [str(Path(sys.argv[0]).with_name('train.py')), str(args.out / 'config.py')]
-    print(f'    python {shlex.join(command)} --auto-scale-lr')
+    print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:

@@ -41,7 +41,9 @@ from mmspartan.deploy.precision import precision_of
 from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, task_of_outputs
+from mmspartan.engine.command import blame, command
 from mmspartan.engine.launch import load_config
+from mmspartan.errors import InputError
 
 
 def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
@@ -76,31 +78,33 @@ def read_model(path: Path) -> onnx.ModelProto:
     """Read a model to quantize.
 
     Raises:
-        ValueError: If the file is not an ONNX file or cannot be quantized.
+        InputError: If the file is not an ONNX file or cannot be quantized.
     """
     model = read_onnx(path)
     if metadata(model).get('winograd', '0') != '0':
-        raise ValueError(f'{path}: was exported with --winograd, which is for float32; export it without')
+        raise InputError(f'{path}: was exported with --winograd, which is for float32; export it without')
     if not precision_of(model, path).runtimes:
-        raise ValueError(f'{path}: is FP16; export it with --precision f32')
+        raise InputError(f'{path}: is FP16; export it with --precision f32')
     if any(node.op_type == 'DequantizeLinear' for node in model.graph.node):
-        raise ValueError(f'{path}: is INT8 already; give the file of tools/export_onnx.py')
+        raise InputError(f'{path}: is INT8 already; give the file of tools/export_onnx.py')
     return model
 
 
-def run(args) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     model = read_model(args.model)
     check_target(args.out, args.model)
     if args.images < 1:
-        raise ValueError(f'--images {args.images}: to calibrate takes at least one')
+        raise InputError(f'--images {args.images}: to calibrate takes at least one')
     keep = kept_nodes(model, args.keep)
     if args.keep and not keep:
-        raise ValueError(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')
+        raise InputError(f'--keep {args.keep!r}: no convolution of {args.model} has such a weight')
     task = task_of_outputs(output.name for output in model.graph.output)
     if task is None:
-        raise ValueError(f'{args.model}: not a file of tools/export_onnx.py')
-    reader = DatasetReader(cfg, args.images, task)
+        raise InputError(f'{args.model}: not a file of tools/export_onnx.py')
+    with blame(args.config, cfg):
+        reader = DatasetReader(cfg, args.images, task)
     check_classes(str(args.model), reader.classes)
     paths = [args.model, args.out]
     # before the quantization, since it fails if file and config do not match
@@ -118,13 +122,6 @@ def run(args) -> None:
         print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
     integer, products = count_products(read_onnx(args.out).graph)
     print(f'{integer} of {products} convolutions and linear layers in INT8')
-
-
-def main(args: argparse.Namespace) -> None:
-    try:
-        run(args)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
 
 
 if __name__ == '__main__':

@@ -34,13 +34,15 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import METRICS
 
-from mmspartan.engine.launch import build_runner, load_config, one_line_errors
+from mmspartan.engine.command import command
+from mmspartan.engine.launch import a_run, load_config
+from mmspartan.errors import InputError
 
 
 def enable_visualization(cfg: Config, args) -> None:
     hook = cfg.default_hooks.get('visualization')
     if hook is None:
-        raise SystemExit(f'{args.config}: --show and --show-dir need a hook in default_hooks.visualization')
+        raise InputError(f'{args.config}: --show and --show-dir need a hook in default_hooks.visualization')
     hook.update(show=args.show, wait_time=args.wait_time)
     if hook.type.endswith('DetVisualizationHook'):
         # mmdet resolves a relative path from the work dir
@@ -52,11 +54,12 @@ def enable_visualization(cfg: Config, args) -> None:
 
 def enable_tta(cfg: Config, args) -> None:
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
-        raise SystemExit(f'{args.config}: --tta needs tta_model and tta_pipeline in the config')
+        raise InputError(f'{args.config}: --tta needs tta_model and tta_pipeline in the config')
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
@@ -67,9 +70,7 @@ def main(args: argparse.Namespace) -> None:
     if args.tta:
         enable_tta(cfg, args)
 
-    runner = None
-    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None), cfg):
-        runner = build_runner(cfg)
+    with a_run(cfg) as runner:
         if args.out and args.out_item == 'pred':
             dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
             runner.test_evaluator.metrics.append(METRICS.build(dict(type=dump, out_file_path=args.out)))

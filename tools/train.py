@@ -1,11 +1,8 @@
 """Train a classifier or a detector: ``python tools/train.py CONFIG``; on several processes by ``dist_train.sh``."""
 
 import argparse
-import shlex
-import sys
-from pathlib import Path
 
-from mmspartan_cli import build_launch_parser, parse, require_file
+from mmspartan_cli import build_launch_parser, parse, require_file, sibling_command
 
 
 def parse_args():
@@ -46,7 +43,8 @@ from torch import nn
 
 from mmspartan.engine.auto_batch import auto_batch
 from mmspartan.engine.checkpoint import read_checkpoint, state_dict_of
-from mmspartan.engine.launch import build_runner, load_config, one_line_errors, require_data
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import a_run, load_config, require_data
 from mmspartan.engine.work_dir import latest_checkpoint
 from mmspartan.errors import InputError
 
@@ -63,10 +61,10 @@ def print_next_step(runner, config: str) -> None:
     best = runner.message_hub.runtime_info.get('best_ckpt') or latest_checkpoint(runner.work_dir)
     if best and is_main_process():
         name = 'evaluate.py' if hasattr(runner._unwrapped_model, 'bbox_head') else 'test.py'
-        command = [str(Path(sys.argv[0]).with_name(name)), config, best]
-        print(f'\nBest checkpoint: {best}\nEvaluate it by: python {shlex.join(command)}')
+        print(f'\nBest checkpoint: {best}\nEvaluate it by: {sibling_command(name, config, best)}')
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     if args.amp:
@@ -76,14 +74,14 @@ def main(args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.auto_batch:
         if args.launcher != 'none':
-            raise SystemExit('--auto-batch is for one GPU; set train_dataloader.batch_size for several')
-        with one_line_errors(args.config, cfg=cfg):
+            raise InputError('--auto-batch is for one GPU; set train_dataloader.batch_size for several')
+        with blame(args.config, cfg):
             require_data(cfg)
             cfg.train_dataloader.batch_size = auto_batch(cfg)
         print(f'--auto-batch: train_dataloader.batch_size={cfg.train_dataloader.batch_size}')
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise SystemExit(f'{args.config}: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
+            raise InputError(f'{args.config}: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
         cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
@@ -94,9 +92,7 @@ def main(args: argparse.Namespace) -> None:
 
     if cfg.get('load_from'):
         require_file(cfg.load_from)
-    runner = None
-    with one_line_errors(args.config, lambda: getattr(runner, 'started', runner is not None), cfg):
-        runner = build_runner(cfg)
+    with a_run(cfg) as runner:
         if len(runner.train_dataloader) == 0:
             loader = cfg.train_dataloader
             raise InputError(

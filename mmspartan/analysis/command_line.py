@@ -8,21 +8,24 @@ from pathlib import Path
 import torch
 
 from mmspartan_cli import require_config, require_file
+from mmspartan_cli.choices import PICTURES
 
-from ..engine.launch import one_line_errors, read_config
+from ..engine.command import blame
+from ..engine.launch import read_config
 from ..errors import InputError
 from .subject import Subject
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
-
 
 def load_subject(config: str, checkpoint: str, device: str | None) -> Subject:
-    """Load a model, by default to a GPU if there is one; exit with a message of one line if that fails."""
+    """Load a model, by default to a GPU if there is one.
+
+    Raises:
+        InputError: If that fails. The message names the file and the entry.
+    """
     require_config(config)
     require_file(checkpoint)
-    with one_line_errors(config):
-        cfg = read_config(config)
-    with one_line_errors(config, cfg=cfg):
+    cfg = read_config(config)
+    with blame(config, cfg):
         return Subject(cfg, checkpoint, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
 
@@ -45,10 +48,10 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
     """
     found: list[Path] = []
     for source in map(Path, sources):
-        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES) if source.is_dir() else []
+        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES) if source.is_dir() else []
         if not source.exists():
             raise InputError(f'{source}: no such picture or folder')
         if source.is_dir() and not inside:
-            raise InputError(f'{source}: no picture in it; looked for {", ".join(SUFFIXES)}')
+            raise InputError(f'{source}: no picture in it; looked for {", ".join(PICTURES)}')
         found += inside or [source]
     return found

@@ -1,9 +1,7 @@
 """Safe reading of weights from files of any origin, and atomic writing of checkpoints."""
 
 import io
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,18 +157,3 @@ def check_target(path: str | Path, source: str | Path | None = None) -> None:
         raise InputError(f'{path}: cannot be written: {error}') from error
     if not parent.is_dir():
         raise InputError(f'{path}: {parent} is no folder')
-
-
-@contextmanager
-def one_line_errors(source: str, target: str) -> Iterator[None]:
-    """Exit with a message of one line that names the file on any error in ``source`` or ``target``."""
-    try:
-        yield
-    except OSError as error:
-        sys.exit(f'{error.filename or target}: {error.strerror or error}')
-    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, AssertionError) as error:
-        message = ' '.join(str(error).split())
-        if not isinstance(error, ValueError):  # caused by tensors of unexpected shapes
-            message = f'its tensors do not make up a model: {type(error).__name__}: {message}'
-        names_file = any(message.startswith(start) for path in (source, target) for start in (path, repr(path)) if path)
-        sys.exit(message if names_file else f'{source}: {message}')

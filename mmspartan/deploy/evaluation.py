@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..engine.class_names import check_class_names
-from ..engine.launch import build_runner, one_line_errors
+from ..engine.launch import a_run
 from . import exported_model  # noqa: F401 - registers
 from .files import metadata, read_onnx
 
@@ -43,9 +43,7 @@ def evaluate(
     cfg.experiment_name = f'{hash((path, backend)) & 0xFFFFFF:x}'  # each Runner needs a unique name
     if 'visualizer' in cfg:
         cfg.visualizer = dict(cfg.visualizer, name=cfg.experiment_name)
-    runner = None
-    with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None), cfg):
-        runner = build_runner(cfg)
+    with a_run(cfg) as runner:
         check_classes(path, runner.test_dataloader.dataset.metainfo.get('classes', ()))
         return runner.test()
 

@@ -8,6 +8,8 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ..errors import InputError
+
 # How the data preprocessors of MMPretrain, of mmengine with MMDetection and MMPose, and of MMSegmentation call the
 # conversion from BGR to RGB.
 CHANNEL_CONVERSION = ('to_rgb', '_channel_conversion', 'channel_conversion')
@@ -97,14 +99,14 @@ class HeatmapGraph(nn.Module):
     ``MSRAHeatmap`` decodes.
 
     Raises:
-        ValueError: If the head decodes in another way.
+        InputError: If the head decodes in another way.
     """
 
     def __init__(self, model: BaseModel):
         super().__init__()
         codec = getattr(model.head, 'decoder', None)
         if type(codec).__name__ != 'MSRAHeatmap' or codec.unbiased:
-            raise ValueError(
+            raise InputError(
                 f'{type(model.head).__name__} with {type(codec).__name__} cannot be exported: heat maps of MSRAHeatmap '
                 'without unbiased=True can'
             )

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from mmspartan_cli.choices import DEFAULT_OPSET, OPSETS
 
+from ..errors import InputError
 from ..stack import release
 from .precision import precision_named
 
@@ -94,10 +95,10 @@ def to_onnx(
         **options: Further arguments of ``torch.onnx.export``.
 
     Raises:
-        ValueError: If the opset is out of range, or lacks an operation of the model, or if torch is older than 2.6.
+        InputError: If the opset is out of range, or lacks an operation of the model, or if torch is older than 2.6.
     """
     if opset not in OPSETS:
-        raise ValueError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
+        raise InputError(f'opset {opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
     require_exporter()
     table: dict[Any, Callable] = {torch.ops.aten.group_norm.default: group_norm}
     if not precision_named(precision).fuses:
@@ -126,17 +127,17 @@ def require_exporter() -> None:
     """Check that torch exports with ``custom_translation_table``.
 
     Raises:
-        ValueError: If it is older than 2.6.
+        InputError: If it is older than 2.6.
     """
     if release(torch.__version__) < (2, 6):
-        raise ValueError(f'export to ONNX needs torch 2.6 or later, and {torch.__version__} is installed')
+        raise InputError(f'export to ONNX needs torch 2.6 or later, and {torch.__version__} is installed')
 
 
 def lower(model: ir.Model, opset: int) -> None:
     """Convert a model of opset 18 to opset 16 or 17 in place.
 
     Raises:
-        ValueError: If the opset lacks an operation of the model.
+        InputError: If the opset lacks an operation of the model.
     """
     for node in model.graph.all_nodes():
         if node.domain not in ('', 'ai.onnx'):
@@ -147,10 +148,10 @@ def lower(model: ir.Model, opset: int) -> None:
         rewrite = next((rule for name, rule in LOWERED.items() if node.op_type.startswith(name)), None)
         try:
             if since != TORCH_OPSET or rewrite is None:
-                raise ValueError(f'{node.op_type} needs opset {since}')
+                raise InputError(f'{node.op_type} needs opset {since}')
             rewrite(node)
-        except ValueError as error:
-            raise ValueError(f'opset {opset}: {error}') from error
+        except InputError as error:
+            raise InputError(f'opset {opset}: {error}') from error
     model.graph.opset_imports[''] = opset
     RemoveUnusedNodesPass()(model)  # axes that became attributes
 
@@ -161,14 +162,14 @@ def lower_reduction(node: ir.Node) -> None:
     if len(node.inputs) > 1 and node.inputs[1] is not None:
         constant = ir.convenience.get_const_tensor(node.inputs[1])
         if constant is None:
-            raise ValueError(f'{node.op_type} over axes that are computed needs opset {TORCH_OPSET}')
+            raise InputError(f'{node.op_type} over axes that are computed needs opset {TORCH_OPSET}')
         axes = constant.numpy().tolist()
     node.resize_inputs(1)
     no_axes_is_identity = drop(node, 'noop_with_empty_axes', 0)
     if axes:
         node.attributes['axes'] = ir.AttrInt64s('axes', axes)
     elif no_axes_is_identity:
-        raise ValueError(f'{node.op_type} over no axes needs opset {TORCH_OPSET}')
+        raise InputError(f'{node.op_type} over no axes needs opset {TORCH_OPSET}')
 
 
 def lower_split(node: ir.Node) -> None:
@@ -180,24 +181,24 @@ def lower_split(node: ir.Node) -> None:
     shape = node.inputs[0].shape
     size = shape[axis] if shape is not None else None
     if not isinstance(size, int) or size % count:
-        raise ValueError(f'Split in {count} unequal parts needs opset {TORCH_OPSET}')
+        raise InputError(f'Split in {count} unequal parts needs opset {TORCH_OPSET}')
 
 
 def lower_resize(node: ir.Node) -> None:
     for name, default in (('antialias', 0), ('keep_aspect_ratio_policy', 'stretch'), ('axes', None)):
         if drop(node, name, default) != default:
-            raise ValueError(f'Resize with {name} needs opset {TORCH_OPSET}')
+            raise InputError(f'Resize with {name} needs opset {TORCH_OPSET}')
 
 
 def lower_pad(node: ir.Node) -> None:
     if len(node.inputs) > 3 and node.inputs[3] is not None:
-        raise ValueError(f'Pad with axes needs opset {TORCH_OPSET}')
+        raise InputError(f'Pad with axes needs opset {TORCH_OPSET}')
     node.resize_inputs(min(len(node.inputs), 3))
 
 
 def lower_scatter(node: ir.Node) -> None:
     if node.attributes.get_string('reduction', 'none') not in ('none', 'add', 'mul'):
-        raise ValueError(f'{node.op_type} that reduces by min or max needs opset {TORCH_OPSET}')
+        raise InputError(f'{node.op_type} that reduces by min or max needs opset {TORCH_OPSET}')
 
 
 # Conversions of the operations that changed in opset 18, by the start of the operation's name.

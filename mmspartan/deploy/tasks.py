@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ..errors import InputError
 from .graph import ClassifierGraph, DetectorGraph, HeatmapGraph, SegmenterGraph
 
 Arrays = dict[str, np.ndarray]
@@ -198,19 +199,19 @@ def task_of_model(model: nn.Module) -> Task:
     """Return the task of a model.
 
     Raises:
-        ValueError: If models of this class cannot be exported. The message names those that can.
+        InputError: If models of this class cannot be exported. The message names those that can.
     """
     for task in TASKS:
         if type(model).__name__ == task.model:
             return task
-    raise ValueError(f'{type(model).__name__} cannot be exported: {" and ".join(task.model for task in TASKS)} can')
+    raise InputError(f'{type(model).__name__} cannot be exported: {" and ".join(task.model for task in TASKS)} can')
 
 
 def build_graph(model: nn.Module) -> nn.Module:
     """Build the graph that is exported for a model, in evaluation mode.
 
     Raises:
-        ValueError: If models of this class cannot be exported.
+        InputError: If models of this class cannot be exported.
     """
     return task_of_model(model).graph(model).eval()
 

@@ -192,8 +192,9 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     """Explain in one line why a file cannot be loaded, given the error of ``torch.load``."""
     if isinstance(error, OSError) and error.strerror:
         return f'{path}: cannot be read: {error.strerror}'
-    if isinstance(error, NotPlainError):
-        return f'{path}: refused: it holds {error}'
+    for each in (error, error.__context__):  # torch raises an error of its own for one of a stand-in
+        if isinstance(each, NotPlainError):
+            return f'{path}: refused: it holds {each}'
     requested = re.search(r'(?:GLOBAL|Unsupported class) (\S+)|(getattr) is not allowed', str(error))
     if requested is None:
         return f'{path}: damaged, or not a checkpoint at all'

@@ -1,18 +1,13 @@
-"""Common code of the tools: configs, errors of one line, and runs on machines without a GPU."""
+"""Common code of the tools: configs, and runs on machines with and without a GPU."""
 
 import argparse
 import atexit
-import errno
 import os
-import signal
-import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -24,7 +19,8 @@ from mmspartan_cli.arguments import PACKAGE, config_name
 
 from ..errors import InputError
 from .checkpoint import force_weights_only
-from .config_check import check_config, entry_being_built, inner_datasets
+from .command import blame
+from .config_check import check_config, inner_datasets
 from .schedule import stretch_schedule
 
 
@@ -32,19 +28,21 @@ def read_config(path: str | Path) -> Config:
     """Read a config and check it by :func:`~mmspartan.engine.config_check.check_config`.
 
     Raises:
-        InputError: If an entry has a wrong type, or a file that it inherits from has ``mmspartan::name`` as its base.
+        InputError: If it cannot be read, an entry has a wrong type, or a file that it inherits from has
+            ``mmspartan::name`` as its base.
     """
-    try:
-        cfg = Config.fromfile(path)
-    except (ValueError, AssertionError) as error:
-        file, base = _base_by_package(error)
-        if not base.startswith(PACKAGE):
-            raise
-        raise InputError(
-            f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
-            f"write _base_ = __import__('mmspartan').config_path({config_name(base)!r}) in {file}"
-        ) from error
-    check_config(cfg, path)
+    with blame(str(path)):
+        try:
+            cfg = Config.fromfile(path)
+        except (ValueError, AssertionError) as error:
+            file, base = _base_by_package(error)
+            if not base.startswith(PACKAGE):
+                raise
+            raise InputError(
+                f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
+                f"write _base_ = __import__('mmspartan').config_path({config_name(base)!r}) in {file}"
+            ) from error
+        check_config(cfg, path)
     return cfg
 
 
@@ -60,10 +58,10 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common arguments into it; from here on ``torch.load`` reads weights-only."""
     force_weights_only()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    with one_line_errors(args.config):
-        cfg = read_config(args.config)
-        cfg.launcher = args.launcher
-        if args.cfg_options is not None:
+    cfg = read_config(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        with blame(args.config):
             for line in stretch_schedule(cfg, args.cfg_options):
                 print(line)
             check_config(cfg, args.config)
@@ -84,7 +82,7 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
     """Return the height and width of the images that the test pipeline produces, in pixels.
 
     Raises:
-        SystemExit: If the pipeline does not determine the size. The message names the command line's ``option`` for it.
+        InputError: If the pipeline does not determine the size. The message names the command line's ``option`` for it.
     """
     for transform in reversed(cfg.test_dataloader.dataset.pipeline):
         name = transform.type.rpartition('.')[2]  # without the scope of a registry
@@ -98,7 +96,7 @@ def test_size(cfg: Config, option: str) -> tuple[int, int]:
         if name == 'TopdownAffine':  # of MMPose
             width, height = transform.input_size
             return height, width
-    raise SystemExit(f'{cfg.filename}: its test pipeline has no CenterCrop, Resize or TopdownAffine; give {option}')
+    raise InputError(f'{cfg.filename}: its test pipeline has no CenterCrop, Resize or TopdownAffine; give {option}')
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -112,6 +110,19 @@ def build_runner(cfg: Config) -> Runner:
         _adapt_to_cpu(cfg)
     cfg.setdefault('runner_type', 'ResumableRunner')
     return RUNNERS.build(cfg)
+
+
+@contextmanager
+def a_run(cfg: Config) -> Iterator[Runner]:
+    """Build a runner for the block that runs it; until the run has started, the config causes all errors.
+
+    Raises:
+        InputError: The message names the config and the entry, or what else the user can correct.
+    """
+    runner: Runner | None = None
+    with blame(cfg.filename or 'the config', cfg, lambda: getattr(runner, 'started', runner is not None)):
+        runner = build_runner(cfg)
+        yield runner
 
 
 def _adapt_to_cpu(cfg: Config) -> None:
@@ -140,7 +151,7 @@ def _adapt_to_cpu(cfg: Config) -> None:
         )
         cfg.model_wrapper_cfg = {**defaults, **cfg.get('model_wrapper_cfg', {}), 'device_ids': None}
     elif cfg.launcher != 'none':
-        raise SystemExit(f'--launcher {cfg.launcher} needs GPUs; without them use --launcher pytorch, as dist_train.sh')
+        raise InputError(f'--launcher {cfg.launcher} needs GPUs; without them use --launcher pytorch, as dist_train.sh')
 
 
 def _destroy_process_group() -> None:
@@ -167,88 +178,3 @@ def require_data(cfg: Config) -> None:
                 if path and '://' not in path and not Path(path).exists():
                     advice = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
                     raise InputError(f'{path}: not there ({name}.{key}); {advice}')
-
-
-# Advice for errors of the operating system.
-ADVICE = {
-    errno.ENOSPC: 'free some space and go on with --resume',
-    errno.EDQUOT: 'free some space and go on with --resume',
-    errno.EROFS: 'choose another folder, for instance by --work-dir',
-    errno.EACCES: 'choose another folder, for instance by --work-dir',
-    errno.ENOTDIR: 'choose another folder, for instance by --work-dir',
-}
-
-
-@contextmanager
-def one_line_errors(
-    source: str, is_started: Callable[[], bool] = lambda: False, cfg: Config | None = None
-) -> Iterator[None]:
-    """Exit with a message of one line on errors in files, options or the environment; keep the traceback of others.
-
-    Until the run has started, all errors are reported in one line, since the config causes them. With
-    ``MMSPARTAN_TRACEBACK=1`` in the environment the traceback is shown as well.
-
-    Args:
-        source: Name of the config file, for errors that name no file.
-        is_started: Returns whether the run has started.
-        cfg: The config that is built. An error of a constructor is reported with its entry in this config.
-    """
-
-    received: list[int] = []
-
-    def stop(number: int, frame: Any = None) -> None:
-        if not received:
-            when = '' if is_started() else ' before the run began'
-            print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
-        received.append(number)
-        sys.exit(128 + number)
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    signals = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
-    handlers = {number: signal.signal(number, stop) for number in signals}
-    try:
-        yield
-    except KeyboardInterrupt:  # in another thread
-        stop(signal.SIGINT)
-    except Exception as error:
-        if received:  # code that caught SystemExit, such as mmengine's formatting of configs, raised another error
-            sys.exit(128 + received[0])
-        message = _message(error, source, is_started(), cfg)
-        if message is None:
-            raise
-        _show_traceback()
-        sys.exit(message)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if received:
-        sys.exit(128 + received[0])
-
-
-def _message(error: Exception, source: str, is_started: bool, cfg: Config | None) -> str | None:
-    """The line for an error that a user can resolve; None if the traceback is needed."""
-    if isinstance(error, InputError):
-        # the text of an error in a data loader's worker is a traceback, whose last line holds the message
-        lines = str(error).strip().splitlines() or ['']
-        return lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0]
-    if isinstance(error, OSError):
-        if error.errno is None:
-            return None
-        advice = ADVICE.get(error.errno, '')
-        return f'{error.filename or source}: {error.strerror}' + (f'; {advice}' if advice else '')
-    if isinstance(error, RuntimeError) and str(error).startswith('DataLoader worker'):
-        return f'{source}: {str(error).splitlines()[0]} Memory may be short: lower num_workers; go on with --resume'
-    if is_started:
-        return None
-    message = ' '.join(str(error).split())
-    if not message:  # of an assertion without a text
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        message = f'{where.line} ({where.filename}:{where.lineno})'
-    kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-    entry = entry_being_built(error, cfg) if cfg else None
-    return ': '.join(filter(None, (source, entry, f'{kind}{message}')))
-
-
-def _show_traceback() -> None:
-    if os.environ.get('MMSPARTAN_TRACEBACK'):
-        traceback.print_exc()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from .stock_checkpoint import STAND_INS, StoredArray, StoredDtype, StoredHistory
+from .stock_checkpoint import STAND_INS, NotPlainError, StoredArray, StoredDtype, StoredHistory
 
 # What pickles of numbers, strings, tensors and containers consist of.
 OPCODES = (
@@ -45,14 +45,14 @@ class Unpickler(pickle._Unpickler):
         arguments = self.stack.pop()
         function = self.stack[-1]
         if not any(function is allowed for allowed in callables().values()):
-            raise pickle.UnpicklingError('a call of something that is not a function of weights')
+            raise NotPlainError('a call of something that is not a function of weights')
         self.stack[-1] = function(*arguments)
 
     def load_newobj(self) -> None:
         arguments = self.stack.pop()
         kind = self.stack[-1]
         if kind not in (StoredArray, StoredDtype, StoredHistory, torch.nn.Parameter):
-            raise pickle.UnpicklingError('an object that is no tensor')
+            raise NotPlainError('an object that is no tensor')
         self.stack[-1] = kind.__new__(kind, *arguments)
 
     def load_build(self) -> None:
@@ -63,7 +63,7 @@ class Unpickler(pickle._Unpickler):
         elif type(instance) is OrderedDict and type(state) is dict:
             instance.__dict__.update(state)
         else:
-            raise pickle.UnpicklingError(f'a state of a {type(instance).__name__}')
+            raise NotPlainError(f'a state of a {type(instance).__name__}')
 
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.NEWOBJ[0]] = load_newobj
@@ -78,7 +78,7 @@ def load(file: Any, **options: Any) -> Any:
 def encoded(text: Any, encoding: Any) -> bytes:
     """Stand-in for ``codecs.encode``, by which pickles of protocol 2 hold bytes."""
     if type(text) is not str or encoding != 'latin1':
-        raise pickle.UnpicklingError('an encoding of something else than bytes')
+        raise NotPlainError('an encoding of something else than bytes')
     return text.encode('latin1')
 
 

@@ -1,9 +1,11 @@
-"""Checks of what a training resumes from: counters, optimizer and parameter schedulers of a checkpoint."""
+"""Checks of what a training resumes from: counters, optimizer and parameter schedulers of a checkpoint.
+
+Each raises an ``InputError`` that names the entry; ``ResumableRunner.resume`` adds the name of the file.
+"""
 
 import logging
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,111 +16,120 @@ from torch import Tensor
 from ..errors import InputError
 from .checkpoint import weight_problem
 
+# Entries whose square root an optimizer takes, and its count of steps.
+NOT_NEGATIVE = ('step', 'exp_avg_sq', 'max_exp_avg_sq', 'square_avg')
 
-def check_resumable(checkpoint: Mapping[str, Any], source: str | Path) -> None:
-    """Check that a checkpoint holds the complete state of a training.
 
-    Raises:
-        InputError: If an entry that a Runner saves is missing or has a wrong type. The message names the source and the
-            entry.
-    """
-    kinds: dict[str, Any] = {
-        'meta': Mapping,
-        'state_dict': Mapping,
-        'message_hub': Mapping,
-        'optimizer': Mapping,
-        'param_schedulers': (list, Mapping),
-    }
-    for key, kind in kinds.items():
-        if not isinstance(checkpoint.get(key), kind) and (key != 'param_schedulers' or key in checkpoint):
-            raise InputError(
-                f'{source}: cannot be resumed from: it has no {key}, as a published or a best checkpoint has '
-                'none; to start from its weights use --cfg-options load_from=... instead of --resume'
-            )
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise InputError(f'cannot be resumed from: {problem}')
+
+
+def check_resumable(checkpoint: Mapping[str, Any]) -> None:
+    """Check that a checkpoint has all entries that a Runner saves, of the right types."""
+    kinds: dict[str, Any] = dict.fromkeys(('meta', 'state_dict', 'message_hub', 'optimizer'), Mapping)
+    for key, kind in {**kinds, 'param_schedulers': list | Mapping}.items():
+        _require(
+            isinstance(checkpoint.get(key, [] if key == 'param_schedulers' else None), kind),
+            f'it has no {key}, as a published or a best checkpoint has none; to start from its weights use '
+            '--cfg-options load_from=... instead of --resume',
+        )
     meta, hub = checkpoint['meta'], checkpoint['message_hub']
     for key in ('epoch', 'iter'):
-        if not _is_count(meta.get(key)):
-            raise InputError(f'{source}: cannot be resumed from: its meta.{key} is {meta.get(key)!r}, not a number')
+        is_count = type(meta.get(key)) is int and meta[key] >= 0
+        _require(is_count, f'its meta.{key} is {meta.get(key)!r}, not a number')
+    _require(type(meta.get('seed')) in (int, type(None)), f'its meta.seed is a {type(meta.get("seed")).__name__}')
     for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
-        if not isinstance(hub.get(key), Mapping):
-            raise InputError(f'{source}: cannot be resumed from: its message_hub has no {key}')
-    for key, kind in (('sampler_seed', int), ('last_ckpt', str)):
-        if not isinstance(hub['runtime_info'].get(key), kind | None):
-            raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no {kind.__name__}')
+        _require(isinstance(hub.get(key), Mapping), f'its message_hub has no {key}')
+    known: dict[str, Any] = {'sampler_seed': int | None, 'last_ckpt': str | None}
     for key, value in hub['runtime_info'].items():
-        if key.startswith('outdated_checkpoints/') and not isinstance(value, list):
-            raise InputError(f'{source}: cannot be resumed from: message_hub.runtime_info[{key}] is no list of paths')
+        kind = known.get(key, list if key.startswith('outdated_checkpoints/') else object)
+        _require(isinstance(value, kind), f'message_hub.runtime_info[{key}] is a {type(value).__name__}')
     for key, value in hub['resumed_keys'].items():
-        if type(value) is not bool:
-            raise InputError(f'{source}: cannot be resumed from: message_hub.resumed_keys[{key}] is {value!r}')
-    if not (meta.get('seed') is None or type(meta['seed']) is int):
-        raise InputError(f'{source}: cannot be resumed from: its meta.seed is a {type(meta["seed"]).__name__}')
+        _require(type(value) is bool, f'message_hub.resumed_keys[{key}] is {value!r}')
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], source: str | Path) -> None:
-    """Check that a saved optimizer state belongs to the optimizer; a fused optimizer does not check sizes itself.
-
-    Args:
-        optimizer: The optimizer to load into.
-        state: A saved ``state_dict()``.
-        source: Name of the checkpoint in the error message.
-
-    Raises:
-        InputError: If the number of groups or parameters differs, or an entry has another shape or kind of dtype or is
-            not finite. The message names the source and the parameter's number.
-    """
-    groups = state.get('param_groups')
-    if not isinstance(groups, list) or not isinstance(state.get('state'), Mapping):
-        raise InputError(f'{source}: cannot be resumed from: its optimizer has no param_groups or no state')
+def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Check that a saved optimizer state belongs to the optimizer; a fused optimizer does not check sizes itself."""
+    groups, states = state.get('param_groups'), state.get('state')
+    if not isinstance(groups, list) or not isinstance(states, Mapping):
+        raise InputError('cannot be resumed from: its optimizer has no param_groups or no state')
     sizes = [len(group['params']) for group in optimizer.param_groups]
     numbers = [group.get('params') if isinstance(group, Mapping) else None for group in groups]
     found = [len(params) if isinstance(params, list | tuple) else 0 for params in numbers]
-    if found != sizes:
-        raise InputError(
-            f'{source}: cannot be resumed from: its optimizer has {len(found)} groups of {found[:4]} parameters, this '
-            f'training {len(sizes)} of {sizes[:4]}: another model, or other optimizer settings'
-        )
+    _require(
+        found == sizes,
+        f'its optimizer has {len(found)} groups of {found[:4]} parameters, this training {len(sizes)} of {sizes[:4]}: '
+        'another model, or other optimizer settings',
+    )
     for i, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
         for name, value in group.items():
-            if not _is_setting_like(saved.get(name), value):
-                raise InputError(
-                    f'{source}: cannot be resumed from: {name} of group {i} of its optimizer is {saved.get(name)!r}'
-                )
+            problem = f'{name} of group {i} of its optimizer is {saved.get(name)!r}'
+            _require(_is_setting_like(saved.get(name), value), problem)
         kinds: dict[int, dict] = {}  # types of a state's entries, by the parameter's number of dimensions
         for parameter, number in zip(group['params'], saved['params']):
-            entries = state['state'].get(number, {})
-            if not isinstance(entries, Mapping):
-                raise InputError(f'{source}: cannot be resumed from: parameter {number} of its optimizer has no state')
-            if number in state['state']:
-                types = {name: type(value) for name, value in entries.items()}
-                expected = kinds.setdefault(parameter.ndim, types)
-                differing = [name for name in {**expected, **types} if types.get(name) is not expected.get(name)]
-                if differing:
-                    raise InputError(
-                        f"{source}: cannot be resumed from: its optimizer's {differing[0]} of parameter {number} is "
-                        'missing or has another type than those of other parameters'
-                    )
-            for name, value in entries.items():
-                if not isinstance(value, Tensor):
-                    continue
-                # other optimizers check shapes themselves, and may keep row and column statistics or quantized values
-                problem = weight_problem(value) if group.get('fused') or value.is_floating_point() else None
-                fits = (
-                    value.shape == parameter.shape or value.dim() == 0 or (not group.get('fused') and value.dim() > 1)
-                )
-                if problem is None and not fits:
-                    problem = f'is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}'
-                if problem is None and name in NOT_NEGATIVE and bool((value < 0).any()):
-                    problem = 'is negative'
-                if problem:
-                    raise InputError(f"{source}: the optimizer's {name} of parameter {number} {problem}")
+            if number in states:
+                _check_state(states[number], parameter, number, bool(group.get('fused')), kinds)
 
 
-def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str | Path) -> None:
+def _check_state(entries: Any, parameter: Tensor, number: Any, fused: bool, kinds: dict[int, dict]) -> None:
+    _require(isinstance(entries, Mapping), f'parameter {number} of its optimizer has no state')
+    types = {name: type(value) for name, value in entries.items()}
+    expected = kinds.setdefault(parameter.ndim, types)
+    for name in {**expected, **types}:
+        differs = 'is missing or has another type than those of other parameters'
+        fits = types.get(name) is expected.get(name)
+        _require(fits, f"its optimizer's {name} of parameter {number} {differs}")
+    for name, value in entries.items():
+        if not isinstance(value, Tensor):
+            continue
+        # other optimizers check shapes themselves, and may keep row and column statistics or quantized values
+        problem = weight_problem(value) if fused or value.is_floating_point() else None
+        fits = value.shape == parameter.shape or value.dim() == 0 or (not fused and value.dim() > 1)
+        if problem is None and not fits:
+            problem = f'is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}'
+        if problem is None and name in NOT_NEGATIVE and bool((value < 0).any()):
+            problem = 'is negative'
+        if problem:
+            raise InputError(f"the optimizer's {name} of parameter {number} {problem}")
+
+
+def _is_setting_like(found: Any, expected: Any) -> bool:
+    """Whether a saved optimizer setting consists of finite numbers, none negative where the current one is not."""
+    if isinstance(expected, tuple):
+        fits = isinstance(found, tuple | list) and len(found) == len(expected)
+        return fits and all(map(_is_setting_like, found, expected))
+    if type(expected) not in (int, float):
+        return True
+    return type(found) in (int, float) and math.isfinite(found) and (found >= 0 or expected < 0)
+
+
+def restored_schedulers(schedulers: Any, states: Any) -> Any:
+    """Remove unknown entries from saved states of parameter schedulers, which mmengine would set as attributes.
+
+    The states are checked if the schedulers are a list, as for a single optimizer.
+    """
+    if not isinstance(schedulers, list) or not isinstance(states, list):
+        return states
+    _require(
+        len(states) == len(schedulers),
+        f'it has {len(states)} param_schedulers, this training {len(schedulers)}; to take those of the config, add '
+        '--update-optimizer to --resume',
+    )
+    restored = []
+    for i, (scheduler, state) in enumerate(zip(schedulers, states)):
+        current = scheduler.state_dict()
+        has_step = isinstance(state, Mapping) and type(state.get('last_step')) is int
+        _require(has_step, f'param_schedulers[{i}] has no last_step')
+        for key in current.keys() & state.keys():
+            kinds = {type(state[key]), type(current[key])}
+            fits = len(kinds) == 1 or kinds <= {int, float} or current[key] is None
+            _require(fits, f'param_schedulers[{i}].{key} is a {type(state[key]).__name__}')
+        restored.append({key: value for key, value in state.items() if key in current})
+    return restored
+
+
+def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str) -> None:
     """Warn if a training of another length is resumed, whose schedule continues as it began.
 
     Args:
@@ -135,51 +146,3 @@ def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str
             'current',
             logging.WARNING,
         )
-
-
-# Entries whose square root an optimizer takes, and its count of steps.
-NOT_NEGATIVE = ('step', 'exp_avg_sq', 'max_exp_avg_sq', 'square_avg')
-
-
-def _is_setting_like(found: Any, expected: Any) -> bool:
-    """Whether a saved optimizer setting consists of finite numbers, none negative where the current one is not."""
-    if isinstance(expected, tuple):
-        fits = isinstance(found, tuple | list) and len(found) == len(expected)
-        return fits and all(map(_is_setting_like, found, expected))
-    if type(expected) not in (int, float):
-        return True
-    return type(found) in (int, float) and math.isfinite(found) and (found >= 0 or expected < 0)
-
-
-def restored_schedulers(schedulers: Any, states: Any, source: str | Path) -> Any:
-    """Remove unknown entries from saved states of parameter schedulers, which mmengine would set as attributes.
-
-    Args:
-        schedulers: Schedulers of this training. They are checked if they are a list, as for a single optimizer.
-        states: Their saved states.
-        source: Name of the checkpoint in the error message.
-
-    Raises:
-        InputError: If the number of schedulers differs or an entry has another type. The message names the source and
-            the entry.
-    """
-    if not isinstance(schedulers, list) or not isinstance(states, list):
-        return states
-    if len(states) != len(schedulers):
-        raise InputError(
-            f'{source}: cannot be resumed from: it has {len(states)} param_schedulers, this training {len(schedulers)};'
-            ' to take those of the config, add --update-optimizer to --resume'
-        )
-    restored = []
-    for i, (scheduler, state) in enumerate(zip(schedulers, states)):
-        current = scheduler.state_dict()
-        if not isinstance(state, Mapping) or type(state.get('last_step')) is not int:
-            raise InputError(f'{source}: cannot be resumed from: param_schedulers[{i}] has no last_step')
-        for key in current.keys() & state.keys():
-            kinds = {type(state[key]), type(current[key])}
-            if len(kinds) > 1 and not kinds <= {int, float} and current[key] is not None:
-                raise InputError(
-                    f'{source}: cannot be resumed from: param_schedulers[{i}].{key} is a {type(state[key]).__name__}'
-                )
-        restored.append({key: value for key, value in state.items() if key in current})
-    return restored

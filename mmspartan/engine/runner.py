@@ -1,5 +1,6 @@
 """mmengine's Runner with trainings that can be killed at any time and resumed with the same result."""
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,6 @@ from .checkpoint import (
     weights_only,
 )
 from .class_names import check_class_names, check_num_classes, check_same_labels, classes_of, classes_of_dataset
-from .config_text import ConfigFormattedOnce
 from .cuda_graphs import use_cuda_graphs
 from .evaluation_data import check_evaluation_data
 from .optimizer_settings import OPTION, advance, changed_settings, take_settings
@@ -82,7 +82,11 @@ class ResumableRunner(Runner):
     _resumed_info: Mapping[str, Any] = {}
 
     def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any):
-        super().__init__(*args, cfg=ConfigFormattedOnce.of(cfg) if isinstance(cfg, Config) else cfg, **kwargs)
+        if isinstance(cfg, Config):
+            cfg = copy.copy(cfg)
+            # yapf would take a second for each log and checkpoint; ``Config.fromfile`` ignores its argument for this
+            object.__setattr__(cfg, '_format_python_code', False)
+        super().__init__(*args, cfg=cfg, **kwargs)
 
     @property
     def _unwrapped_model(self) -> torch.nn.Module:
@@ -296,7 +300,7 @@ class ResumableRunner(Runner):
 
     def _prepare_resume(self, checkpoint: dict, filename: str) -> None:
         """Check the state that mmengine will restore, and convert plain containers to the types that it expects."""
-        check_resumable(checkpoint, filename)
+        check_resumable(checkpoint)
         checkpoint['meta'].pop('config', None)  # mmengine would execute this text as a config
         check_weights_fit(self.model, checkpoint, filename)
         averaging = [hook for hook in self.hooks if isinstance(hook, EMAHook)]
@@ -308,16 +312,18 @@ class ResumableRunner(Runner):
         for hook in averaging:
             check_weights_fit(hook.ema_model, checkpoint['ema_state_dict'], f'{filename} (ema_state_dict)')
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-        if isinstance(self.optim_wrapper, OptimWrapper):
-            check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'], filename)
-            self._compare_settings(checkpoint, filename)
-        if 'param_schedulers' in checkpoint:
-            states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'], filename)
+        has_one_optimizer, update = isinstance(self.optim_wrapper, OptimWrapper), self.cfg.get('update_optimizer')
+        if has_one_optimizer:
+            check_optimizer_fits(self.optim_wrapper.optimizer, checkpoint['optimizer'])
+        if 'param_schedulers' in checkpoint and not (has_one_optimizer and update):  # which leaves them out
+            states = restored_schedulers(self.param_schedulers, checkpoint['param_schedulers'])
             checkpoint['param_schedulers'] = states
+        if has_one_optimizer:
+            self._compare_settings(checkpoint, filename)
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: from_plain_history(value) for key, value in hub['log_scalars'].items()}
         self._resumed_info = hub['runtime_info']
-        if not self.cfg.get('update_optimizer'):
+        if not update:
             warn_of_other_length(self._resumed_info, self.train_loop, filename)
 
     def _compare_settings(self, checkpoint: dict, filename: str) -> None:

@@ -28,12 +28,12 @@ class StoredDtype:
 
     def __init__(self, code: str, align: bool = False, copy: bool = True):
         if code not in DTYPES:
-            raise pickle.UnpicklingError(f'numpy.dtype({code!r}) is not one of numbers')
+            raise NotPlainError(f'numpy.dtype({code!r}), which is not one of numbers')
         self.dtype = DTYPES[code]
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ('<', '|', '='):
-            raise pickle.UnpicklingError('a numpy.dtype of another byte order')
+            raise NotPlainError('a numpy.dtype of another byte order')
 
 
 class StoredArray:
@@ -46,9 +46,9 @@ class StoredArray:
         _, shape, dtype, is_fortran, content = state
         sizes = isinstance(shape, tuple) and len(shape) <= 8 and all(type(n) is int and n >= 0 for n in shape)
         if not sizes or type(dtype) is not StoredDtype or type(content) is not bytes:
-            raise pickle.UnpicklingError('a numpy.ndarray of another kind than numbers')
+            raise NotPlainError('a numpy.ndarray of another kind than numbers')
         if math.prod(shape) * dtype.dtype.itemsize != len(content):
-            raise pickle.UnpicklingError('a numpy.ndarray whose shape does not fit its content')
+            raise NotPlainError('a numpy.ndarray whose shape does not fit its content')
         array = np.frombuffer(content, dtype.dtype).reshape(shape, order='F' if is_fortran is True else 'C')
         self.value = torch.from_numpy(array.copy())
 
@@ -58,31 +58,31 @@ class StoredHistory:
 
     def __setstate__(self, state: Any) -> None:
         if type(state) is not dict:
-            raise pickle.UnpicklingError('a HistoryBuffer without a state')
+            raise NotPlainError('a HistoryBuffer without a state')
         arrays = (state.get(name) for name in ('_log_history', '_count_history'))
         values, counts = (array.value if type(array) is StoredArray else None for array in arrays)
         if values is None or counts is None or values.shape != counts.shape:
-            raise pickle.UnpicklingError('a HistoryBuffer without values and counts of the same shape')
+            raise NotPlainError('a HistoryBuffer without values and counts of the same shape')
         self.value = dict(values=values, counts=counts, max_length=int(state.get('max_length', 1_000_000)))
 
 
 def stored_array(kind: Any, shape: Any, code: Any) -> StoredArray:
     """Stand-in for NumPy's ``_reconstruct``, which creates an array that its state fills."""
     if kind is not StoredArray:
-        raise pickle.UnpicklingError('only a numpy.ndarray can be made of an array')
+        raise NotPlainError('an array that is no numpy.ndarray')
     return StoredArray()
 
 
 def stored_scalar(dtype: Any, content: Any) -> bool | int | float:
     """Stand-in for NumPy's ``scalar``, which returns a Python number."""
     if type(dtype) is not StoredDtype or type(content) is not bytes or len(content) != dtype.dtype.itemsize:
-        raise pickle.UnpicklingError('a numpy scalar of another kind than numbers')
+        raise NotPlainError('a numpy scalar of another kind than numbers')
     return np.frombuffer(content, dtype.dtype)[0].item()
 
 
 def stored_method(owner: Any, name: Any) -> None:
     """Stand-in for ``getattr``, which a HistoryBuffer's table of statistics calls; the table is not kept."""
-    if owner is not StoredHistory or type(name) is not str:
+    if owner is not StoredHistory:
         raise pickle.UnpicklingError('getattr is not allowed in a checkpoint')
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner
 
 
 def fix_size(model: Any, choose: Callable[[Sequence[int]], int]) -> None:
@@ -28,8 +28,7 @@ class TrainingStep:
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         self.model: Any = MODELS.build(cfg.model).to(device).train()
         fix_size(self.model, choose)
-        runner: Any = self  # its model is all that this method needs of a Runner
-        self.optim_wrapper = Runner.build_optim_wrapper(runner, cfg.optim_wrapper)
+        self.optim_wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
 
     def __call__(self, batch: dict) -> None:
         self.model.train_step(batch, self.optim_wrapper)

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from ..errors import InputError
+
 Module = TypeVar('Module', bound=nn.Module)
 Rule = Callable[[Any], nn.Module]
 
@@ -43,7 +45,7 @@ def deploy(model: nn.Module) -> nn.Module:
 
     Raises:
         RuntimeError: If the model is in training mode.
-        ValueError: If the weight of a convolution is computed from others, by pruning or a parametrization.
+        InputError: If the weight of a convolution is computed from others, by pruning or a parametrization.
     """
     model = getattr(model, '_orig_mod', model)  # what torch.compile wraps
     _refuse_computed_weights(model)  # which deepcopy does not copy either
@@ -72,7 +74,7 @@ def fold(module: nn.Module) -> nn.Module:
 
     Raises:
         RuntimeError: In training mode, where outputs depend on the batch and weights still change.
-        ValueError: If the weight of a convolution is computed from others, by pruning or a parametrization.
+        InputError: If the weight of a convolution is computed from others, by pruning or a parametrization.
     """
     _refuse_computed_weights(module)
     if module.training or any(child.training for child in module.modules() if rule_of(child)):
@@ -86,7 +88,7 @@ def fold(module: nn.Module) -> nn.Module:
 def _refuse_computed_weights(module: nn.Module) -> None:
     for name, child in module.named_modules():
         if isinstance(child, nn.Conv2d) and 'weight' not in child._parameters:
-            raise ValueError(
+            raise InputError(
                 f'{name}: its weight is computed from other parameters; make it permanent first, for instance by '
                 'torch.nn.utils.prune.remove or torch.nn.utils.parametrize.remove_parametrizations'
             )

@@ -11,13 +11,9 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
-from mmengine.config import config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
-
-# What formats the text of a config. OneDL's mmengine imports it when it is called.
-FORMATTER = f'{config.__name__ if hasattr(config, "FormatCode") else "yapf.yapflib.yapf_api"}.FormatCode'
 
 
 @contextmanager
@@ -33,15 +29,11 @@ def called_as(script: Path, *arguments: object, cwd: Path):
 
 
 def run_here(script: Path, *arguments: object, cwd: Path) -> str:
-    """Run a script to its end; returns what it printed and logged.
-
-    Configs that are logged or saved stay unformatted: yapf would take three quarters of a short training.
-    """
+    """Run a script to its end; returns what it printed and logged."""
     scopes = dict(DefaultScope._instance_dict)
     forget_runs()
     printed = io.StringIO()
-    unformatted = mock.patch(FORMATTER, lambda text, **options: (text, True))
-    with called_as(script, *arguments, cwd=cwd), redirect_stdout(printed), redirect_stderr(printed), unformatted:
+    with called_as(script, *arguments, cwd=cwd), redirect_stdout(printed), redirect_stderr(printed):
         try:
             runpy.run_path(str(script), run_name='__main__')
         except SystemExit as ended:

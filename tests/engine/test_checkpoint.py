@@ -160,9 +160,17 @@ def test_pickle_that_calls_anything_is_refused_in_one_line_that_names_the_file(a
     if getattr(attack, 'function', None) is os.system:
         attack = Call(os.system, f'touch {marker}')
     torch.save(dict(state_dict={}, payload=attack), tmp_path / 'evil.pth')
-    with pytest.raises(InputError, match=r'evil\.pth: (refused\. Reading it would use|damaged)') as error:
+    reasons = r'refused\. Reading it would use|refused: it holds|damaged'
+    with pytest.raises(InputError, match=rf'evil\.pth: ({reasons})') as error:
         read_checkpoint(tmp_path / 'evil.pth')
     assert '\n' not in str(error.value) and not marker.exists()
+
+
+@pytest.mark.usefixtures('unpickler')
+def test_refusal_says_what_the_file_holds(tmp_path):
+    torch.save(dict(array=np.array([None])), tmp_path / 'objects.pth')
+    with pytest.raises(InputError, match=r"objects\.pth: refused: it holds numpy\.dtype\('O8'\), which is not one of"):
+        read_checkpoint(tmp_path / 'objects.pth')
 
 
 def test_the_attack_would_have_worked(tmp_path):
@@ -372,9 +380,9 @@ WHOLE = dict(meta=dict(epoch=1, iter=8), state_dict={}, message_hub=HUB, optimiz
     ids=str,
 )
 def test_what_is_no_checkpoint_of_a_training_is_not_resumed(change, message):
-    check_resumable(WHOLE, 'x.pth')
-    with pytest.raises(InputError, match=f'x.pth: cannot be resumed from: {message}'):
-        check_resumable({**WHOLE, **change}, 'x.pth')
+    check_resumable(WHOLE)
+    with pytest.raises(InputError, match=f'^cannot be resumed from: {message}'):
+        check_resumable({**WHOLE, **change})
 
 
 def test_optimizer_state_of_other_parameters_is_not_loaded():
@@ -390,7 +398,7 @@ def test_optimizer_state_of_other_parameters_is_not_loaded():
         change(state)
         return state
 
-    check_optimizer_fits(optimizer, changed(lambda state: None), 'x.pth')
+    check_optimizer_fits(optimizer, changed(lambda state: None))
     for change, message in [
         (lambda state: state['state'][0].update(exp_avg=torch.zeros(1000)), r'exp_avg of parameter 0 is \(1000,\)'),
         (lambda state: state['state'][1].update(exp_avg_sq=torch.full((2,), torch.nan)), 'holds values that are not'),
@@ -399,23 +407,23 @@ def test_optimizer_state_of_other_parameters_is_not_loaded():
         (lambda state: state.update(state=[]), 'has no param_groups or no state'),
         (lambda state: state['state'].update({0: 3}), 'parameter 0 of its optimizer has no state'),
     ]:
-        with pytest.raises(InputError, match=f'x.pth: .*{message}'):
-            check_optimizer_fits(optimizer, changed(change), 'x.pth')
+        with pytest.raises(InputError, match=message):
+            check_optimizer_fits(optimizer, changed(change))
 
 
 def test_states_of_schedulers_set_nothing_that_theirs_have_not():
     optimizer = torch.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
     scheduler = LinearLR(optimizer, start_factor=0.5, end=4)
     state = scheduler.state_dict()
-    assert restored_schedulers([scheduler], [dict(state, step=3)], 'x.pth') == [state]
+    assert restored_schedulers([scheduler], [dict(state, step=3)]) == [state]
     for states, message in [
         ([], 'it has 0 param_schedulers, this training 1'),
         ([3], r'param_schedulers\[0\] has no last_step'),
         ([dict(state, last_step='3')], r'param_schedulers\[0\] has no last_step'),
         ([dict(state, end='4')], r'param_schedulers\[0\]\.end is a str'),
     ]:
-        with pytest.raises(InputError, match=rf'x\.pth: cannot be resumed from: {message}'):
-            restored_schedulers([scheduler], states, 'x.pth')
+        with pytest.raises(InputError, match=rf'^cannot be resumed from: {message}'):
+            restored_schedulers([scheduler], states)
 
 
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import torch
 from mmengine.structures import InstanceData
 
 import mmspartan
-from mmspartan.engine.launch import one_line_errors
+from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 from mmspartan.inference.video import Frames, VideoResults, is_live
 from tests.conftest import DATA, ROOT
@@ -116,7 +116,7 @@ def test_a_camera_is_ended_by_a_signal_and_keeps_its_results(tmp_path):
 
     found = SimpleNamespace(drawn=lambda: np.zeros((64, 64, 3), np.uint8), every={}, scores=np.zeros(1))
     args = SimpleNamespace(input='7', out_dir=tmp_path, max_frames=None)
-    with one_line_errors('mine.py', lambda: True):  # ends other runs
+    with command():  # ends other runs
         scores, problems = detect(lambda frame: found, Camera(), args)
     assert len(scores) == 3 and not problems
     assert len(json.loads((tmp_path / 'preds' / 'camera_7.json').read_text())) == 3

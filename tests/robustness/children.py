@@ -1,6 +1,5 @@
 """Tools as their users start them, in processes forked from one that has imported everything: half a second each."""
 
-import ast
 import gc
 import importlib
 import os
@@ -14,9 +13,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
-
-from tests.docs.scripts import FORMATTER
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 MODULES = (
@@ -43,14 +39,7 @@ def import_everything() -> None:
     for name in MODULES:
         importlib.import_module(name)
     importlib.import_module('torch').set_num_threads(1)
-    mock.patch(FORMATTER, check_syntax).start()
     gc.freeze()  # or each of the children's collections goes through all of this
-
-
-def check_syntax(code: str, **_) -> tuple[str, bool]:
-    """In place of yapf, which lays out a config for the log: three quarters of the time of an evaluation this small."""
-    ast.parse(code)
-    return code, True
 
 
 def run_child(work: Callable[[], None], folder: Path, timeout: float) -> Ended:

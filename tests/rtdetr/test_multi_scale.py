@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
 from mmspartan.rtdetr.multi_scale import BatchRandomChoiceResize
+from tests.conftest import refuses
 
 BOXES = torch.tensor([[10.0, 20.0, 90.0, 300.0], [0.0, 0.0, 416.0, 416.0]])
 
@@ -75,5 +76,5 @@ def test_size_of_a_batch_depends_on_the_iteration_alone():
 
 @pytest.mark.parametrize('sizes', [[], [0], [-32], [640, 650], [640.0], [True], 640, '640', [None], [float('nan')]])
 def test_sizes_that_are_no_multiples_of_32_are_refused(sizes):
-    with pytest.raises(ValueError, match='BatchRandomChoiceResize: sizes must be a list of positive multiples of 32'):
+    with refuses('BatchRandomChoiceResize', 'sizes', sizes):
         MODELS.build(dict(type='BatchRandomChoiceResize', sizes=sizes))

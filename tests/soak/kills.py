@@ -167,7 +167,8 @@ def train(
 
 
 def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
-    from mmspartan.engine.launch import build_runner, one_line_errors
+    from mmspartan.engine.command import command
+    from mmspartan.engine.launch import build_runner
     from mmspartan.engine.work_dir import latest_checkpoint
 
     workers = {
@@ -179,7 +180,7 @@ def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
     cfg.launcher = 'pytorch' if processes > 1 else 'none'
     cfg.load_from = latest_checkpoint(work_dir)
     cfg.resume = cfg.load_from is not None
-    with one_line_errors('soak', lambda: True):
+    with command():
         build_runner(cfg).train()
     (work_dir / 'output.txt').unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mmspartan.spartan.backbone import SpaRTANBlock
-from tests.conftest import TINY
+from tests.conftest import TINY, refuses
 
 ABLATIONS = {
     'table 4, convolution + MLP': dict(smixer=dict(type='ConvSMixer'), cmixer=dict(type='MLPCMixer')),
@@ -68,44 +68,57 @@ def test_image_that_does_not_survive_five_halvings_is_refused(build_spartan):
         build_spartan()(torch.randn(1, 3, 64, 28))
 
 
+# Values that are refused: of SpaRTAN's options, of entries of its ``arch``, and of options of a mixer.
+REFUSED = dict(
+    arch=('s', None),
+    in_channels=(0, True),
+    out_indices=((1.5,), (0, 4), -5, True),
+    frozen_stages=(5, 1.0),
+    drop_path_rate=(1.0, float('nan')),
+    layer_scale_init_value=(float('inf'),),
+    conv_type=('mixed', None),
+    deploy=('False',),
+    norm_eval=(1,),
+)
+REFUSED_ARCH = dict(
+    channels=((16, 24, 36, 48), 32),
+    depths=((1, 2, 2), (1, 2.5, 2, 1), (1, True, 2, 1)),
+    expand_ratios=((4, 4, 2, 0),),
+)
+
+
+@pytest.mark.parametrize(('option', 'value'), [(name, value) for name in REFUSED for value in REFUSED[name]])
+def test_bad_option_is_refused(option, value):
+    with refuses('SpaRTAN', option, value):
+        MODELS.build(dict(type='SpaRTAN', **{'arch': TINY, option: value}))
+
+
+@pytest.mark.parametrize(('entry', 'value'), [(name, value) for name in REFUSED_ARCH for value in REFUSED_ARCH[name]])
+def test_bad_entry_of_an_architecture_is_refused(entry, value):
+    with refuses('SpaRTAN', f'arch[{entry!r}]', value):
+        MODELS.build(dict(type='SpaRTAN', arch={**TINY, entry: value}))
+
+
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('owner', 'option', 'value'),
     [
-        (dict(arch='s'), r"arch must be one of \['xt', 't'\].*'s'"),
-        (dict(arch={**TINY, 'width': 1}), r"keys \('channels', 'depths', 'expand_ratios'\).*width"),
-        (dict(arch={**TINY, 'channels': (16, 24, 36, 48)}), r"arch\['channels'\] must be multiples of 8.*36"),
-        (dict(arch={**TINY, 'depths': (1, 2, 2)}), r"arch\['depths'\] must be four positive integers.*\(1, 2, 2\)"),
-        (dict(arch={**TINY, 'expand_ratios': (4, 4, 2, 0)}), r"arch\['expand_ratios'\] must be four positive integers"),
-        (dict(arch=None), r'arch must be one of .* got None'),
-        (dict(arch={**TINY, 'depths': (1, 2.5, 2, 1)}), r"arch\['depths'\] must be four positive integers.*2\.5"),
-        (dict(arch={**TINY, 'channels': 32}), r"arch\['channels'\] must be four positive integers.*32"),
-        (dict(out_indices=(1.5,)), r'out_indices must be .*1\.5'),
-        (dict(in_channels=0), r'in_channels must be a positive integer, got 0'),
-        (dict(out_indices=(0, 4)), r'out_indices must be in 0\.\.3.*\(0, 4\)'),
-        (dict(out_indices=-5), r'out_indices must be .*-5'),
-        (dict(in_channels=True), r'in_channels must be a positive integer, got True'),
-        (dict(frozen_stages=5), r'frozen_stages must be an integer in -1\.\.4, got 5'),
-        (dict(frozen_stages=1.0), r'frozen_stages must be an integer in -1\.\.4, got 1\.0'),
-        (dict(drop_path_rate=1.0), r'drop_path_rate must be in \[0, 1\), got 1.0'),
-        (dict(drop_path_rate=float('nan')), r'drop_path_rate must be in \[0, 1\), got nan'),
-        (dict(layer_scale_init_value=float('inf')), r'layer_scale_init_value must be in \(-inf, inf\), got inf'),
-        (dict(arch={**TINY, 'depths': (1, True, 2, 1)}), r"arch\['depths'\] must be four positive integers.*True"),
-        (dict(out_indices=True), r'out_indices must be .*True'),
-        (dict(conv_type='mixed'), r"conv_type must be one of .*'mixed'"),
-        (dict(conv_type=None), r'conv_type must be one of .*None'),
-        (dict(deploy='False'), r"deploy must be True or False, got 'False'"),
-        (dict(norm_eval=1), r'norm_eval must be True or False, got 1'),
-        (dict(smixer=dict(type='SMixer', kernel_size=7)), r'SMixer: kernel_size must be 3 .* got 7'),
-        (dict(smixer=dict(type='SMixer', kernel_size=3.0)), r'SMixer: kernel_size must be 3 .* got 3\.0'),
-        (dict(smixer=dict(type='SMixer', channels=12)), r'SMixer: channels must be a positive multiple of 8, got 12'),
-        (dict(cmixer=dict(type='CMixer', expand_ratio=0)), r'CMixer: expand_ratio must be a positive integer, got 0'),
-        (dict(cmixer=dict(type='CMixer', channels=6)), r'CMixer: channels must be a positive multiple of 4, got 6'),
-        (dict(cmixer=dict(type='MLPCMixer', se='no')), r"MLPCMixer: se must be True or False, got 'no'"),
+        ('SMixer', 'kernel_size', 7),
+        ('SMixer', 'kernel_size', 3.0),
+        ('SMixer', 'channels', 12),
+        ('CMixer', 'expand_ratio', 0),
+        ('CMixer', 'channels', 6),
+        ('MLPCMixer', 'se', 'no'),
     ],
 )
-def test_bad_argument_is_named_with_its_value_and_what_is_allowed(options, message):
-    with pytest.raises(ValueError, match=message):
-        MODELS.build(dict(type='SpaRTAN', **{'arch': TINY, **options}))
+def test_bad_option_of_a_mixer_is_refused(owner, option, value):
+    mixer = 'smixer' if owner == 'SMixer' else 'cmixer'
+    with refuses(owner, option, value):
+        MODELS.build(dict(type='SpaRTAN', arch=TINY, **{mixer: {'type': owner, option: value}}))
+
+
+def test_unknown_entry_of_an_architecture_is_refused():
+    with pytest.raises(ValueError, match=r"keys \('channels', 'depths', 'expand_ratios'\).*width"):
+        MODELS.build(dict(type='SpaRTAN', arch={**TINY, 'width': 1}))
 
 
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics(build_spartan):

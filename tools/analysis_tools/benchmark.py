@@ -55,6 +55,7 @@ import torch
 from mmspartan.benchmark.models import check, read_config
 from mmspartan.benchmark.record import machine, write_record
 from mmspartan.benchmark.workers import Measured, Settings, measure, measure_peak
+from mmspartan.engine.command import command
 from mmspartan.engine.launch import test_size
 from mmspartan.errors import InputError
 
@@ -95,35 +96,33 @@ def progress(text: str) -> None:
         print(f'\r{text:70}', end='', file=sys.stderr, flush=True)
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.repeats < 2:
-        raise SystemExit('--repeats: a spread takes at least 2 rounds')
+        raise InputError('--repeats: a spread takes at least 2 rounds')
     models = [
         (one, form or 'eager')
         for what, _, form in (name.partition('@') for name in args.model)
         for one in (PEERS if what == 'peers' else (what,))
     ]
-    try:
-        for what, form in models:
-            check(what, form, args.device)  # before the first one is built
-        configs = [what for what, _ in models if what.endswith('.py')]
-        size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
-        settings = Settings(
-            args.batch_size,
-            size,
-            args.train,
-            args.dtype,
-            args.tf32,
-            args.threads,
-            args.device,
-            args.cfg_options or {},
-        )
-        peaks = peaks_of(settings, [form for _, form in models])
-        print_head(settings, peaks)
-        measured = measure(named(models), settings, args.repeats, progress=progress)
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    for what, form in models:
+        check(what, form, args.device)  # before the first one is built
+    configs = [what for what, _ in models if what.endswith('.py')]
+    size = args.size or (test_size(read_config(configs[0]), '--size')[0] if configs else 224)
+    settings = Settings(
+        args.batch_size,
+        size,
+        args.train,
+        args.dtype,
+        args.tf32,
+        args.threads,
+        args.device,
+        args.cfg_options or {},
+    )
+    peaks = peaks_of(settings, [form for _, form in models])
+    print_head(settings, peaks)
+    measured = measure(named(models), settings, args.repeats, progress=progress)
     progress('')
     print_table(measured, [form for _, form in models], settings, peaks)
     if args.json:

@@ -37,6 +37,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from mmspartan.engine.command import command
 from mmspartan.engine.launch import build_runner, load_config
 from mmspartan.errors import InputError
 
@@ -102,6 +103,7 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     warnings.simplefilter('ignore')
@@ -119,9 +121,9 @@ def main(args: argparse.Namespace) -> None:
             runner = build_runner(cfg)
             data_loader = runner.build_dataloader(loader)
         except InputError as error:
-            raise SystemExit(f'{error}; --photos takes two photographs instead') from None
+            raise InputError(f'{error}; --photos takes two photographs instead') from error
         if len(data_loader) == 0:
-            raise SystemExit(f'{args.config}: {len(data_loader.dataset)} images do not fill one batch')
+            raise InputError(f'{args.config}: {len(data_loader.dataset)} images do not fill one batch')
         times = transform_times(data_loader.dataset, args.images)
         print(f'{Path(args.config).stem}: milliseconds an image, one process')
         for name, value in times.items():

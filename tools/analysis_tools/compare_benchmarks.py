@@ -20,20 +20,19 @@ if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
 from mmspartan.benchmark.record import differ, read_record
+from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
-    try:
-        before, after = read_record(args.before), read_record(args.after)
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    before, after = read_record(args.before), read_record(args.after)
     for key in ('settings', 'machine', 'torch'):
         if before[key] != after[key]:
             print(f'note: {key} differ: {before[key]} and {after[key]}')
     names = [name for name in before['models'] if name in after['models']]
     if not names:
-        raise SystemExit(f'{args.before} and {args.after} have no model in common')
+        raise InputError(f'{args.before} and {args.after} have no model in common')
     print(f'| {"model":36} |       before |        after |    ratio |                   |')
     print(f'| {"-" * 36} | -----------: | -----------: | -------: | ----------------- |')
     for name in names:

@@ -28,7 +28,7 @@ from mmengine.utils import track_iter_progress
 from mmspartan.analysis.blocks import stages_of
 from mmspartan.analysis.command_line import find_pictures, load_subjects
 from mmspartan.analysis.receptive_field import Field, draw_fields, fields_of_stage, side_of_share
-from mmspartan.engine.launch import one_line_errors
+from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 
 
@@ -40,7 +40,8 @@ def add(total: dict[tuple[str, str], Field], fields: dict[tuple[str, str], Field
         total[key] = Field(total[key].energy + field.energy, field.center) if key in total else field
 
 
-def run(args) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     if args.size is not None and args.size < 32:
         raise InputError(f'--size {args.size}: must be at least 32 pixels')
     if args.probes < 1:
@@ -67,11 +68,6 @@ def run(args) -> None:
             name = title.replace('\n', ', ')
             print(f'{name}, {branch}: 50 % in {sides[0]} x {sides[0]}, 95 % in {sides[1]} x {sides[1]} {unit}')
     print(args.out)
-
-
-def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.config, lambda: True):
-        run(args)
 
 
 if __name__ == '__main__':

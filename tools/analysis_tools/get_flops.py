@@ -25,7 +25,8 @@ if __name__ == '__main__':
 import yaml
 
 from mmspartan.analysis.counting import count
-from mmspartan.engine.launch import one_line_errors, read_config, test_size
+from mmspartan.engine.command import command
+from mmspartan.engine.launch import read_config, test_size
 
 
 def published() -> dict[str, dict]:
@@ -36,12 +37,12 @@ def published() -> dict[str, dict]:
     return {model['Name']: model['Metadata'] for model in models if 'Metadata' in model}
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     known = published()
     print(f'{"config":25}{"input":>9}{"parameters":>13}{"published":>11}{"FLOPs":>12}{"published":>12}')
     for path in args.config:
-        with one_line_errors(path):
-            cfg = read_config(path)
+        cfg = read_config(path)
         size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg, '--shape')
         parameters, multiply_adds = count(cfg, size)
         flops = multiply_adds * (2 if cfg.get('default_scope') == 'mmdet' else 1)

@@ -40,6 +40,8 @@ import torch
 from mmspartan.benchmark.record import machine
 from mmspartan.benchmark.report import Measurement, fill, write
 from mmspartan.benchmark.workers import Settings
+from mmspartan.engine.command import command
+from mmspartan.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 T, XT = str(CONFIGS / 'spartan_t_in1k.py'), str(CONFIGS / 'spartan_xt_in1k.py')
@@ -108,9 +110,10 @@ def dry(plan: list[Measurement]) -> list[Measurement]:
     return kept
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     if not args.dry_run and not torch.cuda.is_available():
-        raise SystemExit('no GPU; --dry-run tries the report on the CPU')
+        raise InputError('no GPU; --dry-run tries the report on the CPU')
     began, cores = time.monotonic(), os.cpu_count() or 1
     if args.dry_run:
         plan, jobs = dry(PLAN), 1

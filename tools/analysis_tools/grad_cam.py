@@ -29,11 +29,12 @@ from mmengine.utils import track_iter_progress
 from mmspartan.analysis.command_line import find_pictures, load_subjects
 from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
 from mmspartan.analysis.layers import layers_of_strides
-from mmspartan.engine.launch import one_line_errors
+from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 
 
-def run(args) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     pictures = find_pictures(args.image)
     for name, count in Counter(path.stem for path in pictures).items():
         if count > 1:
@@ -51,11 +52,6 @@ def run(args) -> None:
         ]
         draw_sheet(subjects, examples, cams, args.out / f'{path.stem}.jpg')
     print(f'\n{args.out}: {len(pictures)} sheets')
-
-
-def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.config, lambda: True):
-        run(args)
 
 
 if __name__ == '__main__':

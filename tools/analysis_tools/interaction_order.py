@@ -32,11 +32,12 @@ from mmengine.utils import track_iter_progress
 
 from mmspartan.analysis.command_line import find_pictures, load_subjects
 from mmspartan.analysis.interaction import LogOdds, draw_strengths, strengths
-from mmspartan.engine.launch import one_line_errors
+from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 
 
-def run(args) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     for option in ('pairs', 'contexts', 'batch_size'):
         if getattr(args, option) < 1:
             raise InputError(f'--{option.replace("_", "-")} {getattr(args, option)}: must be at least 1')
@@ -58,11 +59,6 @@ def run(args) -> None:
         line = ', '.join(f'{share:g}: {strength:.2f}' for share, strength in zip(args.shares, values.mean(0).tolist()))
         print(f'{name}: {line}')
     print(args.out)
-
-
-def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.config, lambda: True):
-        run(args)
 
 
 if __name__ == '__main__':

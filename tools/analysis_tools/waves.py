@@ -27,11 +27,12 @@ if __name__ == '__main__':
 
 from mmspartan.analysis.command_line import load_subject
 from mmspartan.analysis.waves import draw_waves, position_of, waves
-from mmspartan.engine.launch import one_line_errors
+from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 
 
-def run(args) -> None:
+@command()
+def main(args: argparse.Namespace) -> None:
     subject = load_subject(args.config, args.checkpoint, args.device)
     example = subject.read(args.image)
     steps = waves(subject, example, args.stage, args.block)
@@ -44,11 +45,6 @@ def run(args) -> None:
     for name, values in steps.items():
         print(f'{name:10} mean amplitude {values.abs().mean():.3g}, largest {values.abs().max():.3g}')
     print(args.out)
-
-
-def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.config, lambda: True):
-        run(args)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-SUFFIXES = ('.png', '.jpg', '.jpeg')
+from mmspartan_cli.choices import PICTURES
 
 
 def parse_args():
@@ -25,9 +25,9 @@ def find_pictures(sources: list[Path]) -> list[Path]:
         if not source.exists():
             raise SystemExit(f'{source}: no such picture or folder')
         inside = sorted(source.rglob('*')) if source.is_dir() else [source]
-        found += [path for path in inside if path.suffix.lower() in SUFFIXES]
+        found += [path for path in inside if path.suffix.lower() in PICTURES]
     if not found:
-        raise SystemExit(f'{" ".join(map(str, sources))}: no pictures ({", ".join(SUFFIXES)})')
+        raise SystemExit(f'{" ".join(map(str, sources))}: no pictures ({", ".join(PICTURES)})')
     return found
 
 

@@ -26,21 +26,23 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmspartan.convert import check_target, one_line_errors, read_weights, write_whole
+from mmspartan.convert import check_target, read_weights, write_whole
 from mmspartan.engine.checkpoint import read_checkpoint
+from mmspartan.engine.command import command
+from mmspartan.errors import InputError
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     package = find_spec(args.toolbox)
     if package is None:
-        raise SystemExit(f'{args.toolbox} is not installed; see --toolbox')
-    with one_line_errors(args.in_file, args.out_file):
-        check_target(args.out_file)
-        _, entry = read_weights(args.in_file)
-        if entry != 'state_dict':
-            raise ValueError(f'{args.in_file}: not a checkpoint of mmengine: it has no state_dict')
-        if Path(args.out_file).exists():
-            raise ValueError(f'{args.out_file}: is there already')
+        raise InputError(f'{args.toolbox} is not installed; see --toolbox')
+    check_target(args.out_file)
+    _, entry = read_weights(args.in_file)
+    if entry != 'state_dict':
+        raise InputError(f'{args.in_file}: not a checkpoint of mmengine: it has no state_dict')
+    if Path(args.out_file).exists():
+        raise InputError(f'{args.out_file}: is there already')
     Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
     with tempfile.TemporaryDirectory() as folder:

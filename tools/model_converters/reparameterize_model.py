@@ -26,18 +26,19 @@ from torch import nn
 from mmspartan.convert.files import check_target, write_checkpoint
 from mmspartan.deploy import fold_in_place
 from mmspartan.deploy.load import load_model
-from mmspartan.engine.launch import one_line_errors, read_config
+from mmspartan.engine.command import blame, command
+from mmspartan.engine.launch import read_config
 
 
 def count_values(model: nn.Module) -> int:
     return sum(value.numel() for value in model.state_dict().values())
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     logging.disable(logging.WARNING)
-    with one_line_errors(args.config):
-        cfg = read_config(args.config)
-    with one_line_errors(args.config, cfg=cfg):
+    cfg = read_config(args.config)
+    with blame(args.config, cfg):
         check_target(args.target, args.source)
         model = load_model(cfg, args.source)
         before = count_values(model)

@@ -34,7 +34,6 @@ from mmspartan.convert import (
     check_target,
     fit_exactly,
     numbered_class_names,
-    one_line_errors,
     read_class_names,
     read_weights,
     rtdetr_from_authors,
@@ -43,6 +42,7 @@ from mmspartan.convert import (
     write_checkpoint,
     write_config,
 )
+from mmspartan.engine.command import blame, command
 
 CONFIGS = ('spartan_xt', 'spartan_t', 'r18vd', 'r34vd', 'r50vd', 'r101vd')
 
@@ -153,8 +153,9 @@ def convert(args) -> None:
     print(f'written: {args.dst}')
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.src, args.dst):
+    with blame(args.src, because='its tensors do not make up a model: '):
         convert(args)
 
 

@@ -36,7 +36,6 @@ from mmspartan.convert import (
     check_target,
     fit_exactly,
     numbered_class_names,
-    one_line_errors,
     read_class_names,
     read_weights,
     spartan_from_authors,
@@ -46,6 +45,7 @@ from mmspartan.convert import (
     write_config,
     write_whole,
 )
+from mmspartan.engine.command import blame, command
 
 
 def describe(options: dict, num_classes: int | None) -> str:
@@ -139,8 +139,9 @@ def check_head(head: dict, channels: int, source: str) -> int | None:
     return classes
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
-    with one_line_errors(args.src, args.dst):
+    with blame(args.src, because='its tensors do not make up a model: '):
         convert(args)
 
 

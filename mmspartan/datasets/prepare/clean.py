@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
+from mmspartan_cli import printable
+
 from ...errors import InputError
 from ..pictures import ORIENTATION, read_picture
-from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults, printable
+from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults
 from .source import Choices, Object, Picture, Source, folded
 
 # Boxes may exceed the image by this many pixels without a word: programs round and count pixels differently.

@@ -64,13 +64,3 @@ class Faults:
 
 def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f'{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}'
-
-
-def printable(text: str) -> str:
-    r"""Return a text without control characters and bytes that are no UTF-8, which become ``\x1b`` and the like."""
-    return ''.join(
-        char if char.isprintable() or char in JOINERS else char.encode('unicode_escape').decode() for char in text
-    )
-
-
-JOINERS = '\u200c\u200d'  # format characters of Persian, of Indian languages and of emoji

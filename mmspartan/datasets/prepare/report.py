@@ -12,11 +12,13 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from terminaltables import AsciiTable
 
+from mmspartan_cli import printable
+
 from ...version import __version__
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer
 from ...visualization.page import embed_jpeg, render
 from ..pictures import read_picture
-from .faults import Faults, printable
+from .faults import Faults
 from .source import Picture
 from .statistics import SplitStatistics
 

@@ -11,30 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from mmspartan_cli.choices import PICTURES
+
 from .faults import DROPPED, KEPT, Faults
 
 SUFFIXES = frozenset(
     [
-        '.jpg',
-        '.jpeg',
-        '.jpe',
-        '.jfif',
-        '.mpo',
-        '.png',
-        '.apng',
-        '.bmp',
-        '.dib',
-        '.tif',
-        '.tiff',
-        '.webp',
-        '.gif',
-        '.avif',
-        '.heic',
-        '.heif',
-        '.jp2',
-        '.pgm',
-        '.ppm',
-        '.pnm',
+        *PICTURES,
+        *('.jpe', '.jfif', '.mpo', '.apng', '.dib', '.gif', '.avif', '.heic', '.heif', '.jp2', '.pgm', '.ppm', '.pnm'),
     ]
 )
 

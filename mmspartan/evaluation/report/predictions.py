@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ...engine.class_names import check_class_names
-from ...engine.launch import build_runner, one_line_errors
+from ...engine.launch import a_run
 from ...errors import InputError
 from .folder import METRICS, is_report
 from .ground_truth import GroundTruth, coco_metric
@@ -102,8 +102,7 @@ def predict(
         Path: The file with the predictions.
 
     Raises:
-        ValueError: If an exported file cannot be read, or its classes are not those of the test set.
-        SystemExit: If a checkpoint does not fit the model or the classes of the test set.
+        ValueError: If an exported file cannot be read, or it or a checkpoint does not fit the classes of the test set.
     """
     cfg = cfg.copy()
     settings = {key: coco_metric(cfg)[key] for key in ('sort_categories', 'backend_args') if key in coco_metric(cfg)}
@@ -117,9 +116,7 @@ def predict(
     else:
         cfg.load_from = model
         cfg.experiment_name = f'{hash((model, str(prefix))) & 0xFFFFFF:x}'  # each Runner needs a unique name
-        runner = None
-        with one_line_errors(cfg.filename or 'the config', lambda: getattr(runner, 'started', runner is not None), cfg):
-            runner = build_runner(cfg)
+        with a_run(cfg) as runner:
             runner.test()
     return Path(f'{prefix}.bbox.json')
 

@@ -43,6 +43,17 @@ def test_best_threshold_has_the_highest_f1(scores, threshold, precision, recall,
     assert row['F1'] == pytest.approx(2 * precision * recall / (precision + recall))
 
 
+@pytest.mark.parametrize('places', [(0, 60, 120), (60, 0, 120), (120, 60, 0)], ids=str)
+def test_detections_of_the_same_score_are_kept_or_left_out_together(places, make_truth):
+    """Whatever their order in the file: one of three is right."""
+    truth = make_truth({1: 'a'}, [an_object(1, 1, 0)])
+    result = statistics(truth, [a_detection(1, 1, x, 0.9) for x in places])
+    (row,) = result.classes
+    assert [row[key] for key in ('threshold', 'precision', 'recall', 'F1')] == pytest.approx([0.9, 1 / 3, 1, 0.5])
+    # average precision depends on their order, which is that of the file, as in COCOeval
+    assert row['AP'] == pytest.approx(1 / (1 + places.index(0)))
+
+
 def test_best_threshold_leaves_out_a_tail_of_false_detections(make_truth):
     truth = make_truth({1: 'a'}, [an_object(1, 1, 0)])
     found = [a_detection(1, 1, 0, 0.8)] + [a_detection(2, 1, 10 * i, 0.5 - 0.01 * i) for i in range(5)]

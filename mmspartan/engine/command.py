@@ -1,0 +1,129 @@
+"""How a command ends: errors that a user can correct are one line and the exit code 1, signals 128 + their number."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.config import Config
+
+from ..errors import InputError
+from .config_check import entry_being_built
+
+# Advice for errors of the operating system.
+ADVICE = {
+    errno.ENOSPC: 'free some space and go on with --resume',
+    errno.EDQUOT: 'free some space and go on with --resume',
+    errno.EROFS: 'choose another folder, for instance by --work-dir',
+    errno.EACCES: 'choose another folder, for instance by --work-dir',
+    errno.ENOTDIR: 'choose another folder, for instance by --work-dir',
+}
+_received: list[int] = []  # signals since the command began
+_blamed: list[Callable[[], bool]] = []  # whether the run has started, of each `blame` around the current code
+
+
+@contextmanager
+def command() -> Iterator[None]:
+    """Run the ``main`` of a tool, as its decorator or around a block.
+
+    Exits with a message of one line on an ``InputError`` and on errors of the operating system that name their cause;
+    other errors keep their traceback. With ``MMSPARTAN_TRACEBACK=1`` in the environment it is always shown. SIGTERM
+    and Ctrl-C end the command, with 128 + their number as exit code.
+    """
+    _received.clear()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
+    handlers = {number: signal.signal(number, _stop) for number in signals}
+    try:
+        yield
+    except KeyboardInterrupt:  # in another thread
+        _stop(signal.SIGINT)
+    except Exception as error:
+        _exit_if_stopped()  # code that caught SystemExit, such as mmengine's formatting of configs, raised the error
+        line = _line_of_input_error(error) if isinstance(error, InputError) else _line_of_environment(error)
+        if line is None:
+            raise
+        if os.environ.get('MMSPARTAN_TRACEBACK'):
+            traceback.print_exc()
+        sys.exit(line)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    _exit_if_stopped()
+
+
+def _stop(number: int, frame: Any = None) -> None:
+    if not _received:
+        when = ' before the run began' if _blamed and not _blamed[-1]() else ''
+        print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
+    _received.append(number)
+    sys.exit(128 + number)
+
+
+def _exit_if_stopped() -> None:
+    if _received:
+        sys.exit(128 + _received[0])
+
+
+def _line_of_input_error(error: InputError) -> str:
+    # the text of an error in a data loader's worker is a traceback, whose last line holds the message
+    lines = str(error).strip().splitlines() or ['']
+    return lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0]
+
+
+def _line_of_environment(error: Exception, source: str = '') -> str | None:
+    """The line for an error of the operating system; None for others."""
+    if isinstance(error, OSError) and error.errno is not None:
+        line = ': '.join(filter(None, (str(error.filename or source), error.strerror)))
+        return '; '.join(filter(None, (line, ADVICE.get(error.errno))))
+    if isinstance(error, RuntimeError) and str(error).startswith('DataLoader worker'):
+        line = f'{str(error).splitlines()[0]} Memory may be short: lower num_workers; go on with --resume'
+        return ': '.join(filter(None, (source, line)))
+    return None
+
+
+@contextmanager
+def blame(
+    source: str, cfg: Config | None = None, is_started: Callable[[], bool] = lambda: False, because: str = ''
+) -> Iterator[None]:
+    """Raise an ``InputError`` that names a file for the errors which this file causes.
+
+    Args:
+        source: Name of the config or checkpoint that is read.
+        cfg: The config that is built. An error of a constructor is reported with its entry in this config.
+        is_started: Returns whether the run has started. Until then ``source`` causes all errors, and later only those
+            of the environment are converted.
+        because: What an error of another type than ValueError shows about ``source``.
+
+    Raises:
+        InputError: The message names the file, with ``cfg`` also the entry.
+    """
+    _blamed.append(is_started)
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        line, entry = _line_of_environment(error, source), ''
+        if line is None:
+            if is_started() or isinstance(error, OSError):
+                raise
+            entry = entry_being_built(error, cfg) if cfg else ''
+            line = ': '.join(filter(None, (source, entry, _line_of_code(error, because))))
+        raise InputError(line, file=source, entry=entry) from error
+    finally:
+        _blamed.pop()
+    _exit_if_stopped()
+
+
+def _line_of_code(error: Exception, because: str) -> str:
+    message = ' '.join(str(error).split())
+    if not message:  # of an assertion without a text
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f'{where.line} ({where.filename}:{where.lineno})'
+    return message if isinstance(error, ValueError) else f'{because}{type(error).__name__}: {message}'
