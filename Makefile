@@ -11,7 +11,7 @@ CLASSIC_PYTHON ?= $(firstword $(foreach p,$(CLASSIC_PYTHONS),$(shell $(p) -c '' 
 
 # What another stack is most likely to break.
 SMOKE := tests/test_package.py tests/test_stack.py tests/test_guest.py tests/toolboxes tests/ops \
-	tests/engine/test_checkpoint.py tests/engine/test_optimizers.py tests/engine/test_weights_only.py \
+	tests/checkpoints/test_checkpoint.py tests/runs/test_optimizers.py tests/checkpoints/test_weights_only.py \
 	tests/spartan/test_golden.py tests/spartan/test_modes.py tests/rtdetr/test_golden.py \
 	tests/rtdetr/test_deformable_attention.py tests/deploy/test_onnx.py tests/tools/test_stack_tools.py
 

@@ -5,7 +5,7 @@ from typing import Any
 from .stack import has_mmdet  # first: it says in one line if torch, mmengine or mmcv is missing or too old
 
 # isort: split
-from . import datasets, deploy, engine  # noqa: F401 - register
+from . import checkpoints, datasets, deploy, runs  # noqa: F401 - register
 from .configs import config_path, list_configs
 from .model_hub import get_model, register_models
 from .own_data import own_data
@@ -15,8 +15,8 @@ from .version import __version__
 if has_mmdet():
     from . import rtdetr  # noqa: F401 - registers
     from .datasets import coco  # noqa: F401 - registers
-    from .engine import final_stage_hook, foreach_ema  # noqa: F401 - register
     from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
+    from .runs.hooks import final_stage_hook, foreach_ema  # noqa: F401 - register
     from .visualization import legible_visualizer  # noqa: F401 - registers
 
 register_models()

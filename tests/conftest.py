@@ -28,7 +28,7 @@ from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from torch import Tensor, nn
 
 import mmspartan  # noqa: F401 - registers
-from mmspartan.engine.checkpoint import FORCE_NO_WEIGHTS_ONLY, FORCE_WEIGHTS_ONLY
+from mmspartan.checkpoints.checkpoint import FORCE_NO_WEIGHTS_ONLY, FORCE_WEIGHTS_ONLY
 from mmspartan.errors import OptionError
 from mmspartan.stack import release
 from tests.docs.scripts import called_as

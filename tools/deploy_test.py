@@ -25,10 +25,10 @@ if __name__ == '__main__':
 import mmengine
 from mmengine.fileio.handlers.registry_utils import file_handlers
 
+from mmspartan.commands.command import command
+from mmspartan.commands.launch import load_config
 from mmspartan.convert.files import check_target
 from mmspartan.deploy.evaluation import evaluate
-from mmspartan.engine.command import command
-from mmspartan.engine.launch import load_config
 from mmspartan.errors import InputError
 
 

@@ -38,8 +38,8 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import load_config
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import load_config
 from mmspartan.errors import InputError
 from mmspartan.evaluation.report import (
     GroundTruth,

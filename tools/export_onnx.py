@@ -60,6 +60,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 
+from mmspartan.checkpoints.checkpoint import AtomicLocalBackend
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import read_config, test_size
 from mmspartan.convert.files import check_target
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
@@ -68,9 +71,6 @@ from mmspartan.deploy.precision import PRECISIONS, PROPERTY, Precision
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
 from mmspartan.deploy.winograd import use_winograd
-from mmspartan.engine.checkpoint import AtomicLocalBackend
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import read_config, test_size
 from mmspartan.errors import InputError
 
 

@@ -53,14 +53,14 @@ from mmengine.logging import MMLogger
 from mmengine.utils import ProgressBar
 from PIL import Image
 
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import read_config
 from mmspartan.datasets.prepare.source import SUFFIXES
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import read_config
-from mmspartan.engine.screen import filter_screen
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
 from mmspartan.inference.video import SUFFIXES as VIDEO
 from mmspartan.inference.video import Frames, VideoResults, is_live
+from mmspartan.runs.screen import filter_screen
 
 MOST = sys.maxsize  # of a counter
 

@@ -69,6 +69,8 @@ from mmengine.config import Config
 from rich.progress import track
 
 import mmspartan
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import test_size
 from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
 from mmspartan.datasets.prepare.plan import SMALL, default_epochs, demo_weights, plan_of
@@ -85,8 +87,6 @@ from mmspartan.datasets.prepare.write import (
     relative_to,
     write_annotations,
 )
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import test_size
 from mmspartan.errors import InputError
 
 CONFIG = """\

@@ -34,6 +34,8 @@ if __name__ == '__main__':
 
 import onnx
 
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import load_config
 from mmspartan.convert.files import check_target
 from mmspartan.deploy.evaluation import check_classes, evaluate
 from mmspartan.deploy.files import metadata, read_onnx
@@ -41,8 +43,6 @@ from mmspartan.deploy.precision import precision_of
 from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, task_of_outputs
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import load_config
 from mmspartan.errors import InputError
 
 

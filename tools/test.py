@@ -34,8 +34,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import METRICS
 
-from mmspartan.engine.command import command
-from mmspartan.engine.launch import a_run, load_config
+from mmspartan.commands.command import command
+from mmspartan.commands.launch import a_run, load_config
 from mmspartan.errors import InputError
 
 

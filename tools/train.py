@@ -41,12 +41,12 @@ if __name__ == '__main__':
 from mmengine.dist import is_main_process
 from torch import nn
 
-from mmspartan.engine.auto_batch import auto_batch
-from mmspartan.engine.checkpoint import read_checkpoint, state_dict_of
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import a_run, load_config, require_data
-from mmspartan.engine.work_dir import latest_checkpoint
+from mmspartan.checkpoints.checkpoint import read_checkpoint, state_dict_of
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import a_run, load_config, require_data
 from mmspartan.errors import InputError
+from mmspartan.runs.auto_batch import auto_batch
+from mmspartan.runs.work_dir import latest_checkpoint
 
 
 def require_common_weights(model: nn.Module, path: str) -> None:

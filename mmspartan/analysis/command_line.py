@@ -10,8 +10,8 @@ import torch
 from mmspartan_cli import require_config, require_file
 from mmspartan_cli.choices import PICTURES
 
-from ..engine.command import blame
-from ..engine.launch import read_config
+from ..commands.command import blame
+from ..commands.launch import read_config
 from ..errors import InputError
 from .subject import Subject
 

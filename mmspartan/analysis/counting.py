@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from ..benchmark.costs import countable
 from ..deploy import fold
-from ..engine.costs import countable
 
 # Operations that count as one multiply-add for each element of the output, where element-wise operations count.
 ELEMENT_WISE = ['add', 'addcmul', 'div', 'gelu', 'mul', 'relu', 'rsub', 'sigmoid', 'silu', 'silu_', 'softmax', 'sub']

@@ -23,8 +23,8 @@ from ..deploy.onnx import to_onnx
 from ..deploy.quantization import Feeds, quantize
 from ..deploy.session import Session
 from ..deploy.winograd import use_winograd
-from ..engine.regional_compile import compile_regions
 from ..errors import InputError
+from ..runs.regional_compile import compile_regions
 from ..spartan import ARCHS
 from ..spartan.reference import ReferenceSpaRTAN
 

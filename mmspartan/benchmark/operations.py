@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..deploy import fold_in_place
-from ..engine.costs import Operators
-from ..engine.runner import ResumableRunner
-from ..engine.training_step import fix_size
 from ..ops.device import gpu_forms
+from ..runs.runner import ResumableRunner
+from ..runs.training_step import fix_size
+from .costs import Operators
 from .models import ground_truth
 
 REST = 'other'

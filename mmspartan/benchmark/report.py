@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.checkpoint import AtomicLocalBackend
+from ..checkpoints.checkpoint import AtomicLocalBackend
 from ..errors import InputError
 from ..markdown import table_lines
 from .models import check

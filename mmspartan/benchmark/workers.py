@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from ..engine.costs import multiply_adds, peak_bytes, saved_bytes
 from ..errors import InputError
+from .costs import multiply_adds, peak_bytes, saved_bytes
 from .kernels import slowest_kernels
 from .models import autocast, build, runner
 from .peak import peak

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..engine.checkpoint import AtomicLocalBackend
+from ..checkpoints.checkpoint import AtomicLocalBackend
 from .files import check_target
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..engine.checkpoint import AtomicLocalBackend, check_weights_fit, dense_problem, load_plain, weight_problem
+from ..checkpoints.checkpoint import AtomicLocalBackend, check_weights_fit, dense_problem, load_plain, weight_problem
 from ..errors import InputError
 from ..version import __version__
 

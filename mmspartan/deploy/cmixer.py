@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..engine.checkpoint import rename_former
+from ..checkpoints.checkpoint import rename_former
 from ..nn.fold import changed_copy, constant, conv_of
 from ..spartan.channel_gate import ChannelGate
 from ..spartan.cmixer import CMixer

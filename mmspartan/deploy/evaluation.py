@@ -5,8 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..engine.class_names import check_class_names
-from ..engine.launch import a_run
+from ..checkpoints.class_names import check_class_names
+from ..commands.launch import a_run
 from . import exported_model  # noqa: F401 - registers
 from .files import metadata, read_onnx
 

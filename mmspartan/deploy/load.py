@@ -4,8 +4,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from ..engine.checkpoint import check_weights_fit, read_checkpoint
-from ..engine.class_names import classes_of
+from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
+from ..checkpoints.class_names import classes_of
 
 
 def load_model(cfg: Config, checkpoint: str) -> nn.Module:

@@ -13,7 +13,7 @@ from mmengine.utils import track_iter_progress
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from ..engine.checkpoint import AtomicLocalBackend
+from ..checkpoints.checkpoint import AtomicLocalBackend
 from .precision import predictions
 from .tasks import Task
 

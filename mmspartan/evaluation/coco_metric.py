@@ -15,8 +15,8 @@ from mmengine.registry import METRICS
 
 from ..datasets.coco import check_categories
 from ..datasets.coco_file import CheckedCOCO
-from ..engine.finite_hook import check_predictions
 from ..errors import InputError
+from ..runs.hooks.finite_hook import check_predictions
 from .limited_eval import crowded, limited, limits_of
 
 

@@ -12,11 +12,11 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from torch import nn
 
+from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
+from ..checkpoints.class_names import check_class_names, classes_of
 from ..datasets.pictures import MAX_PIXELS, read_picture
-from ..engine.checkpoint import check_weights_fit, read_checkpoint
-from ..engine.class_names import check_class_names, classes_of
-from ..engine.cuda_graphs import use_cuda_graphs
 from ..errors import InputError
+from ..runs.cuda_graphs import use_cuda_graphs
 
 
 class CheckedDetInferencer(DetInferencer):

@@ -54,7 +54,7 @@ class RTDETR(DetectionTransformer):
 
     decoder: Any  # a config until `_init_layers`
     embed_dims: int
-    # computes `_forward` where predictions run as CUDA graphs (`mmspartan.engine.cuda_graphs`)
+    # computes `_forward` where predictions run as CUDA graphs (`mmspartan.runs.cuda_graphs`)
     cuda_graphs: Callable[[Tensor], tuple[Tensor, ...]] | None = None
 
     def __init__(

@@ -6,9 +6,9 @@ from mmengine.config import Config
 from torch import nn
 
 from mmspartan import config_path
+from mmspartan.benchmark.costs import Operators
 from mmspartan.benchmark.models import build
 from mmspartan.benchmark.operations import PartOperators, count_inference, count_training_step
-from mmspartan.engine.costs import Operators
 from mmspartan.ops.device import gpu_forms
 from tests.conftest import last_line
 

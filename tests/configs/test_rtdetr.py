@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmspartan import config_path
-from mmspartan.engine.optim_wrapper_constructor import tagged_parameters
+from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
 from tests.conftest import ROOT
 from tests.rtdetr.test_detector import batch
 

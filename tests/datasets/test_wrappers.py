@@ -4,10 +4,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmspartan.engine.launch import build_runner
+from mmspartan.commands.launch import build_runner
 from tests.conftest import DATA, ROOT
 from tests.docs.scripts import run_here
-from tests.engine.conftest import EXPERIMENTS
+from tests.runs.conftest import EXPERIMENTS
 
 ANNOTATIONS = dict(type='LoadAnnotations', with_bbox=True)
 LOAD = [dict(type='LoadImageFromFile', backend_args=dict(backend='picture')), dict(type='CheckPicture'), ANNOTATIONS]

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import MODELS, init_default_scope
 
+from mmspartan.commands.launch import test_size as size_of_input
 from mmspartan.deploy.tasks import build_graph, task_of_model
-from mmspartan.engine.launch import test_size as size_of_input
 from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT
 

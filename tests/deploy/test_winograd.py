@@ -8,11 +8,11 @@ from torch import nn
 from torch.testing import assert_close
 
 import mmspartan
+from mmspartan.benchmark.costs import multiply_adds
 from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.winograd import WinogradConv2d, use_winograd
-from mmspartan.engine.costs import multiply_adds
 
 
 @pytest.mark.parametrize(('size', 'share'), [((16, 16), 0.54), ((32, 9), 0.54), ((18, 18), 1), ((4, 8), 1)])

@@ -10,9 +10,9 @@ from mmengine.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmspartan.engine.finite_hook import NonFiniteError
 from mmspartan.errors import InputError
 from mmspartan.evaluation.limited_eval import limited
+from mmspartan.runs.hooks.finite_hook import NonFiniteError
 
 BOXES = [[40.0 * i, 5.0, 30.0, 30.0] for i in range(3)]
 

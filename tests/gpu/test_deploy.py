@@ -15,7 +15,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.precision import to_float16
 from mmspartan.deploy.tasks import Task, build_graph, task_of_model
-from mmspartan.engine.cuda_graphs import CudaGraphs, use_cuda_graphs
+from mmspartan.runs.cuda_graphs import CudaGraphs, use_cuda_graphs
 from tests.conftest import TINY
 from tests.gpu.conftest import with_clear_winner
 from tests.rtdetr.test_detector import build as build_detector

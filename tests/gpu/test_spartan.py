@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from mmspartan.engine.costs import multiply_adds, peak_bytes, saved_bytes
-from mmspartan.engine.regional_compile import compile_regions
+from mmspartan.benchmark.costs import multiply_adds, peak_bytes, saved_bytes
+from mmspartan.runs.regional_compile import compile_regions
 from mmspartan.spartan.backbone import ARCHS
 from mmspartan.spartan.reference import ReferenceSpaRTAN
 from tests.conftest import perturb

@@ -15,7 +15,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, distributed, nn
 from torch.testing import assert_close
 
-from mmspartan.engine.costs import saved_bytes
+from mmspartan.benchmark.costs import saved_bytes
 from mmspartan.nn.conv_norm_act import ConvNormAct
 from mmspartan.ops.activations import OPERATORS
 from mmspartan.ops.norm_act import _SyncBatchNormAct

@@ -10,10 +10,10 @@ import torch
 from mmengine.config import Config
 
 from mmspartan.benchmark.record import read_record
-from mmspartan.engine.auto_batch import auto_batch
-from mmspartan.engine.work_dir import latest_checkpoint
+from mmspartan.runs.auto_batch import auto_batch
+from mmspartan.runs.work_dir import latest_checkpoint
 from tests.conftest import DATA, ROOT
-from tests.engine.conftest import same_result, train  # noqa: F401 - a fixture
+from tests.runs.conftest import same_result, train  # noqa: F401 - a fixture
 
 AMP = {
     'optim_wrapper.type': 'AmpOptimWrapper',
@@ -114,7 +114,7 @@ def test_largest_batch_is_that_of_the_memory(project, monkeypatch):
     cfg = Config.fromfile('mine.py')
     cfg.train_dataloader.dataset.indices = [0] * 20000
     total = torch.cuda.get_device_properties(0).total_memory
-    monkeypatch.setattr('mmspartan.engine.auto_batch.SHARE', 0.5e9 / total)
+    monkeypatch.setattr('mmspartan.runs.auto_batch.SHARE', 0.5e9 / total)
     torch.cuda.empty_cache()
     assert 8 <= auto_batch(cfg) < 512
     assert torch.cuda.max_memory_allocated() < 0.5e9  # of a batch of 4

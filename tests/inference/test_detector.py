@@ -17,7 +17,7 @@ import torch
 from mmengine.structures import InstanceData
 
 import mmspartan
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 from mmspartan.inference.video import Frames, VideoResults, is_live
 from tests.conftest import DATA, ROOT

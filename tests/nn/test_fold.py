@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.testing import assert_close
 
+from mmspartan.checkpoints.checkpoint import check_weights_fit
 from mmspartan.deploy import deploy, fold, rule
 from mmspartan.deploy.cmixer import DeployedCMixer
 from mmspartan.deploy.rtdetr_rules import has_plain_norms
 from mmspartan.deploy.smixer import DeployedSMixer
-from mmspartan.engine.checkpoint import check_weights_fit
 from mmspartan.nn.conv_norm_act import ConvNormAct
 from mmspartan.nn.fold import RULES
 from mmspartan.spartan import CMixer, SMixer, SpaRTAN

@@ -9,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
-from mmspartan.engine.costs import Operators
+from mmspartan.benchmark.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions

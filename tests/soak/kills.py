@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.engine.conftest import differences, digits_config
+from tests.runs.conftest import differences, digits_config
 
 # Where a process waits to be killed, so that it is hit: half of a checkpoint on the disk, in an evaluation, with the
 # next best checkpoint written and the previous one not yet removed.
@@ -167,9 +167,9 @@ def train(
 
 
 def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
-    from mmspartan.engine.command import command
-    from mmspartan.engine.launch import build_runner
-    from mmspartan.engine.work_dir import latest_checkpoint
+    from mmspartan.commands.command import command
+    from mmspartan.commands.launch import build_runner
+    from mmspartan.runs.work_dir import latest_checkpoint
 
     workers = {
         f'{split}_dataloader.{name}': value
@@ -190,7 +190,7 @@ def wait_at(moment: str, mark: Path) -> None:
     from mmengine.fileio import LocalBackend
     from mmengine.runner import ValLoop
 
-    from mmspartan.engine import SafeCheckpointHook
+    from mmspartan.runs import SafeCheckpointHook
 
     def pause(*args, **kwargs) -> None:
         mark.touch()

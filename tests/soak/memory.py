@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from scipy.stats import theilslopes
 
 from tests.conftest import DATA, run_script
-from tests.engine.conftest import EXPERIMENTS
+from tests.runs.conftest import EXPERIMENTS
 
 INTERVAL = 50  # steps between two looks
 
@@ -63,7 +63,7 @@ class Watch(Hook):
 
 def grow(folder: Path, steps: int, progress: Callable[[str], None]) -> dict[str, float]:
     """Bytes a training step and bytes an inference of a small detector."""
-    from mmspartan.engine.launch import build_runner
+    from mmspartan.commands.launch import build_runner
 
     tool = DATA.parents[1] / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
     folder.mkdir(parents=True, exist_ok=True)

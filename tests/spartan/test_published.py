@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmspartan.engine import costs
+from mmspartan.benchmark import costs
 from mmspartan.spartan.backbone import ARCHS
 
 PUBLISHED = {  # parameters with 1000 classes; multiply-adds at 224 and 256

@@ -55,8 +55,8 @@ import torch
 from mmspartan.benchmark.models import check, read_config
 from mmspartan.benchmark.record import machine, write_record
 from mmspartan.benchmark.workers import Measured, Settings, measure, measure_peak
-from mmspartan.engine.command import command
-from mmspartan.engine.launch import test_size
+from mmspartan.commands.command import command
+from mmspartan.commands.launch import test_size
 from mmspartan.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

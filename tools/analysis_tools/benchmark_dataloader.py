@@ -37,8 +37,8 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from mmspartan.engine.command import command
-from mmspartan.engine.launch import build_runner, load_config
+from mmspartan.commands.command import command
+from mmspartan.commands.launch import build_runner, load_config
 from mmspartan.errors import InputError
 
 

@@ -20,7 +20,7 @@ if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
 from mmspartan.benchmark.record import differ, read_record
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 

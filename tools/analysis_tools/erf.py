@@ -28,7 +28,7 @@ from mmengine.utils import track_iter_progress
 from mmspartan.analysis.blocks import stages_of
 from mmspartan.analysis.command_line import find_pictures, load_subjects
 from mmspartan.analysis.receptive_field import Field, draw_fields, fields_of_stage, side_of_share
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 

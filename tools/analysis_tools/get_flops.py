@@ -25,8 +25,8 @@ if __name__ == '__main__':
 import yaml
 
 from mmspartan.analysis.counting import count
-from mmspartan.engine.command import command
-from mmspartan.engine.launch import read_config, test_size
+from mmspartan.commands.command import command
+from mmspartan.commands.launch import read_config, test_size
 
 
 def published() -> dict[str, dict]:

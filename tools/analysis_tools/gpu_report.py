@@ -40,7 +40,7 @@ import torch
 from mmspartan.benchmark.record import machine
 from mmspartan.benchmark.report import Measurement, fill, write
 from mmspartan.benchmark.workers import Settings
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

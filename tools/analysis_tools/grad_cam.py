@@ -29,7 +29,7 @@ from mmengine.utils import track_iter_progress
 from mmspartan.analysis.command_line import find_pictures, load_subjects
 from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
 from mmspartan.analysis.layers import layers_of_strides
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 

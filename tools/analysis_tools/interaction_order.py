@@ -32,7 +32,7 @@ from mmengine.utils import track_iter_progress
 
 from mmspartan.analysis.command_line import find_pictures, load_subjects
 from mmspartan.analysis.interaction import LogOdds, draw_strengths, strengths
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 

@@ -27,7 +27,7 @@ if __name__ == '__main__':
 
 from mmspartan.analysis.command_line import load_subject
 from mmspartan.analysis.waves import draw_waves, position_of, waves
-from mmspartan.engine.command import command
+from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 

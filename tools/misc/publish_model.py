@@ -26,9 +26,9 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
+from mmspartan.checkpoints.checkpoint import read_checkpoint
+from mmspartan.commands.command import command
 from mmspartan.convert import check_target, read_weights, write_whole
-from mmspartan.engine.checkpoint import read_checkpoint
-from mmspartan.engine.command import command
 from mmspartan.errors import InputError
 
 

@@ -23,11 +23,11 @@ if __name__ == '__main__':
 
 from torch import nn
 
+from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import read_config
 from mmspartan.convert.files import check_target, write_checkpoint
 from mmspartan.deploy import fold_in_place
 from mmspartan.deploy.load import load_model
-from mmspartan.engine.command import blame, command
-from mmspartan.engine.launch import read_config
 
 
 def count_values(model: nn.Module) -> int:

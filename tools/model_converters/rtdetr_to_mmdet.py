@@ -30,6 +30,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan import config_path
+from mmspartan.commands.command import blame, command
 from mmspartan.convert import (
     check_target,
     fit_exactly,
@@ -42,7 +43,6 @@ from mmspartan.convert import (
     write_checkpoint,
     write_config,
 )
-from mmspartan.engine.command import blame, command
 
 CONFIGS = ('spartan_xt', 'spartan_t', 'r18vd', 'r34vd', 'r50vd', 'r101vd')
 

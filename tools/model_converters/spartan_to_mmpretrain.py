@@ -32,6 +32,7 @@ if __name__ == '__main__':
 from mmengine.registry import MODELS
 
 from mmspartan import config_path
+from mmspartan.commands.command import blame, command
 from mmspartan.convert import (
     check_target,
     fit_exactly,
@@ -45,7 +46,6 @@ from mmspartan.convert import (
     write_config,
     write_whole,
 )
-from mmspartan.engine.command import blame, command
 
 
 def describe(options: dict, num_classes: int | None) -> str:

@@ -15,10 +15,10 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from ...configs import config_path
-from ...engine.training_step import TrainingStep
-from ...engine.work_dir import latest_checkpoint
 from ...errors import InputError
 from ...own_data import own_data
+from ...runs.training_step import TrainingStep
+from ...runs.work_dir import latest_checkpoint
 
 BUDGET = 45.0  # seconds of a measurement
 HOUR = 3600.0

@@ -12,8 +12,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ...engine.class_names import check_class_names
-from ...engine.launch import a_run
+from ...checkpoints.class_names import check_class_names
+from ...commands.launch import a_run
 from ...errors import InputError
 from .folder import METRICS, is_report
 from .ground_truth import GroundTruth, coco_metric

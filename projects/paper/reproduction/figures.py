@@ -7,8 +7,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmspartan.analysis.counting import build_counted, forward_of, operations, parameters
-from mmspartan.engine.costs import peak_bytes
-from mmspartan.engine.launch import test_size
+from mmspartan.benchmark.costs import peak_bytes
+from mmspartan.commands.launch import test_size
 
 from .configs import config_path
 from .tables import Row

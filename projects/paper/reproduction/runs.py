@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmspartan.engine.work_dir import latest_checkpoint
+from mmspartan.runs.work_dir import latest_checkpoint
 
 from .configs import config_path
 

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmspartan.benchmark.workers import Settings, measure
-from mmspartan.engine.launch import test_size
+from mmspartan.commands.launch import test_size
 
 from .configs import config_path
 

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 
 from mmspartan.analysis.counting import build_counted, parameters
-from mmspartan.engine.config_check import check_config
+from mmspartan.commands.config_check import check_config
 from projects.paper.reproduction.configs import config_path
 from projects.paper.reproduction.tables import TABLES
 from tests.rtdetr.test_detector import batch

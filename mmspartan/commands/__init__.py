@@ -1,0 +1,1 @@
+"""What the tools have in common: arguments and configs, and how a command ends."""

@@ -1,0 +1,180 @@
+"""Common code of the tools: configs, and runs on machines with and without a GPU."""
+
+import argparse
+import atexit
+import os
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmspartan_cli.arguments import PACKAGE, config_name
+
+from ..checkpoints.checkpoint import force_weights_only
+from ..errors import InputError
+from ..runs.schedule import stretch_schedule
+from .command import blame
+from .config_check import check_config, inner_datasets
+
+
+def read_config(path: str | Path) -> Config:
+    """Read a config and check it by :func:`~mmspartan.commands.config_check.check_config`.
+
+    Raises:
+        InputError: If it cannot be read, an entry has a wrong type, or a file that it inherits from has
+            ``mmspartan::name`` as its base.
+    """
+    with blame(str(path)):
+        try:
+            cfg = Config.fromfile(path)
+        except (ValueError, AssertionError) as error:
+            file, base = _base_by_package(error)
+            if not base.startswith(PACKAGE):
+                raise
+            raise InputError(
+                f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
+                f"write _base_ = __import__('mmspartan').config_path({config_name(base)!r}) in {file}"
+            ) from error
+        check_config(cfg, path)
+    return cfg
+
+
+def _base_by_package(error: BaseException) -> tuple[str, str]:
+    """The file that mmengine was reading, and its base, if it raised an error for one of the form ``package::name``."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == '_get_cfg_path':
+            return frame.f_locals['filename'], frame.f_locals['cfg_path']
+    return '', ''
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and merge the common arguments into it; from here on ``torch.load`` reads weights-only."""
+    force_weights_only()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        with blame(args.config):
+            for line in stretch_schedule(cfg, args.cfg_options):
+                print(line)
+            check_config(cfg, args.config)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in ('train', 'val', 'test'))):
+        if cfg.get('default_scope') == 'mmpretrain':
+            # as mmpretrain's scripts do, since its data preprocessor expects stacked batches
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+        if loader.get('num_workers') == 0:
+            loader.persistent_workers = False
+    return cfg
+
+
+def test_size(cfg: Config, option: str) -> tuple[int, int]:
+    """Return the height and width of the images that the test pipeline produces, in pixels.
+
+    Raises:
+        InputError: If the pipeline does not determine the size. The message names the command line's ``option`` for it.
+    """
+    for transform in reversed(cfg.test_dataloader.dataset.pipeline):
+        name = transform.type.rpartition('.')[2]  # without the scope of a registry
+        if name == 'CenterCrop':
+            return transform.crop_size, transform.crop_size
+        if name in ('Resize', 'Pad'):
+            size = transform.get('scale' if name == 'Resize' else 'size')
+            if size:
+                width, height = size
+                return height, width
+        if name == 'TopdownAffine':  # of MMPose
+            width, height = transform.input_size
+            return height, width
+    raise InputError(f'{cfg.filename}: its test pipeline has no CenterCrop, Resize or TopdownAffine; give {option}')
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build a ``ResumableRunner``, or the config's ``runner_type``; without a GPU use gloo and full precision.
+
+    Raises:
+        InputError: If a data set of the config does not exist.
+    """
+    require_data(cfg)
+    if get_device() == 'cpu':
+        _adapt_to_cpu(cfg)
+    cfg.setdefault('runner_type', 'ResumableRunner')
+    return RUNNERS.build(cfg)
+
+
+@contextmanager
+def a_run(cfg: Config) -> Iterator[Runner]:
+    """Build a runner for the block that runs it; until the run has started, the config causes all errors.
+
+    Raises:
+        InputError: The message names the config and the entry, or what else the user can correct.
+    """
+    runner: Runner | None = None
+    with blame(cfg.filename or 'the config', cfg, lambda: getattr(runner, 'started', runner is not None)):
+        runner = build_runner(cfg)
+        yield runner
+
+
+def _adapt_to_cpu(cfg: Config) -> None:
+    optim_wrapper = cfg.get('optim_wrapper') or {}
+    if optim_wrapper.get('type') == 'AmpOptimWrapper':
+        warnings.warn('no GPU: training in full precision instead of AMP', stacklevel=2)
+        optim_wrapper['type'] = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            optim_wrapper.pop(key, None)
+    for phase in ('val', 'test'):
+        if (cfg.get(f'{phase}_cfg') or {}).get('fp16'):
+            warnings.warn(f'no GPU: evaluating in full precision instead of AMP ({phase}_cfg.fp16)', stacklevel=2)
+            cfg[f'{phase}_cfg'].fp16 = False
+    if cfg.get('sync_bn') is not None:
+        warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)
+        cfg.sync_bn = None
+    if cfg.launcher == 'pytorch':
+        # with a process group and device_ids=None mmengine neither calls torch.cuda.set_device nor gives a device to
+        # DistributedDataParallel
+        torch.distributed.init_process_group('gloo')
+        atexit.register(_destroy_process_group)  # without it gloo's threads may abort the process at exit
+        defaults = dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+        cfg.model_wrapper_cfg = {**defaults, **cfg.get('model_wrapper_cfg', {}), 'device_ids': None}
+    elif cfg.launcher != 'none':
+        raise InputError(f'--launcher {cfg.launcher} needs GPUs; without them use --launcher pytorch, as dist_train.sh')
+
+
+def _destroy_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def require_data(cfg: Config) -> None:
+    """Check that the annotation files and image folders of a config exist.
+
+    Raises:
+        InputError: If one does not. The message names the path and the setting, and repeats the config's
+            ``how_to_get_data``.
+    """
+    for phase in ('train', 'val', 'test'):
+        for name, dataset in inner_datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
+            root = dataset.get('data_root') or ''
+            prefixes = dataset.get('data_prefix') or {}
+            prefixes = prefixes if isinstance(prefixes, dict) else {'': prefixes}
+            below = {'ann_file': dataset.get('ann_file')}
+            below.update({f'data_prefix.{key}'.rstrip('.'): value for key, value in prefixes.items()})
+            paths = {'data_root': root, **{key: os.path.join(root, value) for key, value in below.items() if value}}
+            for key, path in paths.items():
+                if path and '://' not in path and not Path(path).exists():
+                    advice = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
+                    raise InputError(f'{path}: not there ({name}.{key}); {advice}')

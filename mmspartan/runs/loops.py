@@ -1,0 +1,126 @@
+"""mmengine's training loops with reproducible random numbers, which can be resumed in the middle of an epoch."""
+
+import copy
+import logging
+from itertools import islice
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
+
+from ..errors import InputError
+from .accumulation import accumulated_batches
+from .randomness import SeededBatchSampler, seed_from
+
+
+class _Reproducible(BaseLoop):
+    """Seeds batches and iterations by their position in the training (:mod:`~mmspartan.runs.randomness`)."""
+
+    def __init__(self, runner: Any, dataloader: Any, **kwargs):
+        if isinstance(dataloader, dict):
+            dataloader = copy.deepcopy(dataloader)
+            dataloader['batch_sampler'] = dict(
+                type='SeededBatchSampler',
+                seed=runner.seed,
+                drop_last=dataloader.pop('drop_last', False),
+                batch_sampler=dataloader.get('batch_sampler'),
+            )
+        super().__init__(runner, dataloader, **kwargs)
+        runner.message_hub.update_info('sampler_seed', getattr(self._sampler, 'seed', None))
+
+    @property
+    def _sampler(self) -> Any:
+        return getattr(self.dataloader.batch_sampler, 'sampler', None)
+
+    def on_resume(self, runtime_info: dict) -> None:
+        """Restore the seeds of the run that saved the checkpoint."""
+        if isinstance(self.dataloader.batch_sampler, SeededBatchSampler):
+            self.dataloader.batch_sampler.seed = self.runner.seed
+        if hasattr(self._sampler, 'seed'):
+            self._sampler.seed = runtime_info.get('sampler_seed', self.runner.seed)
+        accumulated = accumulated_batches(self.runner.optim_wrapper)
+        if self.iter % accumulated and all(value.grad is None for value in self.runner.model.parameters()):
+            print_log(
+                f'The checkpoint was saved between two steps of the optimizer (accumulative_counts={accumulated}); '
+                'the gradients since the last one are not in it.',
+                'current',
+                logging.WARNING,
+            )
+
+    def run_iter(self, *args, **kwargs) -> None:
+        seed_from(self.runner.seed, self.runner.rank, self.iter)
+        super().run_iter(*args, **kwargs)
+
+
+@LOOPS.register_module()
+class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
+    """mmengine's ``EpochBasedTrainLoop``, which takes the same arguments and can be resumed inside an epoch."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._done = 0  # batches of the current epoch that were trained before the run was resumed
+        self.runner.message_hub.update_info('epoch_length', len(self.dataloader))
+
+    def on_resume(self, runtime_info: dict) -> None:
+        """Restore the position in the epoch.
+
+        Raises:
+            InputError: If the checkpoint was saved inside an epoch with another number of batches.
+        """
+        super().on_resume(runtime_info)
+        length = len(self.dataloader)
+        # checkpoints of a stock mmengine lack it, and are saved at the end of an epoch
+        before = runtime_info.get('epoch_length') or (self.iter // self.epoch if self.epoch else length)
+        self._done = self.iter - self.epoch * before
+        self.runner.message_hub.update_info('epoch_length', length)
+        if before == length and 0 <= self._done <= length:
+            return
+        if self._done != 0:
+            raise InputError(
+                f'cannot be resumed from: it was saved after batch {self._done} of {before} of an epoch, which has '
+                f'{length} batches now: resume with the data, batch size and number of processes that it had'
+            )
+        print_log(
+            f'An epoch had {before} batches when the checkpoint was saved and has {length} now.',
+            'current',
+            logging.WARNING,
+        )
+
+    def evaluation_is_due(self) -> bool:
+        """Whether the run evaluates at the end of the epoch that was trained last."""
+        self._decide_current_val_interval()
+        at_end = self.epoch > 0 and self._done == 0 and self.epoch >= self.val_begin
+        return at_end and (self.epoch % self.val_interval == 0 or self.epoch == self.max_epochs)
+
+    def run_epoch(self) -> None:
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done, self._done = self._done, 0
+        batches = self.dataloader
+        if isinstance(batches.batch_sampler, SeededBatchSampler):
+            batches.batch_sampler.start(self.epoch, done)
+        else:  # the user built the data loader
+            batches = islice(batches, done, None)
+        for i, data_batch in enumerate(batches, done):
+            self.run_iter(i, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+@LOOPS.register_module()
+class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
+    """mmengine's ``IterBasedTrainLoop``, which takes the same arguments."""
+
+    dataloader_iterator: Any
+
+    def on_resume(self, runtime_info: dict) -> None:
+        super().on_resume(runtime_info)
+        # the iterator was created before the seed was restored
+        self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
+
+    def evaluation_is_due(self) -> bool:
+        """Whether the run evaluates after the iteration that was trained last."""
+        self._decide_current_val_interval()
+        at_end = self.iter > 0 and self.iter >= self.val_begin
+        return at_end and (self.iter % self.val_interval == 0 or self.iter == self.max_iters)

@@ -1,0 +1,112 @@
+"""Entries of a config that are of the wrong kind, and those whose constructors fail, are named."""
+
+from pathlib import Path
+
+import mmdet
+import mmpretrain
+import pytest
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from mmspartan.commands.config_check import check_config, entry_being_built
+from mmspartan.errors import InputError
+
+SOUND = dict(
+    model=dict(type='RTDETR', train_cfg=dict(assigner=dict(type='A', match_costs=[dict(type='C', weight=2.0)]))),
+    train_dataloader=dict(
+        batch_size=2,
+        num_workers=0,
+        dataset=dict(
+            type='D',
+            data_root='data',
+            pipeline=[dict(type='LoadImageFromFile', backend_args=dict(backend='picture')), dict(type='Flip')],
+        ),
+    ),
+    optim_wrapper=dict(constructor='X', optimizer=dict(type='AdamW', lr=1e-4)),
+    val_evaluator=dict(metrics=[dict(type='M')]),
+    custom_hooks=[dict(type='EMAHook', ema_type='E')],
+)
+
+
+def test_a_sound_config_passes():
+    check_config(Config(SOUND), 'a.py')
+
+
+@pytest.mark.parametrize('package', [mmdet, mmpretrain])
+def test_configs_of_the_stack_pass(package):
+    paths = sorted((Path(package.__file__).parent / '.mim' / 'configs').rglob('*.py'))
+    read = 0
+    for path in paths[::15]:
+        try:
+            cfg = Config.fromfile(path, import_custom_modules=False)
+        except Exception:  # some need packages or files that are not there
+            continue
+        read += 1
+        check_config(cfg, path)
+    assert read > 30
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value'),
+    [
+        ('optim_wrapper.paramwise_cfg', dict(custom_keys=dict(backbone=dict(lr_mult=0.1), img=dict(lr_mult=1)))),
+        ('model.data_preprocessor', dict(type='P', pad_val=dict(img=(114.0, 114.0, 114.0)))),
+        ('model.roi_head', dict(type='R', bbox_head=[dict(type='B'), dict(type='B')])),
+        ('model.detector', dict(type='D', backbone=dict(depth=50))),
+        ('param_scheduler', dict(gen=[dict(type='S')], disc=[dict(type='S')])),
+    ],
+    ids=str,
+)
+def test_a_rare_but_right_entry_passes(entry, value):
+    cfg = Config(SOUND)
+    cfg.merge_from_dict({entry: value})
+    check_config(cfg, 'a.py')
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value', 'message'),
+    [
+        ('model.train_cfg.assigner', [], r'assigner: is \[\], must be a dict'),
+        ('train_dataloader', dict(batch_size=2), r'a\.py: train_dataloader\.dataset: is missing'),
+        ('train_dataloader.num_workers', '2', r"train_dataloader\.num_workers: is '2', must be a whole number"),
+        ('train_dataloader.dataset.data_root', dict(a=1), r"data_root: is \{'a': 1\}, must be a path"),
+        (
+            'train_dataloader.dataset.pipeline.0.backend_args.backend',
+            'disk',
+            r"backend: is 'disk', must be one of .*local",
+        ),
+        ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
+        ('val_evaluator', [], r'val_evaluator: is empty, must have at least one metric'),
+    ],
+    ids=lambda value: value if isinstance(value, str) and ' ' not in value else '',
+)
+def test_an_entry_of_the_wrong_kind_is_named(entry, value, message):
+    cfg = Config(SOUND)
+    *path, last = [int(part) if part.isdigit() else part for part in entry.split('.')]
+    holder = cfg
+    for part in path:
+        holder = holder[part]
+    holder[last] = value
+    with pytest.raises(InputError, match=message):
+        check_config(cfg, 'a.py')
+
+
+def test_the_entry_whose_constructor_fails_is_found():
+    things = Registry('things')
+
+    @things.register_module()
+    class Outer:
+        def __init__(self, parts):
+            self.parts = [things.build(part) for part in parts]
+
+    @things.register_module()
+    class Inner:
+        def __init__(self, size):
+            assert size == 1
+
+    cfg = Config(dict(model=dict(type='Outer', parts=[dict(type='Inner', size=1), dict(type='Inner', size='x')])))
+    with pytest.raises(AssertionError) as caught:
+        things.build(cfg.model)
+    assert entry_being_built(caught.value, cfg) == "model.parts.1 (type='Inner', size='x')"
+    assert entry_being_built(caught.value, Config(dict(model=1))) == ''
+    assert entry_being_built(ValueError('elsewhere'), cfg) == ''
