@@ -2,7 +2,6 @@
 
 import os
 import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from mmengine.fileio.backends.registry_utils import backends
 from mmengine.registry import build_from_cfg
 
+from ..compat import locals_of
 from ..errors import InputError
 
 # What entries may be apart from None, by their keys at any depth. Other wrong types fail in a constructor.
@@ -82,26 +82,10 @@ def entry_being_built(error: BaseException, cfg: Mapping) -> str:
         str: The entry's name and plain values, such as ``model.bbox_head.loss_cls (type='FocalLoss', gamma=2.0)``;
         ``''`` if no constructor raised the error or the entry is not in the config.
     """
-    built: list[Mapping] = [
-        frame.f_locals['cfg']
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if frame.f_code is build_from_cfg.__code__
-    ]
+    built: list[Mapping] = [names['cfg'] for names in locals_of(error, build_from_cfg)]
     for entry in reversed(built):  # the innermost dict may not be in the config but made by code
         for name, _, value in _walk(getattr(cfg, '_cfg_dict', cfg)):
             if isinstance(value, Mapping) and value == entry:
                 plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
                 return f'{name} ({", ".join(plain)[:200]})'
     return ''
-
-
-def inner_datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
-    """Iterate over the datasets in a loader's config, without their wrappers, and their names in it."""
-    wrapped = cfg.get('datasets') if isinstance(cfg, dict) else None
-    if isinstance(cfg, dict) and 'dataset' in cfg:
-        yield from inner_datasets(cfg['dataset'], f'{name}.dataset')
-    elif isinstance(wrapped, list | tuple):
-        for i, dataset in enumerate(wrapped):
-            yield from inner_datasets(dataset, f'{name}.datasets[{i}]')
-    elif isinstance(cfg, dict):
-        yield name, cfg

@@ -3,7 +3,6 @@
 import argparse
 import atexit
 import os
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +17,12 @@ from mmengine.runner import Runner
 from mmspartan_cli.arguments import PACKAGE, config_name
 
 from ..checkpoints.checkpoint import force_weights_only
+from ..compat import locals_of
 from ..errors import InputError
+from ..runs.evaluation_data import inner_datasets
 from ..runs.schedule import stretch_schedule
 from .command import blame
-from .config_check import check_config, inner_datasets
+from .config_check import check_config
 
 
 def read_config(path: str | Path) -> Config:
@@ -35,23 +36,16 @@ def read_config(path: str | Path) -> Config:
         try:
             cfg = Config.fromfile(path)
         except (ValueError, AssertionError) as error:
-            file, base = _base_by_package(error)
+            reading = next(iter(locals_of(error, Config._get_cfg_path)), {})
+            base = reading.get('cfg_path', '')
             if not base.startswith(PACKAGE):
                 raise
             raise InputError(
-                f"{path}: mmengine reads package::name only of OpenMMLab's packages; "
-                f"write _base_ = __import__('mmspartan').config_path({config_name(base)!r}) in {file}"
+                f"{path}: mmengine reads package::name only of OpenMMLab's packages; write "
+                f"_base_ = __import__('mmspartan').config_path({config_name(base)!r}) in {reading['filename']}"
             ) from error
         check_config(cfg, path)
     return cfg
-
-
-def _base_by_package(error: BaseException) -> tuple[str, str]:
-    """The file that mmengine was reading, and its base, if it raised an error for one of the form ``package::name``."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == '_get_cfg_path':
-            return frame.f_locals['filename'], frame.f_locals['cfg_path']
-    return '', ''
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -4,7 +4,6 @@ import io
 import logging
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from types import FunctionType
 from typing import Any
 
 from mmdet.datasets.api_wrappers import COCOeval, COCOevalMP
@@ -13,6 +12,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
+from ..compat import with_globals
 from ..datasets.coco import check_categories
 from ..datasets.coco_file import CheckedCOCO
 from ..errors import InputError
@@ -81,12 +81,10 @@ class CheckedCocoMetric(CocoMetric):
         return dict(COCOeval=COCOeval, COCOevalMP=COCOevalMP)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        # mmdet's method looks up its evaluators as global names, which this copy of the method replaces
-        compute = CocoMetric.compute_metrics
-        names = {name: limited(kind, self.ap_index) for name, kind in self.evaluators().items()}
-        names = {**compute.__globals__, **names}
+        evaluators = {name: limited(kind, self.ap_index) for name, kind in self.evaluators().items()}
+        compute = with_globals(CocoMetric.compute_metrics, **evaluators)  # it looks them up as global names
         with redirect_stdout(io.StringIO()) as printed:
-            metrics = FunctionType(compute.__code__, names, compute.__name__, None, compute.__closure__)(self, results)
+            metrics = compute(self, results)
         table = [line for line in printed.getvalue().splitlines() if ' @[ ' in line]  # without pycocotools' steps
         if table:
             print_log('\n'.join(['', *table]), 'current')

@@ -17,7 +17,6 @@ from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
 from ..checkpoints.checkpoint import (
@@ -38,6 +37,7 @@ from ..checkpoints.class_names import (
 )
 from ..checkpoints.plain_state import from_plain_history
 from ..checkpoints.resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
+from ..compat import load_checkpoint_to_model
 from ..errors import InputError
 from .accumulation import scaled_for_accumulation
 from .cuda_graphs import use_cuda_graphs
@@ -246,7 +246,7 @@ class ResumableRunner(Runner):
             self._prepare_resume(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self._unwrapped_model
-        checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
+        checkpoint = load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint

@@ -13,6 +13,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from ..compat import with_class
+
 HELD = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -63,7 +65,7 @@ def keep_workers_alive(loader: DataLoader) -> DataLoader:
     """Make the workers of a data loader that has not started any outlive signals for a while; returns the loader."""
     if type(loader) is DataLoader:
         loader.worker_init_fn = WorkerInit(loader.worker_init_fn)
-        loader.__class__ = HoldingDataLoader
+        with_class(loader, DataLoader, HoldingDataLoader)
         atexit.unregister(end_workers)
         atexit.register(end_workers)
     return loader

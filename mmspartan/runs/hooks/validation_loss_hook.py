@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from ...checkpoints.checkpoint import without_wrappers
-from ...commands.config_check import inner_datasets
+from ..evaluation_data import inner_datasets
 from ..randomness import seed_from
 from .stop_hook import EvaluationStopped, StopOnSignalHook
 
