@@ -62,7 +62,7 @@ from mmengine.registry import DATASETS
 
 from mmspartan.checkpoints.checkpoint import AtomicLocalBackend
 from mmspartan.commands.command import blame, command
-from mmspartan.commands.launch import read_config, test_size
+from mmspartan.commands.launch import read_config, size_of_test_images
 from mmspartan.convert.files import check_target
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
@@ -184,7 +184,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     check_target(args.out, args.checkpoint)
-    size = tuple(args.size or test_size(cfg, '--size H W'))
+    size = tuple(args.size or size_of_test_images(cfg, '--size H W'))
     with blame(args.config, cfg):
         plain = load_model(cfg, args.checkpoint)
         task = task_of_model(plain)

@@ -70,7 +70,7 @@ from rich.progress import track
 
 import mmspartan
 from mmspartan.commands.command import blame, command
-from mmspartan.commands.launch import test_size
+from mmspartan.commands.launch import size_of_test_images
 from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
 from mmspartan.datasets.prepare.plan import SMALL, default_epochs, demo_weights, plan_of
@@ -228,7 +228,7 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f'--base: {error}') from error
     if base.model.get('bbox_head') is None:
         raise InputError(f'--base: {args.base} is no detector')
-    size = tuple(args.image_size or reversed(test_size(base, '--image-size')))
+    size = tuple(args.image_size or reversed(size_of_test_images(base, '--image-size')))
     if any(side <= 0 or side % 32 for side in size):
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()

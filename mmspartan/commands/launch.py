@@ -72,7 +72,7 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def test_size(cfg: Config, option: str) -> tuple[int, int]:
+def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
     """Return the height and width of the images that the test pipeline produces, in pixels.
 
     Raises:

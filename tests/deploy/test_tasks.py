@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import MODELS, init_default_scope
 
-from mmspartan.commands.launch import test_size as size_of_input
+from mmspartan.commands.launch import size_of_test_images as size_of_input
 from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT

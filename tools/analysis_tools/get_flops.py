@@ -26,7 +26,7 @@ import yaml
 
 from mmspartan.analysis.counting import count
 from mmspartan.commands.command import command
-from mmspartan.commands.launch import read_config, test_size
+from mmspartan.commands.launch import read_config, size_of_test_images
 
 
 def published() -> dict[str, dict]:
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     print(f'{"config":25}{"input":>9}{"parameters":>13}{"published":>11}{"FLOPs":>12}{"published":>12}')
     for path in args.config:
         cfg = read_config(path)
-        size = (args.shape[0], args.shape[-1]) if args.shape else test_size(cfg, '--shape')
+        size = (args.shape[0], args.shape[-1]) if args.shape else size_of_test_images(cfg, '--shape')
         parameters, multiply_adds = count(cfg, size)
         flops = multiply_adds * (2 if cfg.get('default_scope') == 'mmdet' else 1)
         name = Path(path).stem

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmspartan.analysis.counting import build_counted, forward_of, operations, parameters
 from mmspartan.benchmark.costs import peak_bytes
-from mmspartan.commands.launch import test_size
+from mmspartan.commands.launch import size_of_test_images
 
 from .configs import config_path
 from .tables import Row
@@ -51,4 +51,4 @@ def _memory(config: str, size: tuple[int, int] | None) -> int:
 
 def _build(config: str, size: tuple[int, int] | None) -> tuple[nn.Module, tuple[int, int]]:
     cfg = Config.fromfile(config_path(config))
-    return build_counted(cfg), size or test_size(cfg, 'size')
+    return build_counted(cfg), size or size_of_test_images(cfg, 'size')

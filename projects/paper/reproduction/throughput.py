@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmspartan.benchmark.workers import Settings, measure
-from mmspartan.commands.launch import test_size
+from mmspartan.commands.launch import size_of_test_images
 
 from .configs import config_path
 
@@ -33,7 +33,7 @@ def throughput(
     Raises:
         RuntimeError: If a process ends early, for instance for want of memory.
     """
-    size, _ = test_size(Config.fromfile(config_path(configs[0])), 'size')
+    size, _ = size_of_test_images(Config.fromfile(config_path(configs[0])), 'size')
     threads = torch.get_num_threads()
     settings = Settings(batch_size, size, train=False, dtype='float32', tf32=False, threads=threads, device=device)
     measured = measure([(config, config_path(config), 'eager') for config in configs], settings, rounds, progress)
