@@ -52,9 +52,9 @@ def build_subject_parser(description: str, compare: bool = True) -> argparse.Arg
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='weights')
     if not compare:
-        parser.add_argument('image', help='picture')
+        parser.add_argument('image', help='image')
     else:
-        parser.add_argument('image', nargs='+', help='pictures, or folders of pictures')
+        parser.add_argument('image', nargs='+', help='images, or folders of images')
         parser.add_argument(
             '--compare',
             nargs=2,

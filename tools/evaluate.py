@@ -20,7 +20,7 @@ def parse_args():
     parser.add_argument('--compare', help='another checkpoint, exported file, report folder or COCO result file')
     parser.add_argument('--split', choices=['test', 'val'], default='test', help='data of the config to evaluate on')
     parser.add_argument('--score-thr', type=float, help='lowest score for all classes; the best of each by default')
-    parser.add_argument('--worst', type=int, default=12, help='number of pictures that are drawn')
+    parser.add_argument('--worst', type=int, default=12, help='number of images that are drawn')
     parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime of exported files')
     parser.add_argument('--threads', type=int, help="its number of threads; the runtime's choice by default")
     args = parse(parser)

@@ -50,7 +50,7 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
     for source in map(Path, sources):
         inside = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES) if source.is_dir() else []
         if not source.exists():
-            raise InputError(f'{source}: no such picture or folder')
+            raise InputError(f'{source}: no such image or folder')
         if source.is_dir() and not inside:
             raise InputError(f'{source}: no picture in it; looked for {", ".join(PICTURES)}')
         found += inside or [source]

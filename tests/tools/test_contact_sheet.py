@@ -17,7 +17,7 @@ def test_pictures_of_any_size_become_one(tmp_path):
 def test_what_is_no_picture_is_named(tmp_path):
     (tmp_path / 'a.png').write_text('text')
     for source, message in (
-        ('none', 'none: no such picture or folder'),
-        ('a.png', 'a.png: cannot be read as a picture'),
+        ('none', 'none: no such image or folder'),
+        ('a.png', 'a.png: cannot be read as an image'),
     ):
         assert last_line('misc/contact_sheet.py', source, '--out', 'b.png', cwd=tmp_path) == message

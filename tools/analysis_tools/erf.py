@@ -13,7 +13,7 @@ from mmspartan_cli import build_subject_parser, parse
 
 def parse_args():
     parser = build_subject_parser(__doc__)
-    parser.add_argument('--out', type=Path, required=True, help='picture to write')
+    parser.add_argument('--out', type=Path, required=True, help='image to write')
     parser.add_argument('--stage', type=int, nargs='+', help='stages, from 1; all by default')
     parser.add_argument('--size', type=int, help='side of the input in pixels; as the model is tested by default')
     parser.add_argument('--probes', type=int, default=16, help='random combinations of channels for fields in pixels')

@@ -15,10 +15,10 @@ SHARES = [k / 10 for k in range(11)]
 
 def parse_args():
     parser = build_subject_parser(__doc__)
-    parser.add_argument('--out', type=Path, required=True, help='picture to write')
+    parser.add_argument('--out', type=Path, required=True, help='image to write')
     parser.add_argument('--grid', type=int, default=16, help='patches in a row and in a column')
     parser.add_argument('--shares', type=float, nargs='+', default=SHARES, help='of the other patches in a context')
-    parser.add_argument('--pairs', type=int, default=50, help='pairs of neighbouring patches in each picture')
+    parser.add_argument('--pairs', type=int, default=50, help='pairs of neighbouring patches in each image')
     parser.add_argument('--contexts', type=int, default=100, help='random contexts for each pair and order')
     parser.add_argument('--batch-size', type=int, default=256)
     return parse(parser, 'checkpoint')

@@ -12,7 +12,7 @@ from mmspartan_cli import build_subject_parser, parse
 
 def parse_args():
     parser = build_subject_parser(__doc__, compare=False)
-    parser.add_argument('--out', type=Path, required=True, help='picture to write')
+    parser.add_argument('--out', type=Path, required=True, help='image to write')
     parser.add_argument('--stage', type=int, default=1, help='of the CMixer, from 1')
     parser.add_argument('--block', type=int, default=1, help='of the CMixer in its stage, from 1')
     parser.add_argument(

@@ -18,7 +18,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--format', choices=('coco', 'voc', 'yolo'), required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
-    parser.add_argument('--count', type=int, default=300, help='pictures')
+    parser.add_argument('--count', type=int, default=300, help='images')
     parser.add_argument('--seed', type=int, default=0)
     return parse(parser)
 

@@ -1,4 +1,4 @@
-"""Put pictures side by side into one picture: ``contact_sheet.py PICTURE_OR_FOLDER [...] --out SHEET.png``."""
+"""Put images side by side into one: ``contact_sheet.py IMAGE_OR_FOLDER [...] --out SHEET.png``."""
 
 import argparse
 from pathlib import Path
@@ -11,55 +11,55 @@ from mmspartan_cli.choices import PICTURES
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', nargs='+', type=Path, help='pictures, or folders of pictures')
+    parser.add_argument('source', nargs='+', type=Path, help='images, or folders of images')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
-    parser.add_argument('--count', type=int, default=6, help='pictures, the first ones by name')
-    parser.add_argument('--columns', type=int, default=3, help='pictures in a row')
-    parser.add_argument('--height', type=int, default=320, help='of each picture in pixels')
+    parser.add_argument('--count', type=int, default=6, help='images, the first ones by name')
+    parser.add_argument('--columns', type=int, default=3, help='images in a row')
+    parser.add_argument('--height', type=int, default=320, help='of each image in pixels')
     return parser.parse_args()
 
 
-def find_pictures(sources: list[Path]) -> list[Path]:
+def find_images(sources: list[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
         if not source.exists():
-            raise SystemExit(f'{source}: no such picture or folder')
+            raise SystemExit(f'{source}: no such image or folder')
         inside = sorted(source.rglob('*')) if source.is_dir() else [source]
         found += [path for path in inside if path.suffix.lower() in PICTURES]
     if not found:
-        raise SystemExit(f'{" ".join(map(str, sources))}: no pictures ({", ".join(PICTURES)})')
+        raise SystemExit(f'{" ".join(map(str, sources))}: no images ({", ".join(PICTURES)})')
     return found
 
 
 def read(path: Path, height: int) -> np.ndarray:
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise SystemExit(f'{path}: cannot be read as a picture')
-    width = round(picture.shape[1] * height / picture.shape[0])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.imread(str(path))
+    if image is None:
+        raise SystemExit(f'{path}: cannot be read as an image')
+    width = round(image.shape[1] * height / image.shape[0])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def sheet(pictures: list[np.ndarray], columns: int, gap: int = 8) -> np.ndarray:
-    """Rows of ``columns`` pictures of one height, on white."""
-    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
-    widths = [sum(picture.shape[1] + gap for picture in row) for row in rows]
-    height = pictures[0].shape[0] + gap
+def sheet(images: list[np.ndarray], columns: int, gap: int = 8) -> np.ndarray:
+    """Rows of ``columns`` images of one height, on white."""
+    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
+    widths = [sum(image.shape[1] + gap for image in row) for row in rows]
+    height = images[0].shape[0] + gap
     canvas = np.full((height * len(rows) - gap, max(widths) - gap, 3), 255, dtype=np.uint8)
     for i, row in enumerate(rows):
         left = 0
-        for picture in row:
-            canvas[i * height : i * height + picture.shape[0], left : left + picture.shape[1]] = picture
-            left += picture.shape[1] + gap
+        for image in row:
+            canvas[i * height : i * height + image.shape[0], left : left + image.shape[1]] = image
+            left += image.shape[1] + gap
     return canvas
 
 
 def main():
     args = parse_args()
-    pictures = [read(path, args.height) for path in find_pictures(args.source)[: args.count]]
+    images = [read(path, args.height) for path in find_images(args.source)[: args.count]]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(args.out), sheet(pictures, args.columns)):
+    if not cv2.imwrite(str(args.out), sheet(images, args.columns)):
         raise SystemExit(f'{args.out}: cannot be written')
-    print(f'{args.out}: {len(pictures)} pictures')
+    print(f'{args.out}: {len(images)} images')
 
 
 if __name__ == '__main__':

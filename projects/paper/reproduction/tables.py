@@ -223,7 +223,7 @@ TABLES = (
             ),
         ),
         note='FLOPs of RT-DETR are twice the multiply-adds at 640 x 640 pixels. Those of the others are multiply-adds '
-        'at 800 x 1067, the size of a picture of 480 x 640 in their tests.',
+        'at 800 x 1067, the size of an image of 480 x 640 in their tests.',
     ),
     Table(
         4,
