@@ -1,6 +1,7 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``; on several processes by ``dist_test.sh``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from mmspartan_cli import build_launch_parser, parse
@@ -46,7 +47,7 @@ def enable_visualization(cfg: Config, args) -> None:
     hook.update(show=args.show, wait_time=args.wait_time)
     if hook.type.endswith('DetVisualizationHook'):
         # mmdet resolves a relative path from the work dir
-        hook.update(draw=True, test_out_dir=args.show_dir and str(Path(args.show_dir).resolve()))
+        hook.update(draw=True, test_out_dir=args.show_dir and os.path.abspath(args.show_dir))
     else:
         hook.update(enable=True, out_dir=args.show_dir)
         hook.setdefault('interval', 1)

@@ -11,6 +11,8 @@ from ..case import Bench, Case, replace
 
 NAN, INFINITY = float('nan'), float('inf')
 
+OF_FILES = ('file_name', 'width', 'height')  # entries that are compared with the files of the images
+
 
 @dataclass
 class Edit:
@@ -35,6 +37,8 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     command, file = rng.choice([('test', 'val.json'), ('train', 'train.json'), ('evaluate', 'val.json')])
     sound = json.loads((bench.sound / 'digits' / file).read_text())
     edit = rng.choice(EDITS)(rng, copy.deepcopy(sound))
+    if command == 'evaluate' and edit.entries and edit.entries[0] in OF_FILES:
+        edit.expected = 'either'  # saved predictions are evaluated, and few images are read
     replace(bench.mutated / 'digits' / file, _bytes(edit.content))
     if edit.clean is not None:
         replace(bench.reference / 'digits' / file, _bytes(edit.clean))
