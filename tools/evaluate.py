@@ -6,6 +6,7 @@ It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` 
 
 import argparse
 import math
+import os
 from pathlib import Path
 
 from mmspartan_cli import build_parser, parse, require_path, shown, sibling_command
@@ -69,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     for source in sources:
         find_source(source, truth)  # before the first one is run
     folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
-    if args.compare and Path(args.compare).resolve() == folder.resolve():
+    if args.compare and os.path.realpath(args.compare) == os.path.realpath(folder):
         raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')
     reports = [
         Report.of(

@@ -215,7 +215,7 @@ def main(args: argparse.Namespace) -> None:
 def prepare(args: argparse.Namespace) -> None:
     if args.out.exists():
         raise InputError(f'{args.out}: exists; remove it or give another --out')
-    if printable(path := str(args.out.resolve())) != path or not {'"', '\\'}.isdisjoint(path):
+    if printable(path := os.path.realpath(args.out)) != path or not {'"', '\\'}.isdisjoint(path):
         raise InputError(f'--out {args.out}: quotation marks, backslashes and line breaks in its path break the config')
     if args.weights and not args.weights.is_file():
         raise InputError(f'{args.weights}: no such checkpoint (--weights)')
