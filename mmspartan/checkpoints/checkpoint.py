@@ -4,7 +4,7 @@ import os
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -277,15 +277,15 @@ def _problem(value: Any, expected: Tensor) -> str | None:
     return dense_problem(value) or (None if value.dtype == expected.dtype else f'is of {value.dtype}')
 
 
-def check_weights_sound(weights: Mapping[str, Any], source: str | Path) -> None:
-    """Check that tensors can be weights of a network: dense, real and finite.
+def check_weights_sound(weights: Mapping[str, Any], source: str | Path, names: Collection[str] = ()) -> None:
+    """Check that tensors can be weights of a network: dense, real and finite; of ``names`` also that they are floats.
 
     Raises:
         InputError: If one cannot. The message names the source and the tensor.
     """
     for key, value in weights.items():
         if isinstance(value, Tensor):
-            is_float = value.is_floating_point() or value.is_complex() or value.is_quantized
+            is_float = key in names or value.is_floating_point() or value.is_complex() or value.is_quantized
             problem = weight_problem(value) if is_float else dense_problem(value)
             if problem:
                 raise InputError(f'{source}: {key} {problem}')

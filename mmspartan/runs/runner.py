@@ -256,7 +256,7 @@ class ResumableRunner(Runner):
         if is_evaluation:
             check_weights_fit(self.model, checkpoint, filename)
         names, weights = names_of_weights(self.model), state_dict_of(checkpoint, filename)
-        check_weights_sound({key: value for key, value in weights.items() if key in names}, filename)
+        check_weights_sound({key: value for key, value in weights.items() if key in names}, filename, names)
         check_class_names(classes_of(checkpoint), filename, *self._dataset_classes(), same_number=is_evaluation)
 
     def _dataset_classes(self) -> tuple[list[str], str]:

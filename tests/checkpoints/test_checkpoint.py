@@ -361,6 +361,9 @@ def test_weights_of_lower_precision_fit_and_counters_have_to_be_counters():
         check_weights_fit(nn.BatchNorm2d(2), weights, 'x.pth')
     with pytest.raises(InputError, match=r'x\.pth: a holds values that are not finite'):
         check_weights_sound(dict(a=torch.tensor([torch.inf]), n=torch.tensor(1)), 'x.pth')
+    check_weights_sound(dict(n=torch.tensor(1)), 'x.pth')
+    with pytest.raises(InputError, match=r'x.pth: a is of torch.int8; weights are of a floating-point type'):
+        check_weights_sound(dict(a=torch.zeros(2, dtype=torch.int8)), 'x.pth', names={'a'})  # of parameters
 
 
 HUB = dict(log_scalars={}, runtime_info={}, resumed_keys={})
