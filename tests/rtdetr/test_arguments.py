@@ -12,6 +12,7 @@ from tests.rtdetr.test_golden import CONFIG
 
 NAN, INF = float('nan'), float('inf')
 POSITIVE = 'a positive integer'
+EACH = ', or 3 of them, one for each level'
 SELF, CROSS, FFN = (f'decoder.layer_cfg.{name}_cfg' for name in ('self_attn', 'cross_attn', 'ffn'))
 DECODER = 'RTDETRTransformerDecoder: layer_cfg.'
 
@@ -44,6 +45,9 @@ REFUSED = [
     (f'{SELF}.embed_dims', 60, f'{DECODER}self_attn_cfg.embed_dims must be a multiple of num_heads=8'),
     (f'{SELF}.dropout', 1.5, f'{DECODER}self_attn_cfg.dropout must be in [0, 1]'),
     (f'{CROSS}.num_points', 0, f'{DECODER}cross_attn_cfg.num_points must be {POSITIVE}'),
+    (f'{CROSS}.num_points', [4, 4], f'{DECODER}cross_attn_cfg.num_points must be {POSITIVE}{EACH}'),
+    (f'{CROSS}.num_points', [4, 0, 4], f'{DECODER}cross_attn_cfg.num_points must be {POSITIVE}{EACH}'),
+    (f'{CROSS}.method', 'nearest', f"{DECODER}cross_attn_cfg.method must be one of ['default', 'discrete']"),
     (f'{CROSS}.num_heads', -8, f'{DECODER}cross_attn_cfg.num_heads must be {POSITIVE}'),
     (f'{CROSS}.embed_dims', 128, f'{DECODER}cross_attn_cfg.embed_dims must be 64, as in self_attn_cfg'),
     (f'{FFN}.embed_dims', 128, f'{DECODER}ffn_cfg.embed_dims must be 64, as in self_attn_cfg'),
