@@ -1,8 +1,7 @@
 """Conversion of the weights of RT-DETR's PyTorch implementation (rtdetr_pytorch) to the names of this package.
 
-Weights of RT-DETRv2 (rtdetrv2_pytorch, arXiv 2407.17140) have other names. Its network is the same, if each level has
-the same number of points. The variant with discrete sampling (``_dsp``) is another network with the same weights, which
-the weights do not tell.
+Weights of RT-DETRv2 (rtdetrv2_pytorch, arXiv 2407.17140) have other names, and show the number of points on each level.
+They do not show whether the network samples discretely (``_dsp``).
 """
 
 import re
@@ -63,26 +62,40 @@ COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'an
 
 
 # RT-DETRv2's factor of each point's offset; Hugging Face calls it n_points_scale.
-POINTS_SCALE = re.compile(r'decoder\.decoder\.layers\.\d+\.cross_attn\.n(um)?_points_scale')
+POINTS_SCALE = re.compile(r'.*\.n(um)?_points_scale')
+NUM_LEVELS = 3  # of all released models
 
 
-def check_points_scale(weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the factors of RT-DETRv2's offsets that are computed here, with the reason why they are left out.
+def points_of_levels(weights: Mapping[str, Tensor]) -> list[int] | None:
+    """Return the number of points on each level, by the factors of RT-DETRv2's offsets; None if there are no factors.
 
     Raises:
-        ValueError: If the levels of a layer have different numbers of points.
+        ValueError: If factors are not 1/n for each of n points of a level, or the layers have different ones.
     """
-    left_out = {}
-    num_levels = len({key.split('.')[2] for key in weights if key.startswith('encoder.input_proj.')})
+    found = None
     for key in filter(POINTS_SCALE.fullmatch, weights):
-        factors = weights[key].flatten()
-        num_points = len(factors) // max(num_levels, 1)
-        if num_points < 1 or not torch.allclose(
-            factors.float(), torch.full((num_levels * num_points,), 1 / num_points)
-        ):
-            raise ValueError(f'{key!r}: the levels have different numbers of points, which RT-DETR does not have')
-        left_out[key] = 'one divided by the number of points is computed'
-    return left_out
+        points = [round(1 / max(1e-3, factor)) for factor in weights[key].flatten().tolist()]
+        levels: list[int] = []
+        for _ in range(NUM_LEVELS):
+            levels += points[sum(levels) : sum(levels) + 1]
+        expected = torch.tensor([1 / count for count in levels for _ in range(count)])
+        factors = weights[key].flatten().float()
+        if len(levels) < NUM_LEVELS or factors.shape != expected.shape or not torch.allclose(factors, expected):
+            raise ValueError(f'{key!r} is not 1/n for each of n points on each of {NUM_LEVELS} levels')
+        if found not in (None, levels):
+            raise ValueError(f'{key!r} is of {levels} points on the levels, in the layer before it is of {found}')
+        found = levels
+    return found
+
+
+def computed_factors(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the names of RT-DETRv2's factors of offsets, with the reason why they are left out.
+
+    Raises:
+        ValueError: As :func:`points_of_levels`.
+    """
+    points_of_levels(weights)
+    return dict.fromkeys(filter(POINTS_SCALE.fullmatch, weights), 'one divided by the number of points is computed')
 
 
 def _stem_index(found: re.Match) -> int:
@@ -120,7 +133,7 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     Raises:
         ValueError: If a weight does not belong to RT-DETR.
     """
-    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights} | check_points_scale(weights)
+    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights} | computed_factors(weights)
     backbone, others = {}, {}
     for key, value in weights.items():
         if key.startswith('backbone.'):
@@ -168,14 +181,18 @@ def _rename(key: str, source: str) -> str:
 NUM_HEADS = 8
 
 
-def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def rtdetr_options(
+    weights: Mapping[str, Tensor], points: list[int] | None = None, method: str = 'default'
+) -> dict[str, Any]:
     """Return the options that turn ``configs/_base_/models/rtdetr.py`` into the model with these weights.
 
     The numbers of attention heads and of queries cannot be derived from the weights; released models have 8 and 300.
-    With 8 heads and 3 levels, the weights tell the number of sampling points.
+    With 8 heads and 3 levels, the weights show the number of sampling points, if it is the same on each level.
 
     Args:
         weights: Weights with the names of this package.
+        points: Number of points on each level, see :func:`points_of_levels`.
+        method: How the decoder samples, ``'default'`` or ``'discrete'``.
 
     Raises:
         ValueError: If the backbone is neither SpaRTAN nor ResNet-vd of depth 18, 34, 50 or 101, or a weight is missing.
@@ -193,7 +210,7 @@ def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         backbone = dict(type='SpaRTAN', **spartan_options(weights), out_indices=(1, 2, 3))
     else:
         backbone = dict(type='ResNetVD', depth=_resnet_depth(weights), out_indices=(1, 2, 3))
-    inputs = [shape(f'neck.input_convs.{i}.conv.weight') for i in range(3)]
+    inputs = [shape(f'neck.input_convs.{i}.conv.weight') for i in range(NUM_LEVELS)]
     hidden = inputs[0][0]
     layers = {found[1] for found in map(re.compile(r'decoder\.layers\.(\d+)').match, weights) if found}
     embed_dims = shape('memory_trans_fc.weight')[0]
@@ -218,9 +235,14 @@ def rtdetr_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         ),
         bbox_head=dict(num_classes=shape('bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims),
     )
-    points = shape('decoder.layers.0.cross_attn.attention_weights.weight')[0] // (NUM_HEADS * len(inputs))
-    if points != 4:
-        options['decoder']['layer_cfg']['cross_attn_cfg']['num_points'] = points
+    total = shape('decoder.layers.0.cross_attn.attention_weights.weight')[0] // NUM_HEADS
+    sampling = options['decoder']['layer_cfg']['cross_attn_cfg']
+    if points is not None and len(set(points)) > 1:
+        sampling['num_points'] = points
+    elif total != 4 * NUM_LEVELS:
+        sampling['num_points'] = total // NUM_LEVELS
+    if method != 'default':
+        sampling['method'] = method
     if hidden != embed_dims:
         options['in_channels'] = hidden
     return options

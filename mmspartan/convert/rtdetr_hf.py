@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .rtdetr import check_points_scale, encoder_and_decoder
+from .rtdetr import computed_factors, encoder_and_decoder
 
 # Patterns of Hugging Face's names, and the names of rtdetr_pytorch.
 NAMES = [
@@ -38,8 +38,8 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to RT-DETR, the two copies of a head differ, or the levels of a decoder
-            layer have different numbers of points.
+        ValueError: If a weight does not belong to RT-DETR, the two copies of a head differ, or factors of RT-DETRv2's
+            offsets are not those of a number of points on each level.
     """
     backbone, others, left_out, sources = {}, {}, {}, {}
     for source, value in weights.items():
@@ -58,7 +58,7 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         for pattern, replacement in NAMES:
             key = re.sub(pattern, replacement, key)
         others[key], sources[key] = value, source
-    for key, reason in check_points_scale(others).items():
+    for key, reason in computed_factors(others).items():
         left_out[sources[key]] = reason
         del others[key]
     for key in [key for key in others if '.self_attn.q_proj.' in key]:

@@ -117,6 +117,7 @@ def predictions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
     """Return the names of the operations that compute sampled points and outputs, and of the products before them."""
     producers = {name: node for node in graph.node for name in node.output}
     values = deque(node.input[1] for node in graph.node if node.op_type == 'GridSample')
+    values.extend(node.output[0] for node in graph.node if node.op_type == 'Floor')  # of discrete sampling
     values.extend(value.name for value in graph.output)
     operations: set[str] = set()
     products: set[str] = set()

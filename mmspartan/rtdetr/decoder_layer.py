@@ -7,9 +7,9 @@ from mmengine.model import ModuleList
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from ..checks import check_integers, check_numbers, refuse
+from ..checks import check_choices, check_integers, check_numbers, is_integer, refuse
 from ..ops.tracing import is_traced
-from .deformable_attention import DeformableAttention
+from .deformable_attention import METHODS, DeformableAttention
 
 
 class SelfAttention(MultiheadAttention):
@@ -63,14 +63,22 @@ def check_layer_cfg(name: str, cfg: dict) -> None:
     """Check one of the configs of a decoder layer, since mmcv's modules check only some of the values.
 
     Raises:
-        ValueError: If a size is not a positive integer, a dropout rate is not in [0, 1], or ``embed_dims`` is not a
-            multiple of ``num_heads``.
+        ValueError: If a size is not a positive integer, a dropout rate is not in [0, 1], ``embed_dims`` is not a
+            multiple of ``num_heads``, or the method of sampling is unknown.
     """
     owner = 'RTDETRTransformerDecoder'
-    sizes = ('embed_dims', 'num_heads', 'num_levels', 'num_points', 'feedforward_channels')
+    sizes = ['embed_dims', 'num_heads', 'num_levels', 'num_points', 'feedforward_channels']
     rates = ('dropout', 'attn_drop', 'proj_drop', 'ffn_drop')
+    points, levels = cfg.get('num_points'), cfg.get('num_levels', 4)
+    if isinstance(points, list | tuple):
+        sizes.remove('num_points')
+        if len(points) != levels or not all(is_integer(count) for count in points):
+            allowed = f'a positive integer, or {levels} of them, one for each level'
+            refuse(owner, f'layer_cfg.{name}.num_points', allowed, points)
     check_integers(owner, **{f'layer_cfg.{name}.{key}': cfg[key] for key in sizes if key in cfg})
     check_numbers(owner, '[0, 1]', **{f'layer_cfg.{name}.{key}': cfg[key] for key in rates if key in cfg})
+    if 'method' in cfg:
+        check_choices(owner, METHODS, **{f'layer_cfg.{name}.method': cfg['method']})
     embed_dims, num_heads = cfg.get('embed_dims', 256), cfg.get('num_heads', 1)
     if embed_dims % num_heads:
         refuse(owner, f'layer_cfg.{name}.embed_dims', f'a multiple of num_heads={num_heads}', embed_dims)

@@ -3,20 +3,27 @@
 mmcv's operator runs on GPUs, if mmcv was built with it. On CPUs, on GPUs without the operator, and in compiled or
 exported graphs, which cannot have it, values are projected to the layout that ``grid_sample`` expects. mmcv's fallback
 permutes the features of each level.
+
+Two options are RT-DETRv2's (Lv et al., arXiv 2407.17140; authors' code: github.com/lyuwenyu/RT-DETR, rtdetrv2_pytorch,
+Apache-2.0): a number of points for each level, and discrete sampling. One difference: the authors clamp both
+coordinates by the height, which is right for square inputs. Here each is clamped by its own side.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmengine.logging import print_log
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, grid_sample
 
 from ..ops.device import on_gpu
 from ..ops.tracing import is_exported, is_traced
+
+METHODS = ('default', 'discrete')
 
 HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
 
@@ -45,7 +52,38 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
     mmcv checks the tensor ``spatial_shapes`` by an assertion, for which the host waits for the GPU. On CPUs it reads
     numbers from this tensor, which cannot be exported.
+
+    Args:
+        num_levels (int): Number of feature maps. Defaults to 4.
+        num_points (int | Sequence[int]): Points of each head on each level; a sequence has a number for each level.
+            Defaults to 4.
+        method (str): ``'default'`` interpolates between positions. ``'discrete'`` reads the position at each point
+            rounded to integers, without ``grid_sample``. No gradient passes the rounding, so the offsets are frozen:
+            the training starts from weights that were trained with ``'default'``.
+        **kwargs: Arguments of mmcv's module.
     """
+
+    def __init__(
+        self, num_levels: int = 4, num_points: int | Sequence[int] = 4, method: str = 'default', **kwargs
+    ) -> None:
+        points = [num_points] * num_levels if isinstance(num_points, int) else list(num_points)
+        self.points = points
+        self.is_even = len(set(points)) == 1  # the only case of mmcv's operator
+        self.is_discrete = method == 'discrete'
+        super().__init__(num_levels=num_levels, num_points=max(points), **kwargs)
+        if not self.is_even:
+            total = self.num_heads * sum(points)
+            self.sampling_offsets = nn.Linear(self.embed_dims, 2 * total)
+            self.attention_weights = nn.Linear(self.embed_dims, total)
+            self.init_weights()
+        self.sampling_offsets.requires_grad_(not self.is_discrete)
+
+    def init_weights(self) -> None:
+        """Initialize as mmcv, whose points of a head lie on a ray; a level with fewer points has the nearest ones."""
+        super().init_weights()
+        rays = self.sampling_offsets.bias.data.view(self.num_heads, self.num_levels, self.num_points, 2)
+        kept = [rays[:, level, :count] for level, count in enumerate(self.points)]
+        self.sampling_offsets.bias.data = torch.cat(kept, dim=1).flatten()
 
     def forward(
         self,
@@ -63,31 +101,40 @@ class DeformableAttention(MultiScaleDeformableAttention):
         Args:
             query, query_pos (Tensor): ``(B, Q, C)``.
             value (Tensor): Features of all levels, ``(B, N, C)``.
-            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, L, 4)``.
-            spatial_shapes, level_start_index (Tensor): ``(L, 2)`` and ``(L,)``, for the CUDA operator.
+            reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, L, 4)``, the same for each level.
+            spatial_shapes, level_start_index (Tensor): ``(L, 2)`` and ``(L,)``, for the CUDA operator and for discrete
+                sampling.
             shapes (list[tuple[int, int]]): Heights and widths of the levels as Python numbers.
 
         Returns:
             Tensor: ``(B, Q, C)``, including the residual connection from ``query``.
         """
-        batch, num_queries, _ = query.shape
         positioned = query + query_pos
-        points = (self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(positioned).view(batch, num_queries, *points, 2)
-        weights = self.attention_weights(positioned).view(batch, num_queries, self.num_heads, -1).softmax(-1)
-        weights = weights.view(batch, num_queries, *points)
-        centers, sizes = reference_points[:, :, None, :, None].split(2, dim=-1)
-        locations = centers + offsets / self.num_points * sizes * 0.5
-        if has_operator(value):
+        offsets = self.sampling_offsets(positioned).unflatten(2, (self.num_heads, -1, 2))  # (B, Q, heads, P, 2)
+        weights = self.attention_weights(positioned).unflatten(2, (self.num_heads, -1)).softmax(-1)
+        centers, sizes = reference_points[:, :, None, :1].split(2, dim=-1)
+        locations = centers + self._divide_by_points(offsets) * sizes * 0.5
+        if self.is_discrete:
+            output = self._gather(self.value_proj(value), locations, weights, spatial_shapes, level_start_index)
+        elif self.is_even and has_operator(value):
             value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
             # the operator rounds the points to the precision of the values, and does not support bfloat16
             value = value.to(locations.dtype)
+            levels = (self.num_levels, self.num_points)
+            locations, weights = locations.unflatten(3, levels), weights.unflatten(3, levels)
             output = MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )
         else:
             output = self._sample(self._project(value, shapes), 2 * locations - 1, weights)
         return self.dropout(self.output_proj(output.to(query.dtype))) + query
+
+    def _divide_by_points(self, offsets: Tensor) -> Tensor:
+        """Divide offsets ``(B, Q, heads, P, 2)`` by the number of points of their level."""
+        if self.is_even:
+            return offsets / self.num_points
+        levels = offsets.split(self.points, dim=3)
+        return torch.cat([level / count for level, count in zip(levels, self.points)], dim=3)
 
     def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
         """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
@@ -103,12 +150,30 @@ class DeformableAttention(MultiScaleDeformableAttention):
         return [(weight @ level + bias[:, None]).unflatten(2, shape) for level, shape in zip(levels, shapes)]
 
     def _sample(self, levels: list[Tensor], grid: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sum ``(B, Q, C)`` of values ``(B, C, H, W)`` at ``grid`` ``(B, Q, heads, L, P, 2)`` in [-1, 1]."""
+        """Weighted sum ``(B, Q, C)`` of values ``(B, C, H, W)`` at ``grid`` ``(B, Q, heads, P, 2)`` in [-1, 1]."""
         batch = grid.shape[0]
-        grid, weights = [x.transpose(1, 2).flatten(0, 1) for x in (grid, weights)]  # (B * heads, Q, L, P, ...)
+        grid, weights = [x.transpose(1, 2).flatten(0, 1) for x in (grid, weights)]  # (B * heads, Q, P, ...)
         # sampled in the precision of the boxes: half precision would shift the points by a fraction of a pixel
         maps = [level.reshape(grid.shape[0], -1, *level.shape[2:]).to(grid.dtype) for level in levels]
-        sampled = [grid_sample(x, grid[:, :, i], align_corners=False) for i, x in enumerate(maps)]
-        # (B * heads, C / heads, Q, L * P)
-        total = (torch.cat(sampled, dim=3) * weights[:, None].flatten(3)).sum(3)
+        grids = grid.split(self.points, dim=2)
+        sampled = [grid_sample(x, points, align_corners=False) for x, points in zip(maps, grids)]
+        # (B * heads, C / heads, Q, P)
+        total = (torch.cat(sampled, dim=3) * weights[:, None]).sum(3)
         return total.view(batch, -1, grid.shape[1]).mT
+
+    def _gather(self, value: Tensor, locations: Tensor, weights: Tensor, shapes: Tensor, starts: Tensor) -> Tensor:
+        """Weighted sum ``(B, Q, C)`` of values ``(B, N, C)`` at rounded ``locations`` ``(B, Q, heads, P, 2)``."""
+        batch, length, _ = value.shape
+        # one row for each point: of its level the sides, width first, and the index of the first position
+        sides, start = [
+            torch.cat([row.expand(count, -1) for row, count in zip(table.split(1), self.points)])
+            for table in (shapes.flip(1), starts[:, None])
+        ]
+        # integers are clamped, not floats: a NaN would become an index outside of the values
+        x, y = (locations * sides + 0.5).floor().long().clamp(min=0).minimum(sides - 1).unbind(-1)
+        image = torch.arange(batch, device=value.device)[:, None, None, None]
+        head = torch.arange(self.num_heads, device=value.device)[:, None]
+        row = ((image * length + start[:, 0] + y * sides[:, 0] + x) * self.num_heads) + head
+        rows = value.reshape(batch * length * self.num_heads, -1).index_select(0, row.flatten())
+        sampled = rows.view(*row.shape, -1).to(locations.dtype)  # (B, Q, heads, P, C / heads)
+        return (sampled * weights[..., None]).sum(3).flatten(2)

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from mmspartan.convert.rtdetr import rtdetr_from_authors
+from mmspartan.convert.rtdetr import points_of_levels, rtdetr_from_authors
 from tests.conftest import Golden
 
 NAMES = [
@@ -40,8 +40,24 @@ def test_names_of_version_2_give_the_same_weights(version_1, version_2):
     assert set(left_out) >= {SCALE.format(0), SCALE.format(1)}
 
 
-@pytest.mark.parametrize('factors', [[0.25] * 4 + [0.125] * 8, [0.5] * 12, []])
-def test_levels_with_different_numbers_of_points_are_refused(factors, version_2):
+def test_numbers_of_points_are_read_from_the_factors(version_1, version_2):
+    assert points_of_levels(version_1) is None and points_of_levels(version_2) == [4, 4, 4]
+    for i in range(2):
+        version_2[SCALE.format(i)] = torch.tensor([1 / n for n in (3, 1, 2) for _ in range(n)])
+    assert points_of_levels(version_2) == [3, 1, 2]
+    assert set(rtdetr_from_authors(version_2)[1]) == {SCALE.format(0), SCALE.format(1)}
+
+
+@pytest.mark.parametrize(
+    'factors', [[0.25] * 4 + [0.125] * 8, [0.5] * 12, [0.25] * 11, [0.3] * 12, [0.0] * 12, [float('nan')] * 12, []]
+)
+def test_other_factors_are_refused(factors, version_2):
     version_2[SCALE.format(1)] = torch.tensor(factors)
-    with pytest.raises(ValueError, match=r'layers\.1\.cross_attn\.num_points_scale.*different numbers of points'):
+    with pytest.raises(ValueError, match=r'layers\.1\.cross_attn\.num_points_scale.* is not 1/n for each of n points'):
+        rtdetr_from_authors(version_2)
+
+
+def test_layers_with_different_numbers_of_points_are_refused(version_2):
+    version_2[SCALE.format(1)] = torch.tensor([0.5] * 6)
+    with pytest.raises(ValueError, match=r'layers\.1.*is of \[2, 2, 2\] points on the levels.*it is of \[4, 4, 4\]'):
         rtdetr_from_authors(version_2)

@@ -21,6 +21,8 @@ from mmspartan.rtdetr.multi_scale import BatchRandomChoiceResize
 from tests.conftest import perturb
 from tests.gpu.conftest import relative_error, with_clear_winner
 from tests.rtdetr.test_detector import batch, build, total
+from tests.rtdetr.test_golden import CONFIG
+from tests.rtdetr.test_version_2 import SAMPLINGS
 
 QUIET = dict(num_denoising=20, label_noise=0.0, box_noise=1e-9)  # denoising without randomness
 
@@ -37,7 +39,7 @@ def loss_and_gradient(model, counts=(3, 2), dtype=torch.float64) -> tuple[torch.
     loss = total(model.train().to(dtype)(data['inputs'].to(dtype), data['data_samples'], mode='loss'))
     model.zero_grad()
     loss.backward()
-    return loss.detach(), torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    return loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
 
 
 @pytest.mark.parametrize('counts', [(3, 2), (3, 0), (0, 0)])
@@ -47,6 +49,19 @@ def test_loss_and_gradients_equal_the_cpus(counts, either_attention):
     model = copy.deepcopy(plain).cuda()
     expected, expected_gradient = loss_and_gradient(plain, counts)
     loss, gradient = loss_and_gradient(model, counts)
+    assert relative_error(loss, expected) < 1e-6
+    assert relative_error(gradient, expected_gradient) < 1e-5
+
+
+@pytest.mark.parametrize('sampling', SAMPLINGS)
+def test_sampling_of_version_2_equals_the_cpus(sampling):
+    decoder = copy.deepcopy(CONFIG['decoder'])
+    decoder['layer_cfg']['cross_attn_cfg'].update(sampling)
+    plain = build(decoder=decoder, dn_cfg=QUIET)
+    perturb(plain, 0.05)
+    model = copy.deepcopy(plain).cuda()
+    expected, expected_gradient = loss_and_gradient(plain)
+    loss, gradient = loss_and_gradient(model)
     assert relative_error(loss, expected) < 1e-6
     assert relative_error(gradient, expected_gradient) < 1e-5
 

@@ -1,6 +1,7 @@
 """RT-DETR with ResNet-vd computes what Hugging Face's implementations of RT-DETR and RT-DETRv2 compute.
 
-In float64, with random weights. Each level has 4 points, for which RT-DETRv2's sampling is RT-DETR's.
+In float64, with random weights. Each level has 4 points, for which RT-DETRv2's sampling is RT-DETR's, unless it is
+discrete.
 """
 
 import copy
@@ -18,7 +19,7 @@ transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 i
 KINDS = {18: ('basic', [2, 2, 2, 2], [64, 128, 256, 512]), 50: ('bottleneck', [3, 4, 6, 3], [256, 512, 1024, 2048])}
 
 
-def build_theirs(depth: int, num_labels: int = 10, version: str = ''):
+def build_theirs(depth: int, num_labels: int = 10, version: str = '', **options):
     """A small RTDetrForObjectDetection, or that of version ``'V2'``, with random weights, none of them zero."""
     layer_type, depths, channels = KINDS[depth]
     backbone = transformers.RTDetrResNetConfig(
@@ -43,6 +44,7 @@ def build_theirs(depth: int, num_labels: int = 10, version: str = ''):
         decoder_layers=2,
         num_queries=30,
         num_labels=num_labels,
+        **options,
     )
     torch.manual_seed(0)
     theirs = getattr(transformers, f'RTDetr{version}ForObjectDetection')(config)
@@ -65,8 +67,21 @@ def test_outputs_are_equal(depth, version):
     compare(ours, theirs)
 
 
-def build_ours(depth: int, num_classes: int = 10):
+@pytest.mark.parametrize('method', ['default', 'discrete'])
+@pytest.mark.parametrize('points', [4, 2])
+@torch.no_grad()
+def test_outputs_of_version_2_are_equal(points, method):
+    theirs = build_theirs(18, version='V2', decoder_method=method, decoder_n_points=points)
+    ours = build_ours(18, num_points=points, method=method)
+    ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
+    # anchors are float32 here and in the authors' code, float64 there
+    ours.generate_anchors = lambda *args: theirs.model.generate_anchors(args[0], device=args[1], dtype=torch.float64)
+    compare(ours, theirs, 1e-9)
+
+
+def build_ours(depth: int, num_classes: int = 10, **sampling):
     cfg = copy.deepcopy(CONFIG)
+    cfg['decoder']['layer_cfg']['cross_attn_cfg'].update(sampling)
     cfg['bbox_head']['num_classes'] = num_classes
     cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
     cfg['neck']['in_channels'] = KINDS[depth][2][1:]
@@ -75,9 +90,9 @@ def build_ours(depth: int, num_classes: int = 10):
 
 
 @torch.no_grad()
-def compare(ours, theirs):
+def compare(ours, theirs, tolerance: float = 1e-6):
     x = torch.rand(2, 3, 128, 128, dtype=torch.float64)
     logits, boxes = ours(x, mode='tensor')
     expected = theirs(x)
-    assert_close(logits[-1], expected.logits, rtol=0, atol=1e-6)
-    assert_close(boxes[-1], expected.pred_boxes, rtol=0, atol=1e-6)
+    assert_close(logits[-1], expected.logits, rtol=0, atol=tolerance)
+    assert_close(boxes[-1], expected.pred_boxes, rtol=0, atol=tolerance)

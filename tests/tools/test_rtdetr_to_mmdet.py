@@ -196,3 +196,71 @@ def test_detector_with_fewer_sampling_points(points, convert, golden_rtdetr, tmp
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
     load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+
+
+def version_2(golden_rtdetr, points: list[int]) -> dict:
+    """Weights of RT-DETRv2 with these points on the levels, and the factors of their offsets."""
+    weights = golden_rtdetr.group('sd')
+    for key, value in weights.items():
+        for name, values in {'sampling_offsets': 2, 'attention_weights': 1}.items():
+            if f'.cross_attn.{name}.' in key:  # (heads, levels, points, values)
+                levels = value.unflatten(0, (8, 3, 4, values)).unbind(1)
+                chosen = [level[:, :count] for level, count in zip(levels, points)]
+                weights[key] = torch.cat(chosen, dim=1).flatten(0, 2).clone()
+    factors = torch.tensor([1 / count for count in points for _ in range(count)])
+    return weights | {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': factors for i in range(2)}
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'method', 'said'),
+    [
+        ('rtdetrv2_tiny.pth', [], 'default', 'for a network with discrete sampling'),
+        ('rtdetrv2_tiny_dsp_3x_coco.pth', [], 'discrete', 'the name of the file has dsp'),
+        ('tiny-dsp.pth', ['--method', 'default'], 'default', '--method says so'),
+        ('adsport.pth', ['--method', 'discrete'], 'discrete', '--method says so'),
+    ],
+)
+def test_sampling_of_version_2_is_stated_with_its_reason(name, options, method, said, convert, golden_rtdetr, tmp_path):
+    weights = version_2(golden_rtdetr, [4, 2, 1])
+    torch.save(weights, tmp_path / name)
+    printed = convert(RTDETR, name, 'dst.pth', '--write-config', 'detector.py', *options)
+    (line,) = (line for line in printed.splitlines() if line.startswith('sampling: '))
+    assert line.startswith(f'sampling: {method} (') and said in line
+    assert (
+        'RT-DETRv2, SpaRTAN, 10 classes' in printed and f'{len(weights) - 2} of {len(weights)} tensors used' in printed
+    )
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    attention = model.decoder.layers[0].cross_attn
+    assert attention.points == [4, 2, 1] and attention.is_discrete == (method == 'discrete')
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'expected'), [('', 'rtdetrv2_r18vd_coco.py'), ('_dsp', 'rtdetrv2_r18vd_dsp_coco.py')]
+)
+def test_config_of_version_2_is_named(suffix, expected, convert, tmp_path):
+    cfg = Config.fromfile(config_path('rtdetr_r18vd_coco'))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        weights = detector_to_authors(MODELS.build(cfg.model).state_dict(), 3)
+    weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
+    torch.save(dict(ema=dict(module=weights)), tmp_path / f'rtdetrv2_r18vd{suffix}.pth')
+    assert f'configs/{expected}' in convert(RTDETR, f'rtdetrv2_r18vd{suffix}.pth', 'dst.pth')
+
+
+def test_folder_of_hugging_face_states_its_sampling(convert, tmp_path):
+    pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
+    from tests.rtdetr.test_transformers import build_theirs
+
+    theirs = build_theirs(18, version='V2', decoder_method='discrete', decoder_n_points=2)
+    theirs.save_pretrained(tmp_path / 'theirs')
+    printed = convert(RTDETR, 'theirs', 'dst.pth')
+    assert 'sampling: discrete (config.json says so)' in printed and "'num_points': 2" in printed
+    assert "'method': 'discrete'" in printed
+    with pytest.raises(SystemExit, match="decoder_method is 'discrete', --method is 'default'"):
+        convert(RTDETR, 'theirs', 'other.pth', '--method', 'default')
+    path = tmp_path / 'theirs' / 'config.json'
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), decoder_method='nearest')))
+    with pytest.raises(SystemExit, match="decoder_method is 'nearest'"):
+        convert(RTDETR, 'theirs', 'other.pth')
+    assert not (tmp_path / 'other.pth').exists()
