@@ -1,50 +1,27 @@
-"""What a mixer provides: the protocol between :class:`~mmspartan.spartan.backbone.SpaRTANBlock` and its mixers.
+"""The protocol between :class:`~mmspartan.spartan.backbone.SpaRTANBlock` and its mixers.
 
 A mixer is a module of the registry ``MODELS``, named by ``smixer=dict(type=...)`` or ``cmixer=dict(type=...)`` of the
-backbone. It is built with the keyword arguments that :class:`SpatialMixer` or :class:`ChannelMixer` lists, and those of
-its config. It maps features ``(B, C, H, W)`` to the same shape.
+backbone. It maps features ``(B, C, H, W)`` to the same shape. It is built with these keyword arguments and those of its
+config:
+
+* ``channels`` (int): Channels C in and out.
+* ``depthwise`` (bool), of ``smixer`` alone: Whether the convolutions of this stage are depthwise (Table VIII).
+* ``expand_ratio`` (int), of ``cmixer`` alone: N / C for N hidden channels.
+* ``groups`` (int), of ``cmixer`` alone: Groups of the hidden convolution (Table VIII): N in stages of full
+  convolutions, C in stages of depthwise ones.
+* ``norm_cfg``, ``act_cfg`` (dict): Normalization and activation after convolutions.
 
 LayerScale and stochastic depth belong to the block, which multiplies the mixer's output by one factor for each channel.
 A mixer that ends with a 1x1 convolution ``proj_out`` may set ``takes_scale = True``: the block then hands the factor
 over as second argument, the mixer applies it to the weights of ``proj_out``, and training keeps one feature map less.
 
-Folding for inference knows a mixer by its type (:func:`mmspartan.nn.fold.rule`). Of a mixer without a rule only the
-parts that have rules are folded. If it has ``takes_scale``, LayerScale is folded into ``proj_out``.
+Folding for inference knows a mixer by its type (:func:`mmspartan.nn.fold.rule`). Without a rule, only a mixer's
+children that have rules are folded. If it has ``takes_scale``, LayerScale is folded into ``proj_out``.
 """
-
-from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from ..ops.device import on_gpu
-
-
-@runtime_checkable
-class SpatialMixer(Protocol):
-    """Mixes positions: ``smixer`` of a block.
-
-    Args:
-        channels (int): Channels C in and out.
-        depthwise (bool): Whether the convolutions of this stage are depthwise (Table VIII).
-        norm_cfg, act_cfg (dict): Normalization and activation after convolutions.
-    """
-
-    def forward(self, x: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class ChannelMixer(Protocol):
-    """Mixes channels: ``cmixer`` of a block.
-
-    Args:
-        channels (int): Channels C in and out.
-        expand_ratio (int): N / C for N hidden channels.
-        groups (int): Groups of the hidden convolution (Table VIII): N in stages of full convolutions, C in stages of
-            depthwise ones.
-        norm_cfg, act_cfg (dict): Normalization and activation after convolutions.
-    """
-
-    def forward(self, x: Tensor) -> Tensor: ...
 
 
 def add_mixed(residual: Tensor, mixer: nn.Module, x: Tensor, scale: Tensor | None) -> Tensor:
