@@ -1,4 +1,4 @@
-"""Models and pictures that the tools of the paper's figures have in common."""
+"""Models and images that the tools of the paper's figures have in common."""
 
 import argparse
 from collections import Counter
@@ -41,10 +41,10 @@ def load_subjects(args: argparse.Namespace) -> list[Subject]:
 
 
 def find_pictures(sources: Sequence[str]) -> list[Path]:
-    """Return the pictures of files and folders.
+    """Return the images of files and folders.
 
     Raises:
-        InputError: If a source does not exist, or a folder has no picture.
+        InputError: If a source does not exist, or a folder has no image.
     """
     found: list[Path] = []
     for source in map(Path, sources):
@@ -52,6 +52,6 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
         if not source.exists():
             raise InputError(f'{source}: no such image or folder')
         if source.is_dir() and not inside:
-            raise InputError(f'{source}: no picture in it; looked for {", ".join(PICTURES)}')
+            raise InputError(f'{source}: no image in it; looked for {", ".join(PICTURES)}')
         found += inside or [source]
     return found

@@ -160,7 +160,7 @@ def count_inference(cfg: Config, size: int = 128, deploy: bool = False, graph: b
         if graph and hasattr(model, 'cuda_graphs'):
             results = model(images, mode='tensor')
 
-            def replay(x: Tensor) -> tuple[Tensor, ...]:
+            def replay(network: object, x: Tensor, settings: object) -> tuple[Tensor, ...]:
                 x.clone()  # into the tensor that the graph reads
                 operators.counts['CUDA graph'] += 1
                 return tuple(result.clone() for result in results)

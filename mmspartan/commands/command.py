@@ -1,12 +1,11 @@
 """How a command ends: errors that a user can correct are one line and the exit code 1, signals 128 + their number."""
 
-import errno
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,14 +14,6 @@ from mmengine.config import Config
 from ..errors import InputError
 from .config_check import entry_being_built
 
-# Advice for errors of the operating system.
-ADVICE = {
-    errno.ENOSPC: 'free some space and go on with --resume',
-    errno.EDQUOT: 'free some space and go on with --resume',
-    errno.EROFS: 'choose another folder, for instance by --work-dir',
-    errno.EACCES: 'choose another folder, for instance by --work-dir',
-    errno.ENOTDIR: 'choose another folder, for instance by --work-dir',
-}
 _received: list[int] = []  # signals since the command began
 _blamed: list[Callable[[], bool]] = []  # whether the run has started, of each `blame` around the current code
 
@@ -35,7 +26,6 @@ def command() -> Iterator[None]:
     other errors keep their traceback. With ``MMSPARTAN_TRACEBACK=1`` in the environment it is always shown. SIGTERM
     and Ctrl-C end the command, with 128 + their number as exit code.
     """
-    _received.clear()
     in_main_thread = threading.current_thread() is threading.main_thread()
     signals = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
     handlers = {number: signal.signal(number, _stop) for number in signals}
@@ -54,7 +44,10 @@ def command() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    _exit_if_stopped()
+        received = _received[:1]
+        _received.clear()  # what runs after this command in the same process is not stopped
+    if received:
+        sys.exit(128 + received[0])
 
 
 def _stop(number: int, frame: Any = None) -> None:
@@ -76,11 +69,11 @@ def _line_of_input_error(error: InputError) -> str:
     return lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0]
 
 
-def _line_of_environment(error: Exception, source: str = '') -> str | None:
+def _line_of_environment(error: Exception, source: str = '', advice: Mapping[int, str] = {}) -> str | None:
     """The line for an error of the operating system; None for others."""
     if isinstance(error, OSError) and error.errno is not None:
         line = ': '.join(filter(None, (str(error.filename or source), error.strerror)))
-        return '; '.join(filter(None, (line, ADVICE.get(error.errno))))
+        return '; '.join(filter(None, (line, advice.get(error.errno))))
     if isinstance(error, RuntimeError) and str(error).startswith('DataLoader worker'):
         line = f'{str(error).splitlines()[0]} Memory may be short: lower num_workers; go on with --resume'
         return ': '.join(filter(None, (source, line)))
@@ -89,7 +82,11 @@ def _line_of_environment(error: Exception, source: str = '') -> str | None:
 
 @contextmanager
 def blame(
-    source: str, cfg: Config | None = None, is_started: Callable[[], bool] = lambda: False, because: str = ''
+    source: str,
+    cfg: Config | None = None,
+    is_started: Callable[[], bool] = lambda: False,
+    because: str = '',
+    advice: Mapping[int, str] = {},
 ) -> Iterator[None]:
     """Raise an ``InputError`` that names a file for the errors which this file causes.
 
@@ -99,6 +96,7 @@ def blame(
         is_started: Returns whether the run has started. Until then ``source`` causes all errors, and later only those
             of the environment are converted.
         because: What an error of another type than ValueError shows about ``source``.
+        advice: What to do about errors of the operating system, by their numbers.
 
     Raises:
         InputError: The message names the file, with ``cfg`` also the entry.
@@ -109,7 +107,7 @@ def blame(
     except InputError:
         raise
     except Exception as error:
-        line, entry = _line_of_environment(error, source), ''
+        line, entry = _line_of_environment(error, source, advice), ''
         if line is None:
             if is_started() or isinstance(error, OSError):
                 raise

@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -106,6 +107,16 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg)
 
 
+# Advice for errors of the operating system in a run.
+ADVICE = {
+    errno.ENOSPC: 'free some space and go on with --resume',
+    errno.EDQUOT: 'free some space and go on with --resume',
+    errno.EROFS: 'choose another folder, for instance by --work-dir',
+    errno.EACCES: 'choose another folder, for instance by --work-dir',
+    errno.ENOTDIR: 'choose another folder, for instance by --work-dir',
+}
+
+
 @contextmanager
 def a_run(cfg: Config) -> Iterator[Runner]:
     """Build a runner for the block that runs it; until the run has started, the config causes all errors.
@@ -114,7 +125,9 @@ def a_run(cfg: Config) -> Iterator[Runner]:
         InputError: The message names the config and the entry, or what else the user can correct.
     """
     runner: Runner | None = None
-    with blame(cfg.filename or 'the config', cfg, lambda: getattr(runner, 'started', runner is not None)):
+    with blame(
+        cfg.filename or 'the config', cfg, lambda: getattr(runner, 'started', runner is not None), advice=ADVICE
+    ):
         runner = build_runner(cfg)
         yield runner
 

@@ -1,7 +1,7 @@
-"""Detection of small objects in large pictures: in overlapping parts and in the whole picture.
+"""Detection of small objects in large images: in overlapping parts and in the whole image.
 
 Slicing aided hyper inference (`SAHI <https://arxiv.org/abs/2202.06934>`_), Fig. 2, with sahi's slices and mmdet's
-merging. A part is resized to the size of the test pipeline, so that objects appear larger in it than in the picture.
+merging. A part is resized to the size of the test pipeline, so that objects appear larger in it than in the image.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from .inferencer import CheckedDetInferencer
 
 
 class SlicingDetInferencer(CheckedDetInferencer):
-    """:class:`CheckedDetInferencer` in parts of each picture, whose detections are merged by non-maximum suppression.
+    """:class:`CheckedDetInferencer` in parts of each image, whose detections are merged by non-maximum suppression.
 
     Args:
         *args: As in ``CheckedDetInferencer``, as are ``**kwargs``.
@@ -45,7 +45,7 @@ class SlicingDetInferencer(CheckedDetInferencer):
         self.nms_cfg = dict(type='nms', iou_threshold=iou_threshold)
 
     def preprocess(self, inputs: Iterable[str | np.ndarray], batch_size: int = 1, **kwargs: Any) -> Iterator[Any]:
-        """Yield each input with an iterator over batches of its parts, the last of which is the whole picture."""
+        """Yield each input with an iterator over batches of its parts, the last of which is the whole image."""
         for source in self._readable(inputs):
             image = self.read(source)
             boxes = slices(image.shape[0], image.shape[1], self.slice_size, self.overlap)
@@ -75,7 +75,7 @@ class SlicingDetInferencer(CheckedDetInferencer):
 
 
 def slices(height: int, width: int, size: int, overlap: float) -> list[list[int]]:
-    """Return the parts of a picture and the whole, each as left, top, right and bottom in pixels."""
+    """Return the parts of an image and the whole, each as left, top, right and bottom in pixels."""
     from sahi.slicing import get_slice_bboxes
 
     whole = [0, 0, width, height]
@@ -100,12 +100,12 @@ def without_pieces(found: InstanceData, share: float = 0.7) -> InstanceData:
 
 
 def is_cut(boxes: torch.Tensor, part: list[int], size: tuple[int, int], tolerance: float = 0.01) -> torch.Tensor:
-    """Return whether boxes touch a border of their part that is not one of the picture; they are incomplete.
+    """Return whether boxes touch a border of their part that is not one of the image; they are incomplete.
 
     Args:
         boxes: Corners in pixels of the part, ``(N, 4)``.
-        part: Left, top, right and bottom in pixels of the picture.
-        size: Height and width of the picture.
+        part: Left, top, right and bottom in pixels of the image.
+        size: Height and width of the image.
         tolerance: Distance to the border relative to the part that counts as touching.
 
     Returns:

@@ -6,6 +6,7 @@ The detector has the same steps as mmdet's DINO. It differs in three points: the
 the whole input including its padding, which is not masked.
 """
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,7 @@ from ..ops.made_once import made_once
 from .decoder import RTDETRTransformerDecoder
 from .denoising import ContrastiveDenoising
 from .encoder import HybridEncoder
-from .head import ground_truth
+from .head import RTDETRHead, ground_truth
 
 
 @MODELS.register_module()
@@ -54,8 +55,8 @@ class RTDETR(DetectionTransformer):
 
     decoder: Any  # a config until `_init_layers`
     embed_dims: int
-    # computes `_forward` where predictions run as CUDA graphs (`mmspartan.runs.cuda_graphs`)
-    cuda_graphs: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+    # a `mmspartan.runs.cuda_graphs.CudaGraphs`, where predictions run by them
+    cuda_graphs: Callable[..., tuple[Tensor, ...]] | None = None
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class RTDETR(DetectionTransformer):
             RuntimeError: If the model is in training mode.
         """
         fold_in_place(self)
+        self.cuda_graphs = copy.copy(self.cuda_graphs)
 
     def _check_fit(self) -> None:
         """Check that the settings of backbone, neck, decoder and head match, as far as these are known."""
@@ -127,11 +129,23 @@ class RTDETR(DetectionTransformer):
             refuse('RTDETR', 'neck.in_channels', allowed, neck.in_channels)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
-        if self.cuda_graphs is None:
+        if self.cuda_graphs is None or self.training:
             return super().predict(batch_inputs, batch_data_samples, rescale)
+        settings = (self.num_queries, (self.test_cfg or {}).get('num_decoder_layers'))
+        outs = self.cuda_graphs(self._forward, batch_inputs, settings)
         metas = [sample.metainfo for sample in batch_data_samples]
-        found = self.bbox_head.predict_by_feat(*self.cuda_graphs(batch_inputs), metas, rescale)
+        found = self.bbox_head.predict_by_feat(*outs, metas, rescale)
         return self.add_pred_to_datasample(batch_data_samples, found)
+
+    @property
+    def is_capturable(self) -> bool:
+        """Whether predictions are ``_forward`` and the head's ``predict_by_feat``, as :meth:`predict` has it."""
+        found = (type(self).predict, type(self)._forward, type(self.bbox_head).predict)
+        return found == (RTDETR.predict, RTDETR._forward, RTDETRHead.predict)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> 'RTDETR':
+        self.cuda_graphs = copy.copy(self.cuda_graphs)  # those of before read the former weights
+        return super()._apply(*args, **kwargs)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         refuse_training_of_deployed(self)
@@ -178,6 +192,7 @@ class RTDETR(DetectionTransformer):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Warn about weights for another number of classes, since mmengine skips weights of another shape."""
+        self.cuda_graphs = copy.copy(self.cuda_graphs)
         scores = state_dict.get(f'{prefix}bbox_head.cls_branches.0.bias')
         if scores is not None and len(scores) != self.bbox_head.num_classes:
             print_log(
@@ -300,7 +315,8 @@ class RTDETR(DetectionTransformer):
         """Return heights and widths ``(L, 2)`` and the indices of the levels' first features ``(L,)`` as tensors."""
         sizes = [height * width for height, width in shapes]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        return torch.tensor(shapes, device=device), torch.tensor(starts, device=device)
+        spatial_shapes, level_start_index = torch.tensor(shapes), torch.tensor(starts)
+        return spatial_shapes.to(device, non_blocking=True), level_start_index.to(device, non_blocking=True)
 
     @staticmethod
     @made_once

@@ -1,12 +1,14 @@
-"""Networks on GPUs as CUDA graphs: one launch instead of one for each operation, about 1,500 for an image.
+"""Networks on GPUs as CUDA graphs: one launch instead of one for each operation, 434 to 1,544 for an image.
 
 A graph runs the kernels that the network would run, so its values are the same. PyTorch's documentation of
 ``torch.cuda.CUDAGraph`` lists what may be captured.
 """
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from contextlib import ExitStack
+from threading import Lock
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -14,76 +16,107 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..ops.made_once import held
+from ..ops.tracing import is_traced
 
 MOST_GRAPHS = 8  # each keeps the features of its network
 WARM_UPS = 2  # libraries make their workspaces in the first run
 
+Function = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+class Memory(NamedTuple):
+    """What the graphs of a network share: what one leaves there is copied before another runs."""
+
+    stream: Any
+    pool: Any
+
+    @classmethod
+    def on(cls, device: torch.device) -> 'Memory':
+        with torch.cuda.device(device):
+            return cls(torch.cuda.Stream(), torch.cuda.graph_pool_handle())
+
 
 class CudaGraphs:
-    """A function of a tensor, which is captured when a shape comes for the second time.
+    """Runs a network, which is captured when a shape of its input comes for the second time.
 
-    Another shape, a batch on a CPU, and whatever autograd records run as they are. So does everything after a capture
-    that failed.
+    Another shape, a batch on a CPU, and whatever autograd or a compiler records run as they are. So does everything
+    after a capture that failed.
+
+    A graph reads the weights where they were when it was captured. In-place changes are seen. Whoever gives a network
+    other weights gives it other graphs as well, by a copy of this object, which has none.
 
     Args:
-        function: Maps a tensor to tensors by operations on its device only, without reading their values.
         most: Number of shapes that are captured.
     """
 
-    def __init__(self, function: Callable[[Tensor], tuple[Tensor, ...]], most: int = MOST_GRAPHS):
-        self.function, self.most = function, most
-        self.seen: set[tuple] = set()
-        self.graphs: dict[tuple, Callable[[Tensor], tuple[Tensor, ...]]] = {}
-        self.pool: Any = None
+    def __init__(self, most: int = MOST_GRAPHS):
+        self.most = most
+        self.seen: set[Hashable] = set()
+        self.graphs: dict[Hashable, Function] = {}
         self.failed = False
+        self.lock = Lock()
+        self.memory: Memory | None = None
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the function's results for ``x``; they are not overwritten by later calls."""
-        if not x.is_cuda or torch.is_grad_enabled() or self.failed:
-            return self.function(x)
-        key = (x.shape, x.dtype, x.device, torch.is_autocast_enabled(), autocast_dtype())
-        if key not in self.graphs:
-            if key not in self.seen or len(self.graphs) >= self.most:
+    def __reduce__(self) -> tuple:
+        return CudaGraphs, (self.most,)
+
+    def __call__(self, network: Function, x: Tensor, settings: Hashable = None) -> tuple[Tensor, ...]:
+        """Return ``network(x)``, which later calls do not overwrite.
+
+        Args:
+            network: Maps a tensor to tensors by operations on its device only, without reading their values.
+            x: The input.
+            settings: What else the operations depend on.
+        """
+        if not x.is_cuda or torch.is_grad_enabled() or is_traced():
+            return network(x)
+        key = (x.shape, x.dtype, x.device, torch.is_autocast_enabled(), autocast_dtype(), settings)
+        with self.lock:
+            if key not in self.graphs and not self.failed:
+                if key in self.seen and len(self.graphs) < self.most:
+                    self._try_to_capture(key, network, x)
                 self.seen.add(key)
-                return self.function(x)
-            try:
-                self.pool = self.pool or torch.cuda.graph_pool_handle()
-                self.graphs[key] = capture(self.function, x, self.pool)
-            except RuntimeError as error:
-                self.failed = True
-                reason = str(error).partition('\n')[0]
-                print_log(
-                    f'Predicts without CUDA graphs, as cuda_graphs=False does: {reason}', 'current', logging.WARNING
-                )
-                return self.function(x)
-        return self.graphs[key](x)
+            if key in self.graphs:
+                return self.graphs[key](x)
+        return network(x)
+
+    def _try_to_capture(self, key: Hashable, network: Function, x: Tensor) -> None:
+        try:
+            self.memory = self.memory or Memory.on(x.device)
+            self.graphs[key] = capture(network, x, self.memory)
+        except RuntimeError as error:
+            self.failed = True
+            reason = str(error).partition('\n')[0]
+            print_log(f'Predicting without CUDA graphs: {reason}', 'current', logging.WARNING)
 
 
-def capture(
-    function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, pool: Any
-) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Capture a function for tensors like ``x``.
-
-    Graphs of one pool share memory: what one leaves there is copied before another runs.
+def capture(network: Function, x: Tensor, memory: Memory) -> Function:
+    """Capture a network for tensors like ``x``.
 
     Raises:
         RuntimeError: If an operation cannot be captured.
     """
+    stream, pool = memory
     caches = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # the graph would read weights that autocast has freed
     try:
-        with torch.cuda.device(x.device), torch.inference_mode(False), torch.no_grad(), held() as constants:
+        with ExitStack() as contexts:
+            contexts.enter_context(torch.cuda.device(x.device))
+            # a capture that fails leaves another current stream, which this context sets back
+            contexts.enter_context(torch.cuda.stream(torch.cuda.current_stream()))
+            contexts.enter_context(torch.inference_mode(False))
+            contexts.enter_context(torch.no_grad())
+            constants = contexts.enter_context(held())
             given = x.clone()
-            stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UPS):
-                    function(given)
+                    network(given)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             # threads that pin the memory of batches may go on
-            with torch.cuda.graph(graph, pool=pool, capture_error_mode='thread_local'):
-                results = function(given)
+            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode='thread_local'):
+                results = network(given)
     finally:
         torch.set_autocast_cache_enabled(caches)
 
@@ -103,7 +136,7 @@ def autocast_dtype() -> torch.dtype:
 
 
 def use_cuda_graphs(model: nn.Module, cfg: Config) -> None:
-    """Let detectors on a GPU that say how, by ``cuda_graphs``, predict by CUDA graphs, unless the config says no.
+    """Let detectors on a GPU that say they can (``is_capturable``) predict by CUDA graphs, unless the config says no.
 
     Args:
         model: A model; it may be wrapped.
@@ -113,5 +146,5 @@ def use_cuda_graphs(model: nn.Module, cfg: Config) -> None:
         return
     for module in model.modules():
         detector: Any = module
-        if hasattr(detector, 'cuda_graphs') and next(module.parameters()).is_cuda:
-            detector.cuda_graphs = CudaGraphs(detector._forward)
+        if getattr(detector, 'is_capturable', False) and next(module.parameters()).is_cuda:
+            detector.cuda_graphs = CudaGraphs()

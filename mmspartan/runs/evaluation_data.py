@@ -27,7 +27,7 @@ def check_evaluation_data(dataset: Any, cfg: Config, phase: str) -> None:
         path = evaluator.get('ann_file') if isinstance(evaluator, dict) else None
         if path and wanted and not any(_is_same(path, file) for file in wanted):
             raise InputError(
-                f'{phase}_evaluator.ann_file={path} is another file than the one whose pictures are evaluated, '
+                f'{phase}_evaluator.ann_file={path} is another file than the one whose images are evaluated, '
                 f'{phase}_dataloader.dataset.ann_file={", ".join(sorted(wanted))}'
             )
 

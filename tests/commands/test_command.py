@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmspartan.commands.command import blame, command
+from mmspartan.commands.launch import ADVICE
 from mmspartan.errors import InputError
 
 
@@ -29,8 +30,17 @@ from mmspartan.errors import InputError
     ids=repr,
 )
 def test_what_a_person_can_mend_is_one_line(error, message):
-    with pytest.raises(SystemExit, match=message), command(), blame('config.py'):
+    with pytest.raises(SystemExit, match=message), command(), blame('config.py', advice=ADVICE):
         raise error
+
+
+def test_a_command_that_was_stopped_does_not_stop_what_comes_after_it_in_the_process():
+    with pytest.raises(SystemExit) as ended, command():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.sigtimedwait([], 1)  # the handler runs here at the latest
+    assert ended.value.code == 128 + signal.SIGTERM
+    with blame('config.py'):
+        pass
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

@@ -104,7 +104,7 @@ def test_stock_metric_of_mmdet_has_the_fault(write):
 
 @pytest.mark.parametrize(('boxes', 'score'), [([[np.nan, 5.0, 30.0, 30.0]], 0.9), (BOXES, np.nan), (BOXES, np.inf)])
 def test_predictions_that_are_not_finite_are_refused(boxes, score, write):
-    with pytest.raises(NonFiniteError, match='not finite for picture 1'):
+    with pytest.raises(NonFiniteError, match='not finite for image 1'):
         evaluate(METRICS.build(dict(type='CheckedCocoMetric', ann_file=write())), boxes, score)
 
 

@@ -81,16 +81,28 @@ def test_detector_predicts_by_a_cuda_graph(amp):
     model = with_clear_winner(build_detector()).cuda().eval()
     use_cuda_graphs(model, Config())
     assert isinstance(model.cuda_graphs, CudaGraphs)
-    with torch.autocast('cuda', torch.float16, enabled=amp):
-        for step in range(6):
-            images = torch.rand(1, 3, 96, 128 + 32 * (step % 2), device='cuda')
-            found = model.cuda_graphs(images)
-            model.bbox_head.cls_branches[-2].bias.add_(0.5)
-            changed = model.cuda_graphs(images)
-            assert_close(changed, model._forward(images), rtol=1e-3, atol=1e-3)
-            model.bbox_head.cls_branches[-2].bias.sub_(0.5)
-            assert_close(found, model._forward(images), rtol=1e-3, atol=1e-3)  # not overwritten
+
+    def run(graphs: bool) -> tuple[Tensor, ...]:
+        with torch.autocast('cuda', torch.float16, enabled=amp):  # anew each time: it keeps converted weights
+            return model.cuda_graphs(model._forward, images) if graphs else model._forward(images)
+
+    for step in range(6):
+        images = torch.rand(1, 3, 96, 128 + 32 * (step % 2), device='cuda')
+        found, expected = run(True), run(False)
+        model.bbox_head.cls_branches[-2].bias.add_(0.5)
+        assert_close(run(True), run(False), rtol=1e-3, atol=1e-3)
+        model.bbox_head.cls_branches[-2].bias.sub_(0.5)
+        assert_close(found, expected, rtol=1e-3, atol=1e-3)  # not overwritten
     assert len(model.cuda_graphs.graphs) == 2 and not model.cuda_graphs.failed
+
+
+@torch.no_grad()
+def test_what_cannot_be_captured_runs_as_it_is():
+    graphs, x = CudaGraphs(), torch.rand(3, device='cuda')
+    before = torch.cuda.current_stream()
+    for _ in range(3):
+        assert_close(graphs(lambda x: (x * x.sum().item(),), x)[0], x * x.sum())
+    assert graphs.failed and torch.cuda.current_stream() == before
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def test_grad_cam_of_a_classifier_and_a_detector_side_by_side(folder):
         (('none.py', 'none.pth', 'digits'), 'none.py: no such config file'),
         ((CLASSIFIER[0], 'none.pth', 'digits'), 'none.pth: no such file'),
         ((*CLASSIFIER, 'nowhere'), 'nowhere: no such image or folder'),
-        ((*CLASSIFIER, '.'), '.: no picture in it; looked for .png'),
+        ((*CLASSIFIER, '.'), '.: no image in it; looked for .png'),
         ((*CLASSIFIER, 'classifier.py'), 'classifier.py: is no picture that can be read'),
         ((*CLASSIFIER, 'digits', 'digits/0.png'), '0: 2 pictures have this name'),
         ((CLASSIFIER[0], DETECTOR[1], 'digits'), 'detector.pth does not fit the model: '),

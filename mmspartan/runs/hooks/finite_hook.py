@@ -89,7 +89,7 @@ def check_predictions(data_samples: Sequence[Any], source: str) -> None:
     info = sample if isinstance(sample, dict) else sample.metainfo
     name = info.get('img_path') or info.get('img_id', '')
     raise NonFiniteError(
-        f'{source} predicts numbers that are not finite for picture {name}: its weights are broken, or too large for '
+        f'{source} predicts numbers that are not finite for image {name}: its weights are broken, or too large for '
         'the precision that it runs in'
     )
 

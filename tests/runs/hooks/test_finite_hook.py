@@ -94,7 +94,7 @@ def test_predictions_that_are_not_finite_are_refused_with_the_picture(broken):
     check_predictions(samples, 'Model')
     tensor = classification.pred_score if broken == 'pred_score' else detection.pred_instances[broken]
     tensor[1] = torch.inf
-    message = r'Model predicts numbers that are not finite for picture a\.png'
+    message = r'Model predicts numbers that are not finite for image a\.png'
     with pytest.raises(NonFiniteError, match=message):
         check_predictions(samples, 'Model')
     with pytest.raises(NonFiniteError, match=message):
