@@ -117,11 +117,11 @@ def test_two_processes_have_the_same_gradients(two_processes):
     two_processes(DDP)
 
 
+@torch._dynamo.config.patch(suppress_errors=False)  # monkeypatch would delete the setting afterwards
 def test_gpus_compile_by_default_and_say_why_if_they_do_not(monkeypatch, caplog):
     runner = ResumableRunner.__new__(ResumableRunner)
     runner.model, runner.logger = build(), logging.getLogger('regions')
     monkeypatch.setattr(regional_compile.nn.Module, 'compile', lambda module, **options: None)
-    monkeypatch.setattr(torch._dynamo.config, 'suppress_errors', False)
     said = []
     for setting, cuda, triton in ((None, False, True), (None, True, True), (None, True, False), (False, True, True)):
         runner.cfg = {} if setting is None else dict(compile=setting)
