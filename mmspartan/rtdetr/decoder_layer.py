@@ -7,9 +7,11 @@ from mmengine.model import ModuleList
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from mmspartan_cli.choices import METHODS
+
 from ..checks import check_choices, check_integers, check_numbers, is_integer, refuse
 from ..ops.tracing import is_traced
-from .deformable_attention import METHODS, DeformableAttention
+from .deformable_attention import DeformableAttention
 
 
 class SelfAttention(MultiheadAttention):

@@ -23,8 +23,6 @@ from torch.nn.functional import conv2d, grid_sample
 from ..ops.device import on_gpu
 from ..ops.tracing import is_exported, is_traced
 
-METHODS = ('default', 'discrete')
-
 HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
 
 

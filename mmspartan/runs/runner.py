@@ -1,10 +1,8 @@
 """mmengine's Runner with trainings that can be killed at any time and resumed with the same result."""
 
-import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
-from mmengine.logging import MMLogger, print_log
-from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from ..checkpoints.checkpoint import (
-    WEIGHTS_ONLY,
     check_weights_fit,
     check_weights_sound,
     names_of_weights,
@@ -36,8 +33,9 @@ from ..checkpoints.class_names import (
     classes_of_dataset,
 )
 from ..checkpoints.plain_state import from_plain_history
+from ..checkpoints.pretrained import check_pretrained, pretrained_weights_only
 from ..checkpoints.resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
-from ..compat import load_checkpoint_to_model
+from ..compat import load_checkpoint_to_model, without_formatting
 from ..errors import InputError
 from .accumulation import scaled_for_accumulation
 from .cuda_graphs import use_cuda_graphs
@@ -89,9 +87,7 @@ class ResumableRunner(Runner):
 
     def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any):
         if isinstance(cfg, Config):
-            cfg = copy.copy(cfg)
-            # yapf would take a second for each log and checkpoint; ``Config.fromfile`` ignores its argument for this
-            object.__setattr__(cfg, '_format_python_code', False)
+            cfg = without_formatting(cfg)
         super().__init__(*args, cfg=cfg, **kwargs)
 
     @property
@@ -365,48 +361,3 @@ class ResumableRunner(Runner):
 def _without_random_weights(record: logging.LogRecord) -> bool:
     """Hide the warning of a backbone without pretrained weights where a checkpoint is loaded next."""
     return 'starts from random weights' not in record.getMessage()
-
-
-def pretrained_settings(module: torch.nn.Module) -> list[dict]:
-    """Return the ``Pretrained`` initializations of a module that name a file."""
-    settings = getattr(module, 'init_cfg', None) or []
-    settings = settings if isinstance(settings, list | tuple) else [settings]
-    return [cfg for cfg in settings if cfg.get('type') in ('Pretrained', PretrainedInit) and cfg.get('checkpoint')]
-
-
-@contextmanager
-def pretrained_weights_only(model: torch.nn.Module) -> Iterator[None]:
-    """Within this context mmengine's initializers read files by ``read_checkpoint``, not by ``torch.load``."""
-    settings = {id(cfg): cfg for module in model.modules() for cfg in pretrained_settings(module)}
-    before = {key: cfg['checkpoint'] for key, cfg in settings.items()}
-    for key, cfg in settings.items():
-        cfg['checkpoint'] = WEIGHTS_ONLY + str(before[key]).removeprefix(WEIGHTS_ONLY)
-    try:
-        yield
-    finally:
-        for key, cfg in settings.items():
-            cfg['checkpoint'] = before[key]
-
-
-def check_pretrained(module: torch.nn.Module, name: str) -> None:
-    """Check that the file of a ``Pretrained`` initialization has a weight of the module, which mmengine does not check.
-
-    Raises:
-        InputError: If it has none. The message names the option, the file and the prefix.
-    """
-    for cfg in pretrained_settings(module):
-        path = str(cfg['checkpoint']).removeprefix(WEIGHTS_ONLY)
-        if '://' in path:
-            continue
-        weights, prefix = state_dict_of(read_checkpoint(path), path), cfg.get('prefix') or ''
-        check_weights_sound(weights, path)
-        prefix = prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
-        expected = {f'{prefix}{key}': value.shape for key, value in module.state_dict().items()}
-        fitting = [key for key in expected if getattr(weights.get(key), 'shape', None) == expected[key]]
-        if not fitting:
-            found, wanted = (', '.join(list(names)[:2]) for names in (weights, expected))
-            raise InputError(
-                f'{name}.init_cfg: {path} has no weight of {type(module).__name__} with prefix={prefix!r}: it has '
-                f'{found}, ...; looked for {wanted}, ...; set {name}.init_cfg.prefix'
-            )
-        print_log(f'{name}: {len(fitting)} of {len(expected)} weights from {path}', 'current')

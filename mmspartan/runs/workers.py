@@ -65,7 +65,7 @@ def keep_workers_alive(loader: DataLoader) -> DataLoader:
     """Make the workers of a data loader that has not started any outlive signals for a while; returns the loader."""
     if type(loader) is DataLoader:
         loader.worker_init_fn = WorkerInit(loader.worker_init_fn)
-        with_class(loader, DataLoader, HoldingDataLoader)
+        with_class(loader, HoldingDataLoader)
         atexit.unregister(end_workers)
         atexit.register(end_workers)
     return loader

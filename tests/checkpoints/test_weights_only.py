@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
+from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.launch import build_runner
-from mmspartan.runs.runner import pretrained_settings
 from tests.checkpoints.test_checkpoint import Call, stock_content
 from tests.conftest import DATA
 from tests.runs.conftest import digits_config

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from mmspartan_cli import parse, require_path
+from mmspartan_cli.choices import METHODS
 
 
 def parse_args():
@@ -19,7 +20,7 @@ def parse_args():
     parser.add_argument('--classes', metavar='FILE', help='names of the classes, one a line')
     parser.add_argument(
         '--method',
-        choices=('default', 'discrete'),
+        choices=METHODS,
         help='how a network of RT-DETRv2 samples; by default as config.json of Hugging Face says, else discrete if the '
         'name of SRC contains _dsp',
     )
@@ -51,7 +52,6 @@ from mmspartan.convert import (
     write_checkpoint,
     write_config,
 )
-from mmspartan.rtdetr.deformable_attention import METHODS
 
 RESNETS = ('r18vd', 'r34vd', 'r50vd', 'r50vd_m', 'r101vd')
 CONFIGS = tuple(f'rtdetr_{name}_coco' for name in ('spartan_xt', 'spartan_t', *RESNETS))
