@@ -13,7 +13,7 @@ from .spartan import SpaRTAN
 from .version import __version__
 
 if has_mmdet():
-    from . import rtdetr  # noqa: F401 - registers
+    from . import dfine, rtdetr  # noqa: F401 - register
     from .datasets import coco  # noqa: F401 - registers
     from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
     from .runs.hooks import final_stage_hook, foreach_ema  # noqa: F401 - register

@@ -21,7 +21,9 @@ NAMES = {
     r'encoder\.pan_blocks\.(.+)': r'neck.bottom_up_blocks.\1',
     r'encoder\.((?:lateral|downsample)_convs\..+)': r'neck.\1',
     r'decoder\.input_proj\.(.+)': r'input_convs.\1',
+    r'decoder\.decoder\.lqe_layers\.(\d+)\.reg_conf\.(.+)': r'bbox_head.quality_branches.\1.mlp.\2',
     r'decoder\.decoder\.(.+)': r'decoder.\1',
+    r'decoder\.pre_bbox_head\.(.+)': r'bbox_head.initial_reg_branch.\1',
     r'decoder\.(query_pos_head\..+)': r'decoder.\1',
     r'decoder\.denoising_class_embed\.weight': r'denoising.label_embedding.weight',
     r'decoder\.enc_output\.(?:0|proj)\.(.+)': r'memory_trans_fc.\1',
@@ -32,6 +34,9 @@ NAMES = {
     r'decoder\.dec_bbox_head\.(.+)': r'bbox_head.reg_branches.\1',
 }
 
+# D-FINE's names of the parts of a fusion block.
+ELAN_NAMES = ('conv1', 'stage1', 'stage2', 'conv2')
+
 # Names inside a module, replaced in the result of the first table.
 INNER_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'\.self_attn\.', '.self_attn.attn.'),
@@ -39,8 +44,12 @@ INNER_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'\.linear2\.', '.ffn.layers.1.'),
     (r'\.bottlenecks\.(\d+)\.conv1\.', r'.blocks.\1.conv3.'),
     (r'\.bottlenecks\.(\d+)\.conv2\.', r'.blocks.\1.conv1.'),
+    (r'\.gateway\.gate\.', '.gate.proj.'),
+    (r'\.gateway\.norm\.', '.norm2.'),
+    (r'(_blocks\.\d)\.cv([1234])\.', lambda found: f'{found[1]}.{ELAN_NAMES[int(found[2]) - 1]}.'),
+    (r'(downsample_convs\.\d\.)0\.cv([12])\.', lambda found: f'{found[1]}{int(found[2]) - 1}.'),
     (r'(layers\.\d+)\.norm(\d)\.', lambda found: f'{found[1]}.norms.{int(found[2]) - 1}.'),
-    (r'(reg_branches\.\d+)\.layers\.(\d)\.', lambda found: f'{found[1]}.{2 * int(found[2])}.'),
+    (r'(reg_branches\.\d+|initial_reg_branch)\.layers\.(\d)\.', lambda found: f'{found[1]}.{2 * int(found[2])}.'),
 ]
 
 
@@ -140,8 +149,15 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
             backbone[key.removeprefix('backbone.')] = value
         elif key not in left_out:
             others[key] = value
-    convert = resnet_from_authors if any(key.startswith('res_layers.') for key in backbone) else spartan_from_authors
+    converters = {'res_layers.': resnet_from_authors, 'stem.': hgnet_from_authors, 'stages.': hgnet_from_authors}
+    found = {prefix for prefix in converters if any(key.startswith(prefix) for key in backbone)}
+    convert = converters[min(found)] if found else spartan_from_authors
     return {**convert(backbone), **encoder_and_decoder(others)}, left_out
+
+
+def hgnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of HGNetV2, whose parts have the same names in timm."""
+    return {f'backbone.net.{key.replace("stages.", "stages_", 1)}': value for key, value in weights.items()}
 
 
 def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str] = {}) -> dict[str, Tensor]:

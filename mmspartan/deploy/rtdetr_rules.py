@@ -37,10 +37,10 @@ def fold_encoder(encoder: HybridEncoder) -> HybridEncoder:
     """Fold the input convolutions of finer feature maps into the branches of the fusion blocks."""
     input_convs, blocks = list(encoder.input_convs), list(encoder.top_down_blocks)
     for i, level in enumerate(range(len(input_convs) - 2, -1, -1)):
-        before, branches = input_convs[level], (blocks[i].conv1, blocks[i].conv2)
-        if all(is_one_conv(conv) for conv in (before, *branches)):
-            conv1, conv2 = (SplitProjection(branch.conv, branch.act, before.conv) for branch in branches)
-            blocks[i] = changed_copy(blocks[i], conv1=conv1, conv2=conv2, is_split=True)
+        before, entries = input_convs[level], {name: getattr(blocks[i], name) for name in blocks[i].entries}
+        if all(is_one_conv(conv) for conv in (before, *entries.values())):
+            split = {name: SplitProjection(conv.conv, conv.act, before.conv) for name, conv in entries.items()}
+            blocks[i] = changed_copy(blocks[i], **split, is_split=True)
             input_convs[level] = nn.Identity()
     return changed_copy(
         encoder,

@@ -46,12 +46,13 @@ class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
     """
 
     is_region = True  # of regional compilation
+    attention_type = DeformableAttention
 
     def _init_layers(self) -> None:
         for name in ('self_attn_cfg', 'cross_attn_cfg', 'ffn_cfg'):
             check_layer_cfg(name, getattr(self, name))
         self.self_attn = SelfAttention(**self.self_attn_cfg)
-        self.cross_attn = DeformableAttention(**self.cross_attn_cfg)
+        self.cross_attn = self.attention_type(**self.cross_attn_cfg)
         self.embed_dims = self.self_attn.embed_dims
         self.ffn = FFN(**self.ffn_cfg)
         for name, module in (('cross_attn_cfg', self.cross_attn), ('ffn_cfg', self.ffn)):

@@ -107,25 +107,35 @@ class DeformableAttention(MultiScaleDeformableAttention):
         Returns:
             Tensor: ``(B, Q, C)``, including the residual connection from ``query``.
         """
-        positioned = query + query_pos
+        found = self.attend(query + query_pos, value, reference_points, spatial_shapes, level_start_index, shapes)
+        return self.dropout(self.output_proj(found.to(query.dtype))) + query
+
+    def attend(
+        self,
+        positioned: Tensor,
+        value: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        shapes: list[tuple[int, int]],
+    ) -> Tensor:
+        """Return the weighted sum of the values for queries with their positions, ``(B, Q, C)``."""
         offsets = self.sampling_offsets(positioned).unflatten(2, (self.num_heads, -1, 2))  # (B, Q, heads, P, 2)
         weights = self.attention_weights(positioned).unflatten(2, (self.num_heads, -1)).softmax(-1)
         centers, sizes = reference_points[:, :, None, :1].split(2, dim=-1)
         locations = centers + self._divide_by_points(offsets) * sizes * 0.5
         if self.is_discrete:
-            output = self._gather(self.value_proj(value), locations, weights, spatial_shapes, level_start_index)
-        elif self.is_even and has_operator(value):
+            return self._gather(self.value_proj(value), locations, weights, spatial_shapes, level_start_index)
+        if self.is_even and has_operator(value):
             value = self.value_proj(value).unflatten(2, (self.num_heads, -1))
             # the operator rounds the points to the precision of the values, and does not support bfloat16
             value = value.to(locations.dtype)
             levels = (self.num_levels, self.num_points)
             locations, weights = locations.unflatten(3, levels), weights.unflatten(3, levels)
-            output = MultiScaleDeformableAttnFunction.apply(
+            return MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )
-        else:
-            output = self._sample(self._project(value, shapes), 2 * locations - 1, weights)
-        return self.dropout(self.output_proj(output.to(query.dtype))) + query
+        return self._sample(self._project(value, shapes), 2 * locations - 1, weights)
 
     def _divide_by_points(self, offsets: Tensor) -> Tensor:
         """Divide offsets ``(B, Q, heads, P, 2)`` by the number of points of their level."""

@@ -53,6 +53,7 @@ class RTDETR(DetectionTransformer):
             deployed form is trained.
     """
 
+    decoder_type = RTDETRTransformerDecoder
     decoder: Any  # a config until `_init_layers`
     embed_dims: int
     # a `mmspartan.runs.cuda_graphs.CudaGraphs`, where predictions run by them
@@ -165,7 +166,7 @@ class RTDETR(DetectionTransformer):
         return super().extract_feat(batch_inputs.to(self.memory_trans_fc.weight.dtype))
 
     def _init_layers(self) -> None:
-        self.decoder = RTDETRTransformerDecoder(post_norm_cfg=None, **self.decoder)
+        self.decoder = self.decoder_type(post_norm_cfg=None, **self.decoder)
         self.embed_dims = self.decoder.embed_dims
         channels = self.in_channels or self.embed_dims
         self.input_convs = nn.ModuleList(
@@ -270,7 +271,8 @@ class RTDETR(DetectionTransformer):
         query, reference = query.detach(), coords.detach()
         dn_mask = dn_meta = None
         if self.training and self.denoising is not None:
-            noisy = self.denoising(*ground_truth(batch_data_samples))
+            objects = ground_truth(batch_data_samples)
+            noisy = self.denoising(objects.labels, objects.boxes)
             if noisy is not None:
                 dn_query, dn_reference, dn_mask, dn_meta = noisy
                 query = torch.cat([dn_query.to(query.dtype), query], dim=1)
@@ -296,7 +298,7 @@ class RTDETR(DetectionTransformer):
         shapes: list[tuple[int, int]],
         dn_mask: Tensor | None = None,
     ) -> dict:
-        hidden_states, references = self.decoder(
+        return self.decoder(
             query=query,
             value=memory,
             reference_points=reference_points,
@@ -304,10 +306,9 @@ class RTDETR(DetectionTransformer):
             level_start_index=level_start_index,
             shapes=shapes,
             self_attn_mask=dn_mask,
-            reg_branches=self.bbox_head.reg_branches,
+            head=self.bbox_head,
             num_layers=(self.test_cfg or {}).get('num_decoder_layers'),
         )
-        return dict(hidden_states=hidden_states, references=references)
 
     @staticmethod
     @made_once

@@ -77,15 +77,8 @@ class HybridEncoder(BaseModule):
         self.is_deployed = False
         self.temperature = temperature
 
-        def conv(kernel_size: int, stride: int) -> ConvNormAct:
-            padding = kernel_size // 2
-            return ConvNormAct(
-                nn.Conv2d(hidden_channels, hidden_channels, kernel_size, stride, padding, bias=False), norm_cfg, act_cfg
-            )
-
-        def fusion(kind: type[CSPRepLayer]) -> CSPRepLayer:
-            return kind(2 * hidden_channels, hidden_channels, num_blocks, expansion, norm_cfg, act_cfg)
-
+        self.norm_cfg, self.act_cfg = norm_cfg, act_cfg
+        self.block_options = (num_blocks, expansion, norm_cfg, act_cfg)
         self.input_convs = ModuleList(
             ConvNormAct(nn.Conv2d(channels, hidden_channels, 1, bias=False), norm_cfg, None) for channels in in_channels
         )
@@ -102,10 +95,29 @@ class HybridEncoder(BaseModule):
             ),
         )
         steps = range(len(in_channels) - 1)
-        self.lateral_convs = ModuleList(conv(1, 1) for _ in steps)
-        self.top_down_blocks = ModuleList(fusion(TopDownFusion) for _ in steps)
-        self.downsample_convs = ModuleList(conv(3, 2) for _ in steps)
-        self.bottom_up_blocks = ModuleList(fusion(CSPRepLayer) for _ in steps)
+        self.lateral_convs = ModuleList(self.lateral_conv() for _ in steps)
+        self.top_down_blocks = ModuleList(self.fusion(is_top_down=True) for _ in steps)
+        self.downsample_convs = ModuleList(self.downsample_conv() for _ in steps)
+        self.bottom_up_blocks = ModuleList(self.fusion(is_top_down=False) for _ in steps)
+
+    def lateral_conv(self) -> nn.Module:
+        """Return a convolution before upsampling."""
+        return self.conv(1, act_cfg=self.act_cfg)
+
+    def downsample_conv(self) -> nn.Module:
+        """Return a convolution that halves height and width."""
+        return self.conv(3, stride=2, act_cfg=self.act_cfg)
+
+    def fusion(self, is_top_down: bool) -> nn.Module:
+        """Return a block that fuses two maps: a coarse and a finer one, or the concatenation of both."""
+        kind = TopDownFusion if is_top_down else CSPRepLayer
+        return kind(2 * self.hidden_channels, self.hidden_channels, *self.block_options)
+
+    def conv(self, kernel_size: int, stride: int = 1, groups: int = 1, act_cfg: dict | None = None) -> ConvNormAct:
+        """Return a convolution from hidden to hidden channels."""
+        channels = self.hidden_channels
+        conv = nn.Conv2d(channels, channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False)
+        return ConvNormAct(conv, self.norm_cfg, act_cfg)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         refuse_training_of_deployed(self)

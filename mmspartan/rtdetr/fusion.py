@@ -62,11 +62,16 @@ class TopDownFusion(CSPRepLayer):
     Shape: ``(B, C, H, W)`` and ``(B, C, H', W')`` to ``(B, out_channels, H', W')``.
     """
 
-    # Whether the branches are folded to take both maps without their concatenation.
+    entries = ('conv1', 'conv2')  # what reads both maps
+    # Whether they are folded to take both maps without their concatenation.
     is_split = False
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:  # type: ignore[override] # two feature maps
         if self.is_split:
             return self.conv3(self.blocks(self.conv1(coarse, fine)) + self.conv2(coarse, fine))
-        upsampled = interpolate(coarse, size=fine.shape[-2:], mode='nearest')
-        return super().forward(torch.cat([upsampled, fine], dim=1))
+        return super().forward(upsample_and_join(coarse, fine))
+
+
+def upsample_and_join(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Return the concatenation of a feature map, upsampled by its nearest positions, and a finer one."""
+    return torch.cat([interpolate(coarse, size=fine.shape[-2:], mode='nearest'), fine], dim=1)

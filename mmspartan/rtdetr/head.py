@@ -6,10 +6,12 @@ which the authors' code passes to SciPy.
 
 import logging
 import math
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from mmcv.cnn import build_activation_layer
 from mmdet.models.dense_heads import DeformableDETRHead
 from mmdet.models.layers import inverse_sigmoid
 from mmdet.structures import SampleList
@@ -19,13 +21,63 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import check_integers
 from ..ops.host_numbers import tensor_like
 
 # Pairs of a query and an object whose costs are computed at once; several images together take fewer operations.
 PAIRS = 2**22
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Predictions of decoder layers, in at least float32.
+
+    Attributes:
+        names (list[str]): Prefix of each layer's losses.
+        logits (Tensor): ``(layers, B, Q, num_classes)``.
+        boxes (Tensor): (cx, cy, w, h) in [0, 1], ``(layers, B, Q, 4)``.
+        is_denoising (bool): Whether they are of denoising queries.
+    """
+
+    names: list[str]
+    logits: Tensor
+    boxes: Tensor
+    is_denoising: bool = field(default=False, kw_only=True)
+
+    def split(self, num_denoising: int) -> tuple['Layers', 'Layers']:
+        """Return the predictions of the first queries, which are those of denoising, and of the others."""
+        tensors = {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        parts = [x.split([num_denoising, x.shape[-2] - num_denoising], dim=-2) for x in tensors.values()]
+        denoising, others = (replace(self, **dict(zip(tensors, part))) for part in zip(*parts))
+        return replace(denoising, names=[f'{name}dn_' for name in self.names], is_denoising=True), others
+
+    def append(self, name: str, logits: Tensor, boxes: Tensor) -> 'Layers':
+        """Return them with a further layer, ``(B, Q, num_classes)`` and ``(B, Q, 4)``."""
+        logits, boxes = (
+            torch.cat([x, more[None].to(x.dtype)]) for x, more in ((self.logits, logits), (self.boxes, boxes))
+        )
+        return replace(self, names=[*self.names, name], logits=logits, boxes=boxes)
+
+
+class Objects(NamedTuple):
+    """The objects of a batch.
+
+    Attributes:
+        labels (list[Tensor]): ``(n,)`` for each image.
+        boxes (list[Tensor]): (cx, cy, w, h) relative to the padded input, ``(n, 4)`` for each image.
+        shape (tuple[int, int]): Height and width of the padded input.
+    """
+
+    labels: list[Tensor]
+    boxes: list[Tensor]
+    shape: tuple[int, int]
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of objects of each image."""
+        return [len(label) for label in self.labels]
 
 
 class Matches(NamedTuple):
@@ -44,10 +96,17 @@ class Matches(NamedTuple):
     counts: list[int]
 
     @classmethod
-    def of(cls, indices: np.ndarray, counts: list[int], device: torch.device) -> 'Matches':
-        """Make them of ``layer``, ``image``, ``query`` and ``obj`` as an array ``(4, M)`` on the host."""
+    def of(cls, pairs: list[np.ndarray], device: torch.device) -> 'Matches':
+        """Make them of each layer's ``image``, ``query`` and ``obj`` as an array ``(3, m)`` on the host."""
+        counts = [pair.shape[1] for pair in pairs]
+        indices = np.vstack([np.repeat(np.arange(len(pairs)), counts), np.concatenate(pairs, axis=1)])
         layer, image, query, obj = torch.from_numpy(indices).to(device, non_blocking=True)
         return cls(layer, image, query, obj, counts)
+
+    @property
+    def index(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Index of the pairs' predictions in a tensor ``(layers, B, Q, ...)``."""
+        return self.layer, self.image, self.query
 
     def sums(self, values: Tensor) -> Tensor:
         """Sum values of the pairs, ``(M,)`` or ``(M, 4)``, over each layer."""
@@ -58,14 +117,43 @@ class Matches(NamedTuple):
         return torch.stack([part.sum() for part in values.split(self.counts)])
 
 
-def ground_truth(batch_data_samples: SampleList) -> tuple[list[Tensor], list[Tensor]]:
-    """Return labels ``(n,)`` and boxes ``(n, 4)``, (cx, cy, w, h) relative to the padded input, of each image."""
+class MatchedBoxes(NamedTuple):
+    """Boxes of matched pairs.
+
+    Attributes:
+        matches (Matches): The pairs.
+        predicted, target (Tensor): (cx, cy, w, h) in [0, 1], ``(M, 4)``.
+        corners, target_corners (Tensor): (x1, y1, x2, y2) in pixels, since mmdet's overlaps clamp areas at 1e-6.
+        ious (Tensor): Overlap of each pair, without gradient, ``(M,)``.
+    """
+
+    matches: Matches
+    predicted: Tensor
+    target: Tensor
+    corners: Tensor
+    target_corners: Tensor
+    ious: Tensor
+
+    @classmethod
+    def of(cls, matches: Matches, boxes: Tensor, objects: Objects) -> 'MatchedBoxes':
+        """Select them from predictions ``(layers, B, Q, 4)``."""
+        predicted = boxes[matches.index]
+        target = torch.cat(objects.boxes)[matches.obj]
+        scale = pixel_scale(boxes, objects.shape)
+        corners, target_corners = bbox_cxcywh_to_xyxy(predicted) * scale, bbox_cxcywh_to_xyxy(target) * scale
+        ious = bbox_overlaps(corners.detach(), target_corners, is_aligned=True)
+        return cls(matches, predicted, target, corners, target_corners, ious)
+
+
+def ground_truth(batch_data_samples: SampleList, dtype: torch.dtype | None = None) -> Objects:
+    """Return the objects of a batch, their boxes in ``dtype`` if it is given."""
     labels, boxes = [], []
     for sample in batch_data_samples:
         corners = sample.gt_instances.bboxes
         labels.append(sample.gt_instances.labels)
-        boxes.append(bbox_xyxy_to_cxcywh(corners) / pixel_scale(corners, input_shape(sample.metainfo)))
-    return labels, boxes
+        relative = bbox_xyxy_to_cxcywh(corners) / pixel_scale(corners, input_shape(sample.metainfo))
+        boxes.append(relative.to(dtype or relative.dtype))
+    return Objects(labels, boxes, input_shape(batch_data_samples[0].metainfo))
 
 
 def input_shape(img_meta: dict) -> tuple[int, int]:
@@ -90,15 +178,21 @@ class RTDETRHead(DeformableDETRHead):
 
     Takes the arguments of mmdet's ``DeformableDETRHead``, of which the detector sets ``num_pred_layer``,
     ``share_pred_layer`` and ``as_two_stage``. ``loss_cls`` is an
-    :class:`~mmspartan.rtdetr.varifocal_loss.IoUVarifocalLoss`. ``train_cfg.assigner.match_costs`` lists the terms of
-    the matching cost.
+    :class:`~mmspartan.rtdetr.varifocal_loss.IoUVarifocalLoss`. ``act_cfg`` is the activation of the box branches, ReLU
+    by default. ``train_cfg.assigner.match_costs`` lists the terms of the matching cost.
 
     Raises:
         ValueError: If ``num_classes``, ``embed_dims``, ``num_reg_fcs`` or ``num_pred_layer`` is not a positive integer.
     """
 
     def __init__(
-        self, num_classes: int, embed_dims: int = 256, num_reg_fcs: int = 2, num_pred_layer: int = 6, **kwargs
+        self,
+        num_classes: int,
+        embed_dims: int = 256,
+        num_reg_fcs: int = 2,
+        num_pred_layer: int = 6,
+        act_cfg: dict = dict(type='ReLU'),
+        **kwargs,
     ):
         check_integers(
             'RTDETRHead',
@@ -107,9 +201,24 @@ class RTDETRHead(DeformableDETRHead):
             num_reg_fcs=num_reg_fcs,
             num_pred_layer=num_pred_layer,
         )
+        self.act_cfg = act_cfg
         super().__init__(
             num_classes, embed_dims=embed_dims, num_reg_fcs=num_reg_fcs, num_pred_layer=num_pred_layer, **kwargs
         )
+
+    def _init_layers(self) -> None:
+        layers = range(self.num_pred_layer)
+        self.cls_branches = nn.ModuleList(nn.Linear(self.embed_dims, self.cls_out_channels) for _ in layers)
+        self.reg_branches = nn.ModuleList(self._reg_branch(4) for _ in layers)
+
+    def _reg_branch(self, outputs: int) -> nn.Sequential:
+        """Return a branch of ``num_reg_fcs`` hidden layers and one with this number of outputs."""
+        hidden = [
+            layer
+            for _ in range(self.num_reg_fcs)
+            for layer in (nn.Linear(self.embed_dims, self.embed_dims), build_activation_layer(self.act_cfg))
+        ]
+        return nn.Sequential(*hidden, nn.Linear(self.embed_dims, outputs))
 
     def forward(self, hidden_states: Tensor, references: list[Tensor], **kwargs) -> tuple[Tensor, Tensor]:
         """Predict logits and boxes of decoder layers.
@@ -122,9 +231,7 @@ class RTDETRHead(DeformableDETRHead):
             tuple[Tensor, Tensor]: Logits ``(layers, B, Q, num_classes)`` and boxes ``(layers, B, Q, 4)``,
             (cx, cy, w, h) in [0, 1].
         """
-        last = self.num_pred_layer - 1
-        if not self.training:
-            last = (self.test_cfg or {}).get('num_decoder_layers', last)
+        last = self.last_layer()
         first = last - len(hidden_states)
         logits, offsets = (
             torch.stack([branch(hidden_state) for branch, hidden_state in zip(branches[first:last], hidden_states)])
@@ -132,85 +239,87 @@ class RTDETRHead(DeformableDETRHead):
         )
         return logits, (offsets + inverse_sigmoid(torch.stack(references))).sigmoid()
 
+    def last_layer(self) -> int:
+        """Return the number of decoder layers that are applied."""
+        last = self.num_pred_layer - 1
+        return last if self.training else (self.test_cfg or {}).get('num_decoder_layers', last)
+
     def loss(
         self,
-        hidden_states: Tensor,
-        references: list[Tensor],
         enc_outputs_class: Tensor,
         enc_outputs_coord: Tensor,
         batch_data_samples: SampleList,
         dn_meta: dict[str, int] | None,
+        **decoded: Any,
     ) -> dict[str, Tensor]:
         """Compute the losses of all decoder layers, of the selected queries (``enc_``) and of denoising (``dn_``).
 
         Args:
-            hidden_states (Tensor): ``(layers, B, Q, C)``, denoising queries first.
-            references (list[Tensor]): The boxes ``(B, Q, 4)`` that each layer refines.
             enc_outputs_class (Tensor): Logits ``(B, num_queries, num_classes)`` of the selected queries.
             enc_outputs_coord (Tensor): Boxes ``(B, num_queries, 4)`` of the selected queries, in [0, 1].
             batch_data_samples: Data samples with ground truth.
             dn_meta (dict, optional): Numbers of denoising queries and groups.
+            **decoded: What the decoder returns, denoising queries first.
 
         Returns:
             dict[str, Tensor]: Losses with the keys of mmdet's DINO: without a prefix for the last layer, with ``d{i}.``
             for layer i. If matching costs were not finite, ``num_skipped_matches`` is added.
         """
+        denoising, layers = self.predict_layers(**decoded).split(dn_meta['num_denoising_queries'] if dn_meta else 0)
+        layers = layers.append('enc_', enc_outputs_class, enc_outputs_coord)
+        objects = ground_truth(batch_data_samples, layers.boxes.dtype)
+        device = layers.boxes.device
+
+        pairs, skipped = self.match(layers.logits, layers.boxes, objects)
+        box_pairs = self.match_boxes(pairs)
+        num_dn_objects = sum(denoising_counts(objects.counts, dn_meta))
+        numbers = [sum(objects.counts), sum(pair.shape[1] for pair in box_pairs) / len(box_pairs), num_dn_objects]
+        average, box_average, dn_average = reduce_mean(tensor_like(layers.boxes, numbers)).clamp(min=1)
+
+        matched = box_matched = MatchedBoxes.of(Matches.of(pairs, device), layers.boxes, objects)
+        if box_pairs is pairs:
+            box_average = average
+        else:
+            box_matched = MatchedBoxes.of(Matches.of(box_pairs, device), layers.boxes, objects)
+        losses = self.loss_by_match(layers, matched, box_matched, objects, average, box_average)
+        if dn_meta:
+            dn_pairs = [denoising_pairs(objects.counts, dn_meta)] * len(denoising.names)
+            matched = MatchedBoxes.of(Matches.of(dn_pairs, device), denoising.boxes, objects)
+            dn_average = dn_average * dn_meta['num_denoising_groups']
+            losses.update(self.loss_by_match(denoising, matched, matched, objects, dn_average, dn_average))
+        if skipped:
+            print_log(f'{skipped} matches skipped: their costs were not finite', 'current', logging.WARNING)
+            losses['num_skipped_matches'] = tensor_like(layers.boxes, skipped)
+        return losses
+
+    def predict_layers(self, hidden_states: Tensor, references: list[Tensor]) -> Layers:
+        """Return the predictions of all decoder layers, from what :meth:`forward` takes."""
         logits, boxes = self(hidden_states, references)
         # losses in at least float32, whatever the precision of the network
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        logits, boxes = logits.to(dtype), boxes.to(dtype)
-        num_dn = dn_meta['num_denoising_queries'] if dn_meta else 0
-        dn_logits, logits = logits.split([num_dn, logits.shape[2] - num_dn], dim=2)
-        dn_boxes, boxes = boxes.split([num_dn, boxes.shape[2] - num_dn], dim=2)
-        logits = torch.cat([logits, enc_outputs_class[None].to(dtype)])
-        boxes = torch.cat([boxes, enc_outputs_coord[None].to(dtype)])
+        return Layers(names_of_layers(len(hidden_states)), logits.to(dtype), boxes.to(dtype))
 
-        shape = input_shape(batch_data_samples[0].metainfo)
-        scale = pixel_scale(boxes, shape)
-        labels, targets = ground_truth(batch_data_samples)
-        targets = [target.to(dtype) for target in targets]
-        counts = [len(label) for label in labels]
-        dn_counts = denoising_counts(counts, dn_meta)
-        num_objects, num_dn_objects = reduce_mean(tensor_like(boxes, [sum(counts), sum(dn_counts)])).clamp(min=1)
-
-        matches, skipped = self.match(logits, boxes, labels, targets, shape)
-        num_layers = len(hidden_states)
-        names = [f'd{i}.' for i in range(num_layers - 1)] + ['', 'enc_']
-        objects = (torch.cat(labels), torch.cat(targets), scale)
-        losses = self.loss_by_match(names, logits, boxes, matches, *objects, num_objects)
-        if dn_meta:
-            matches = denoising_matches(counts, dn_meta, num_layers, boxes.device)
-            average = num_dn_objects * dn_meta['num_denoising_groups']
-            dn_names = [f'{name}dn_' for name in names[:-1]]
-            losses.update(self.loss_by_match(dn_names, dn_logits, dn_boxes, matches, *objects, average))
-        if skipped:
-            print_log(f'{skipped} matches skipped: their costs were not finite', 'current', logging.WARNING)
-            losses['num_skipped_matches'] = tensor_like(boxes, skipped)
-        return losses
+    def match_boxes(self, pairs: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the pairs for the losses of boxes: those of the class loss."""
+        return pairs
 
     @torch.no_grad()
-    def match(
-        self,
-        logits: Tensor,
-        boxes: Tensor,
-        labels: list[Tensor],
-        targets: list[Tensor],
-        shape: tuple[int, int],
-    ) -> tuple[Matches, int]:
+    def match(self, logits: Tensor, boxes: Tensor, objects: Objects) -> tuple[list[np.ndarray], int]:
         """Match predictions to objects, for all layers with one transfer of the costs to the host.
 
         Args:
             logits (Tensor): ``(layers, B, Q, num_classes)``.
             boxes (Tensor): (cx, cy, w, h) relative to the input, ``(layers, B, Q, 4)``.
-            labels, targets (list[Tensor]): Labels ``(n,)`` and boxes ``(n, 4)`` of each image.
-            shape (tuple[int, int]): Height and width of the input.
+            objects (Objects): The objects of the batch.
 
         Returns:
-            tuple[Matches, int]: The matches, and the number of pairs that are left out, since no finite cost was left
+            tuple[list[np.ndarray], int]: For each layer an array ``(3, m)`` with image and query of each pair, and its
+            object among those of the batch; and the number of pairs that are left out, since no finite cost was left
             for their object.
         """
         num_layers, batch, num_queries, _ = logits.shape
-        counts = [len(label) for label in labels]
+        labels, targets, shape = objects
+        counts = objects.counts
         scale = pixel_scale(boxes, shape)
         corners = bbox_cxcywh_to_xyxy(boxes) * scale
         step = max(1, math.isqrt(PAIRS // (num_layers * num_queries * max(1, *counts))))
@@ -221,11 +330,11 @@ class RTDETRHead(DeformableDETRHead):
                 predicted = InstanceData(
                     scores=logits[:, images].flatten(0, 2), bboxes=corners[:, images].flatten(0, 2)
                 )
-                objects = InstanceData(
+                wanted = InstanceData(
                     labels=torch.cat(labels[images]), bboxes=bbox_cxcywh_to_xyxy(torch.cat(targets[images])) * scale
                 )
-                terms = [cost(predicted, objects, dict(img_shape=shape)) for cost in self.assigner.match_costs]
-                cost = sum(terms).view(num_layers, -1, num_queries, len(objects))
+                terms = [cost(predicted, wanted, dict(img_shape=shape)) for cost in self.assigner.match_costs]
+                cost = sum(terms).view(num_layers, -1, num_queries, len(wanted))
                 # of the pairs of these images those within one image
                 costs += [part[:, i] for i, part in enumerate(cost.split(counts[images], dim=3))]
         host = torch.cat(costs, dim=2).cpu().numpy() if costs else np.empty((num_layers, num_queries, 0))
@@ -243,51 +352,58 @@ class RTDETRHead(DeformableDETRHead):
                 kept = finite[layer, query, obj + before]
                 skipped += int((~kept).sum())
                 query, obj = query[kept], obj[kept]
-                pairs[layer].append(np.stack([np.full_like(query, layer), np.full_like(query, i), query, obj + before]))
+                pairs[layer].append(np.stack([np.full_like(query, i), query, obj + before]))
             before += count
-        stacked = [np.concatenate(pair, axis=1) for pair in pairs]
-        return Matches.of(np.concatenate(stacked, axis=1), [pair.shape[1] for pair in stacked], boxes.device), skipped
+        return [np.concatenate(pair, axis=1) for pair in pairs], skipped
 
     def loss_by_match(
         self,
-        names: list[str],
-        logits: Tensor,
-        boxes: Tensor,
-        matches: Matches,
-        labels: Tensor,
-        targets: Tensor,
-        scale: Tensor,
+        layers: Layers,
+        matched: MatchedBoxes,
+        box_matched: MatchedBoxes,
+        objects: Objects,
         avg_factor: Tensor,
+        box_avg_factor: Tensor,
     ) -> dict[str, Tensor]:
-        """Compute class, L1 and GIoU loss of all layers at once.
+        """Compute the losses of all layers at once.
 
         Args:
-            names (list[str]): Prefix of each layer's losses.
-            logits, boxes (Tensor): ``(layers, B, Q, num_classes)`` and ``(layers, B, Q, 4)``.
-            matches (Matches): Pairs of them and objects.
-            labels, targets (Tensor): Labels ``(n,)`` and boxes ``(n, 4)`` of all objects of the batch.
-            scale (Tensor): (width, height, width, height) of the input.
-            avg_factor (Tensor): Divisor of the sums.
+            layers (Layers): Predictions.
+            matched, box_matched (MatchedBoxes): Pairs for the class loss and for the losses of boxes.
+            objects (Objects): The objects of the batch.
+            avg_factor, box_avg_factor (Tensor): Divisors of their sums.
         """
-        index = (matches.layer, matches.image, matches.query)
-        predicted, target = boxes[index], targets[matches.obj]
-        # in pixels, since mmdet's overlaps clamp areas at 1e-6
-        corners, target_corners = bbox_cxcywh_to_xyxy(predicted) * scale, bbox_cxcywh_to_xyxy(target) * scale
+        terms = self.terms_by_match(layers, matched, box_matched, objects, avg_factor, box_avg_factor)
+        return {
+            f'{name}{key}': values[i]
+            for i, name in enumerate(layers.names)
+            for key, values in ((key, values.unbind()) for key, values in terms.items())
+            if i < len(values)
+        }
 
+    def terms_by_match(
+        self,
+        layers: Layers,
+        matched: MatchedBoxes,
+        box_matched: MatchedBoxes,
+        objects: Objects,
+        avg_factor: Tensor,
+        box_avg_factor: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return class, L1 and GIoU loss of the first layers, at most of all, each as a tensor ``(layers,)``."""
+        logits, index, obj = layers.logits, matched.matches.index, matched.matches.obj
         target_labels = torch.full(logits.shape[:3], self.num_classes, dtype=torch.long, device=logits.device)
-        target_labels[index] = labels[matches.obj]
+        target_labels[index] = torch.cat(objects.labels)[obj]
         ious = logits.new_zeros(logits.shape[:3])
-        ious[index] = bbox_overlaps(corners.detach(), target_corners, is_aligned=True)
+        ious[index] = matched.ious
         # without a pair the sums are 0 but keep the branches in the graph, or DDP waits for their gradients
-        l1 = matches.sums(self.loss_bbox(predicted, target, reduction_override='none'))
-        giou = matches.sums(self.loss_iou(corners, target_corners, reduction_override='none'))
-        losses = dict(
+        l1 = self.loss_bbox(box_matched.predicted, box_matched.target, reduction_override='none')
+        giou = self.loss_iou(box_matched.corners, box_matched.target_corners, reduction_override='none')
+        return dict(
             loss_cls=self.loss_cls(logits, target_labels, ious, avg_factor=avg_factor),
-            loss_bbox=l1 / avg_factor,
-            loss_iou=giou / avg_factor,
+            loss_bbox=box_matched.matches.sums(l1) / box_avg_factor,
+            loss_iou=box_matched.matches.sums(giou) / box_avg_factor,
         )
-        layers = zip(names, *(values.unbind() for values in losses.values()))
-        return {f'{name}{key}': loss for name, *values in layers for key, loss in zip(losses, values)}
 
     def predict_by_feat(
         self,
@@ -341,8 +457,12 @@ def denoising_counts(counts: list[int], dn_meta: dict[str, int] | None) -> list[
     return [min(count, most) for count in counts]
 
 
-def denoising_matches(counts: list[int], dn_meta: dict[str, int], num_layers: int, device: torch.device) -> Matches:
-    """Match denoising queries to objects in each layer: the k-th positive of each group to object k of its image."""
+def denoising_pairs(counts: list[int], dn_meta: dict[str, int]) -> np.ndarray:
+    """Match denoising queries to objects: the k-th positive of each group to object k of its image.
+
+    Returns:
+        np.ndarray: Image, query and object of each pair, ``(3, m)``.
+    """
     groups = dn_meta['num_denoising_groups']
     group_size = dn_meta['num_denoising_queries'] // groups
     pairs: list[tuple[int, int, int]] = []
@@ -350,6 +470,9 @@ def denoising_matches(counts: list[int], dn_meta: dict[str, int], num_layers: in
     for i, (count, taken) in enumerate(zip(counts, denoising_counts(counts, dn_meta))):
         pairs += [(i, group_size * group + k, before + k) for group in range(groups) for k in range(taken)]
         before += count
-    layer = np.repeat(np.arange(num_layers), len(pairs))
-    indices = np.vstack([layer, np.tile(np.array(pairs, dtype=np.int64).reshape(-1, 3).T, num_layers)])
-    return Matches.of(indices, [len(pairs)] * num_layers, device)
+    return np.array(pairs, dtype=np.int64).reshape(-1, 3).T
+
+
+def names_of_layers(count: int) -> list[str]:
+    """Return the prefixes of the decoder layers' losses, as in mmdet's DINO."""
+    return [f'd{i}.' for i in range(count - 1)] + ['']

@@ -13,6 +13,7 @@ from mmspartan.benchmark.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
+from mmspartan.rtdetr.head import Objects
 from tests.conftest import perturb, refuses, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 
@@ -199,25 +200,26 @@ def test_costs_that_are_not_finite_are_skipped_and_counted(value, caplog):
     head = model.bbox_head
     logits, boxes = torch.randn(2, 1, 30, 10), torch.rand(2, 1, 30, 4) * 0.3 + 0.2
     labels, targets = [torch.tensor([1, 2])], [torch.tensor([[0.3, 0.3, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]])]
-    matches, skipped = head.match(logits, boxes, labels, targets, (96, 128))
-    assert skipped == 0 and matches.counts == [2, 2]
+    objects = Objects(labels, targets, (96, 128))
+    pairs, skipped = head.match(logits, boxes, objects)
+    assert skipped == 0 and [pair.shape for pair in pairs] == [(3, 2)] * 2
 
     one_query = boxes.clone()
-    query = matches.query[0]
+    query = pairs[0][1, 0]
     one_query[0, 0, query] = value
-    rematched, skipped = head.match(logits, one_query, labels, targets, (96, 128))
-    assert skipped == 0 and query not in rematched.query[:2]  # another query takes over
+    rematched, skipped = head.match(logits, one_query, objects)
+    assert skipped == 0 and query not in rematched[0][1]  # another query takes over
     all_queries = boxes.clone()
     all_queries[0] = value
-    rematched, skipped = head.match(logits, all_queries, labels, targets, (96, 128))
-    assert skipped == 2 and rematched.counts == [0, 2]
+    rematched, skipped = head.match(logits, all_queries, objects)
+    assert skipped == 2 and [pair.shape for pair in rematched] == [(3, 0), (3, 2)]
 
 
 def test_matching_is_that_of_mmdets_assigner():
     model = build()
     logits, boxes = torch.randn(1, 1, 30, 10), torch.rand(1, 1, 30, 4) * 0.3 + 0.2
     labels, targets = torch.tensor([1, 2, 2]), torch.rand(3, 4) * 0.3 + 0.2
-    matches, _ = model.bbox_head.match(logits, boxes, [labels], [targets], (96, 128))
+    (pairs,), _ = model.bbox_head.match(logits, boxes, Objects([labels], [targets], (96, 128)))
     scale = torch.tensor([128, 96, 128, 96])
     to_xyxy = rtdetr_head.bbox_cxcywh_to_xyxy
     assigned = model.bbox_head.assigner.assign(
@@ -226,7 +228,7 @@ def test_matching_is_that_of_mmdets_assigner():
         img_meta=dict(img_shape=(96, 128)),
     )
     queries = assigned.gt_inds.nonzero().squeeze(1)
-    assert torch.equal(matches.query, queries) and torch.equal(matches.obj, assigned.gt_inds[queries] - 1)
+    assert pairs[1].tolist() == queries.tolist() and pairs[2].tolist() == (assigned.gt_inds[queries] - 1).tolist()
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])

@@ -6,7 +6,7 @@ from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
 from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
-from mmspartan.rtdetr.head import denoising_matches
+from mmspartan.rtdetr.head import denoising_pairs
 from tests.rtdetr.test_golden import CONFIG
 
 
@@ -79,9 +79,7 @@ def test_no_box_is_outside_of_its_image_by_rounding():
 def test_denoising_queries_stand_for_the_objects_that_take_part():
     # two groups of two positives and two negatives, images of 3, 0 and 1 objects
     meta = dict(num_denoising_queries=8, num_denoising_groups=2)
-    matches = denoising_matches([3, 0, 1], meta, 2, torch.device('cpu'))
-    assert matches.counts == [6, 6]
-    assert matches.layer.tolist() == [0] * 6 + [1] * 6
-    assert matches.image.tolist() == [0, 0, 0, 0, 2, 2] * 2
-    assert matches.query.tolist() == [0, 1, 4, 5, 0, 4] * 2
-    assert matches.obj.tolist() == [0, 1, 0, 1, 3, 3] * 2
+    image, query, obj = denoising_pairs([3, 0, 1], meta)
+    assert image.tolist() == [0, 0, 0, 0, 2, 2]
+    assert query.tolist() == [0, 1, 4, 5, 0, 4]
+    assert obj.tolist() == [0, 1, 0, 1, 3, 3]

@@ -1,0 +1,1 @@
+_base_ = './rtdetr_70e.py'

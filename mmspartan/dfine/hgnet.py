@@ -1,0 +1,76 @@
+"""HGNetV2, the backbone of D-FINE: timm's (PaddleClas, PP-HGNetV2), whose weights have the names of D-FINE's authors."""
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..checks import check_choices, check_flags, is_integer, refuse
+from ..errors import InputError
+
+ARCHS = ('b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6')  # b0 to b3 have learnable affine blocks
+
+
+@MODELS.register_module()
+class HGNetV2(BaseModule):
+    """timm's ``hgnetv2_b0`` to ``hgnetv2_b6``, without their classifiers.
+
+    mmpretrain's ``TIMMBackbone`` builds the same network, but can freeze no part of it.
+
+    Args:
+        arch (str): ``'b0'`` to ``'b6'``.
+        out_indices (Sequence[int]): Stages whose output is returned, 0 to 3 (strides 4, 8, 16, 32). Defaults to the
+            last three.
+        frozen_stem (bool): Whether the stem is not trained. Defaults to False.
+        frozen_norm (bool): Whether normalizations are not trained, and use their running statistics in training too.
+            Defaults to False.
+        init_cfg (dict, optional): Initialization.
+
+    Shape: ``(B, 3, H, W)`` to a tuple of ``(B, out_channels[i], H_i, W_i)``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        InputError: If timm is not installed.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        out_indices: Sequence[int] = (1, 2, 3),
+        frozen_stem: bool = False,
+        frozen_norm: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        check_choices('HGNetV2', ARCHS, arch=arch)
+        check_flags('HGNetV2', frozen_stem=frozen_stem, frozen_norm=frozen_norm)
+        if (
+            not isinstance(out_indices, Sequence)
+            or not out_indices
+            or not all(is_integer(i, 0, 3) for i in out_indices)
+        ):
+            refuse('HGNetV2', 'out_indices', 'integers in 0..3', out_indices)
+        try:
+            import timm
+        except ModuleNotFoundError:
+            raise InputError("HGNetV2 is timm's; install it: pip install timm") from None
+        self.net = timm.create_model(f'hgnetv2_{arch}', features_only=True, out_indices=tuple(out_indices))
+        self.out_channels = self.net.feature_info.channels()
+        self.frozen_norm = frozen_norm
+        norms = [module for module in self.net.modules() if isinstance(module, _BatchNorm)] if frozen_norm else []
+        for module in [*norms, *([self.net.stem] if frozen_stem else [])]:
+            module.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net(x))
+
+    def train(self, mode: bool = True) -> 'HGNetV2':
+        """Set the mode, but for normalizations that are frozen."""
+        super().train(mode)
+        if self.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self

@@ -1,0 +1,164 @@
+"""Computes ``tests/data/dfine.npz`` with the authors' code: ``python tests/dfine/make_golden.py CHECKOUT``.
+
+``CHECKOUT`` is one of github.com/Peterande/D-FINE; PyTorch, torchvision, SciPy and PyYAML are needed, but no package of
+OpenMMLab. Everything is in float64. Weights are random numbers that follow from their names, so that none are stored.
+
+For each size n, s, m, l and x:
+    names, shapes  of the weights
+    logits, boxes  of two images of 128 x 128 pixels, 30 queries
+    loss/KEY       with the authors' keys, weights applied; batch normalization by running statistics, no random noise
+    grad/NAME      of their sum, for small parameters
+"""
+
+import functools
+import sys
+import zlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+SIZE, QUERIES, CLASSES, DENOISING = 128, 30, 10, 8
+SIZES = 'nsmlx'
+OBJECTS = [
+    ([1, 2, 2], [[0.3, 0.3, 0.2, 0.3], [0.6, 0.55, 0.4, 0.3], [0.7, 0.3, 0.25, 0.5]]),
+    ([7], [[0.45, 0.5, 0.6, 0.4]]),
+]
+
+
+def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the random numbers for a weight, in float32."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    random = torch.rand(shape, generator=generator, dtype=torch.float32) - 0.5
+    if name.endswith('running_var'):
+        return random + 1.0
+    if len(shape) > 1:
+        return random * 2 * (3 / max(1, int(np.prod(shape[1:])))) ** 0.5
+    if name.endswith('.scale') or (name.endswith('.weight') and 'embed' not in name):
+        return random * 0.2 + 1.0
+    return random * 0.2
+
+
+def is_computed(name: str) -> bool:
+    """Whether an entry of a state dict is no weight."""
+    return name.endswith(('num_points_scale', 'num_batches_tracked', 'decoder.up', 'decoder.reg_scale'))
+
+
+def images() -> torch.Tensor:
+    return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def load_authors(checkout: str) -> None:
+    """Make the authors' modules importable, without the imports of their packages."""
+    for name in (
+        'src',
+        'src.core',
+        'src.misc',
+        'src.misc.dist_utils',
+        'src.nn',
+        'src.nn.backbone',
+        'src.zoo',
+        'src.zoo.dfine',
+    ):
+        module: Any = ModuleType(name)
+        module.__path__ = [str(Path(checkout, *name.split('.')))]
+        sys.modules[name] = module
+    sys.modules['src.core'].register = lambda *args, **kwargs: lambda kind: kind  # type: ignore[attr-defined]
+    distributed: Any = sys.modules['src.misc.dist_utils']
+    distributed.get_world_size, distributed.is_dist_available_and_initialized = lambda: 1, lambda: False
+
+
+def read_config(checkout: str, size: str) -> dict[str, Any]:
+    """Return the settings of a size, which includes others."""
+    import yaml
+
+    def read(path: Path) -> dict[str, Any]:
+        found = yaml.safe_load(path.read_text())
+        merged: dict[str, Any] = {}
+        for part in [read(path.parent / name) for name in found.pop('__include__', [])] + [found]:
+            for key, value in part.items():
+                merged[key] = {**merged[key], **value} if isinstance(merged.get(key), dict) else value
+        return merged
+
+    return read(Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml'))
+
+
+def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:
+    """Return the authors' network and criterion."""
+    from src.nn.backbone.hgnetv2 import HGNetv2
+    from src.zoo.dfine import dfine_decoder
+    from src.zoo.dfine.dfine_criterion import DFINECriterion
+    from src.zoo.dfine.hybrid_encoder import HybridEncoder
+    from src.zoo.dfine.matcher import HungarianMatcher
+
+    dfine_decoder.get_contrastive_denoising_training_group = functools.partial(
+        without_noise, dfine_decoder.get_contrastive_denoising_training_group
+    )
+    backbone = {key: value for key, value in config['HGNetv2'].items() if key != 'local_model_dir'}
+    decoder = dict(config['DFINETransformer'], num_classes=CLASSES, num_queries=QUERIES, num_denoising=DENOISING)
+    network = torch.nn.ModuleDict(
+        dict(
+            backbone=HGNetv2(**{**backbone, 'pretrained': False}),
+            encoder=HybridEncoder(**config['HybridEncoder']),
+            decoder=dfine_decoder.DFINETransformer(**decoder),
+        )
+    ).double()
+    for module in network.modules():
+        if hasattr(module, 'num_points_scale'):  # 1/3 and 1/6 were float32
+            module.num_points_scale = 1 / (1 / module.num_points_scale).round()
+    options = dict(config['DFINECriterion'])
+    matcher = {key: value for key, value in options.pop('matcher').items() if key != 'type'}
+    matcher = HungarianMatcher(**matcher, use_focal_loss=True)
+    return network, DFINECriterion(matcher, num_classes=CLASSES, **options)
+
+
+def without_noise(make: Any, *args: Any, label_noise_ratio: float, box_noise_scale: float, **kwargs: Any) -> Any:
+    torch.set_default_dtype(torch.float64)
+    found = make(*args, label_noise_ratio=0.0, box_noise_scale=1e-9, **kwargs)
+    torch.set_default_dtype(torch.float32)
+    return found
+
+
+def main(checkout: str) -> None:
+    load_authors(checkout)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign] # the losses cast in between
+    arrays: dict[str, Any] = {}
+    for size in SIZES:
+        torch.manual_seed(0)
+        network, criterion = build(read_config(checkout, size))
+        state = network.state_dict()
+        names = [name for name in state if not is_computed(name)]
+        network.load_state_dict({name: weight(name, tuple(state[name].shape)) for name in names}, strict=False)
+        arrays[f'{size}/names'] = np.array(names)
+        arrays[f'{size}/shapes'] = np.array(['x'.join(map(str, state[name].shape)) for name in names])
+
+        def forward(targets: Any = None) -> dict[str, Any]:
+            return network['decoder'](network['encoder'](network['backbone'](images())), targets)
+
+        with torch.no_grad():
+            found = network.eval()
+            found = forward()
+        arrays[f'{size}/logits'], arrays[f'{size}/boxes'] = found['pred_logits'].numpy(), found['pred_boxes'].numpy()
+
+        network.train()
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+        targets = [dict(labels=torch.tensor(label), boxes=torch.tensor(box).double()) for label, box in OBJECTS]
+        found = forward(targets)
+        torch.set_default_dtype(torch.float64)  # for what the losses compute of numbers
+        losses = criterion(found, targets)
+        torch.set_default_dtype(torch.float32)
+        for name, loss in losses.items():
+            arrays[f'{size}/loss/{name}'] = loss.detach().numpy()
+        sum(losses.values()).backward()
+        for name, parameter in network.named_parameters():
+            if parameter.grad is not None and parameter.numel() <= 132 and 'backbone' not in name:
+                arrays[f'{size}/grad/{name}'] = parameter.grad.numpy()
+    np.savez_compressed(Path(__file__).parents[1] / 'data' / 'dfine.npz', **arrays)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
