@@ -1,5 +1,7 @@
-"""Encoder of D-FINE (arXiv 2410.13842, Sec. 5.1): RT-DETR's, with the blocks of GELAN (YOLOv9, arXiv 2402.13616) for
-fusion and the decoupled downsampling of YOLOv10 (arXiv 2405.14458). Authors' code: github.com/Peterande/D-FINE, Apache-2.0.
+"""Encoder of D-FINE (arXiv 2410.13842, Sec. 5.1): RT-DETR's, with other blocks.
+
+For fusion it has those of GELAN (YOLOv9, arXiv 2402.13616), and the decoupled downsampling of YOLOv10 (arXiv
+2405.14458). Authors' code: github.com/Peterande/D-FINE, Apache-2.0.
 """
 
 import torch
@@ -73,8 +75,8 @@ class TopDownELAN(RepELAN):
 class DFINEEncoder(HybridEncoder):
     """:class:`~mmspartan.rtdetr.encoder.HybridEncoder` with other blocks; it takes the same arguments.
 
-    ``expansion`` is that of a CSP block's channels, relative to half of ``hidden_channels``; ``num_blocks`` is the number
-    of RepVGG blocks in each CSP block.
+    ``expansion`` is that of a CSP block's channels, relative to half of ``hidden_channels``; ``num_blocks`` is the
+    number of RepVGG blocks in each CSP block.
     """
 
     def lateral_conv(self) -> nn.Module:

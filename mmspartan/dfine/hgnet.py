@@ -1,4 +1,4 @@
-"""HGNetV2, the backbone of D-FINE: timm's (PaddleClas, PP-HGNetV2), whose weights have the names of D-FINE's authors."""
+"""HGNetV2 (PaddleClas' PP-HGNetV2), the backbone of D-FINE: timm's, with weights named as by D-FINE's authors."""
 
 from collections.abc import Sequence
 

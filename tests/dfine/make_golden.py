@@ -52,16 +52,8 @@ def images() -> torch.Tensor:
 
 def load_authors(checkout: str) -> None:
     """Make the authors' modules importable, without the imports of their packages."""
-    for name in (
-        'src',
-        'src.core',
-        'src.misc',
-        'src.misc.dist_utils',
-        'src.nn',
-        'src.nn.backbone',
-        'src.zoo',
-        'src.zoo.dfine',
-    ):
+    for part in ('', '.core', '.misc', '.misc.dist_utils', '.nn', '.nn.backbone', '.zoo', '.zoo.dfine'):
+        name = f'src{part}'
         module: Any = ModuleType(name)
         module.__path__ = [str(Path(checkout, *name.split('.')))]
         sys.modules[name] = module
@@ -93,9 +85,8 @@ def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:
     from src.zoo.dfine.hybrid_encoder import HybridEncoder
     from src.zoo.dfine.matcher import HungarianMatcher
 
-    dfine_decoder.get_contrastive_denoising_training_group = functools.partial(
-        without_noise, dfine_decoder.get_contrastive_denoising_training_group
-    )
+    make_denoising = dfine_decoder.get_contrastive_denoising_training_group
+    dfine_decoder.get_contrastive_denoising_training_group = functools.partial(without_noise, make_denoising)
     backbone = {key: value for key, value in config['HGNetv2'].items() if key != 'local_model_dir'}
     decoder = dict(config['DFINETransformer'], num_classes=CLASSES, num_queries=QUERIES, num_denoising=DENOISING)
     network = torch.nn.ModuleDict(
@@ -121,6 +112,10 @@ def without_noise(make: Any, *args: Any, label_noise_ratio: float, box_noise_sca
     return found
 
 
+def predict(network: torch.nn.ModuleDict, targets: Any = None) -> dict[str, Any]:
+    return network['decoder'](network['encoder'](network['backbone'](images())), targets)
+
+
 def main(checkout: str) -> None:
     load_authors(checkout)
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign] # the losses cast in between
@@ -134,12 +129,8 @@ def main(checkout: str) -> None:
         arrays[f'{size}/names'] = np.array(names)
         arrays[f'{size}/shapes'] = np.array(['x'.join(map(str, state[name].shape)) for name in names])
 
-        def forward(targets: Any = None) -> dict[str, Any]:
-            return network['decoder'](network['encoder'](network['backbone'](images())), targets)
-
         with torch.no_grad():
-            found = network.eval()
-            found = forward()
+            found = predict(network.eval())
         arrays[f'{size}/logits'], arrays[f'{size}/boxes'] = found['pred_logits'].numpy(), found['pred_boxes'].numpy()
 
         network.train()
@@ -147,7 +138,7 @@ def main(checkout: str) -> None:
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
         targets = [dict(labels=torch.tensor(label), boxes=torch.tensor(box).double()) for label, box in OBJECTS]
-        found = forward(targets)
+        found = predict(network, targets)
         torch.set_default_dtype(torch.float64)  # for what the losses compute of numbers
         losses = criterion(found, targets)
         torch.set_default_dtype(torch.float32)

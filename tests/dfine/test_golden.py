@@ -15,14 +15,8 @@ from mmspartan.convert import rtdetr_from_authors
 from tests.conftest import DATA
 from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, SIZES, images, weight
 
-# our names of the authors' losses; the number of the layer replaces {}
-KINDS = {
-    'loss_cls': 'loss_vfl',
-    'loss_bbox': 'loss_bbox',
-    'loss_iou': 'loss_giou',
-    'loss_fgl': 'loss_fgl',
-    'loss_ddf': 'loss_ddf',
-}
+# our names of the authors' losses
+KINDS = dict(loss_cls='loss_vfl', loss_bbox='loss_bbox', loss_iou='loss_giou', loss_fgl='loss_fgl', loss_ddf='loss_ddf')
 
 
 class Golden:
@@ -31,10 +25,8 @@ class Golden:
         self.arrays = {name.removeprefix(f'{size}/'): arrays[name] for name in arrays.files if name[0] == size}
 
     def group(self, name: str) -> dict[str, torch.Tensor]:
-        found = {
-            key.removeprefix(f'{name}/'): value for key, value in self.arrays.items() if key.startswith(f'{name}/')
-        }
-        return {key: torch.from_numpy(value) for key, value in found.items()}
+        found = [(key.removeprefix(f'{name}/'), value) for key, value in self.arrays.items() if f'{name}/' in key]
+        return {key: torch.from_numpy(value) for key, value in found}
 
     def weights(self) -> dict[str, torch.Tensor]:
         shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in self.arrays['shapes']]
@@ -83,11 +75,9 @@ def test_each_loss_and_the_gradients(golden, samples):
     losses = model(images(), samples, mode='loss')
     theirs = golden.group('loss')
     layers = len(model.decoder.layers)
-    suffixes = {f'd{i}.': f'_aux_{i}' for i in range(layers - 1)} | {'': '', 'pre_': '_pre', 'enc_': '_enc_0'}
-    suffixes |= {f'd{i}.dn_': f'_dn_{i}' for i in range(layers - 1)} | {
-        'dn_': f'_dn_{layers - 1}',
-        'pre_dn_': '_dn_pre',
-    }
+    suffixes = {'': '', 'pre_': '_pre', 'enc_': '_enc_0', 'dn_': f'_dn_{layers - 1}', 'pre_dn_': '_dn_pre'}
+    for i in range(layers - 1):
+        suffixes.update({f'd{i}.': f'_aux_{i}', f'd{i}.dn_': f'_dn_{i}'})
     names = {f'{ours}{kind}': f'{KINDS[kind]}{suffix}' for ours, suffix in suffixes.items() for kind in KINDS}
     expected = {ours: theirs.pop(name) for ours, name in names.items() if name in theirs}
     assert not theirs
