@@ -12,8 +12,9 @@ MULTI_SCALE = dict(type='BatchRandomChoiceResize', sizes=[64, 96])
 STAGES = [
     dict(pipeline=[dict(type='RandomFlip', prob=0.1)]),
     dict(pipeline=[dict(type='RandomFlip', prob=0.2)], batch_augments=[dict(type='BatchMixUp')]),
-    dict(pipeline=[dict(type='RandomFlip', prob=0.3)], batch_augments=[dict(type='BatchMixUp')], multi_scale=False),
-    dict(pipeline=[dict(type='RandomFlip', prob=0.4)], multi_scale=False),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.3)]),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.4)], batch_augments=[dict(type='BatchMixUp')], multi_scale=False),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.5)], multi_scale=False),
 ]
 
 
@@ -41,24 +42,25 @@ EXPECTED = [
     ('own', [SCALE]),
     (0.1, [SCALE]),
     *[(0.2, [MIX, SCALE])] * 3,
-    (0.3, [MIX]),
-    *[(0.4, [])] * 3,
+    (0.3, [SCALE]),
+    (0.4, [MIX]),
+    *[(0.5, [])] * 2,
 ]
 
 
 @pytest.mark.parametrize('first', range(9))
 def test_stage_depends_on_the_epoch_alone(first):
-    found = settings(range(first, 9), type='StageHook', switch_epochs=[1, 2, 5, 6], stages=STAGES)
+    found = settings(range(first, 9), type='StageHook', switch_epochs=[1, 2, 5, 6, 7], stages=STAGES)
     assert found == EXPECTED[first:]
 
 
 def test_no_multi_scale_in_any_stage_if_the_config_has_none():
-    found = settings(range(9), own=(), type='StageHook', switch_epochs=[1, 2, 5, 6], stages=STAGES)
+    found = settings(range(9), own=(), type='StageHook', switch_epochs=[1, 2, 5, 6, 7], stages=STAGES)
     assert found == [(name, [augment for augment in augments if augment == MIX]) for name, augments in EXPECTED]
 
 
 def test_of_stages_that_begin_together_the_last_runs():
-    found = settings(range(3), type='StageHook', switch_epochs=[0, 0, 2, 2], stages=STAGES)
+    found = settings(range(3), type='StageHook', switch_epochs=[0, 0, 2, 2, 2], stages=STAGES)
     assert found == [EXPECTED[2], EXPECTED[2], EXPECTED[-1]]
 
 
@@ -70,7 +72,8 @@ def test_final_stage_is_counted_from_the_end():
 
 
 @pytest.mark.parametrize(
-    'switch_epochs', [[0, 1], [0, 3, 2, 4], [-1, 0, 1, 2], [0, 1, 2, 2.5], [0, 1, 2, True], [0, 1, 2, 3, 4]]
+    'switch_epochs',
+    [[0, 1], [0, 3, 2, 4, 5], [-1, 0, 1, 2, 3], [0, 1, 2, 3, 3.5], [0, 0, 0, 0, True], [0, 1, 2, 3, 4, 5]],
 )
 def test_epochs_that_do_not_fit_the_stages_are_refused(switch_epochs):
     with refuses('StageHook', 'switch_epochs', switch_epochs):
