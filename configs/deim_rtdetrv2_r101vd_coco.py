@@ -2,7 +2,7 @@
 _base_ = ['./rtdetrv2_r101vd_coco.py', '_base_/models/deim.py', '_base_/schedules/deim.py']
 
 model = dict(_base_.deim_model, backbone=dict(frozen_stages=-1, norm_cfg=dict(requires_grad=True), norm_eval=False))
-train_dataloader = _base_.train_dataloader_of_stages
+train_dataloader = _base_.deim_dataloader
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(

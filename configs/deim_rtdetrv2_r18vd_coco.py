@@ -3,7 +3,7 @@
 _base_ = ['./rtdetrv2_r18vd_coco.py', '_base_/models/deim.py', '_base_/schedules/deim.py']
 
 model = _base_.deim_model
-train_dataloader = _base_.train_dataloader_of_stages
+train_dataloader = _base_.deim_dataloader
 optim_wrapper = dict(optimizer=dict(lr=2e-4))
 param_scheduler = [_base_.warm_up, dict(_base_.annealing, begin=64, end=117)]
 custom_hooks = [*_base_.custom_hooks[:-1], dict(_base_.stages, switch_epochs=[0, 4, 64, 117])]

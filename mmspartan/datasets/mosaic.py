@@ -16,6 +16,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import DATASETS, TRANSFORMS
 
+from ..errors import InputError
 from .coco import CheckedCocoDataset
 
 
@@ -38,13 +39,18 @@ class GridMosaic(BaseTransform):
 
     Args:
         loading (list[dict]): Transforms that load an image with its annotations, and may resize it.
+
+    Raises:
+        InputError: If the dataset is no :class:`MosaicCocoDataset`.
     """
 
     def __init__(self, loading: list[dict]):
         self.loading = Compose(loading)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        dataset = results['dataset']
+        dataset = results.get('dataset')
+        if dataset is None:
+            raise InputError('GridMosaic: its dataset must be of type MosaicCocoDataset, to load other images')
         others = [self.loading(dataset.get_data_info(random.randrange(len(dataset)))) for _ in range(3)]
         samples = [results, *others]
         height, width = np.max([sample['img'].shape[:2] for sample in samples], axis=0)

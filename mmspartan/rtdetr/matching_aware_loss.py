@@ -1,4 +1,4 @@
-"""Matchability-aware loss, the classification loss of DEIM (Huang et al., CVPR 2025, arXiv 2412.04234, Sec. 3.3).
+"""Matchability-aware loss, the classification loss of DEIM (Huang et al., CVPR 2025, arXiv 2412.04234).
 
 With the score ``p`` and the IoU ``q`` of a match, its loss is ``-q ** gamma * log(p) - (1 - q ** gamma) * log(1 - p)``,
 and a negative's is ``-alpha * p ** gamma * log(1 - p)``. The paper has no ``alpha``; the authors' code has it, unset.

@@ -79,3 +79,34 @@ def test_ratio_and_probability_depend_on_process_and_iteration():
 def test_bad_argument_is_refused(option, value, name):
     with refuses('BatchMixUp', name):
         MODELS.build(dict(type='BatchMixUp', **{option: value}))
+
+
+SCRIPT = """
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from mmspartan.rtdetr import BatchMixUp
+from mmspartan.runs.randomness import seed_from
+from tests.rtdetr.test_detector import batch, build, total
+
+dist.init_process_group('gloo')
+inner = build()
+inner.data_preprocessor.batch_augments = torch.nn.ModuleList([BatchMixUp()])
+model, mixed = DistributedDataParallel(inner.train()), []
+for iteration, counts in enumerate([(3, 0), (0, 0), (2, 1), (1, 4)]):
+    seed_from(0, dist.get_rank(), iteration)
+    data = inner.data_preprocessor(batch(*counts), training=True)
+    mixed.append(sum(len(sample.gt_instances) for sample in data['data_samples']) > sum(counts))
+    total(model(**data, mode='loss')).backward()
+gradient = torch.cat([parameter.grad.flatten() for parameter in inner.parameters()])
+gradients, draws = [torch.empty_like(gradient) for _ in range(2)], [None, None]
+dist.all_gather(gradients, gradient)
+dist.all_gather_object(draws, mixed)
+dist.destroy_process_group()
+assert gradient.isfinite().all() and torch.equal(*gradients)
+assert draws[0] != draws[1], draws
+"""
+
+
+def test_processes_that_mix_and_others_that_do_not_have_the_same_gradients(two_processes):
+    two_processes(SCRIPT)

@@ -1,4 +1,4 @@
-# DEIM's loss and activations, for RT-DETRv2.
+# DEIM's loss, for RT-DETRv2. In comments: activations and query positions of the authors' decoder.
 deim_model = dict(
     bbox_head=dict(
         loss_cls=dict(type='MatchabilityAwareLoss', alpha=1.0, gamma=1.5),

@@ -35,7 +35,7 @@ _mosaic = [
     ),
     _distort,
 ]
-train_dataloader_of_stages = dict(dataset=dict(type='MosaicCocoDataset'))
+deim_dataloader = dict(dataset=dict(type='MosaicCocoDataset'))
 stages = dict(
     type='StageHook',
     stages=[
