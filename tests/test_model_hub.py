@@ -87,7 +87,8 @@ def test_index_names_a_config_for_each_model_and_no_weights(path, folders):
     leaves = {config.stem for folder in folders for config in (ROOT / folder).glob('*.py')}
     assert set(models) == {name for name in leaves if 'digits' not in name}
     for model in models.values():
-        assert model.in_collection in ('SpaRTAN', 'RT-DETR', 'RT-DETRv2', 'SpaRTAN-peers') and model.results[0].metrics
+        assert model.in_collection in ('SpaRTAN', 'RT-DETR', 'RT-DETRv2', 'DEIM', 'SpaRTAN-peers')
+        assert model.results[0].metrics
 
 
 def test_inferencers_are_built_in_any_order_and_take_gray_pictures():

@@ -3,8 +3,19 @@
 from .detector import RTDETR
 from .encoder import HybridEncoder
 from .head import RTDETRHead
+from .matching_aware_loss import MatchabilityAwareLoss
+from .mix_up import BatchMixUp
 from .multi_scale import BatchRandomChoiceResize
 from .resnet_vd import ResNetVD
 from .varifocal_loss import IoUVarifocalLoss
 
-__all__ = ['RTDETR', 'BatchRandomChoiceResize', 'HybridEncoder', 'IoUVarifocalLoss', 'RTDETRHead', 'ResNetVD']
+__all__ = [
+    'RTDETR',
+    'BatchMixUp',
+    'BatchRandomChoiceResize',
+    'HybridEncoder',
+    'IoUVarifocalLoss',
+    'MatchabilityAwareLoss',
+    'RTDETRHead',
+    'ResNetVD',
+]

@@ -27,8 +27,8 @@ class IoUVarifocalLoss(nn.Module):
 
     def __init__(self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0):
         super().__init__()
-        check_numbers('IoUVarifocalLoss', '[0, 1]', alpha=alpha)
-        check_numbers('IoUVarifocalLoss', '[0, inf)', gamma=gamma, loss_weight=loss_weight)
+        check_numbers(type(self).__name__, '[0, 1]', alpha=alpha)
+        check_numbers(type(self).__name__, '[0, inf)', gamma=gamma, loss_weight=loss_weight)
         self.alpha = alpha
         self.gamma = gamma
         self.loss_weight = loss_weight
@@ -47,7 +47,17 @@ class IoUVarifocalLoss(nn.Module):
         """
         # one_hot would synchronize with the GPU to check the labels
         positive = (labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)).to(logits.dtype)
-        target = positive * ious[..., None]
-        weight = self.alpha * logits.detach().sigmoid().pow(self.gamma) * (1 - positive) + target
+        target, positive_weight = self.target_and_weight(positive, ious[..., None])
+        weight = self.alpha * logits.detach().sigmoid().pow(self.gamma) * (1 - positive) + positive_weight
         loss = binary_cross_entropy_with_logits(logits, target, weight, reduction='none').sum((-3, -2, -1))
         return self.loss_weight * loss / avg_factor
+
+    def target_and_weight(self, positive: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the target of each logit, and the weight of positives, which is 0 for negatives.
+
+        Args:
+            positive (Tensor): ``(..., B, Q, num_classes)``, 1 for the class of a matched prediction, 0 elsewhere.
+            ious (Tensor): ``(..., B, Q, 1)``, in [0, 1].
+        """
+        target = positive * ious
+        return target, target

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 # Entries that are a number of epochs or iterations, of a parameter scheduler and of a hook.
 SCHEDULER = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'total_steps')
-HOOK = ('switch_epoch', 'num_last_epochs', 'final_epochs')
+HOOK = ('switch_epoch', 'switch_epochs', 'num_last_epochs', 'final_epochs')
 LENGTHS = ('max_epochs', 'max_iters')
 
 

@@ -35,7 +35,10 @@ def load(name: str) -> Config:
     return cfg
 
 
-@pytest.mark.parametrize('name', [*COCO, 'rtdetr_spartan_xt_digits', 'rtdetrv2_r18vd_coco', 'rtdetrv2_r18vd_dsp_coco'])
+OTHERS = ['rtdetr_spartan_xt_digits', 'rtdetrv2_r18vd_coco', 'rtdetrv2_r18vd_dsp_coco', 'deim_rtdetrv2_r18vd_coco']
+
+
+@pytest.mark.parametrize('name', [*COCO, *OTHERS])
 def test_one_step_and_one_prediction(name):
     cfg = load(name)
     torch.manual_seed(0)

@@ -35,12 +35,14 @@ def test_iterations_milestones_and_hooks_move():
             custom_hooks=[
                 dict(type='PipelineSwitchHook', switch_epoch=20, switch_pipeline=[]),
                 dict(type='FinalStageHook', final_epochs=4, pipeline=[]),
+                dict(type='StageHook', switch_epochs=[0, 7, 30], stages=[]),
             ],
         )
     )
     stretch_schedule(cfg, {'max_iters': 500})
     assert cfg.param_scheduler[0].milestones == [250, 450] and cfg.param_scheduler[0].end == 500
     assert cfg.custom_hooks[0].switch_epoch == 10 and cfg.custom_hooks[1].final_epochs == 2
+    assert cfg.custom_hooks[2].switch_epochs == [0, 4, 15]
 
 
 def test_a_warm_up_of_less_than_two_epochs_is_left_out():

@@ -1,0 +1,16 @@
+# DEIM-RT-DETRv2-M, see deim_rtdetrv2_r18vd_coco.py.
+_base_ = ['./rtdetrv2_r34vd_coco.py', '_base_/models/deim.py', '_base_/schedules/deim.py']
+
+model = _base_.deim_model
+train_dataloader = _base_.deim_dataloader
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-4),
+    paramwise_cfg=dict(
+        rules=[
+            dict(pattern=r'\[norm\]', decay_mult=0.0),
+            dict(pattern=r'^backbone\.', lr_mult=0.5),
+        ]
+    ),
+)
+param_scheduler = [_base_.warm_up, dict(_base_.annealing, begin=64, end=117)]
+custom_hooks = [*_base_.custom_hooks[:-1], dict(_base_.stages, switch_epochs=[0, 4, 64, 117])]

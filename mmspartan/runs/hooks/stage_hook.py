@@ -1,0 +1,71 @@
+"""A training in stages, each with its own augmentation, as DEIM trains (Huang et al., CVPR 2025, arXiv 2412.04234).
+
+The authors' code has the epochs in its dataset and data loader. Two steps of its last stage are left out, since they
+depend on evaluations: the stage begins with the best checkpoint so far, and after each epoch that is no better, it
+returns to that checkpoint and lowers the decay of the averaged weights by 0.0001.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdet.engine.hooks import PipelineSwitchHook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS, MODELS
+from torch import nn
+
+from ...checks import is_integer, refuse
+
+OPTIONAL = {'batch_augments', 'multi_scale'}
+
+
+@HOOKS.register_module()
+class StageHook(PipelineSwitchHook):
+    """Trains stages of epochs with other pipelines and batch augmentations.
+
+    The stage is a function of the epoch alone: a resumed training continues as the interrupted one would have.
+
+    Args:
+        switch_epochs (Sequence[int]): The epochs, counted from 0, in which the stages begin, in ascending order. Of
+            stages that begin in the same epoch the last one runs. Before the first stage nothing is changed.
+        stages (Sequence[dict]): For each stage its training ``pipeline``; optional ``batch_augments``, configs of
+            augmentations that the data preprocessor applies first in this stage; and ``multi_scale``, whether it then
+            applies those of its own config, True by default.
+
+    Raises:
+        ValueError: If ``switch_epochs`` are no ascending epochs, or not as many as ``stages``, or a stage has no
+            pipeline or another key.
+    """
+
+    def __init__(self, switch_epochs: Sequence[int], stages: Sequence[Mapping[str, Any]]):
+        owner = type(self).__name__
+        for i, stage in enumerate(stages):
+            if stage.keys() - OPTIONAL != {'pipeline'}:
+                refuse(owner, f'stages[{i}]', f'a dict with pipeline, and optional {sorted(OPTIONAL)}', stage)
+        super().__init__(switch_epoch=0, switch_pipeline=None)
+        self.stages = stages
+        self.switch_epochs = switch_epochs
+        allowed = f'{len(stages)} ascending epochs, one for each of the stages'
+        is_valid = len(switch_epochs) == len(stages) > 0 and all(is_integer(epoch, 0) for epoch in switch_epochs)
+        if not is_valid or list(switch_epochs) != sorted(switch_epochs):
+            refuse(owner, 'switch_epochs', allowed, switch_epochs)
+        self._stage = -1
+        self._own_augments, self._has_own = None, False  # of the preprocessor's config, read in the first stage
+
+    def before_train_epoch(self, runner: Any) -> None:
+        stage = bisect_right(self.switch_epochs, runner.epoch) - 1
+        if stage != self._stage:
+            self._stage, self._has_switched = stage, False
+            self.switch_pipeline = self.stages[stage]['pipeline']
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            self._set_augments(model.data_preprocessor, self.stages[stage])
+        if stage >= 0:
+            super().before_train_epoch(runner)
+
+    def _set_augments(self, preprocessor: Any, stage: Mapping[str, Any]) -> None:
+        if not self._has_own:
+            self._has_own, self._own_augments = True, getattr(preprocessor, 'batch_augments', None)
+        augments = self._own_augments if stage.get('multi_scale', True) else None
+        if stage.get('batch_augments'):
+            augments = nn.ModuleList([*map(MODELS.build, stage['batch_augments']), *(augments or ())])
+        preprocessor.batch_augments = augments

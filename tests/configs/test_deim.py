@@ -1,0 +1,215 @@
+"""The configs of DEIM-RT-DETRv2 are RT-DETRv2 with the authors' recipe, which trains in stages and resumes in each."""
+
+import math
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS
+from mmengine.runner import find_latest_checkpoint
+
+from mmspartan.commands.launch import build_runner
+from mmspartan.datasets.mosaic import GridMosaic
+from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
+from mmspartan.runs.schedule import stretch_schedule
+from tests.configs.test_rtdetr import load
+from tests.conftest import DATA, ROOT
+from tests.docs.scripts import run_here
+from tests.runs.conftest import EXPERIMENTS
+
+# epochs, first of the stages, rate of the backbone without its norms
+RECIPES = {
+    'r18vd': (120, [0, 4, 64, 117], 2e-4),
+    'r34vd': (120, [0, 4, 64, 117], 1e-4),
+    'r50vd': (60, [0, 4, 34, 58], 2e-5),
+    'r50vd_m': (60, [0, 4, 34, 58], 2e-5),
+    'r101vd': (60, [0, 4, 34, 58], 2e-6),
+}
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_network_is_that_of_rt_detrv2_with_another_loss_and_activation_and_nothing_frozen(name):
+    expected, found = load(f'rtdetrv2_{name}_coco').model, load(f'deim_rtdetrv2_{name}_coco').model
+    loss = found.bbox_head.pop('loss_cls')
+    assert loss == dict(type='MatchabilityAwareLoss', alpha=1.0, gamma=1.5, loss_weight=1.0)
+    del expected.bbox_head['loss_cls']
+    silu = dict(type='SiLU')
+    assert found.bbox_head.pop('act_cfg') == found.decoder.pop('act_cfg') == silu
+    assert found.decoder.pop('num_query_pos_layers') == 3 and found.decoder.layer_cfg.ffn_cfg.pop('act_cfg') == silu
+    expected.backbone.update(frozen_stages=-1, norm_eval=False)
+    expected.backbone.norm_cfg.requires_grad = True
+    found.backbone.setdefault('frozen_stages', -1)
+    found.backbone.norm_cfg.setdefault('requires_grad', True)
+    if name == 'r50vd_m':  # three layers in training as well
+        expected.decoder.num_layers = expected.test_cfg.pop('num_decoder_layers')
+    assert found == expected
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_stages_of_the_augmentation(name):
+    cfg = load(f'deim_rtdetrv2_{name}_coco')
+    epochs, begins, _ = RECIPES[name]
+    assert cfg.train_cfg.max_epochs == epochs
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'NumClassCheckHook', 'StageHook']
+    hook = cfg.custom_hooks[-1]
+    assert HOOKS.build(hook).switch_epochs == begins
+    plain, dense, strong, final = hook.stages
+    assert plain.pipeline == final.pipeline == cfg.final_stage.pipeline
+    assert strong.pipeline == cfg.train_pipeline
+    assert [stage.get('multi_scale', True) for stage in hook.stages] == [True, True, True, False]
+    augments = [stage.get('batch_augments', []) for stage in hook.stages]
+    assert augments == [[], [dict(type='BatchMixUp', prob=0.5, ratio=(0.45, 0.55))], [], []]
+    (choice,) = [step for step in dense.pipeline if step.type == 'RandomChoice']
+    index = dense.pipeline.index(choice)
+    assert [*dense.pipeline[:index], *choice.transforms[1], *dense.pipeline[index + 1 :]] == strong.pipeline
+    assert choice.prob == [0.5, 0.5] and choice.transforms[0][-1] == choice.transforms[1][0]  # distortion in both
+    assert cfg.train_dataloader.dataset.type == 'MosaicCocoDataset'
+    stretch_schedule(cfg, dict(max_epochs=epochs // 2))
+    assert cfg.custom_hooks[-1].switch_epochs == [round(begin / 2) for begin in begins]
+
+
+@pytest.mark.parametrize('name', ['r18vd', 'r34vd', 'r50vd'])
+def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
+    cfg = load(f'deim_rtdetrv2_{name}_coco')
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
+    for key, parameter in tagged_parameters(model):
+        rate, decay = values[id(parameter)]
+        is_norm = '[norm]' in key
+        expected = RECIPES[name][2] if key.startswith('backbone') and not is_norm else 2e-4
+        assert rate == pytest.approx(expected), key
+        assert decay == (0 if is_norm else 1e-4), key
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_learning_rate_warms_up_stays_falls_along_a_cosine_and_stays(name):
+    length, (epochs, (*_, flat, last), _) = 100, RECIPES[name]
+    groups = [dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=rate) for rate in (1.0, 0.1)]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    options = dict(optimizer=optimizer, epoch_length=length)
+    schedulers = [
+        PARAM_SCHEDULERS.build(scheduler, default_args=options)
+        for scheduler in load(f'deim_rtdetrv2_{name}_coco').param_scheduler
+    ]
+    begin, end = flat * length, last * length
+    for iteration in range(epochs * length):
+        if iteration < 2000:
+            expected = ((iteration + 1) / 2000) ** 2
+        elif iteration < end:
+            progress = max(iteration - begin, 0) / (end - begin)
+            expected = 0.5 + 0.5 * (1 + math.cos(math.pi * progress)) / 2
+        else:
+            expected = 0.5
+        for group, base in zip(optimizer.param_groups, (1.0, 0.1)):
+            assert group['lr'] == pytest.approx(base * expected, rel=1e-5), iteration
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+
+
+@HOOKS.register_module()
+class RecordBatches(Hook):
+    """Keeps the images that the network is trained with, and the boxes of their objects, by the iteration."""
+
+    def __init__(self):
+        self.batches = {}
+
+    def before_train(self, runner):
+        def record(module, args, output):
+            boxes = [sample.gt_instances.bboxes for sample in output['data_samples']]
+            self.batches[runner.iter] = (output['inputs'].clone(), torch.cat(boxes))
+
+        self.handle = runner.model.data_preprocessor.register_forward_hook(record)
+
+    def after_train(self, runner):
+        self.handle.remove()
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    tool = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
+    run_here(tool, '--out', 'digits', '--train', 16, '--val', 2, '--size', 64, cwd=folder)
+    return folder / 'digits'
+
+
+def small(steps: dict | list) -> dict | list:
+    """Steps of a pipeline with a tenth of their sizes."""
+    if isinstance(steps, list):
+        return [small(step) for step in steps]
+    step = {**steps, **{key: small(steps[key]) for key in ('transforms', 'loading') if key in steps}}
+    if step['type'] == 'Resize':
+        step['scale'] = tuple(side // 10 for side in step['scale'])
+    return step
+
+
+def train(work_dir, data, workers: int = 0, epochs: int = 4, resume: bool = False):
+    """Train an epoch of four batches in each stage, and return the batches by the number of the iteration."""
+    cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
+    recipe = load('deim_rtdetrv2_r34vd_coco')
+    stages = [dict(stage, pipeline=small(stage.pipeline)) for stage in recipe.custom_hooks[-1].stages]
+    hook = dict(type='StageHook', switch_epochs=[0, 1, 2, 3], stages=stages)
+    scale = dict(type='BatchRandomChoiceResize', sizes=[64, 96])
+    options = {f'{phase}_dataloader.dataset.data_root': str(data) for phase in ('train', 'val', 'test')}
+    cfg.merge_from_dict(
+        {
+            **options,
+            'work_dir': str(work_dir),
+            'experiment_name': f'deim_{next(EXPERIMENTS)}',
+            'launcher': 'none',
+            'log_level': 'ERROR',
+            'train_cfg.max_epochs': epochs,
+            'train_dataloader.dataset.type': 'MosaicCocoDataset',
+            'train_dataloader.num_workers': workers,
+            'train_dataloader.persistent_workers': workers > 0,
+            'model.bbox_head.loss_cls': recipe.model.bbox_head.loss_cls,
+            'model.data_preprocessor.batch_augments': [scale],
+            'custom_hooks': [hook, dict(type='RecordBatches')],
+            'default_hooks.checkpoint.save_best': None,
+            'default_hooks.checkpoint.max_keep_ckpts': -1,
+            'randomness.seed': 5,
+        }
+    )
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.param_scheduler = [dict(recipe.warm_up, end=4), dict(recipe.annealing, begin=2, end=3)]
+    if resume:
+        cfg.load_from, cfg.resume = find_latest_checkpoint(work_dir), True
+    runner = build_runner(cfg)
+    runner.train()
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+    return next(hook.batches for hook in runner.hooks if isinstance(hook, RecordBatches))
+
+
+@pytest.fixture(scope='module')
+def unbroken(data, tmp_path_factory):
+    return train(tmp_path_factory.mktemp('unbroken'), data)
+
+
+def assert_same(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    for iteration, tensors in expected.items():
+        assert all(torch.equal(*pair) for pair in zip(found[iteration], tensors)), iteration
+
+
+def test_persistent_workers_train_each_stage_with_its_augmentation(data, tmp_path, unbroken, monkeypatch):
+    found = train(tmp_path, data, workers=1)
+    assert_same(found, unbroken)
+    assert {tuple(found[i][0].shape[-2:]) for i in range(12)} == {(64, 64), (96, 96)}
+    assert {tuple(found[i][0].shape[-2:]) for i in range(12, 16)} == {(64, 64)}
+    objects = [sum(len(found[4 * stage + i][1]) for i in range(4)) for stage in range(4)]
+    assert objects[0] == objects[3] >= objects[2] and objects[1] > 1.5 * objects[0]
+    monkeypatch.setattr(GridMosaic, 'transform', lambda self, results: results)
+    without = train(tmp_path / 'without', data)
+    changed = {i for i, (_, boxes) in without.items() if not torch.equal(found[i][1], boxes)}
+    assert changed and changed <= {4, 5, 6, 7}  # mosaics in the second stage alone
+
+
+@pytest.mark.parametrize('done', [1, 2, 3])
+def test_resumed_in_a_stage_trains_with_the_batches_of_an_unbroken_training(done, data, tmp_path, unbroken):
+    first = train(tmp_path, data, epochs=done)
+    rest = train(tmp_path, data, resume=True)
+    assert_same({**first, **rest}, unbroken)
+    assert min(rest) == 4 * done

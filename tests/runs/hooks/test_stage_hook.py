@@ -1,0 +1,86 @@
+"""Stages of a training: what each epoch trains with, wherever the training begins, and arguments."""
+
+from types import SimpleNamespace
+
+import pytest
+from mmengine.logging import MMLogger
+from mmengine.registry import HOOKS, MODELS, init_default_scope
+
+from tests.conftest import refuses
+
+MULTI_SCALE = dict(type='BatchRandomChoiceResize', sizes=[64, 96])
+STAGES = [
+    dict(pipeline=[dict(type='RandomFlip', prob=0.1)]),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.2)], batch_augments=[dict(type='BatchMixUp')]),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.3)]),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.4)], batch_augments=[dict(type='BatchMixUp')], multi_scale=False),
+    dict(pipeline=[dict(type='RandomFlip', prob=0.5)], multi_scale=False),
+]
+
+
+def settings(epochs, own=(MULTI_SCALE,), **hook) -> list[tuple[str, list[str]]]:
+    """The pipeline, and the batch augmentations, of each of the epochs, which a training begins with the first."""
+    init_default_scope('mmdet')
+    preprocessor = MODELS.build(dict(type='DetDataPreprocessor', batch_augments=list(own) or None))
+    runner = SimpleNamespace(
+        model=SimpleNamespace(data_preprocessor=preprocessor),
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline='own')),
+        logger=MMLogger.get_current_instance(),
+        max_epochs=9,
+    )
+    hook, found = HOOKS.build(hook), []
+    for runner.epoch in epochs:
+        hook.before_train_epoch(runner)
+        pipeline = runner.train_dataloader.dataset.pipeline
+        name = pipeline if isinstance(pipeline, str) else pipeline.transforms[0].prob
+        found.append((name, [type(augment).__name__ for augment in preprocessor.batch_augments or ()]))
+    return found
+
+
+SCALE, MIX = 'BatchRandomChoiceResize', 'BatchMixUp'
+EXPECTED = [
+    ('own', [SCALE]),
+    (0.1, [SCALE]),
+    *[(0.2, [MIX, SCALE])] * 3,
+    (0.3, [SCALE]),
+    (0.4, [MIX]),
+    *[(0.5, [])] * 2,
+]
+
+
+@pytest.mark.parametrize('first', range(9))
+def test_stage_depends_on_the_epoch_alone(first):
+    found = settings(range(first, 9), type='StageHook', switch_epochs=[1, 2, 5, 6, 7], stages=STAGES)
+    assert found == EXPECTED[first:]
+
+
+def test_no_multi_scale_in_any_stage_if_the_config_has_none():
+    found = settings(range(9), own=(), type='StageHook', switch_epochs=[1, 2, 5, 6, 7], stages=STAGES)
+    assert found == [(name, [augment for augment in augments if augment == MIX]) for name, augments in EXPECTED]
+
+
+def test_of_stages_that_begin_together_the_last_runs():
+    found = settings(range(3), type='StageHook', switch_epochs=[0, 0, 2, 2, 2], stages=STAGES)
+    assert found == [EXPECTED[2], EXPECTED[2], EXPECTED[-1]]
+
+
+def test_final_stage_is_counted_from_the_end():
+    pipeline = STAGES[0]['pipeline']
+    found = settings(range(9), type='FinalStageHook', final_epochs=2, pipeline=pipeline)
+    assert found == [('own', [SCALE])] * 7 + [(0.1, [])] * 2
+    assert settings([0], type='FinalStageHook', final_epochs=20, pipeline=pipeline) == [(0.1, [])]
+
+
+@pytest.mark.parametrize(
+    'switch_epochs',
+    [[0, 1], [0, 3, 2, 4, 5], [-1, 0, 1, 2, 3], [0, 1, 2, 3, 3.5], [0, 0, 0, 0, True], [0, 1, 2, 3, 4, 5]],
+)
+def test_epochs_that_do_not_fit_the_stages_are_refused(switch_epochs):
+    with refuses('StageHook', 'switch_epochs', switch_epochs):
+        HOOKS.build(dict(type='StageHook', switch_epochs=switch_epochs, stages=STAGES))
+
+
+@pytest.mark.parametrize('stage', [dict(batch_augments=[]), dict(pipeline=[], multiscale=False)])
+def test_stage_without_a_pipeline_or_with_another_key_is_refused(stage):
+    with refuses('StageHook', 'stages[1]', stage):
+        HOOKS.build(dict(type='StageHook', switch_epochs=[0, 1], stages=[STAGES[0], stage]))
