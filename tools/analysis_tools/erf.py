@@ -8,7 +8,7 @@ printed numbers, hold 50 % and 95 % of the squared derivatives.
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, parse
+from mmspartan_cli import build_subject_parser, find_images, parse
 
 
 def parse_args():
@@ -26,7 +26,7 @@ if __name__ == '__main__':
 from mmengine.utils import track_iter_progress
 
 from mmspartan.analysis.blocks import stages_of
-from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.command_line import load_subjects
 from mmspartan.analysis.receptive_field import Field, draw_fields, fields_of_stage, side_of_share
 from mmspartan.commands.command import command
 from mmspartan.errors import InputError
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'--size {args.size}: must be at least 32 pixels')
     if args.probes < 1:
         raise InputError(f'--probes {args.probes}: must be at least 1')
-    pictures, subjects = find_pictures(args.image), load_subjects(args)
+    pictures, subjects = find_images(args.image), load_subjects(args)
     tasks = [
         (f'{subject.name}\nstage {stage}' if args.compare else f'stage {stage}', subject, stage, picture)
         for subject in subjects

@@ -9,7 +9,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, parse
+from mmspartan_cli import build_subject_parser, find_images, parse
 
 
 def parse_args():
@@ -26,7 +26,7 @@ if __name__ == '__main__':
 
 from mmengine.utils import track_iter_progress
 
-from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.command_line import load_subjects
 from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
 from mmspartan.analysis.layers import layers_of_strides
 from mmspartan.commands.command import command
@@ -35,7 +35,7 @@ from mmspartan.errors import InputError
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    pictures = find_pictures(args.image)
+    pictures = find_images(args.image)
     for name, count in Counter(path.stem for path in pictures).items():
         if count > 1:
             raise InputError(f'{name}: {count} pictures have this name, and their sheets would be one file')

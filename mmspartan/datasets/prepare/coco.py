@@ -1,4 +1,7 @@
-"""COCO: JSON files, one for each split or one for all, as COCO, Roboflow, CVAT and Label Studio write them."""
+"""COCO: JSON files, one for each split or one for all, as COCO, Roboflow, CVAT and Label Studio write them.
+
+Differs from ``mmspartan/datasets/checked_coco.py``, which refuses contradictions: here they are recorded and left out.
+"""
 
 import itertools
 import re

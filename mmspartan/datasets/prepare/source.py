@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from mmspartan_cli.choices import PICTURES
+from mmspartan_cli.choices import IMAGE_SUFFIXES
 
 from .faults import DROPPED, KEPT, Faults
 
-SUFFIXES = frozenset(
+# Suffixes of images in datasets; Pillow or OpenCV reads them.
+DATASET_SUFFIXES = frozenset(
     [
-        *PICTURES,
+        *IMAGE_SUFFIXES,
         *('.jpe', '.jfif', '.mpo', '.apng', '.dib', '.gif', '.avif', '.heic', '.heif', '.jp2', '.pgm', '.ppm', '.pnm'),
     ]
 )
@@ -140,7 +141,7 @@ class Files:
     def __init__(self, root: Path, faults: Faults, annotations: Path | None = None, choices: Choices | None = None):
         self.root, self.faults, self.choices = root, faults, choices or Choices()
         self.all = sorted(set(_walk([root, *([annotations] if annotations else [])], faults)))
-        self.pictures = [path for path in self.all if path.suffix.lower() in SUFFIXES]
+        self.pictures = [path for path in self.all if path.suffix.lower() in DATASET_SUFFIXES]
         self.named: set[Path] = set()  # files that are used, or are told with a reason
         self.broken: dict[Path, str] = {}  # annotation files that cannot be read, with the reason
         self._claims: dict[Path, str] = {}
@@ -189,7 +190,7 @@ class Files:
                 if path in self._known:
                     self._claims.setdefault(self._known[path], text)
                     return self._known[path]
-                if os.path.splitext(path)[1].lower() in SUFFIXES and os.path.isfile(path):
+                if os.path.splitext(path)[1].lower() in DATASET_SUFFIXES and os.path.isfile(path):
                     return Path(path)
         where = where or str(folder)
         namesakes = next(filter(None, map(self._namesakes, texts)), None)
@@ -220,7 +221,7 @@ class Files:
     def _namesakes(self, text: str) -> tuple[list[Path], str] | None:
         """Return the images with the last name of a path, exact ones if there are any, and the path."""
         last = PurePosixPath(text)
-        has_suffix = last.suffix.lower() in SUFFIXES
+        has_suffix = last.suffix.lower() in DATASET_SUFFIXES
         names = [last.name, last.stem] if has_suffix else [last.name]
         names += [UPLOAD.sub('', name) for name in names if UPLOAD.match(name)]
         for name in filter(None, names):

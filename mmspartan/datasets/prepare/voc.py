@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from .documents import Documents
 from .faults import DROPPED, Faults
 from .shapes import add_images_beside
-from .source import SUFFIXES, Files, Object, Picture, Source, number_of, size_of, text_of
+from .source import DATASET_SUFFIXES, Files, Object, Picture, Source, number_of, size_of, text_of
 
 
 def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
@@ -87,7 +87,7 @@ def _image_sets(files: Files) -> dict[tuple[Path, str], str]:
 def _listed_name(line: str) -> str:
     """Return a picture's name of a line ``name``, ``name.jpg`` or, in a list of a class, ``name 1``."""
     name = PurePosixPath(re.sub(r'\s+-?[01]$', '', line.strip()).replace('\\', '/'))
-    return name.stem if name.suffix.lower() in SUFFIXES else name.name
+    return name.stem if name.suffix.lower() in DATASET_SUFFIXES else name.name
 
 
 def _read(path: Path, root: ElementTree.Element, split: str, files: Files, faults: Faults) -> Picture | None:

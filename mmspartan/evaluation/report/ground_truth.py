@@ -9,8 +9,8 @@ from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from ...datasets.checked_coco import CheckedCOCO
 from ...datasets.coco import check_categories
-from ...datasets.coco_file import CheckedCOCO
 from ...errors import InputError
 from ..limited_eval import LIMITS, crowded, limits_of
 
