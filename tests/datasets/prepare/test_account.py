@@ -192,9 +192,12 @@ def test_coco_itself_has_captions_and_key_points(tmp_path, read):
                 del content['categories']
                 content['annotations'] = [dict(id=1, image_id=0, caption='a')]
                 path.write_text(json.dumps(content))
-    source, faults = read()
-    assert found(source, tmp_path) == {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
-    assert not done(faults) and len(places(faults, 'notes')) == 4
+    expected = {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
+    for name in ('', 'annotations'):
+        source, faults = read(name)
+        assert found(source, tmp_path) == expected and not done(faults) and len(places(faults, 'notes')) == 4
+    source, _ = read('annotations/instances_val2017.json')
+    assert found(source, tmp_path) == {'val': expected['val']}
 
 
 def test_names_that_are_no_utf_8(tmp_path, read):

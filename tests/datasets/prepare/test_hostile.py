@@ -71,7 +71,7 @@ def test_an_integer_of_more_digits_than_python_reads(tmp_path, read):
     assert places(faults) == [f'{tmp_path}/a.json: annotations[1]']
 
 
-def test_masks_have_the_boxes_of_pycocotools():
+def test_masks_have_the_boxes_of_pycocotools(tmp_path, read):
     rng = np.random.default_rng(0)
     for _ in range(50):
         height, width = rng.integers(1, 12, 2)
@@ -83,7 +83,9 @@ def test_masks_have_the_boxes_of_pycocotools():
             continue
         x, y, w, h = mask.toBbox(encoded)
         assert mask_box(encoded['counts'].decode(), height, width) == (x, y, x + w, y + h)
-    assert mask_box(RUNS, 80, 100) == BOX
+    draw(tmp_path / 'a.jpg')
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [{**GOOD, **masked(RUNS)}], ['a'])
+    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
 
 
 @pytest.mark.parametrize('name', ['a' * 300 + '.jpg', 'a\0.jpg', '', '/', '..', '[', 'http://[x/a.jpg', 'x/' * 3000])

@@ -253,20 +253,6 @@ def test_coco_of_roboflow(tmp_path, read):
     assert source.classes == ['a'] and not done(faults)
 
 
-def test_coco_as_coco_itself(tmp_path, read):
-    for split in ('train', 'val'):
-        draw(tmp_path / f'{split}2017' / f'{split}.jpg')
-        coco(
-            tmp_path / 'annotations' / f'instances_{split}2017.json', [(f'{split}.jpg', 100, 80)], [annotation()], ['a']
-        )
-    (tmp_path / 'annotations' / 'notes.json').write_text('[1]')
-    expected = {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
-    assert found(read()[0], tmp_path) == expected
-    assert found(read('annotations')[0], tmp_path) == expected
-    one = read('annotations/instances_val2017.json')[0]
-    assert found(one, tmp_path) == {'val': expected['val']}
-
-
 @pytest.mark.parametrize(
     'name', ['images/a.jpg', 'images\\a.jpg', '../../label-studio/data/media/upload/1/a.jpg', '12cd34ab-a.jpg']
 )
@@ -275,14 +261,6 @@ def test_coco_of_label_studio_and_cvat(name, tmp_path, read):
     polygon = dict(image_id=0, category_id=1, segmentation=[[10, 20, 30, 20, 30, 60]])
     coco(tmp_path / 'result.json', [(name, None, None)], [polygon], ['a'])
     assert found(read()[0], tmp_path) == {'': {'images/a.jpg': [('a', BOX)]}}
-
-
-def test_coco_masks_without_boxes(tmp_path, read):
-    draw(tmp_path / 'a.jpg')
-    counts = [10 * 80 + 20, *[40, 40] * 19, 40, 69 * 80 + 20 + 80]
-    mask = dict(image_id=0, category_id=1, segmentation=dict(size=[80, 100], counts=counts))
-    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [mask], ['a'])
-    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
 
 
 def test_coco_faults(tmp_path, read):

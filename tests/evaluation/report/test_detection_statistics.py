@@ -83,11 +83,6 @@ def test_classes_without_a_best_threshold_take_the_mean_of_the_others(make_truth
     assert statistics(truth, found).thresholds() == pytest.approx([0.4, 0.8, 0.6])
 
 
-def test_without_detections_ap_is_zero(make_truth):
-    result = statistics(make_truth({1: 'a'}, [an_object(1, 1, 0)]), [])
-    assert (result.total['AP'], result.total['objects'], result.total['threshold']) == (0, 1, None)
-
-
 def test_numbers_are_those_of_the_metric(make_truth, tmp_path):
     """With ids of classes that are not sorted in the file, and crowd regions."""
     draw, classes = np.random.default_rng(1), {7: 'a', 2: 'b', 5: 'c'}

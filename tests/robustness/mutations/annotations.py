@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..case import Bench, Case, replace
+from .files import junk
 
 NAN, INFINITY = float('nan'), float('inf')
 
@@ -106,57 +107,22 @@ def wrong_entry(rng: random.Random, content: dict) -> Edit:
     return edit
 
 
-def wrong_list(rng: random.Random, content: dict) -> Edit:
-    """One of the three lists deleted, empty, or something else."""
-    key = rng.choice(['images', 'categories', 'annotations'])
-    how = rng.choice(['deleted', 'null', 'empty', 'a dict', 'a number', 'a text', 'nested', 'an item of another kind'])
-    values = {'null': None, 'empty': [], 'a dict': {'0': content[key][0]}, 'a number': 5, 'a text': 'none'}
-    if how == 'deleted':
-        del content[key]
-    elif how == 'nested':
-        content[key] = [content[key]]
-    elif how == 'an item of another kind':
-        content[key][rng.randrange(len(content[key]))] = rng.choice([None, 1, 'x', [], [1, 2]])
-    else:
-        content[key] = values[how]
-    return Edit(f'{key} {how}', content, entries=[key])
-
-
-def other_top_level(rng: random.Random, content: dict) -> Edit:
-    top = rng.choice([[], [content], None, 1, 'text', True, {}, {'coco': content}, content['annotations'], NAN])
-    return Edit(f'top level is {str(top)[:30]}', top)
-
-
 def broken_bytes(rng: random.Random, content: dict) -> Edit:
     sound = json.dumps(content).encode()
-    how = rng.choice(['truncated', 'empty', 'blanks', 'garbage', 'nested', 'cut in the middle', 'structure', 'zeros'])
+    how, i = rng.choice(['junk', 'cut', 'nested', 'structure']), rng.randrange(1, len(sound))
     if how == 'structure':
-        places = [i for i, byte in enumerate(sound) if byte in b'{}[]:,"']
-        i = rng.choice(places)
-        return Edit(f'byte {i} removed', sound[:i] + sound[i + 1 :], 'refused' if _is_broken(sound, i) else 'either')
-    middle = len(sound) // 2
-    changed = {
-        'truncated': sound[: rng.randrange(1, len(sound))],
-        'empty': b'',
-        'blanks': b' \n\t' * rng.randrange(1, 9),
-        'garbage': rng.randbytes(rng.randrange(1, 999)),
-        'nested': rng.choice([b'[', b'{"a":']) * 200_000,
-        'cut in the middle': sound[:middle] + sound[middle + rng.randrange(40, 200) :],
-        'zeros': b'\0' * len(sound),
-    }[how]
-    if how == 'cut in the middle' and not _is_no_json(changed):
-        changed = sound[:middle]
-    return Edit(f'bytes: {how}', changed)
-
-
-def _is_broken(content: bytes, i: int) -> bool:
-    return _is_no_json(content[:i] + content[i + 1 :])
+        i = rng.choice([i for i, byte in enumerate(sound) if byte in b'{}[]:,"'])
+        changed = sound[:i] + sound[i + 1 :]
+    else:
+        nested = rng.choice([b'[', b'{"a":']) * 200_000
+        changed = {'junk': rng.choice([*junk(rng, sound).values()]), 'cut': sound[:i], 'nested': nested}[how]
+    return Edit(f'bytes: {how} {i}', changed, 'refused' if _is_no_json(changed) else 'either')
 
 
 def _is_no_json(content: bytes) -> bool:
     try:
         json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return False
 
@@ -312,6 +278,6 @@ HARMLESS: dict[str, Callable] = {
 }
 
 EDITS = [
-    *(wrong_entry, wrong_entry, wrong_entry, wrong_list, other_top_level, broken_bytes, other_encoding),
+    *(wrong_entry, wrong_entry, wrong_entry, broken_bytes, other_encoding),
     *(unusable_object, unusable_object, all_unusable, wrong_ids, other_order_of_classes, harmless, harmless),
 ]
