@@ -204,7 +204,7 @@ def main(args: argparse.Namespace) -> None:
 
         model = onnxslim.slim(model)
     model = precision.convert(model)
-    classes = '\n'.join(class_names(plain, task, cfg))
+    classes = '\n'.join(names_in_file(plain, task, cfg))
     props = {
         'config': Path(args.config).stem,
         'classes': classes,
@@ -226,7 +226,7 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f'{args.out}: differs from PyTorch')
 
 
-def class_names(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:
+def names_in_file(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:
     """Return the class names of the checkpoint or else of the config's test set; numbers if neither has all of them."""
     count = getattr(getattr(model, task.head), 'num_classes', 0)
     for meta in (model.dataset_meta, cfg.test_dataloader.dataset.get('metainfo', {})):

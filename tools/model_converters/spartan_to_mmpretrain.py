@@ -86,7 +86,7 @@ def convert(args) -> None:
         raise ValueError(f'--classes {args.classes}: only a converted classifier has names of classes')
     if args.write_config and (args.reverse or args.task == 'backbone' or not num_classes):
         raise ValueError(f'--write-config {args.write_config}: only a converted classifier has a config')
-    classes = read_class_names(args.classes, num_classes) if args.classes else class_names(num_classes)
+    classes = read_class_names(args.classes, num_classes) if args.classes else default_names(num_classes)
 
     print(f'{args.src}{entry and f" ({entry})"}: {describe(options, num_classes)}')
     ours = {**{f'backbone.{key}': value for key, value in backbone.items()}, **head}
@@ -116,7 +116,7 @@ def convert(args) -> None:
     print(f'written: {args.dst}')
 
 
-def class_names(num_classes: int | None) -> list[str] | None:
+def default_names(num_classes: int | None) -> list[str] | None:
     """Return ImageNet's class names for 1000 classes, numbers for others, and None without a classifier."""
     if num_classes != 1000:
         return num_classes and numbered_class_names(num_classes)

@@ -13,7 +13,7 @@ from mmdet.datasets.api_wrappers import COCOeval
 from pycocotools.coco import COCO
 
 from .ground_truth import GroundTruth
-from .matching import MATCH_IOU, evaluate, quiet
+from .matching import MATCH_IOU, quiet, run_evaluator
 
 SIZES = ('small', 'medium', 'large')
 
@@ -43,7 +43,7 @@ class DetectionStatistics:
     def of(cls, truth: GroundTruth, detections: COCO) -> 'DetectionStatistics':
         """Compare detections, as :func:`~mmspartan.evaluation.report.matching.coco_of` returns them, with objects."""
         limits = truth.max_detections, truth.ap_index
-        run = evaluate(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
+        run = run_evaluator(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
         with quiet():
             run.accumulate()
             run.summarize()

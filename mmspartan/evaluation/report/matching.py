@@ -53,7 +53,7 @@ def coco_of(images: COCO, annotations: Iterable[dict]) -> COCO:
     return result
 
 
-def evaluate(
+def run_evaluator(
     objects: COCO,
     detections: COCO,
     category_ids: Sequence,
@@ -95,8 +95,8 @@ def evaluate(
 def match(
     objects: COCO, detections: COCO, category_ids: Sequence, iou: float = MATCH_IOU, by_class: bool = True
 ) -> Matching:
-    """Match detections with objects at one IoU threshold; arguments as in :func:`evaluate`."""
-    run = evaluate(objects, detections, category_ids, [iou], by_class=by_class, sizes=False)
+    """Match detections with objects at one IoU threshold; arguments as in :func:`run_evaluator`."""
+    run = run_evaluator(objects, detections, category_ids, [iou], by_class=by_class, sizes=False)
     matching = Matching({}, [], [])
     for one in filter(None, run.evalImgs):
         for found, taken, is_ignored in zip(one['dtIds'], one['dtMatches'][0], one['dtIgnore'][0]):
