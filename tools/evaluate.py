@@ -1,7 +1,7 @@
-"""Report on a detector: AP by class and size, curves, confusion, score thresholds and the worst pictures.
+"""Report on a detector: AP by class and size, curves, confusion, score thresholds and the worst images.
 
 ``python tools/evaluate.py CONFIG CHECKPOINT --out report`` runs a checkpoint, or a file of tools/export_onnx.py, once.
-It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` and ``predictions.bbox.json``.
+It writes ``report.html``, figures, images, ``metrics.json``, ``classes.csv`` and ``predictions.bbox.json``.
 """
 
 import argparse

@@ -32,8 +32,8 @@ TRAINED = ('eager', 'cl', 'regions', 'compile', 'with_cp')
 DEPLOYED = ('deploy', 'deploy+compile', 'deploy+graph')
 EXPORTED = ('onnxruntime', 'openvino', 'winograd', 'int8')
 FORMS = (*TRAINED, *DEPLOYED, *EXPORTED)
-OBJECTS = 7  # in each training picture, COCO's mean
-CLASSES = 10  # of the labels of training pictures; fewer than any model has
+OBJECTS = 7  # in each training image, COCO's mean
+CLASSES = 10  # of the labels of training images; fewer than any model has
 
 
 class Tensors(nn.Module):

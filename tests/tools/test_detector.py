@@ -147,7 +147,7 @@ def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['digits/val.json', 'mine.py'], 'digits/val.json: is no picture that can be read; videos end with'),
+        (['digits/val.json', 'mine.py'], 'digits/val.json: is no image that can be read; videos end with'),
         (['film.mp4.d', 'mine.py'], 'film.mp4.d: no image in it'),
         (['/dev/zero', 'mine.py'], '/dev/zero: neither a file nor a folder'),
         (['film.mp4', 'mine.py'], '^film.mp4: '),

@@ -1,8 +1,8 @@
 """Draw a detection dataset of washers, nuts and bolts that lie on a table, in COCO, Pascal VOC or YOLO format.
 
-A stand-in for a small dataset of one's own: three classes, small and crowded objects, pictures without objects. The
-formats have the layouts of Roboflow's COCO export (train, valid, test), of labelImg (XML files beside the pictures,
-not split) and of Ultralytics (data.yaml). The same arguments give the same pictures.
+A stand-in for a small dataset of one's own: three classes, small and crowded objects, images without objects. The
+formats have the layouts of Roboflow's COCO export (train, valid, test), of labelImg (XML files beside the images,
+not split) and of Ultralytics (data.yaml). The same arguments give the same images.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def overlaps(box: Box, others: list[Box], limit: float = 0.3) -> bool:
 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, Box]]]:
-    """Return a picture, uint8 ``(HEIGHT, WIDTH, 3)``, and its objects; a twentieth of the pictures has none."""
+    """Return an image, uint8 ``(HEIGHT, WIDTH, 3)``, and its objects; a twentieth of the images has none."""
     image, objects = table(rng), []
     crowd = rng.uniform((30, 30), (WIDTH - 30, HEIGHT - 30))  # half of the parts lie in a heap
     for _ in range(0 if rng.random() < 0.05 else rng.integers(3, 30)):
@@ -193,7 +193,7 @@ def main(args: argparse.Namespace) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     write(partial, args.format, args.count, args.seed)
     partial.rename(args.out)
-    print(f'\n{args.count} pictures written to {args.out}')
+    print(f'\n{args.count} images written to {args.out}')
 
 
 if __name__ == '__main__':

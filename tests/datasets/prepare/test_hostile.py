@@ -179,4 +179,4 @@ def test_a_file_with_some_bytes_changed_is_read_or_refused(seed, tmp_path, read)
         except InputError as error:
             assert 'a.json' in str(error) or str(tmp_path) in str(error)
         else:
-            assert all(np.isfinite(item.box).all() for picture in source.splits[''] for item in picture.objects)
+            assert all(np.isfinite(item.box).all() for sample in source.splits[''] for item in sample.objects)

@@ -39,7 +39,7 @@ def test_voc_devkit_of_trainval_and_test(tmp_path, read):
     (tmp_path / 'ImageSets' / 'Main').mkdir(parents=True)
     (tmp_path / 'ImageSets' / 'Main' / 'trainval.txt').write_text('a\n')
     (tmp_path / 'ImageSets' / 'Main' / 'test.txt').write_text('b\n')
-    assert {split: list(pictures) for split, pictures in found(read()[0], tmp_path / 'JPEGImages').items()} == {
+    assert {split: list(samples) for split, samples in found(read()[0], tmp_path / 'JPEGImages').items()} == {
         'train': ['a.jpg'],
         'test': ['b.jpg'],
     }
@@ -79,7 +79,7 @@ def test_voc_with_namespace_and_broken_files_beside_pictures(tmp_path, read):
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
     text = (tmp_path / 'a.xml').read_text().replace('<annotation>', '<annotation xmlns="http://a">')
     (tmp_path / 'a.xml').write_text(text, encoding='utf-8-sig')
-    (tmp_path / 'b.xml').write_text('')  # b.jpg is no picture without objects
+    (tmp_path / 'b.xml').write_text('')  # b.jpg is no image without objects
     (tmp_path / 'c.xml').write_text(text.replace('a.jpg', 'c.png'))
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'c.png': [('x', BOX)], 'c.jpg': []}}
@@ -322,7 +322,7 @@ def test_coco_file_beside_the_folder_of_the_pictures_named_from_here(tmp_path, m
     coco(tmp_path / 'labels' / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['a'])
     monkeypatch.chdir(tmp_path)
     source, root = read_source(Path('labels/a.json'), Faults())
-    assert [picture.path for picture in source.splits['']] == [Path('images/a.jpg')] and root == Path()
+    assert [sample.path for sample in source.splits['']] == [Path('images/a.jpg')] and root == Path()
 
 
 def test_a_prepared_folder_within_the_source_is_no_part_of_it(tmp_path, read):
@@ -368,5 +368,5 @@ def test_pictures_elsewhere(tmp_path, read):
     with pytest.raises(InputError, match='no image at all; name their folder by --pictures'):
         read('labels')
     draw(tmp_path / 'elsewhere' / 'deep' / 'a.jpg')
-    source, _ = read('labels', pictures=tmp_path / 'elsewhere')
+    source, _ = read('labels', images=tmp_path / 'elsewhere')
     assert found(source, tmp_path) == {'': {'elsewhere/deep/a.jpg': [('x', BOX)]}}
