@@ -90,11 +90,12 @@ def images_below(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
     root, results, suffixes = Path(os.path.realpath(source)), Path(os.path.realpath(out_dir)), image_suffixes()
     below = [path for path in sorted(source.rglob('*')) if results not in (root / path.relative_to(source)).parents]
-    inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
-    images = [path for path in inside if path.suffix.lower() in suffixes and not path.is_dir()]
+    named = [path for path in below if path.suffix.lower() in suffixes]
+    images = [path for path in named if not path.is_dir()]
+    inside = {*named, *(path for path in below if path.is_symlink() or not path.is_dir())}  # links are not followed
     if not images:
         raise InputError(f'{source}: no image in it, {len(inside)} other files')
-    return images, sorted(set(inside) - set(images))
+    return images, sorted(inside - set(images))
 
 
 def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:

@@ -300,18 +300,6 @@ def test_programs_of_pickle_opcodes_are_read_or_refused(tmp_path_factory, progra
     read_or_refuse(path)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.data())
-def test_bytes_of_a_checkpoint_are_read_or_refused(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / 'bytes.pth'
-    torch.save({**stock_content(), 'state_dict': dict(weight=torch.arange(9.0))}, path)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
-    read_or_refuse(path)
-
-
 def test_one_wrong_bit_of_a_weight_is_found(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=dict(weight=torch.arange(1000.0))), path)

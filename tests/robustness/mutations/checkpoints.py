@@ -1,4 +1,4 @@
-"""Checkpoints: bytes, pickles, weights, classes and what else is beside the weights."""
+"""Checkpoints: bytes, pickles, weights and what else is beside the weights."""
 
 import copy
 import io
@@ -53,7 +53,7 @@ class Checkpoint:
 def mutate(rng: random.Random, bench: Bench) -> Case:
     """A checkpoint, read by any tool."""
     change = rng.choice(MUTATIONS)
-    commands = OURS if change in (wrong_classes, other_meta) else list(READERS)
+    commands = OURS if change is other_meta else list(READERS)
     return change(rng, Checkpoint(bench, rng.choice(commands)))
 
 
@@ -208,29 +208,6 @@ def other_content(rng: random.Random, checkpoint: Checkpoint) -> Case:
     return checkpoint.case(f'holds {str(content)[:40]}', 'refused')
 
 
-def wrong_classes(rng: random.Random, checkpoint: Checkpoint) -> Case:
-    content = checkpoint.load()
-    classes = list(content['meta']['dataset_meta']['classes'])
-    how = rng.choice(['another order', 'one more', 'one less', 'reversed', 'two swapped'])
-    if how == 'another order':
-        while classes == list(content['meta']['dataset_meta']['classes']):
-            rng.shuffle(classes)
-    elif how == 'two swapped':
-        i, j = rng.sample(range(10), 2)
-        classes[i], classes[j] = classes[j], classes[i]
-    else:
-        changed = {'one more': [*classes, '10'], 'one less': classes[:-1], 'reversed': classes[::-1]}
-        classes = changed[how]
-    content['meta']['dataset_meta']['classes'] = rng.choice([list, tuple])(classes)
-    checkpoint.save(content)
-    if checkpoint.command in ('publish', 'fold'):  # are not asked what the classes are
-        checkpoint.refer_to(content)
-        return checkpoint.case(f'classes: {how}', 'either')
-    if checkpoint.command in ('load_from', 'resume') and how in ('one more', 'one less'):  # fine-tuning
-        return checkpoint.case(f'classes: {how}', 'either')
-    return checkpoint.case(f'classes: {how}', 'refused')
-
-
 def other_meta(rng: random.Random, checkpoint: Checkpoint) -> Case:
     """The meta data are of any kind, or missing: the weights are what counts."""
     content = checkpoint.load()
@@ -299,6 +276,6 @@ def record_changed(rng: random.Random, checkpoint: Checkpoint) -> Case:
 
 MUTATIONS = [
     *(broken_bytes, bytes_changed, bytes_changed, bytes_changed),
-    *(broken_weight, broken_weight, all_weights, other_content, wrong_classes, other_meta, no_file, old_format),
+    *(broken_weight, broken_weight, all_weights, other_content, other_meta, no_file, old_format),
     record_changed,
 ]
