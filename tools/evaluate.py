@@ -81,9 +81,10 @@ def main(args: argparse.Namespace) -> None:
         )
         for source, name in zip(sources, ('predictions', 'compared'))
     ]
-    metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
+    report, other = reports[0], reports[1] if len(reports) > 1 else None
+    metrics = write_report(folder, truth, report, other, args.worst, args.config)
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
-    best = reports[0].statistics.total['threshold']
+    best = report.statistics.total['threshold']
     if best is not None:
         threshold = f'{math.floor(1000 * best) / 1000:g}'  # not above the best one
         words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', threshold)

@@ -179,7 +179,7 @@ def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
 def main(args: argparse.Namespace) -> None:
     check_options(args)
     source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO_SUFFIXES
-    images, others = [source], []
+    images, others = [source], list[Path]()
     if not is_live(args.input):
         if not source.exists():
             raise InputError(f'{args.input}: no such image, folder or video')

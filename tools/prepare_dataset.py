@@ -259,16 +259,16 @@ def prepare(args: argparse.Namespace) -> None:
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
     if not args.no_plan:
         print('Measuring two steps of the training, within a minute', flush=True)
-        counts = (len(source.splits[split]) for split in ('train', 'val'))
-        print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), *counts)))
+        train, val = (len(source.splits[split]) for split in ('train', 'val'))
+        print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), train, val)))
     print('Look at the report, then train:')
     print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
     """Write the folder, under another name until it is complete."""
-    names = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
-    partial = next(path for path in names if not os.path.lexists(path))
+    free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
+    partial = next(path for path in free if not os.path.lexists(path))
     partial.mkdir(parents=True)
     try:
         folders = {}

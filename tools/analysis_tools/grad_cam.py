@@ -40,9 +40,8 @@ def main(args: argparse.Namespace) -> None:
         if count > 1:
             raise InputError(f'{name}: {count} images have this name, and their sheets would be one file')
     subjects = load_subjects(args)
-    categories = [[subject.category(name) for subject in subjects] for name in args.category or ()] or [
-        [None] * len(subjects)
-    ]
+    names = args.category or (None,)
+    categories = [[None if name is None else subject.category(name) for subject in subjects] for name in names]
     args.out.mkdir(parents=True, exist_ok=True)
     for path in track_iter_progress(images):
         examples = [subject.read(path) for subject in subjects]
