@@ -47,7 +47,8 @@ def test_one_step_and_one_prediction(name):
     cfg.model.data_preprocessor.batch_augments = None
     model = MODELS.build(cfg.model)
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    data = batch(3, 1, shapes=[(128, 160)] * 2, num_classes=model.bbox_head.num_classes)
+    shape = (128, 160) if model.num_levels == 3 else (224, 320)  # as many features as queries
+    data = batch(3, 1, shapes=[shape] * 2, num_classes=model.bbox_head.num_classes)
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     losses = model.train().train_step(copy.deepcopy(data), optim_wrapper)
     assert losses['loss'].isfinite()
