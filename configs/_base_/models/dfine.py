@@ -3,7 +3,7 @@ _base_ = './rtdetr.py'
 
 model = dict(
     type='DFINE',
-    neck=dict(type='DFINEEncoder'),
+    neck=dict(type='DFINEEncoder', num_blocks=3),
     decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_points=[3, 6, 3]))),
-    bbox_head=dict(type='DFINEHead', fgl_weight=0.15, ddf_weight=1.5),
+    bbox_head=dict(type='DFINEHead', distribution=dict(scale=4), fgl_weight=0.15, ddf_weight=1.5),
 )
