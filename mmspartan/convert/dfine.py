@@ -32,13 +32,13 @@ def edge_settings(weights: Mapping[str, Tensor]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for key, name in _settings(weights):
-        value = weights[key]
-        if value.numel() != 1 or not value.item() > 0:
-            raise ValueError(f'{key!r} should be a positive number, and is {value.tolist()}')
-        if name == 'up' and value.item() != UP:
-            raise ValueError(f'{key!r} is {value.item():g}; models of this package have {UP}')
-        if found.setdefault(name, value.item()) != value.item():
-            raise ValueError(f'{key!r} is {value.item():g}, and another copy of it is {found[name]:g}')
+        if weights[key].numel() != 1 or not weights[key].item() > 0:
+            raise ValueError(f'{key!r} should be a positive number, and is {weights[key].tolist()}')
+        value = float(weights[key].item())
+        if name == 'up' and value != UP:
+            raise ValueError(f'{key!r} is {value:g}; models of this package have {UP}')
+        if found.setdefault(name, value) != value:
+            raise ValueError(f'{key!r} is {value:g}, and another copy of it is {found[name]:g}')
     return found
 
 

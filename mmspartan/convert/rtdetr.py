@@ -230,20 +230,22 @@ def rtdetr_options(
     inputs = [shape_of(weights, f'neck.input_convs.{i}.conv.weight') for i in range(num_levels)]
     hidden = inputs[0][0]
     embed_dims = shape_of(weights, 'memory_trans_fc.weight')[0]
-    neck = dict(
+    neck: dict[str, Any] = dict(
         in_channels=[channels for _, channels, *_ in inputs],
         hidden_channels=hidden,
         feedforward_channels=shape_of(weights, 'neck.aifi.layers.0.ffn.layers.0.0.weight')[0],
     )
     sampling: dict[str, Any] = dict(embed_dims=embed_dims)
-    feedforward = dict(
+    feedforward: dict[str, Any] = dict(
         embed_dims=embed_dims, feedforward_channels=shape_of(weights, 'decoder.layers.0.ffn.layers.0.0.weight')[0]
     )
     decoder: dict[str, Any] = dict(
         num_layers=count(weights, 'decoder.layers.'),
         layer_cfg=dict(self_attn_cfg=dict(embed_dims=embed_dims), cross_attn_cfg=sampling, ffn_cfg=feedforward),
     )
-    head = dict(num_classes=shape_of(weights, 'bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims)
+    head: dict[str, Any] = dict(
+        num_classes=shape_of(weights, 'bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims
+    )
     options: dict[str, Any] = dict(
         backbone=_backbone_options(weights, num_levels), neck=neck, decoder=decoder, bbox_head=head
     )

@@ -5,7 +5,7 @@ Files have the names of transformers 4. Models of transformers 5 have others, by
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from .hgnet import hgnet_from_hugging_face
 from .rtdetr import computed_factors, encoder_and_decoder
 
 # Patterns of Hugging Face's names, and the names of rtdetr_pytorch.
-NAMES = [
+NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     # transformers 5
     (r'\.aifi\.', '.encoder.'),
     (r'\.o_proj\.', '.out_proj.'),
@@ -39,7 +39,7 @@ NAMES = [
 ]
 
 # Of D-FINE, whose fusion blocks have other convolutions; applied first.
-DFINE_NAMES = [
+DFINE_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'(_blocks\.\d+)\.conv1\.', r'\1.cv1.'),
     (r'(_blocks\.\d+)\.conv([23])\.', r'\1.cv\2.1.'),
     (r'(_blocks\.\d+)\.conv4\.', r'\1.cv4.'),

@@ -283,7 +283,7 @@ def dfine_weights(size: str) -> dict:
     for prefix in ('decoder.', 'decoder.decoder.'):
         weights |= {
             f'{prefix}up': torch.tensor([0.5]),
-            f'{prefix}reg_scale': torch.tensor([8.0 if size == 'x' else 4.0]),
+            f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4]),
         }
     return weights
 
