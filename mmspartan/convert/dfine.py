@@ -33,7 +33,7 @@ def edge_settings(weights: Mapping[str, Tensor]) -> dict[str, float]:
     found: dict[str, float] = {}
     for key, name in _settings(weights):
         if weights[key].numel() != 1 or not weights[key].item() > 0:
-            raise ValueError(f'{key!r} should be a positive number, and is {weights[key].tolist()}')
+            raise ValueError(f'{key!r} should be one positive number')
         value = float(weights[key].item())
         if name == 'up' and value != UP:
             raise ValueError(f'{key!r} is {value:g}; models of this package have {UP}')

@@ -15,6 +15,8 @@ EXPECTED: dict[str, Any] = dict(
     positional_encoding_temperature=10000,
     normalize_before=False,
     learn_initial_query=False,
+    layer_norm_eps=1e-5,
+    batch_norm_eps=1e-5,
 )
 
 # Of D-FINE, besides these.
@@ -45,7 +47,7 @@ def read_hugging_face_config(src: Path, num_levels: int) -> dict[str, Any]:
         raise ValueError(f'{path}: not JSON: {error}') from error
     if not isinstance(config, dict):
         raise ValueError(f"{path}: not a model's config")
-    _check(path, config, dict(EXPECTED, num_feature_levels=num_levels))
+    _check(path, config, dict(EXPECTED, num_feature_levels=num_levels, encode_proj_layers=[num_levels - 1]))
     if config.get('model_type') == 'd_fine':
         _check(path, config, EXPECTED_DFINE)
         if config.get('eval_idx', -1) not in (-1, config.get('decoder_layers', 6) - 1):

@@ -196,7 +196,7 @@ def _rename(key: str, source: str) -> str:
             for inner, new in INNER_NAMES:
                 name = re.sub(inner, new, name)
             return name.replace('branches.99', 'branches.{last}')
-    raise ValueError(f'{source!r} is not a weight of RT-DETR')
+    raise ValueError(f'{source!r} is not a weight of RT-DETR or D-FINE')
 
 
 # Heads of the decoder's attention in all released models.
@@ -253,7 +253,7 @@ def rtdetr_options(
     total = shape_of(weights, 'decoder.layers.0.cross_attn.attention_weights.weight')[0] // NUM_HEADS
     if points is not None and len(set(points)) > 1:
         sampling['num_points'] = points
-    elif total != 4 * NUM_LEVELS or is_dfine(weights):
+    elif total != 4 * num_levels or is_dfine(weights):
         sampling['num_points'] = total // num_levels
     if method != 'default':
         sampling['method'] = method

@@ -3,17 +3,12 @@
 import json
 import re
 
-import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
-from torch.testing import assert_close
+from mmengine.registry import MODELS
 
-from mmspartan import config_path
 from mmspartan.convert import (
     edge_settings,
-    fit_exactly,
     hgnet_from_authors,
     hgnet_options,
     points_of_levels,
@@ -23,44 +18,18 @@ from mmspartan.convert import (
     rtdetr_options,
 )
 from mmspartan.dfine.hgnet import ARCHS
-from tests.conftest import DATA
-from tests.dfine.make_golden import QUERIES, images
-from tests.dfine.make_golden_hf import SIZES, weight
-
-
-class HuggingFace:
-    """Weights as in a file of transformers, its config, and the outputs of its model."""
-
-    def __init__(self, size: str):
-        found = np.load(DATA / 'dfine_hf.npz')
-        arrays = {name.removeprefix(f'{size}/'): found[name] for name in found.files if name[0] == size}
-        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in arrays['shapes']]
-        self.weights = {name: weight(name, shape) for name, shape in zip(arrays['names'].tolist(), shapes)}
-        self.settings = {
-            name.removeprefix('setting/'): torch.from_numpy(value)
-            for name, value in arrays.items()
-            if name.startswith('setting/')
-        }
-        self.config = json.loads(arrays['config'].item())
-        self.logits, self.boxes = (torch.from_numpy(arrays[name]) for name in ('logits', 'boxes'))
+from tests.convert.stored import of_hugging_face
+from tests.dfine.make_golden_hf import SIZES
 
 
 @pytest.mark.parametrize('size', SIZES)
-@torch.no_grad()
 def test_logits_and_boxes_of_hugging_face(size):
-    theirs = HuggingFace(size)
+    theirs = of_hugging_face(size)
     source = theirs.weights | theirs.settings
     weights, left_out = rtdetr_from_hugging_face(source)
     assert left_out.keys() == theirs.settings.keys()
     options = rtdetr_options(weights, points_of_levels(source), edges=edge_settings(source))
-    cfg = Config.fromfile(config_path('_base_/models/dfine'))
-    cfg.merge_from_dict(dict(model=dict(options, num_queries=QUERIES)))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model).double().eval()
-    model.load_state_dict(fit_exactly(model, weights, 'source'))
-    logits, boxes = model(images(), mode='tensor')
-    assert_close(logits[-1], theirs.logits, rtol=0, atol=1e-9)
-    assert_close(boxes[-1], theirs.boxes, rtol=0, atol=1e-9)
+    theirs.compare('dfine', options, weights)
 
 
 # Patterns of names in files, and the names in models of transformers 5.
@@ -73,7 +42,7 @@ NAMES_IN_MODELS = [
 
 
 def test_names_of_transformers_5():
-    weights = HuggingFace('n').weights
+    weights = of_hugging_face('n').weights
     renamed = {}
     for key, value in weights.items():
         for pattern, name in NAMES_IN_MODELS:
@@ -91,13 +60,15 @@ def test_names_of_transformers_5():
         ('eval_idx', 1),
         ('eval_size', [640, 640]),
         ('num_feature_levels', 3),
+        ('encode_proj_layers', [0]),
+        ('layer_norm_eps', 1e-6),
         ('decoder_activation_function', 'silu'),
         ('backbone_config.hidden_act', 'gelu'),
         ('backbone_config.stem_strides', [2, 1, 1, 1, 1]),
     ],
 )
 def test_settings_that_the_weights_do_not_show(option, value, tmp_path):
-    config = HuggingFace('n').config
+    config = of_hugging_face('n').config
     path = tmp_path / 'config.json'
     path.write_text(json.dumps(config))
     assert read_hugging_face_config(tmp_path, num_levels=2) == config
@@ -116,8 +87,8 @@ def test_settings_that_the_weights_do_not_show(option, value, tmp_path):
     ('settings', 'problem'),
     [
         (dict(up=[0.25]), "'decoder.up' is 0.25; models of this package have 0.5"),
-        (dict(reg_scale=[0.0]), "'decoder.reg_scale' should be a positive number, and is"),
-        (dict(reg_scale=[4.0, 4.0]), "'decoder.reg_scale' should be a positive number, and is"),
+        (dict(reg_scale=[0.0]), "'decoder.reg_scale' should be one positive number"),
+        (dict(reg_scale=[4.0, 4.0]), "'decoder.reg_scale' should be one positive number"),
         ({'reg_scale': [4.0], 'decoder.reg_scale': [8.0]}, 'is 8, and another copy of it is 4'),
     ],
 )
@@ -128,7 +99,7 @@ def test_settings_of_other_models(settings, problem):
 
 
 def test_weights_without_settings_are_not_whole():
-    theirs = HuggingFace('n')
+    theirs = of_hugging_face('n')
     source = theirs.weights | theirs.settings
     weights, _ = rtdetr_from_hugging_face(source)
     for points, edges in [(None, edge_settings(source)), ([6, 6], {}), ([6, 6], dict(up=0.5))]:

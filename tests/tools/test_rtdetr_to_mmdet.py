@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from mmspartan import config_path
 from mmspartan.convert import spartan_to_authors
 from tests.conftest import DATA, Golden, perturb
-from tests.convert.test_dfine import HuggingFace
+from tests.convert.stored import of_hugging_face
 from tests.dfine.make_golden import SIZES
 from tests.rtdetr.test_golden import CONFIG, SIZE
 
@@ -304,6 +304,19 @@ def test_dfine_of_each_size(size, convert, tmp_path):
     assert model.backbone.frozen_norm == (size in 'lx')  # the config's
 
 
+def test_dfine_with_spartan(convert, tmp_path):
+    """Of the authors' D-FINE with the authors' SpaRTAN as its backbone."""
+    weights = {key: value for key, value in dfine_weights('n').items() if not key.startswith('backbone.')}
+    for i, channels in enumerate([96, 192]):
+        weights[f'encoder.input_proj.{i}.conv.weight'] = torch.zeros(128, channels, 1, 1)
+    backbone = MODELS.build(dict(type='SpaRTAN', arch='xt')).state_dict()
+    theirs = spartan_to_authors({f'backbone.{key}': value for key, value in backbone.items()})
+    weights |= {f'backbone.{key}': value for key, value in theirs.items()}
+    torch.save(weights, tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth')
+    assert 'D-FINE, SpaRTAN, 10 classes' in printed and 'configs/dfine_spartan_xt_n_coco.py' in printed
+
+
 def test_other_scale_of_distributions_fits_no_config(convert, tmp_path):
     weights = dfine_weights('n')
     weights |= {key: torch.tensor([6.0]) for key in weights if key.endswith('reg_scale')}
@@ -367,7 +380,7 @@ def test_config_of_deim_is_named(convert, tmp_path):
 
 def test_folder_of_hugging_face_with_dfine(convert, tmp_path):
     safetensors = pytest.importorskip('safetensors.torch', reason='safetensors is not installed')
-    theirs = HuggingFace('n')
+    theirs = of_hugging_face('n')
     theirs.config['id2label'] = {str(i): name for i, name in enumerate(NAMES)}
     (tmp_path / 'theirs').mkdir()
     (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(theirs.config))

@@ -129,8 +129,10 @@ def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) 
     return 'default', 'the weights do not show it; for a network with discrete sampling (_dsp) give --method discrete'
 
 
-def decoder_activation(args: argparse.Namespace, is_hugging_face: bool, num_query_pos_layers: int) -> tuple[str, str]:
+def decoder_activation(args: argparse.Namespace, is_hugging_face: bool, is_deim: bool) -> tuple[str, str]:
     """Return the activation in decoder and head, and what says so.
+
+    ``is_deim`` tells whether the weights show a network of DEIM; if not, it may be one still.
 
     Raises:
         ValueError: If ``--activation`` is not that of Hugging Face's models.
@@ -141,7 +143,7 @@ def decoder_activation(args: argparse.Namespace, is_hugging_face: bool, num_quer
         return 'relu', 'models of Hugging Face have no other'
     if args.activation:
         return args.activation, '--activation says so'
-    if num_query_pos_layers == 3:
+    if is_deim:
         return 'silu', 'three layers for the positions of queries, as DEIM has'
     if not re.search(r'(^|[_-])deim([_-]|$)', Path(args.src).stem.lower()):
         return 'relu', 'the weights do not show it; for a network of DEIM give --activation silu'
@@ -185,10 +187,8 @@ def convert(args) -> None:
     points = points_of_levels(source)
     version = 'D-FINE' if is_dfine(weights) else 'RT-DETR' if points is None else 'RT-DETRv2'
     method, reason = sampling_method(args, config, points is not None)
-    num_query_pos_layers = sum(
-        re.fullmatch(r'decoder\.query_pos_head\.\S+\.weight', key) is not None for key in weights
-    )
-    activation, why_activation = decoder_activation(args, is_hugging_face, num_query_pos_layers)
+    is_deim = any(key.startswith('decoder.query_pos_head.layers.2.') for key in weights)
+    activation, why_activation = decoder_activation(args, is_hugging_face, is_deim)
     options = rtdetr_options(weights, points, method, activation, edge_settings(source))
     if config.get('num_queries', 300) != 300:
         options.update(num_queries=config['num_queries'], test_cfg=dict(max_per_img=config['num_queries']))
