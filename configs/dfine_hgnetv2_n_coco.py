@@ -1,4 +1,4 @@
-# Two levels, of strides 16 and 32.
+# Two levels, of strides 16 and 32; one size, and 8 GPUs x 16 images.
 _base_ = './dfine_hgnetv2_s_coco.py'
 
 model = dict(
@@ -13,4 +13,9 @@ model = dict(
         ),
     ),
     bbox_head=dict(embed_dims=128),
+    data_preprocessor=dict(batch_augments=None),
 )
+optim_wrapper = dict(optimizer=dict(lr=8e-4))
+train_cfg = dict(max_epochs=160)
+train_dataloader = dict(batch_size=16)
+auto_scale_lr = dict(base_batch_size=128)

@@ -38,7 +38,7 @@ class Task:
 
     Attributes:
         name: Name in messages.
-        model: Name of the model's class.
+        models: Names of the models' classes.
         graph: Class of the exported graph, which takes ``images`` and the other inputs in their order.
         outputs: Names of the graph's outputs.
         head: The model's attribute that has ``num_classes``.
@@ -51,7 +51,7 @@ class Task:
     """
 
     name: str
-    model: str
+    models: tuple[str, ...]
     graph: type[nn.Module]
     outputs: tuple[str, ...]
     head: str
@@ -149,7 +149,7 @@ def difference_of_keypoints(found: Arrays, expected: Arrays, inputs: Arrays) -> 
 TASKS = (
     Task(
         name='classifier',
-        model='ImageClassifier',
+        models=('ImageClassifier',),
         graph=ClassifierGraph,
         outputs=('scores',),
         head='head',
@@ -160,7 +160,7 @@ TASKS = (
     ),
     Task(
         name='detector',
-        model='RTDETR',
+        models=('RTDETR', 'DFINE'),
         graph=DetectorGraph,
         outputs=('boxes', 'scores', 'labels'),
         head='bbox_head',
@@ -172,7 +172,7 @@ TASKS = (
     ),
     Task(
         name='segmenter',
-        model='EncoderDecoder',
+        models=('EncoderDecoder',),
         graph=SegmenterGraph,
         outputs=('labels',),
         head='decode_head',
@@ -183,7 +183,7 @@ TASKS = (
     ),
     Task(
         name='pose estimator',
-        model='TopdownPoseEstimator',
+        models=('TopdownPoseEstimator',),
         graph=HeatmapGraph,
         outputs=('keypoints', 'keypoint_scores'),
         head='head',
@@ -202,9 +202,10 @@ def task_of_model(model: nn.Module) -> Task:
         InputError: If models of this class cannot be exported. The message names those that can.
     """
     for task in TASKS:
-        if type(model).__name__ == task.model:
+        if type(model).__name__ in task.models:
             return task
-    raise InputError(f'{type(model).__name__} cannot be exported: {" and ".join(task.model for task in TASKS)} can')
+    models = ' and '.join(name for task in TASKS for name in task.models)
+    raise InputError(f'{type(model).__name__} cannot be exported: {models} can')
 
 
 def build_graph(model: nn.Module) -> nn.Module:

@@ -145,7 +145,7 @@ class DFINEHead(RTDETRHead):
         count = len(layers.edges)
         num_pairs = box_matched.matches.counts[0]  # each layer has the same pairs
         image, query = (index[:num_pairs] for index in box_matched.matches.index[1:])
-        ious = box_matched.ious.view(-1, num_pairs)[:count]  # (count, num_pairs)
+        ious = box_matched.ious.view(len(layers.names), num_pairs)[:count]  # (count, num_pairs)
 
         edges = layers.edges.unflatten(-1, (4, -1))  # (count, B, Q, 4, num_bins + 1)
         left, position = self.distribution.targets(layers.reference[image, query], box_matched.target[:num_pairs])

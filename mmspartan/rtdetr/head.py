@@ -405,6 +405,13 @@ class RTDETRHead(DeformableDETRHead):
             loss_iou=box_matched.matches.sums(giou) / box_avg_factor,
         )
 
+    def predict(  # type: ignore[override] # what the decoder returns
+        self, batch_data_samples: SampleList, rescale: bool = True, **decoded: Any
+    ) -> InstanceList:
+        """Return the detections of each image, from what the decoder returns."""
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.predict_by_feat(*self(**decoded), metas, rescale)
+
     def predict_by_feat(
         self,
         all_layers_cls_scores: Tensor,

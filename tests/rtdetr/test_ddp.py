@@ -1,5 +1,7 @@
 """Two processes with batch b compute what one computes with batch 2b."""
 
+from tests.rtdetr.test_detector import kinds
+
 SCRIPT = """
 import sys, torch
 import torch.distributed as dist
@@ -24,11 +26,11 @@ dist.init_process_group('gloo')
 rank = dist.get_rank()
 whole = batch(3, 3, 3, 3)
 half = {key: value[2 * rank : 2 * rank + 2] for key, value in whole.items()}
-inner = quiet(build())
+inner = quiet(build(kind='KIND'))
 loss, gradient = step(DistributedDataParallel(inner), inner, half)
 dist.all_reduce(loss)
 dist.destroy_process_group()
-alone = quiet(build())
+alone = quiet(build(kind='KIND'))
 expected_loss, expected_gradient = step(alone, alone, whole)
 assert abs(loss / 2 - expected_loss) < 1e-5 * expected_loss, (loss / 2, expected_loss)
 error = (gradient - expected_gradient).norm() / expected_gradient.norm()
@@ -36,8 +38,9 @@ assert error < 1e-5, error
 """
 
 
-def test_loss_and_gradients_of_the_first_step(two_processes):
-    two_processes(SCRIPT)
+@kinds
+def test_loss_and_gradients_of_the_first_step(kind, two_processes):
+    two_processes(SCRIPT.replace('KIND', kind))
 
 
 STATIC = """

@@ -18,9 +18,12 @@ from tests.conftest import perturb, refuses, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 
 
-def build(num_classes: int = 10, **options):
+def build(num_classes: int = 10, kind: str = 'RTDETR', **options):
     torch.manual_seed(0)
-    cfg = copy.deepcopy({**CONFIG, **options})
+    cfg = copy.deepcopy({**CONFIG, **options, 'type': kind})
+    if kind == 'DFINE':
+        cfg['neck']['type'], cfg['bbox_head']['type'] = 'DFINEEncoder', 'DFINEHead'
+        cfg['decoder']['layer_cfg']['cross_attn_cfg'].setdefault('num_points', [3, 6, 3])
     cfg['bbox_head']['num_classes'] = num_classes
     if 'dn_cfg' not in options:
         cfg['dn_cfg'] = dict(num_denoising=20)
@@ -62,17 +65,22 @@ def total(losses: dict) -> torch.Tensor:
     return sum(loss for name, loss in losses.items() if 'loss' in name)
 
 
+kinds = pytest.mark.parametrize('kind', ['RTDETR', 'DFINE'])
+
+
+@kinds
 @pytest.mark.parametrize('counts', [(3, 2), (3, 0), (0, 0), (40, 1)])
-def test_every_parameter_learns_whatever_the_number_of_objects(counts):
-    model = build()
+def test_every_parameter_learns_whatever_the_number_of_objects(counts, kind):
+    model = build(kind=kind)
     losses = losses_of(model, batch(*counts))
     assert all(loss.isfinite() for loss in losses.values())
     total(losses).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
 
 
-def test_the_host_waits_for_the_device_once_a_step_for_the_matching(monkeypatch):
-    model, transfers = build(), []
+@kinds
+def test_the_host_waits_for_the_device_once_a_step_for_the_matching(kind, monkeypatch):
+    model, transfers = build(kind=kind), []
     data = model.data_preprocessor(batch(3, 2), training=True)
     for name in ('cpu', 'item', 'tolist'):
         original = getattr(torch.Tensor, name)
@@ -83,14 +91,16 @@ def test_the_host_waits_for_the_device_once_a_step_for_the_matching(monkeypatch)
         model.train()(**data, mode='loss')
     waits = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', 'is_nonzero', 'unique', '_unique2'}
     assert [name for name in operators.names if name in waits] == []
-    assert transfers == [(3, 30, 3 + 2)]  # layers and query selection, queries, objects
+    outputs = 2 + 1 + (kind == 'DFINE')  # layers, query selection, boxes that D-FINE's first layer has at the beginning
+    assert transfers == [(outputs, 30, 3 + 2)]  # queries, objects
 
 
+@kinds
 @torch.no_grad()
-def test_deployed_gives_the_same():
-    model = build().double()
+def test_deployed_gives_the_same(kind):
+    model = build(kind=kind).double()
     perturb(model, 0.05)
-    with pytest.raises(RuntimeError, match=r'RTDETR\.switch_to_deploy: call eval\(\) first'):
+    with pytest.raises(RuntimeError, match=kind + r'\.switch_to_deploy: call eval\(\) first'):
         model.train().switch_to_deploy()
     data = model.eval().data_preprocessor(batch(1, 1), training=False)
     images = data['inputs'].double()
@@ -101,21 +111,22 @@ def test_deployed_gives_the_same():
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
     assert sum(p.numel() for p in model.parameters()) < sum(value.numel() for value in weights.values())
     assert not any('conv1' in name.partition('.blocks.')[2] for name in model.state_dict())
-    again = build(deploy=True).double()
+    again = build(kind=kind, deploy=True).double()
     again.load_state_dict(model.state_dict())
     for found, wanted in zip(again(images)[0], expected[0]):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
+@kinds
 @torch.no_grad()
 @pytest.mark.parametrize('deployed', [False, True])
-def test_fewer_decoder_layers_give_what_a_shorter_decoder_does(deployed):
+def test_fewer_decoder_layers_give_what_a_shorter_decoder_does(deployed, kind):
     decoder = dict(CONFIG['decoder'], num_layers=3)
-    full = build(decoder=decoder).eval()
+    full = build(kind=kind, decoder=decoder).eval()
     for parameter in full.parameters():  # box branches start from zero
         parameter.add_(0.05 * torch.randn_like(parameter))
-    early = build(decoder=decoder, test_cfg=dict(num_decoder_layers=1)).eval()
-    short = build(decoder=dict(decoder, num_layers=1)).eval()
+    early = build(kind=kind, decoder=decoder, test_cfg=dict(num_decoder_layers=1)).eval()
+    short = build(kind=kind, decoder=dict(decoder, num_layers=1)).eval()
     early.load_state_dict(full.state_dict())
     weights = full.state_dict()
     for branches in ('bbox_head.cls_branches', 'bbox_head.reg_branches'):  # the last selects the queries
@@ -175,7 +186,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tests.rtdetr.test_detector import batch, build, total
 dist.init_process_group('gloo')
-model = DistributedDataParallel(build())
+model = DistributedDataParallel(build(kind='KIND'))
 optimizer = torch.optim.SGD(model.parameters(), 1e-4)
 for counts in [(2, 3), (0, 0), (0, 1)]:
     data = batch(*(counts if dist.get_rank() == 0 else counts[::-1] if any(counts) else (4, 1)))
@@ -190,8 +201,9 @@ dist.destroy_process_group()  # or the process that ends first may abort the oth
 """
 
 
-def test_two_processes_one_without_objects_do_not_wait_for_each_other(two_processes):
-    two_processes(SCRIPT)
+@kinds
+def test_two_processes_one_without_objects_do_not_wait_for_each_other(kind, two_processes):
+    two_processes(SCRIPT.replace('KIND', kind))
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
@@ -231,10 +243,11 @@ def test_matching_is_that_of_mmdets_assigner():
     assert pairs[1].tolist() == queries.tolist() and pairs[2].tolist() == (assigned.gt_inds[queries] - 1).tolist()
 
 
+@kinds
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_autocast_trains_and_predicts(dtype):
+def test_autocast_trains_and_predicts(dtype, kind):
     require_autocast(dtype)
-    model, data = build(), batch(3, 2)
+    model, data = build(kind=kind), batch(3, 2)
     with torch.autocast('cpu', dtype):
         losses = losses_of(model, data)
     assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())

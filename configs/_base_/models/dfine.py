@@ -1,6 +1,9 @@
 # D-FINE without a backbone. A size sets num_layers, and widths other than those of L.
 _base_ = './rtdetr.py'
 
+# of multi-scale training; a size adds 640, the more often the smaller the network
+sizes = [480, 512, 544, 576, 608, 672, 704, 736, 768, 800]
+
 model = dict(
     type='DFINE',
     neck=dict(type='DFINEEncoder'),
