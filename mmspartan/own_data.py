@@ -1,6 +1,6 @@
 """A config for a detection dataset of one's own, in which classes, files, size and length stand once.
 
-The recipe is the base's with what a few hundred to ten thousand pictures need instead of COCO's 118,000: warm-up, decay
+The recipe is the base's with what a few hundred to ten thousand images need instead of COCO's 118,000: warm-up, decay
 and averaging by share of the training, and a last part without strong augmentation, as RT-DETRv2 and D-FINE have. The
 stages of DEIM, which make dense images of few, keep their shares of the training.
 """
@@ -40,12 +40,12 @@ def own_data(
         base: The base config's content, ``_base_`` in a config.
         root: Folder of the annotation files.
         classes: Names of the classes in the order of the annotation files.
-        train: COCO annotation file and folder of its pictures, as seen from ``root``.
+        train: COCO annotation file and folder of its images, as seen from ``root``.
         val: The same for the validation set.
         test: The same for the test set. Defaults to the validation set.
         image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
         max_epochs: Length of the training. Defaults to the base's.
-        batch_size: Training pictures a batch and GPU. Defaults to the base's.
+        batch_size: Training images a batch and GPU. Defaults to the base's.
         weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none.
 
     Returns:
@@ -98,7 +98,7 @@ def own_data(
         train_pipeline=pipelines['train'],
         test_pipeline=pipelines['test'],
         train_cfg=dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 20)),
-        how_to_get_data=f'its annotation files are expected in {root}; pictures that were moved need a new config',
+        how_to_get_data=f'its annotation files are expected in {root}; images that were moved need a new config',
         **({'load_from': weights} if weights else {}),
         **recipe(base, max_epochs, pipelines['train'], resize),
     )

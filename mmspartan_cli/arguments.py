@@ -4,9 +4,11 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .choices import IMAGE_SUFFIXES
 from .openmp import limit_spinning
 
 PACKAGE = 'mmspartan::'  # as OpenMMLab's packages begin the names of their configs
@@ -47,7 +49,7 @@ def build_launch_parser(description: str) -> argparse.ArgumentParser:
 
 
 def build_subject_parser(description: str, compare: bool = True) -> argparse.ArgumentParser:
-    """Build a parser for a model and a picture, or with ``compare`` for several of both."""
+    """Build a parser for a model and an image, or with ``compare`` for several of both."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='weights')
@@ -113,6 +115,23 @@ def require_path(path: str) -> None:
     """Exit with a message of one line if a local file or folder does not exist; URLs are not checked."""
     if '://' not in path and not (os.path.isfile(path) or os.path.isdir(path)):
         raise SystemExit(f'{shown(path)}: no such file')
+
+
+def find_images(sources: Iterable[str]) -> list[Path]:
+    """Return the image files among files and folders with their sub-folders.
+
+    Raises:
+        SystemExit: If a source does not exist, or a folder has no image. The message is one line that names it.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        if not source.exists():
+            raise SystemExit(f'{source}: no such image or folder')
+        inside = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+        if source.is_dir() and not inside:
+            raise SystemExit(f'{source}: no image in it; looked for {", ".join(IMAGE_SUFFIXES)}')
+        found += inside or [source]
+    return found
 
 
 def printable(text: str) -> str:

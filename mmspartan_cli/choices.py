@@ -2,7 +2,7 @@
 
 BACKENDS = ('onnxruntime', 'openvino')  # runtimes of exported files
 PRECISION_NAMES = ('f32', 'bf16', 'f16')  # that files are exported for
-PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')  # names of files that OpenCV reads and writes
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')  # of files that OpenCV reads and writes
 METHODS = ('default', 'discrete')  # by which deformable attention samples
 OPSETS = range(16, 21)  # of ONNX
 DEFAULT_OPSET = 20

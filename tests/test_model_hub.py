@@ -10,7 +10,7 @@ from modelindex.load_model_index import load
 
 from mmspartan import config_path, get_model, list_configs
 from mmspartan.errors import InputError
-from tests.conftest import DATA, ROOT
+from tests.conftest import ROOT
 
 NAMES = [f'spartan_{size}_in1k' for size in ('t', 't_256', 'xt', 'xt_256')]
 
@@ -58,14 +58,6 @@ def test_inferencer_takes_name_and_weights(tmp_path):
     inferencer = mmpretrain.ImageClassificationInferencer('spartan_xt_in1k', str(tmp_path / 'weights.pth'))
     result = inferencer(np.zeros((64, 48, 3), np.uint8))[0]
     assert result['pred_scores'].shape == (1000,) and abs(result['pred_scores'].sum() - 1) < 1e-4
-
-
-def test_detection_inferencer_takes_the_path_of_a_config(tmp_path):
-    cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
-    assert Config.fromfile(config_path('rtdetr_spartan_t_coco')).model.type == cfg.model.type
-    inferencer = DetInferencer(config_path('rtdetr_spartan_xt_coco'), device='cpu')
-    result = inferencer(np.zeros((64, 48, 3), np.uint8))['predictions'][0]
-    assert len(result['bboxes']) == 300
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from mmengine.config import Config
 
 from mmspartan import config_path
 from mmspartan.commands.launch import build_runner
-from tests.tools.test_own_data import write_coco
+from tests.conftest import ROOT
+from tests.docs.scripts import run_here
 
 CONFIG = """
 _base_ = __import__('mmspartan').config_path('{base}')
@@ -24,10 +25,10 @@ train_pipeline = [
 """
 TRAINING = """
 _base_ = __import__('mmspartan').config_path('{base}')
-_files = [(name, 'images') for name in ('train.json', 'val.json')]
+_files = [(f'{{split}}/_annotations.coco.json', f'{{split}}/') for split in ('train', 'valid')]
 locals().update(
     __import__('mmspartan').own_data(
-        _base_, 'mine', {classes}, *_files, image_size=(96, 64), max_epochs=2, batch_size=2
+        _base_, 'mine', ('washer', 'nut', 'bolt'), *_files, image_size=(96, 64), max_epochs=2, batch_size=2
     )
 )
 model['num_queries'] = 30
@@ -114,10 +115,11 @@ def test_sizes_of_all_stages_follow(size, short, tmp_path):
 @pytest.mark.parametrize('base', ['dfine_spartan_xt_coco', 'deim_rtdetrv2_r18vd_coco', 'deim_spartan_xt_coco'])
 def test_training_with_evaluations_resumes_as_if_unbroken(base, tmp_path, monkeypatch):
     """In its first epoch DEIM mixes images, in the second it does not."""
-    files = write_coco(tmp_path)
+    make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
+    run_here(make, '--format', 'coco', '--count', 6, '--out', 'mine', cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     config = tmp_path / 'config.py'
-    config.write_text(TRAINING.format(base=base, classes=files['CLASSES']))
+    config.write_text(TRAINING.format(base=base))
 
     def train(folder: str, **options) -> dict:
         cfg = Config.fromfile(config)

@@ -2,25 +2,19 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
-import mmpretrain
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from modelindex.load_model_index import load as load_model_index
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mmspartan
 from mmspartan.stack import release
-from tests.conftest import DATA, ROOT, TINY, python
+from tests.conftest import ROOT, python
 from tests.requirements.test_make_env import STACKS, load
 
 EXTRAS = ('classification', 'detection', 'hgnetv2', 'faster-coco-eval', 'deployment')
@@ -120,15 +114,6 @@ def test_config_of_the_wheel_is_found_from_python_outside_the_repository(site, t
     )
 
 
-def test_mmpretrains_own_script_trains_a_config_that_inherits_from_the_wheel(site, tmp_path):
-    shutil.copy(DATA / 'digits_quick.py', tmp_path / 'mine.py')
-    script = Path(mmpretrain.__path__[0]) / '.mim' / 'tools' / 'train.py'
-    result = python(str(script), 'mine.py', cwd=tmp_path, site=site)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert 'Epoch(val) [1]' in result.stdout + result.stderr
-    assert (tmp_path / 'work_dirs' / 'mine' / 'epoch_1.pth').exists()
-
-
 def test_unknown_config_lists_the_known():
     with pytest.raises(FileNotFoundError, match=r"no config 'spartan_s_in1k'; .*spartan_t_in1k"):
         mmspartan.config_path('spartan_s_in1k')
@@ -149,23 +134,3 @@ def test_backbone_needs_neither_mmdet_nor_mmpretrain(tmp_path):
     )
     result = python('-c', code, cwd=tmp_path, site=ROOT)
     assert result.stdout.strip() == 'False', result.stderr
-
-
-def test_backbone_of_an_mmdetection_model():
-    from mmdet.structures import DetDataSample
-    from mmengine.structures import InstanceData
-
-    cfg = Config.fromfile(Path(__import__('mmdet').__path__[0], '.mim/configs/_base_/models/retinanet_r50_fpn.py'))
-    cfg.model.backbone = dict(type='SpaRTAN', arch=TINY, out_indices=(0, 1, 2, 3))
-    cfg.model.neck.in_channels = list(TINY['channels'])
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        import mmdet.models  # noqa: F401
-
-        model = MODELS.build(cfg.model)
-        size = (128, 160)
-        sample = DetDataSample(metainfo=dict(img_shape=size, pad_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)))
-        boxes = torch.tensor([[10.0, 10.0, 60.0, 80.0]])
-        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([3]))
-        losses = model.loss(torch.randn(1, 3, *size), [sample])
-    sum(sum(value) for value in losses.values()).backward()
-    assert all(parameter.grad is not None for parameter in model.backbone.parameters())

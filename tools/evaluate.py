@@ -1,7 +1,7 @@
-"""Report on a detector: AP by class and size, curves, confusion, score thresholds and the worst pictures.
+"""Report on a detector: AP by class and size, curves, confusion, score thresholds and the worst images.
 
 ``python tools/evaluate.py CONFIG CHECKPOINT --out report`` runs a checkpoint, or a file of tools/export_onnx.py, once.
-It writes ``report.html``, figures, pictures, ``metrics.json``, ``classes.csv`` and ``predictions.bbox.json``.
+It writes ``report.html``, figures, images, ``metrics.json``, ``classes.csv`` and ``predictions.bbox.json``.
 """
 
 import argparse
@@ -81,9 +81,10 @@ def main(args: argparse.Namespace) -> None:
         )
         for source, name in zip(sources, ('predictions', 'compared'))
     ]
-    metrics = write_report(folder, truth, *reports, worst=args.worst, config=args.config)
+    report, other = reports[0], reports[1] if len(reports) > 1 else None
+    metrics = write_report(folder, truth, report, other, args.worst, args.config)
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
-    best = reports[0].statistics.total['threshold']
+    best = report.statistics.total['threshold']
     if best is not None:
         threshold = f'{math.floor(1000 * best) / 1000:g}'  # not above the best one
         words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', threshold)

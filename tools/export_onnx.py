@@ -58,6 +58,7 @@ import onnx
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 
 from mmspartan.checkpoints.checkpoint import AtomicLocalBackend
@@ -90,7 +91,7 @@ def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> Non
         ) from None
 
 
-def check_predictions(model: torch.nn.Module, graph: torch.nn.Module, task: Task, samples: list[dict]) -> None:
+def check_predictions(model: BaseModel, graph: torch.nn.Module, task: Task, samples: list[dict]) -> None:
     """Compare what the model predicts from the images of the test pipeline with what its graph makes of them.
 
     Raises:
@@ -204,7 +205,7 @@ def main(args: argparse.Namespace) -> None:
 
         model = onnxslim.slim(model)
     model = precision.convert(model)
-    classes = '\n'.join(class_names(plain, task, cfg))
+    classes = '\n'.join(names_in_file(plain, task, cfg))
     props = {
         'config': Path(args.config).stem,
         'classes': classes,
@@ -226,7 +227,7 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f'{args.out}: differs from PyTorch')
 
 
-def class_names(model: torch.nn.Module, task: Task, cfg: Config) -> list[str]:
+def names_in_file(model: BaseModel, task: Task, cfg: Config) -> list[str]:
     """Return the class names of the checkpoint or else of the config's test set; numbers if neither has all of them."""
     count = getattr(getattr(model, task.head), 'num_classes', 0)
     for meta in (model.dataset_meta, cfg.test_dataloader.dataset.get('metainfo', {})):

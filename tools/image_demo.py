@@ -17,7 +17,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from mmspartan_cli import parse, printable
-from mmspartan_cli.choices import PICTURES
+from mmspartan_cli.choices import IMAGE_SUFFIXES
 
 
 def parse_args():
@@ -55,11 +55,10 @@ from PIL import Image
 
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import read_config
-from mmspartan.datasets.prepare.source import SUFFIXES
+from mmspartan.datasets.prepare.source import DATASET_SUFFIXES
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
-from mmspartan.inference.video import SUFFIXES as VIDEO
-from mmspartan.inference.video import Frames, VideoResults, is_live
+from mmspartan.inference.video import VIDEO_SUFFIXES, Frames, VideoResults, is_live
 from mmspartan.runs.screen import filter_screen
 
 MOST = sys.maxsize  # of a counter
@@ -84,18 +83,19 @@ def check_options(args: argparse.Namespace) -> None:
 def image_suffixes() -> set[str]:
     """Return the endings of images: of the formats that Pillow reads, and of those that a data set may have."""
     of_pillow = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return (of_pillow | SUFFIXES) - set(VIDEO)
+    return (of_pillow | DATASET_SUFFIXES) - set(VIDEO_SUFFIXES)
 
 
-def find_images(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
+def images_below(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
     root, results, suffixes = Path(os.path.realpath(source)), Path(os.path.realpath(out_dir)), image_suffixes()
     below = [path for path in sorted(source.rglob('*')) if results not in (root / path.relative_to(source)).parents]
-    inside = [path for path in below if path.is_symlink() or not path.is_dir()]  # links to folders are not followed
-    images = [path for path in inside if path.suffix.lower() in suffixes and not path.is_dir()]
+    named = [path for path in below if path.suffix.lower() in suffixes]
+    images = [path for path in named if not path.is_dir()]
+    inside = {*named, *(path for path in below if path.is_symlink() or not path.is_dir())}  # links are not followed
     if not images:
         raise InputError(f'{source}: no image in it, {len(inside)} other files')
-    return images, sorted(set(inside) - set(images))
+    return images, sorted(inside - set(images))
 
 
 def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
@@ -107,7 +107,7 @@ def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
     for path in below:
         stem = path.with_suffix('')
         json_name = free_name(Path(f'{stem if counts[stem] == 1 else path}.json'), taken)
-        drawn_name = free_name(path if path.suffix.lower() in PICTURES else Path(f'{path}.jpg'), taken)
+        drawn_name = free_name(path if path.suffix.lower() in IMAGE_SUFFIXES else Path(f'{path}.jpg'), taken)
         names.append((json_name, drawn_name))
     return names
 
@@ -178,15 +178,15 @@ def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
 @command()
 def main(args: argparse.Namespace) -> None:
     check_options(args)
-    source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO
-    images, others = [source], []
+    source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO_SUFFIXES
+    images, others = [source], list[Path]()
     if not is_live(args.input):
         if not source.exists():
             raise InputError(f'{args.input}: no such image, folder or video')
         if not (source.is_file() or source.is_dir()):
             raise InputError(f'{args.input}: neither a file nor a folder')
     if source.is_dir():
-        images, others = find_images(source, args.out_dir)
+        images, others = images_below(source, args.out_dir)
     cfg = read_config(args.config)
     with blame(args.config, cfg):
         if 'bbox_head' not in cfg.get('model', {}):
@@ -209,7 +209,7 @@ def main(args: argparse.Namespace) -> None:
         listed = ', '.join(printable(str(path)) for path in others[:5]) + (', ...' if len(others) > 5 else '')
         print(f'{len(others)} files are no images by their names, or links to folders: {listed}')
     if problems and source.is_file() and not is_video and source.suffix.lower() not in image_suffixes():
-        problems = [f'{problems[0]}; videos end with {", ".join(VIDEO)}']
+        problems = [f'{problems[0]}; videos end with {", ".join(VIDEO_SUFFIXES)}']
     if problems:
         problems = [printable(problem) for problem in problems]
         sys.exit('\n'.join(['left out:', *problems] if source.is_dir() else problems))

@@ -81,7 +81,7 @@ from mmspartan.datasets.prepare.split import stratified_split
 from mmspartan.datasets.prepare.statistics import statistics_of
 from mmspartan.datasets.prepare.write import (
     coco_of,
-    copy_pictures,
+    copy_images,
     literal,
     names_in_place,
     relative_to,
@@ -117,9 +117,9 @@ def rename_classes(source: Source, pairs: list[str], faults: Faults) -> None:
     if unknown:
         raise InputError(f'--rename: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
     source.classes = list(dict.fromkeys(names.get(name, name) for name in source.classes))
-    for pictures in source.splits.values():
-        for picture in pictures:
-            for item in picture.objects:
+    for samples in source.splits.values():
+        for sample in samples:
+            for item in sample.objects:
                 item.name = names.get(item.name, item.name)
     for old, new in names.items():
         faults.note(f'class is called {new} by --rename', old)
@@ -133,11 +133,11 @@ def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> 
         raise InputError(f'--classes: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
     source.classes = list(dict.fromkeys(chosen))
     kept = set(chosen)
-    for pictures in source.splits.values():
-        for picture in pictures:
-            others = [item for item in picture.objects if item.name not in kept]
+    for samples in source.splits.values():
+        for sample in samples:
+            others = [item for item in sample.objects if item.name not in kept]
             faults.note('object is of a class that --classes leaves out', *(item.where for item in others))
-            picture.objects = [item for item in picture.objects if item.name in kept]
+            sample.objects = [item for item in sample.objects if item.name in kept]
 
 
 def divide(args: argparse.Namespace, source: Source, files: dict[Path, File], faults: Faults) -> str:
@@ -145,7 +145,7 @@ def divide(args: argparse.Namespace, source: Source, files: dict[Path, File], fa
     unsplit = source.splits.pop('', [])
     source.splits.setdefault('train', [])
     if unsplit and any(source.splits.values()):
-        faults.add('image is in no split: used for training', KEPT, *(str(picture.path) for picture in unsplit))
+        faults.add('image is in no split: used for training', KEPT, *(str(sample.path) for sample in unsplit))
     source.splits['train'] += unsplit
     sentence = 'Divided as the source is.'
     if not source.splits.get('val'):
@@ -155,12 +155,12 @@ def divide(args: argparse.Namespace, source: Source, files: dict[Path, File], fa
         sentence = f'Divided here, {args.val:g} of the training images for validation, with the seed {args.seed}.'
     source.splits = {split: source.splits[split] for split in ('train', 'val', 'test') if source.splits.get(split)}
     for split in ('train', 'val'):
-        pictures = source.splits.get(split, [])
-        if not any(not item.ignored for picture in pictures for item in picture.objects):
+        samples = source.splits.get(split, [])
+        if not any(not item.ignored for sample in samples for item in sample.objects):
             total = sum(map(len, source.splits.values()))
-            only = any(picture.objects for picture in pictures)
+            only = any(sample.objects for sample in samples)
             raise InputError(
-                f'{args.source}: {source.format}: {split} has {len(pictures)} of {total} images, none of them with an '
+                f'{args.source}: {source.format}: {split} has {len(samples)} of {total} images, none of them with an '
                 + ('object that is not marked as a crowd or difficult' if only else 'object')
                 + faults.summary()
             )
@@ -241,7 +241,7 @@ def prepare(args: argparse.Namespace) -> None:
     rename_classes(source, args.rename, faults)
     choose_classes(source, args.classes, faults)
     sentence = divide(args, source, files, faults)
-    statistics = {split: statistics_of(pictures, size) for split, pictures in source.splits.items()}
+    statistics = {split: statistics_of(samples, size) for split, samples in source.splits.items()}
     queries = base.model.num_queries
     tables = tables_of(statistics, source.classes, faults, size, queries)
     advice = advice_of(statistics, source.classes, size, queries)
@@ -259,31 +259,31 @@ def prepare(args: argparse.Namespace) -> None:
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
     if not args.no_plan:
         print('Measuring two steps of the training, within a minute', flush=True)
-        counts = (len(source.splits[split]) for split in ('train', 'val'))
-        print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), *counts)))
+        train, val = (len(source.splits[split]) for split in ('train', 'val'))
+        print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), train, val)))
     print('Look at the report, then train:')
     print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
     """Write the folder, under another name until it is complete."""
-    names = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
-    partial = next(path for path in names if not os.path.lexists(path))
+    free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
+    partial = next(path for path in free if not os.path.lexists(path))
     partial.mkdir(parents=True)
     try:
         folders = {}
-        for split, pictures in source.splits.items():
-            paths = [picture.path for picture in pictures]
+        for split, samples in source.splits.items():
+            paths = [sample.path for sample in samples]
             if args.copy:
-                names, folders[split] = copy_pictures(paths, root, partial / split, args.bits), f'{split}/'
+                names, folders[split] = copy_images(paths, root, partial / split, args.bits), f'{split}/'
             else:
                 names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
-            write_annotations(partial / f'{split}.json', coco_of(pictures, source.classes, names))
+            write_annotations(partial / f'{split}.json', coco_of(samples, source.classes, names))
         (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
         check_config(partial / 'config.py', source, folders)
-        pictures = {'Twelve images of train': drawn(source.splits['train'], source.classes, 12, args.seed)}
+        images = {'Twelve images of train': drawn(source.splits['train'], source.classes, 12, args.seed)}
         (partial / 'report.html').write_text(
-            page(f'Dataset {args.out.name}', summary, tables, advice, pictures), encoding='utf-8'
+            page(f'Dataset {args.out.name}', summary, tables, advice, images), encoding='utf-8'
         )
         partial.rename(args.out)
     except BaseException:

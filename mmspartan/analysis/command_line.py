@@ -1,18 +1,15 @@
-"""Models and images that the tools of the paper's figures have in common."""
+"""Models that the tools of the paper's figures have in common."""
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from mmspartan_cli import require_config, require_file
-from mmspartan_cli.choices import PICTURES
 
 from ..commands.command import blame
 from ..commands.launch import read_config
-from ..errors import InputError
 from .subject import Subject
 
 
@@ -38,20 +35,3 @@ def load_subjects(args: argparse.Namespace) -> list[Subject]:
         if count[subject.name] > 1:
             subject.name += f' {Path(checkpoint).stem}'
     return subjects
-
-
-def find_pictures(sources: Sequence[str]) -> list[Path]:
-    """Return the images of files and folders.
-
-    Raises:
-        InputError: If a source does not exist, or a folder has no image.
-    """
-    found: list[Path] = []
-    for source in map(Path, sources):
-        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES) if source.is_dir() else []
-        if not source.exists():
-            raise InputError(f'{source}: no such image or folder')
-        if source.is_dir() and not inside:
-            raise InputError(f'{source}: no image in it; looked for {", ".join(PICTURES)}')
-        found += inside or [source]
-    return found

@@ -32,8 +32,8 @@ TRAINED = ('eager', 'cl', 'regions', 'compile', 'with_cp')
 DEPLOYED = ('deploy', 'deploy+compile', 'deploy+graph')
 EXPORTED = ('onnxruntime', 'openvino', 'winograd', 'int8')
 FORMS = (*TRAINED, *DEPLOYED, *EXPORTED)
-OBJECTS = 7  # in each training picture, COCO's mean
-CLASSES = 10  # of the labels of training pictures; fewer than any model has
+OBJECTS = 7  # in each training image, COCO's mean
+CLASSES = 10  # of the labels of training images; fewer than any model has
 
 
 class Tensors(nn.Module):
@@ -92,7 +92,7 @@ def ground_truth(model: Any, x: Tensor) -> list:
     return samples
 
 
-def read_config(what: str) -> Config:
+def config_of(what: str) -> Config:
     """Read a config by its path, or one of an installed OpenMMLab package.
 
     Raises:
@@ -124,7 +124,7 @@ def check(what: str, form: str, device: str) -> None:
         if not timm.is_model(what.removeprefix('timm/')):
             raise InputError(f'{what}: timm {timm.__version__} has no such model')
     else:
-        read_config(what)
+        config_of(what)
 
 
 def build(what: str, form: str = 'eager', options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -139,7 +139,7 @@ def build(what: str, form: str = 'eager', options: Mapping[str, Any] | None = No
         import timm
 
         return timm.create_model(what.removeprefix('timm/'))
-    cfg = read_config(what)
+    cfg = config_of(what)
     cfg.merge_from_dict(options or {})
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     if form == 'with_cp':

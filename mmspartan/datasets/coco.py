@@ -7,14 +7,14 @@ from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS
 
 from ..errors import InputError
-from .coco_file import CheckedCOCO
+from .checked_coco import CheckedCOCO
 
 
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
     """mmdet's ``CocoDataset`` with checks of the annotations and class names, which mmdet accepts without a message.
 
-    Takes the same arguments. Annotations are checked by :func:`~mmspartan.datasets.coco_file.read_coco`.
+    Takes the same arguments. Annotations are checked by :func:`~mmspartan.datasets.checked_coco.read_checked_coco`.
 
     Raises:
         InputError: If ``metainfo.classes`` has a name that is not in the file, a name twice, or another order than the

@@ -92,7 +92,7 @@ def _header(content: bytes, path: str | Path) -> Image.Image:
     except Exception as error:  # a broken header raises errors of any type
         is_heic = content[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1', b'ftypmsf1')
         advice = ': it is HEIC, which neither OpenCV nor Pillow reads; convert it to JPEG' if is_heic else ''
-        raise InputError(f'{path}: is no picture that can be read{advice}') from error
+        raise InputError(f'{path}: is no image that can be read{advice}') from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -150,7 +150,7 @@ class CheckPicture(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        image, name = results['img'], results.get('img_path') or 'the picture'
+        image, name = results['img'], results.get('img_path') or 'the image'
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or 0 in image.shape:
             raise InputError(f'{name}: is an array of shape {image.shape}, must be (H, W), or (H, W, 1), 3 or 4')
         if image.ndim == 2 or image.shape[2] != 3:

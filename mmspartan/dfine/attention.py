@@ -21,7 +21,7 @@ class UnprojectedDeformableAttention(DeformableAttention):
         self.value_proj = nn.Identity()
         self.output_proj = nn.Identity()
 
-    def forward(self, query: Tensor, value: Tensor, query_pos: Tensor, **kwargs: Any) -> Tensor:
+    def forward(self, query: Tensor, value: Tensor, query_pos: Tensor, **kwargs: Any) -> Tensor:  # type: ignore[override]
         return self.dropout(self.attend(query + query_pos, value, **kwargs).to(query.dtype))
 
     def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:

@@ -69,7 +69,7 @@ class DFINETransformerDecoder(RTDETRTransformerDecoder):
         level_start_index: Tensor,
         shapes: list[tuple[int, int]],
         self_attn_mask: Tensor | None,
-        head: nn.Module,
+        head: Any,
         num_layers: int | None = None,
     ) -> dict[str, Any]:
         """Apply all layers, or in evaluation mode the first ``num_layers``.
@@ -89,8 +89,8 @@ class DFINETransformerDecoder(RTDETRTransformerDecoder):
         count = num_layers if num_layers is not None and not self.training else len(self.layers)
         hidden_states, boxes, edges = [], [], []
         # of the layer before: hidden states and boxes without gradient, logits with theirs
-        previous: Tensor | float = 0.0
-        logits: Tensor | float = 0.0
+        previous: Any = 0.0
+        logits: Any = 0.0
         detached = reference_points
         initial_boxes = reference_points  # of the first layer
         for i, (layer, reg_branch) in enumerate(zip(self.layers[:count], head.reg_branches)):

@@ -99,12 +99,15 @@ class DFINEHead(RTDETRHead):
 
     def init_weights(self) -> None:
         super().init_weights()
-        last = [branch.mlp.layers[-1] for branch in self.quality_branches] + [self.initial_reg_branch[-1]]
+        branches: Any = self.quality_branches
+        last = [branch.mlp.layers[-1] for branch in branches] + [self.initial_reg_branch[-1]]
         for layer in last:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, hidden_states: Tensor, boxes: Tensor, edges: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def forward(  # type: ignore[override] # other outputs of the decoder
+        self, hidden_states: Tensor, boxes: Tensor, edges: Tensor, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         """Predict logits of decoder layers.
 
         Args:
@@ -123,7 +126,7 @@ class DFINEHead(RTDETRHead):
 
     def predict_layers(  # type: ignore[override] # other outputs of the decoder
         self, hidden_states: Tensor, boxes: Tensor, edges: Tensor, initial_boxes: Tensor
-    ) -> DistributionLayers:
+    ) -> Layers:
         logits, boxes = self(hidden_states, boxes, edges)
         dtype = torch.promote_types(logits.dtype, torch.float32)
         names = names_of_layers(len(hidden_states))
@@ -144,7 +147,7 @@ class DFINEHead(RTDETRHead):
         terms = super().terms_by_match(layers, matched, box_matched, *args)
         count = len(layers.edges)
         num_pairs = box_matched.matches.counts[0]  # each layer has the same pairs
-        image, query = (index[:num_pairs] for index in box_matched.matches.index[1:])
+        image, query = (index[:num_pairs] for index in box_matched.matches.predictions[1:])
         ious = box_matched.ious.view(len(layers.names), num_pairs)[:count]  # (count, num_pairs)
 
         edges = layers.edges.unflatten(-1, (4, -1))  # (count, B, Q, 4, num_bins + 1)

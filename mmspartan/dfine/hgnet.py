@@ -1,6 +1,7 @@
 """HGNetV2 (PaddleClas' PP-HGNetV2), the backbone of D-FINE: timm's, with weights named as by D-FINE's authors."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
@@ -56,8 +57,9 @@ class HGNetV2(BaseModule):
             import timm
         except ModuleNotFoundError:
             raise InputError("HGNetV2 is timm's; install it: pip install timm") from None
-        self.net = timm.create_model(f'hgnetv2_{arch}', features_only=True, out_indices=tuple(out_indices))
-        self.out_channels = self.net.feature_info.channels()
+        net: Any = timm.create_model(f'hgnetv2_{arch}', features_only=True, out_indices=tuple(out_indices))
+        self.net = net
+        self.out_channels = net.feature_info.channels()
         self.frozen_norm = frozen_norm
         norms = [module for module in self.net.modules() if isinstance(module, _BatchNorm)] if frozen_norm else []
         for module in [*norms, *([self.net.stem] if frozen_stem else [])]:

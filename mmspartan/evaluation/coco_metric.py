@@ -13,8 +13,8 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from ..compat import with_globals
+from ..datasets.checked_coco import CheckedCOCO
 from ..datasets.coco import check_categories
-from ..datasets.coco_file import CheckedCOCO
 from ..errors import InputError
 from ..runs.hooks.finite_hook import check_predictions
 from .limited_eval import crowded, limited, limits_of
@@ -26,8 +26,8 @@ class CheckedCocoMetric(CocoMetric):
 
     Takes the same arguments. Every AP has one limit of detections of an image, see
     :mod:`~mmspartan.evaluation.limited_eval`. The annotation file is checked by
-    :func:`~mmspartan.datasets.coco_file.read_coco`, and its categories are compared with the dataset's classes before
-    the evaluation.
+    :func:`~mmspartan.datasets.checked_coco.read_checked_coco`, and its categories are compared with the dataset's
+    classes before the evaluation.
 
     Raises:
         InputError: If ``proposal_nums`` or the file is not valid, the file has no annotation, its categories are not

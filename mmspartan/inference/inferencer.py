@@ -1,4 +1,4 @@
-"""mmdet's ``DetInferencer`` for checkpoints and exported files, with checks of weights, classes and pictures."""
+"""mmdet's ``DetInferencer`` for checkpoints and exported files, with checks of weights, classes and images."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ class CheckedDetInferencer(DetInferencer):
 
     Attributes:
         max_pixels (int): Largest number of pixels of an image.
-        unreadable (list[str]): A message for each picture that could not be read. It is left out of the results.
+        unreadable (list[str]): A message for each image that could not be read. It is left out of the results.
 
     Raises:
         InputError: If the weights do not fit the model, or have other classes than the test set of the config.
@@ -101,7 +101,7 @@ class CheckedDetInferencer(DetInferencer):
             return source
         image = mmcv.imfrombytes(read_picture(source, cls.max_pixels))
         if image is None:
-            raise InputError(f'{source}: is damaged, or a picture of a kind that OpenCV cannot decode')
+            raise InputError(f'{source}: is damaged, or an image of a kind that OpenCV cannot decode')
         return image
 
     def visualize(self, inputs: list[str | np.ndarray], *args: Any, **kwargs: Any) -> list[np.ndarray] | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 
-SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 ADDRESS = re.compile(r'(rtsps?|rtmp|https?|udp|tcp)://', re.IGNORECASE)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmdet.models.layers import DeformableDetrTransformerDecoder, inverse_sigmoid
 from mmengine.model import ModuleList
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_choices, check_integers
 from ..nn.mlp import MLP
@@ -55,7 +55,7 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         level_start_index: Tensor,
         shapes: list[tuple[int, int]],
         self_attn_mask: Tensor | None,
-        head: nn.Module,
+        head: Any,
         num_layers: int | None = None,
     ) -> dict[str, Any]:
         """Apply all layers, or in evaluation mode the first ``num_layers``.

@@ -46,7 +46,7 @@ class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
     """
 
     is_region = True  # of regional compilation
-    attention_type = DeformableAttention
+    attention_type: type[DeformableAttention] = DeformableAttention
 
     def _init_layers(self) -> None:
         for name in ('self_attn_cfg', 'cross_attn_cfg', 'ffn_cfg'):

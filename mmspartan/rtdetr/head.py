@@ -104,7 +104,7 @@ class Matches(NamedTuple):
         return cls(layer, image, query, obj, counts)
 
     @property
-    def index(self) -> tuple[Tensor, Tensor, Tensor]:
+    def predictions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Index of the pairs' predictions in a tensor ``(layers, B, Q, ...)``."""
         return self.layer, self.image, self.query
 
@@ -137,7 +137,7 @@ class MatchedBoxes(NamedTuple):
     @classmethod
     def of(cls, matches: Matches, boxes: Tensor, objects: Objects) -> 'MatchedBoxes':
         """Select them from predictions ``(layers, B, Q, 4)``."""
-        predicted = boxes[matches.index]
+        predicted = boxes[matches.predictions]
         target = torch.cat(objects.boxes)[matches.obj]
         scale = pixel_scale(boxes, objects.shape)
         corners, target_corners = bbox_cxcywh_to_xyxy(predicted) * scale, bbox_cxcywh_to_xyxy(target) * scale
@@ -391,7 +391,7 @@ class RTDETRHead(DeformableDETRHead):
         box_avg_factor: Tensor,
     ) -> dict[str, Tensor]:
         """Return class, L1 and GIoU loss of the first layers, at most of all, each as a tensor ``(layers,)``."""
-        logits, index, obj = layers.logits, matched.matches.index, matched.matches.obj
+        logits, index, obj = layers.logits, matched.matches.predictions, matched.matches.obj
         target_labels = torch.full(logits.shape[:3], self.num_classes, dtype=torch.long, device=logits.device)
         target_labels[index] = torch.cat(objects.labels)[obj]
         ious = logits.new_zeros(logits.shape[:3])
@@ -405,12 +405,11 @@ class RTDETRHead(DeformableDETRHead):
             loss_iou=box_matched.matches.sums(giou) / box_avg_factor,
         )
 
-    def predict(  # type: ignore[override] # what the decoder returns
-        self, batch_data_samples: SampleList, rescale: bool = True, **decoded: Any
-    ) -> InstanceList:
+    def predict(self, batch_data_samples: SampleList, rescale: bool = True, **decoded: Any) -> InstanceList:
         """Return the detections of each image, from what the decoder returns."""
         metas = [sample.metainfo for sample in batch_data_samples]
-        return self.predict_by_feat(*self(**decoded), metas, rescale)
+        logits, boxes = self(**decoded)
+        return self.predict_by_feat(logits, boxes, metas, rescale)
 
     def predict_by_feat(
         self,

@@ -34,7 +34,7 @@ def fitting_batch(memory_of: Callable[[int], int], available: int, most: int = L
     largest = min(most, 2 + (available - two) // each)
     if largest < 2:
         raise InputError(
-            f'--auto-batch: a batch of 2 takes {two / 2**30:.1f} GiB of {available / 2**30:.1f}: use smaller pictures, '
+            f'--auto-batch: a batch of 2 takes {two / 2**30:.1f} GiB of {available / 2**30:.1f}: use smaller images, '
             '--amp or model.backbone.with_cp=True'
         )
     return int(largest // 8 * 8 if largest >= 8 else 4 if largest >= 4 else 2)
@@ -43,7 +43,7 @@ def fitting_batch(memory_of: Callable[[int], int], available: int, most: int = L
 def auto_batch(cfg: Config) -> int:
     """Measure training steps of a config on the current GPU, and return the batch that fits.
 
-    The pictures are those of the training set with the most objects, of the largest size of a multi-scale training. An
+    The images are those of the training set with the most objects, of the largest size of a multi-scale training. An
     epoch keeps at least 20 iterations.
 
     Raises:

@@ -22,7 +22,7 @@ NEEDS = (2, 6)  # version of torch
 
 
 def regions(model: nn.Module) -> list[nn.Module]:
-    """Return the modules to compile: those that say ``is_region``, but for blocks that are computed again.
+    """Return the modules to compile: the outermost that say ``is_region``, but for blocks that are computed again.
 
     A block below a module with ``with_cp`` is computed again in the backward pass, with other settings of its
     normalizations: compiled, its two passes would not agree.
@@ -30,8 +30,9 @@ def regions(model: nn.Module) -> list[nn.Module]:
     recomputed = {
         id(block) for module in model.modules() if getattr(module, 'with_cp', False) for block in module.modules()
     }
-    found = (module for module in model.modules() if getattr(module, 'is_region', False))
-    return [module for module in found if id(module) not in recomputed]
+    found = [module for module in model.modules() if getattr(module, 'is_region', False)]
+    inner = {id(block) for module in found for block in module.modules() if block is not module}
+    return [module for module in found if id(module) not in recomputed | inner]
 
 
 def compile_regions(model: nn.Module, **options: Any) -> Counter[str]:

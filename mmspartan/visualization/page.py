@@ -1,4 +1,4 @@
-"""Reports as HTML pages: pictures are embedded, and a page needs neither a network nor scripts."""
+"""Reports as HTML pages: images are embedded, and a page needs neither a network nor scripts."""
 
 import base64
 from pathlib import Path

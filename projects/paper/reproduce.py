@@ -47,7 +47,7 @@ import torch
 
 from projects.paper.reproduction import miniature
 from projects.paper.reproduction.configs import ROOT, config_path
-from projects.paper.reproduction.figures import counted
+from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
 from projects.paper.reproduction.picture import draw
 from projects.paper.reproduction.render import as_csv, markdown

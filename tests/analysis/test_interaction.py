@@ -16,7 +16,6 @@ from mmspartan.analysis.interaction import (
     strengths,
 )
 from mmspartan.analysis.subject import Example
-from mmspartan.errors import InputError
 
 N = 9
 ALL = math.comb(N - 2, 3) + 1  # no order has more contexts
@@ -112,11 +111,3 @@ def test_value_is_the_log_odds_of_the_predicted_class_for_the_patches_shown():
     logits = torch.tensor([[4.0, 12, 8], [4, 0, 0], [0, 12, 0], [0, 0, 0]])
     chance = logits.double().softmax(1)[:, 1]
     torch.testing.assert_close(value(shown).double(), (chance / (1 - chance)).log(), atol=1e-4, rtol=1e-4)
-
-
-def test_detectors_and_grids_that_do_not_fit_are_named():
-    with pytest.raises(InputError, match='--grid 5: must be 2 to 4, the pixels of the input of patches'):
-        log_odds(grid=5)
-    detector = SimpleNamespace(is_detector=True, name='boxes')
-    with pytest.raises(InputError, match='boxes: is a detector'):
-        LogOdds(detector, None, grid=2, batch_size=1)

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pickle
 import subprocess
 import tarfile
 import zipfile
@@ -173,12 +172,6 @@ def test_refusal_says_what_the_file_holds(tmp_path):
         read_checkpoint(tmp_path / 'objects.pth')
 
 
-def test_the_attack_would_have_worked(tmp_path):
-    torch.save(Call(os.system, f'touch {tmp_path / "ran"}'), tmp_path / 'evil.pth')
-    torch.load(tmp_path / 'evil.pth', weights_only=False)
-    assert (tmp_path / 'ran').exists()
-
-
 def test_container_that_refers_to_one_many_times_or_to_itself_ends_soon(tmp_path):
     bomb: list = [np.arange(2)]
     for _ in range(60):
@@ -307,18 +300,6 @@ def test_programs_of_pickle_opcodes_are_read_or_refused(tmp_path_factory, progra
     read_or_refuse(path)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.data())
-def test_bytes_of_a_checkpoint_are_read_or_refused(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / 'bytes.pth'
-    torch.save({**stock_content(), 'state_dict': dict(weight=torch.arange(9.0))}, path)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
-    read_or_refuse(path)
-
-
 def test_one_wrong_bit_of_a_weight_is_found(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=dict(weight=torch.arange(1000.0))), path)
@@ -408,7 +389,6 @@ def test_optimizer_state_of_other_parameters_is_not_loaded():
         (lambda state: state['state'][0].update(exp_avg=torch.zeros(2, 3).long()), 'is of torch.int64'),
         (lambda state: state.update(param_groups=[]), 'its optimizer has 0 groups'),
         (lambda state: state.update(state=[]), 'has no param_groups or no state'),
-        (lambda state: state['state'].update({0: 3}), 'parameter 0 of its optimizer has no state'),
     ]:
         with pytest.raises(InputError, match=message):
             check_optimizer_fits(optimizer, changed(change))
@@ -419,14 +399,8 @@ def test_states_of_schedulers_set_nothing_that_theirs_have_not():
     scheduler = LinearLR(optimizer, start_factor=0.5, end=4)
     state = scheduler.state_dict()
     assert restored_schedulers([scheduler], [dict(state, step=3)]) == [state]
-    for states, message in [
-        ([], 'it has 0 param_schedulers, this training 1'),
-        ([3], r'param_schedulers\[0\] has no last_step'),
-        ([dict(state, last_step='3')], r'param_schedulers\[0\] has no last_step'),
-        ([dict(state, end='4')], r'param_schedulers\[0\]\.end is a str'),
-    ]:
-        with pytest.raises(InputError, match=rf'^cannot be resumed from: {message}'):
-            restored_schedulers([scheduler], states)
+    with pytest.raises(InputError, match=r'^cannot be resumed from: it has 0 param_schedulers, this training 1'):
+        restored_schedulers([scheduler], [])
 
 
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
@@ -458,10 +432,3 @@ def test_atomic_backend_reads_and_lists_like_the_local_one(tmp_path):
     backend.put(b'weights', str(tmp_path / 'new' / 'a.pth'))
     assert backend.get(str(tmp_path / 'new' / 'a.pth')) == b'weights'
     assert list(backend.list_dir_or_file(str(tmp_path / 'new'))) == ['a.pth']
-
-
-def test_what_the_runner_saved_before_is_pickled_with_classes(tmp_path):
-    # the reason for all this: torch alone refuses it
-    torch.save(stock_content(), tmp_path / 'stock.pth')
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(tmp_path / 'stock.pth', weights_only=True)

@@ -60,7 +60,7 @@ def test_what_only_pillow_decodes_becomes_a_bitmap(kind, tmp_path, monkeypatch):
     [
         (b'', 'is empty'),
         (b'\0\0\0\x18ftypheic' + bytes(100), '.*HEIC'),
-        (b'hello', 'is no picture that can be read'),
+        (b'hello', 'is no image that can be read'),
         (encoded('PNG')[:-30], 'is damaged'),
         (encoded('PNG')[:200] + b'no' + encoded('PNG')[202:], 'is damaged'),
         (encoded('PNG')[:-3], 'is damaged'),
@@ -122,7 +122,7 @@ def test_pictures_get_three_channels(shape):
 
 @pytest.mark.parametrize('shape', [(4,), (4, 5, 2), (1, 4, 5, 3), (0, 5, 3)])
 def test_arrays_that_are_no_pictures_are_named(shape):
-    with pytest.raises(InputError, match='the picture: is an array of shape'):
+    with pytest.raises(InputError, match='the image: is an array of shape'):
         CheckPicture()(dict(img=np.zeros(shape, np.uint8), img_path=None))
 
 

@@ -118,33 +118,6 @@ def test_cause_leaves_out_where_in_the_source_it_is(text, expected):
     assert cause(RuntimeError(text)) == expected
 
 
-EDITS = st.lists(
-    st.one_of(
-        st.tuples(st.just('set'), st.integers(0, 10**6), st.integers(0, 255)),
-        st.tuples(st.just('flip'), st.integers(0, 10**6), st.integers(0, 7)),
-        st.tuples(st.just('insert'), st.integers(0, 10**6), st.integers(0, 255)),
-        st.tuples(st.just('delete'), st.integers(0, 10**6), st.integers(1, 20)),
-    ),
-    min_size=1,
-    max_size=4,
-)
-
-
-def edited(content: bytes, edits: list[tuple[str, int, int]]) -> bytes:
-    content = bytearray(content)
-    for kind, place, value in edits:
-        i = place % len(content)
-        if kind == 'set':
-            content[i] = value
-        elif kind == 'flip':
-            content[i] ^= 1 << value
-        elif kind == 'insert':
-            content.insert(i, value)
-        else:
-            del content[i : i + value]
-    return bytes(content)
-
-
 SIDES = [0, -1, 1, 2, 7, 1000, -(2**31), 2**31, 2**40, 2**62, -(2**63)]
 OPERATORS = ['Conv', 'MatMul', 'Reshape', 'Div', 'Gather', 'Split', 'Tile', 'TopK', 'Loop', 'GridSample', 'Softmax']
 CHANGES = st.lists(
@@ -209,8 +182,7 @@ def content(tmp_path_factory) -> bytes:
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize(('strategy', 'mutate'), [(EDITS, edited), (CHANGES, changed)], ids=['bytes', 'entries'])
-def test_mutated_file_gives_finite_numbers_or_is_refused(strategy, mutate, backend, content, tmp_path):
+def test_mutated_file_gives_finite_numbers_or_is_refused(backend, content, tmp_path):
     path = tmp_path / 'mutated.onnx'
 
     @settings(
@@ -220,9 +192,9 @@ def test_mutated_file_gives_finite_numbers_or_is_refused(strategy, mutate, backe
         database=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    @given(strategy)
-    def check(mutations):
-        path.write_bytes(mutate(content, mutations))
+    @given(CHANGES)
+    def check(changes):
+        path.write_bytes(changed(content, changes))
         try:
             check_classes(str(path), ('a', 'b'))
             outputs = Session(path, backend, threads=1)(images=np.zeros((1, 3, 8, 8), dtype=np.float32))

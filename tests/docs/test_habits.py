@@ -1,7 +1,7 @@
 """Everyday commands and config entries of the documentation, run as they are written.
 
-What other tests run is not repeated: resuming (``tests/tools/test_digits.py``), gradients of accumulated batches
-(``tests/runs/test_resume.py``), mmpretrain's dataset browser (``tests/tools/test_stack_tools.py``).
+What other tests run is not repeated: resuming (``tests/tools/test_digits.py``), mmpretrain's dataset browser
+(``tests/tools/test_stack_tools.py``).
 """
 
 import json

@@ -98,10 +98,6 @@ def test_numbers_are_those_of_pycocotools_at_its_own_limits(write, capsys):
     assert runs[0][1] == runs[1][1]
 
 
-def test_stock_metric_of_mmdet_has_the_fault(write):
-    assert evaluate(METRICS.build(dict(type='mmdet.CocoMetric', ann_file=write(0))))['coco/bbox_mAP'] < 0.7
-
-
 @pytest.mark.parametrize(('boxes', 'score'), [([[np.nan, 5.0, 30.0, 30.0]], 0.9), (BOXES, np.nan), (BOXES, np.inf)])
 def test_predictions_that_are_not_finite_are_refused(boxes, score, write):
     with pytest.raises(NonFiniteError, match='not finite for image 1'):

@@ -73,7 +73,7 @@ def test_small_objects_are_found_in_parts_and_large_ones_in_the_whole(checkpoint
         monkeypatch.setattr(type(inferencer.model), 'forward', find_bright_squares)
         out = tmp_path / kind.__name__
         inferencer(pictures, batch_size=4, out_dir=str(out), no_save_pred=False)
-        assert inferencer.unreadable == [f'{pictures[0]}: is no picture that can be read']
+        assert inferencer.unreadable == [f'{pictures[0]}: is no image that can be read']
         assert cv2.imread(str(out / 'vis' / 'large.png')) is not None
         found[kind] = json.loads((out / 'preds' / 'large.json').read_text())
     assert len(found[CheckedDetInferencer]['bboxes']) == 1  # the large one

@@ -35,10 +35,8 @@ COMMANDS = {
     'deploy': ['deploy_test.py', 'detector.py', 'detector.onnx', *_METRICS],
     'deploy openvino': ['deploy_test.py', 'detector.py', 'detector.onnx', '--backend', 'openvino', *_METRICS],
     'deploy classifier': ['deploy_test.py', 'classifier.py', 'classifier.onnx', *_METRICS],
-    'convert rtdetr': ['model_converters/rtdetr_to_mmdet.py', 'rtdetr.safetensors', 'written.pth'],
-    'convert spartan': ['model_converters/spartan_to_mmpretrain.py', 'spartan.safetensors', 'written.pth'],
-    'convert rtdetr pth': ['model_converters/rtdetr_to_mmdet.py', 'rtdetr_authors.pth', 'written.pth'],
-    'convert spartan pth': ['model_converters/spartan_to_mmpretrain.py', 'spartan_authors.pth', 'written.pth'],
+    'convert rtdetr': ['model_converters/rtdetr_to_mmdet.py', 'rtdetr_authors.pth', 'written.pth'],
+    'convert spartan': ['model_converters/spartan_to_mmpretrain.py', 'spartan_authors.pth', 'written.pth'],
     'fold': ['model_converters/reparameterize_model.py', *_DETECTOR, 'written.pth'],
     'publish': ['misc/publish_model.py', 'detector.pth', 'written.pth'],
 }

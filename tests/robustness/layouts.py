@@ -2,12 +2,13 @@
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
+from tests.datasets.prepare import conftest
 
 WIDTH, HEIGHT = 64, 48
+draw = partial(conftest.draw, width=WIDTH, height=HEIGHT)
 CLASSES = ('bolt', 'nut', 'washer')
 Box = tuple[int, int, int, int]  # x, y, width, height
 Parts = dict[str, list[tuple[str, Box]]]  # objects by the image's name
@@ -26,13 +27,6 @@ def make_parts() -> dict[str, Parts]:
     parts = {f'part_{i}.png': found for i, found in enumerate(objects)}
     names = list(parts)
     return {split: {name: parts[name] for name in names[a:b]} for split, a, b in (('train', 0, 6), ('val', 6, 9))}
-
-
-def draw(path: Path) -> None:
-    """Write an image, of another content for each name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(sum(path.name.encode())).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-    cv2.imwrite(str(path), pixels)
 
 
 def write(path: Path, content: object) -> None:

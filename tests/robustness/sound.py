@@ -108,13 +108,11 @@ def _write_film(folder: Path) -> None:
 def _write_authors_files(folder: Path) -> None:
     import numpy as np
     import torch
-    from safetensors.torch import save_file
 
     for name in ('spartan', 'rtdetr'):
         with np.load(DATA / f'{name}_tiny.npz') as file:
             weights = {key[3:]: torch.from_numpy(file[key]) for key in file.files if key.startswith('sd/')}
         weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
-        save_file(weights, folder / f'{name}.safetensors', metadata=dict(format='pt'))
         torch.save(dict(model=weights), folder / f'{name}_authors.pth')
     categories = json.loads((folder / 'digits' / 'train.json').read_text())['categories']
     assert len(categories) == 10

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 
 def test_mutated_inputs_of_all_kinds_are_named_or_read_rightly(tmp_path):
-    command = ['-m', 'tests.robustness.campaign', '--count', '33', '--seed', '0', '--max-unclear', '0']
+    command = ['-m', 'tests.robustness.campaign', '--count', '24', '--seed', '0', '--max-unclear', '0']
     result = subprocess.run(
         [sys.executable, *command, '--keep', str(tmp_path)],
         cwd=ROOT,

@@ -24,7 +24,7 @@ def test_largest_batch_that_fits(available, batch):
 
 
 def test_model_that_is_too_large():
-    with pytest.raises(InputError, match=r'--auto-batch: a batch of 2 takes 5.0 GiB of 4.0: use smaller pictures'):
+    with pytest.raises(InputError, match=r'--auto-batch: a batch of 2 takes 5.0 GiB of 4.0: use smaller images'):
         fitting_batch(lambda batch: (3 + batch) * GIB, 4 * GIB)
 
 

@@ -30,8 +30,8 @@ def unbroken(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ('stage', 'n'),
-    [('after_train_iter', 12), ('before_val_epoch', 2), ('after_val_iter', 2), ('after_val_epoch', 2)],
-    ids=['in an epoch', 'before the last evaluation', 'in the last evaluation', 'after it'],
+    [('after_train_iter', 12), ('after_val_iter', 2), ('after_val_epoch', 2)],
+    ids=['in an epoch', 'in the last evaluation', 'after it'],
 )
 def test_killed_and_resumed_ends_as_an_unbroken_run(stage, n, train, unbroken):
     work_dir = train(kill=(stage, n))
@@ -54,21 +54,18 @@ def kill_at_write(monkeypatch, n: int) -> None:
 
 
 # A run writes six: the first epoch's, the best, the first with a note of the best, and so for the second epoch.
-@pytest.mark.parametrize('n', range(1, 7))
+@pytest.mark.parametrize('n', [1, 2, 5, 6])
 def test_killed_while_a_checkpoint_is_written(n, train, unbroken, monkeypatch):
     with monkeypatch.context() as patch:
         kill_at_write(patch, n)
         work_dir = train(killed=True)
     assert len(list(work_dir.glob('*.part'))) == 1
+    best = [path.name for path in work_dir.glob('best*.pth')]
+    assert 'best_accuracy_top1_epoch_1.pth' in best or n < 5  # until the next one is written
     resume = latest_checkpoint(work_dir)
     assert (resume is None) == (n == 1)
     train(resume=resume)
     assert same_result(work_dir, unbroken)
-
-
-def test_previous_best_stays_until_the_next_is_written(train, monkeypatch):
-    kill_at_write(monkeypatch, 5)
-    assert sorted(path.name for path in train(killed=True).glob('best*.pth')) == ['best_accuracy_top1_epoch_1.pth']
 
 
 def test_batches_and_iterations_draw_the_same_with_any_number_of_workers(train, unbroken):
@@ -177,8 +174,8 @@ def test_log_has_a_bound_and_goes_on(train, unbroken):
 
 @pytest.mark.parametrize(
     ('stage', 'n'),
-    [('after_val_iter', 1), ('after_val_epoch', 1), ('before_train_epoch', 2), ('before_val_epoch', 2)],
-    ids=['in an evaluation', 'after it', 'between two epochs', 'before an evaluation'],
+    [('after_val_iter', 1), ('before_train_epoch', 2), ('before_val_epoch', 2)],
+    ids=['in an evaluation', 'between two epochs', 'before an evaluation'],
 )
 def test_signal_at_any_moment_is_followed_by_a_checkpoint_that_goes_on(stage, n, train, unbroken, tmp_path):
     runner = build_runner(digits_config(tmp_path / 'run'))
@@ -226,25 +223,6 @@ def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number
     meta = torch.load(tmp_path / 'run' / 'interrupted.pth')['meta']
     assert meta['iter'] >= 8 and f'after {meta["iter"]} iterations' in last
     assert latest_checkpoint(tmp_path / 'run').endswith('interrupted.pth')
-
-
-def test_accumulated_gradients_are_those_of_a_larger_batch(train):
-    plain = dict(type='Resize', scale=(32, 32), interpolation='bilinear')
-    options = {
-        'train_dataloader.dataset.pipeline': [plain, dict(type='PackInputs')],
-        'model.backbone.norm_eval': True,
-        'model.backbone.drop_path_rate': 0.0,
-        'optim_wrapper': dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1), _delete_=True),
-        'param_scheduler': [],
-        'custom_hooks': [],
-        'train_cfg.max_epochs': 1,
-    }
-    large = train('large', **options)
-    accumulated = {'optim_wrapper.accumulative_counts': 2, 'train_dataloader.batch_size': 16}
-    small = train('small', **options, **accumulated)
-    weights = [torch.load(folder / 'epoch_1.pth')['state_dict'] for folder in (large, small)]
-    for key, value in weights[0].items():
-        torch.testing.assert_close(value, weights[1][key], rtol=1e-3, atol=1e-5)
 
 
 def test_longer_training_is_told_that_the_schedule_continues_as_it_began(train, unbroken, capfd):

@@ -115,8 +115,6 @@ def test_too_few_images_for_a_batch_are_an_error(tmp_path):
 @pytest.mark.parametrize(
     ('script', 'args', 'message'),
     [
-        ('train.py', ['absent.py'], r'absent\.py'),
-        ('test.py', [DIGITS, 'absent.pth'], r'absent\.pth: no such file'),
         ('test.py', [DIGITS, DIGITS, '--tta'], r'--tta needs tta_model and tta_pipeline'),
         ('test.py', [DIGITS, DIGITS, '--out', 'a.json'], r'a\.json: pred is written as \.pkl'),
     ],

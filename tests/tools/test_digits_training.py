@@ -17,14 +17,10 @@ from mmspartan.deploy.precision import precision_of
 from mmspartan.stack import release
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
+from tests.tools.test_digits import accuracy
 
 DIGITS = config_path('spartan_xt_digits')
 TOOLS = ROOT / 'tools'
-
-
-def accuracy(output: str, phase: str) -> float:
-    """The last top-1 that a log prints for a phase."""
-    return float(re.findall(rf'Epoch\({phase}\).*?accuracy/top1: ([\d.]+)', output)[-1])
 
 
 @pytest.mark.training

@@ -24,6 +24,7 @@ def folder(tmp_path_factory, one_thread):
         save_untrained(path / config, path / checkpoint)
     images, _ = load_digits_split('test')
     (path / 'digits').mkdir()
+    (path / 'empty').mkdir()
     for i in range(2):
         cv2.imwrite(str(path / 'digits' / f'{i}.png'), cv2.resize(images[i], (70, 90)))
     return path
@@ -44,9 +45,9 @@ def test_grad_cam_of_a_classifier_and_a_detector_side_by_side(folder):
         (('none.py', 'none.pth', 'digits'), 'none.py: no such config file'),
         ((CLASSIFIER[0], 'none.pth', 'digits'), 'none.pth: no such file'),
         ((*CLASSIFIER, 'nowhere'), 'nowhere: no such image or folder'),
-        ((*CLASSIFIER, '.'), '.: no image in it; looked for .png'),
-        ((*CLASSIFIER, 'classifier.py'), 'classifier.py: is no picture that can be read'),
-        ((*CLASSIFIER, 'digits', 'digits/0.png'), '0: 2 pictures have this name'),
+        ((*CLASSIFIER, 'empty'), 'empty: no image in it; looked for .png'),
+        ((*CLASSIFIER, 'classifier.py'), 'classifier.py: is no image that can be read'),
+        ((*CLASSIFIER, 'digits', 'digits/0.png'), '0: 2 images have this name'),
         ((CLASSIFIER[0], DETECTOR[1], 'digits'), 'detector.pth does not fit the model: '),
         ((*CLASSIFIER, 'digits', '--category', '10'), '--category 10: classifier has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9'),
         ((*CLASSIFIER, 'digits', '--stride', '3'), '--stride 3: classifier has feature maps of the strides'),

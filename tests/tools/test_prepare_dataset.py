@@ -94,7 +94,7 @@ def test_report_is_one_page_with_tables_and_twelve_pictures(prepared):
     _, folder, printed = prepared
     page = Page((folder / 'data' / 'mine' / 'report.html').read_text())
     assert page.tags.count('img') == 12 and all(source.startswith('data:image/') for source in page.sources)
-    for text in ('washer', 'narrower or lower than 8 pixels at 128 x 96', 'objects a picture, most (queries: 40)'):
+    for text in ('washer', 'narrower or lower than 8 pixels at 128 x 96', 'objects an image, most (queries: 40)'):
         assert text in page.text and text in printed
     assert 'Faults: none' in printed and 'tools/train.py data/mine/config.py' in printed
 
@@ -278,9 +278,9 @@ def test_from_the_files_to_an_exported_detector(tmp_path):
     printed = run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
     assert 'tools/evaluate.py data/mine/config.py' in printed
     (checkpoint,) = (tmp_path / 'work_dirs' / 'mine').glob('best_coco_bbox_mAP_epoch_1.pth')
-    run_script(tools / 'export_onnx.py', config, checkpoint, '--out', 'detector.onnx', cwd=tmp_path)
+    run_here(tools / 'export_onnx.py', config, checkpoint, '--out', 'detector.onnx', cwd=tmp_path)
     for model in (checkpoint, 'detector.onnx'):
         out = f'report_{Path(model).suffix[1:]}'
-        printed = run_script(tools / 'evaluate.py', config, model, '--out', out, cwd=tmp_path)
+        printed = run_here(tools / 'evaluate.py', config, model, '--out', out, cwd=tmp_path)
         assert all(name in printed for name in ('washer', 'nut', 'bolt', 'test: test.json'))
         assert (tmp_path / out / 'report.html').is_file()

@@ -52,7 +52,7 @@ if __name__ == '__main__':
 
 import torch
 
-from mmspartan.benchmark.models import check, read_config
+from mmspartan.benchmark.models import check, config_of
 from mmspartan.benchmark.record import machine, write_record
 from mmspartan.benchmark.workers import Measured, Settings, measure, measure_peak
 from mmspartan.commands.command import command
@@ -109,7 +109,7 @@ def main(args: argparse.Namespace) -> None:
     for what, form in models:
         check(what, form, args.device)  # before the first one is built
     configs = [what for what, _ in models if what.endswith('.py')]
-    size = args.size or (size_of_test_images(read_config(configs[0]), '--size')[0] if configs else 224)
+    size = args.size or (size_of_test_images(config_of(configs[0]), '--size')[0] if configs else 224)
     settings = Settings(
         args.batch_size,
         size,

@@ -30,7 +30,7 @@ from pycocotools.cocoeval import COCOeval
 NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@100', 'AR@300', 'AR@1000', 'ARs', 'ARm', 'ARl')
 
 
-def evaluate(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarray, float]:
+def timed_metrics(evaluator: type, objects: COCO, detections: COCO) -> tuple[np.ndarray, float]:
     """Return the twelve metrics, with the limits of detections per image of mmdet's CocoMetric, and the seconds."""
     start = time.perf_counter()
     run = evaluator(objects, detections, 'bbox')
@@ -45,8 +45,8 @@ def main(args: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         objects = COCO(args.annotations)
         detections = objects.loadRes(args.results)
-        expected, seconds = evaluate(COCOeval, objects, detections)
-        faster, faster_seconds = evaluate(COCOeval_faster, objects, detections)
+        expected, seconds = timed_metrics(COCOeval, objects, detections)
+        faster, faster_seconds = timed_metrics(COCOeval_faster, objects, detections)
     print(f'{"":8s} {"pycocotools":>12s} {"faster-coco-eval":>17s}')
     for name, *values in zip(NAMES, expected, faster):
         print(f'{name:8s} {values[0]:12.6f} {values[1]:17.6f}')

@@ -1,14 +1,14 @@
 """Draw effective receptive fields of the branches of SMixers (Sec. III-B): ``erf.py CONFIG CKPT IMAGE ... --out FILE``.
 
 For the last SMixer of each stage: how much the features and the pixels around it change the high-frequency and the
-low-frequency branch at the central position, on a logarithmic scale, in the mean of the pictures. Squares, and the
+low-frequency branch at the central position, on a logarithmic scale, in the mean of the images. Squares, and the
 printed numbers, hold 50 % and 95 % of the squared derivatives.
 """
 
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, parse
+from mmspartan_cli import build_subject_parser, find_images, parse
 
 
 def parse_args():
@@ -26,17 +26,17 @@ if __name__ == '__main__':
 from mmengine.utils import track_iter_progress
 
 from mmspartan.analysis.blocks import stages_of
-from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.command_line import load_subjects
 from mmspartan.analysis.receptive_field import Field, draw_fields, fields_of_stage, side_of_share
 from mmspartan.commands.command import command
 from mmspartan.errors import InputError
 
 
 def add(total: dict[tuple[str, str], Field], fields: dict[tuple[str, str], Field]) -> None:
-    """Add the energy of fields to those of another picture."""
+    """Add the energy of fields to those of another image."""
     for key, field in fields.items():
         if key in total and total[key].energy.shape != field.energy.shape:
-            raise InputError('the pictures become inputs of several sizes: give --size')
+            raise InputError('the images become inputs of several sizes: give --size')
         total[key] = Field(total[key].energy + field.energy, field.center) if key in total else field
 
 
@@ -46,18 +46,18 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'--size {args.size}: must be at least 32 pixels')
     if args.probes < 1:
         raise InputError(f'--probes {args.probes}: must be at least 1')
-    pictures, subjects = find_pictures(args.image), load_subjects(args)
+    images, subjects = find_images(args.image), load_subjects(args)
     tasks = [
-        (f'{subject.name}\nstage {stage}' if args.compare else f'stage {stage}', subject, stage, picture)
+        (f'{subject.name}\nstage {stage}' if args.compare else f'stage {stage}', subject, stage, path)
         for subject in subjects
         for stage in args.stage or range(1, 1 + len(stages_of(subject)))
-        for picture in pictures
+        for path in images
     ]
     rows: dict[str, dict[tuple[str, str], Field]] = {}
-    for title, subject, stage, picture in track_iter_progress(tasks):
+    for title, subject, stage, path in track_iter_progress(tasks):
         add(
             rows.setdefault(title, {}),
-            fields_of_stage(subject, subject.read(picture), stage, args.probes, args.size),
+            fields_of_stage(subject, subject.read(path), stage, args.probes, args.size),
         )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw_fields(rows, args.out)

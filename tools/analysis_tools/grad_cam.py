@@ -1,6 +1,6 @@
 """Draw Grad-CAM maps of classifiers and detectors (the paper's Fig. 5 and 6): ``grad_cam.py CONFIG CKPT IMAGE ...``.
 
-For each picture a sheet with the maps of one or several models side by side, and a row for each class of
+For each image a sheet with the maps of one or several models side by side, and a row for each class of
 ``--category``. A classifier's map is of the class that it predicts, a detector's of all its detections. Needs
 pytorch-grad-cam: ``pip install --no-deps grad-cam ttach``.
 """
@@ -9,7 +9,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, parse
+from mmspartan_cli import build_subject_parser, find_images, parse
 
 
 def parse_args():
@@ -26,7 +26,7 @@ if __name__ == '__main__':
 
 from mmengine.utils import track_iter_progress
 
-from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.command_line import load_subjects
 from mmspartan.analysis.grad_cam import draw_sheet, grad_cam
 from mmspartan.analysis.layers import layers_of_strides
 from mmspartan.commands.command import command
@@ -35,23 +35,22 @@ from mmspartan.errors import InputError
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    pictures = find_pictures(args.image)
-    for name, count in Counter(path.stem for path in pictures).items():
+    images = find_images(args.image)
+    for name, count in Counter(path.stem for path in images).items():
         if count > 1:
-            raise InputError(f'{name}: {count} pictures have this name, and their sheets would be one file')
+            raise InputError(f'{name}: {count} images have this name, and their sheets would be one file')
     subjects = load_subjects(args)
-    categories = [[subject.category(name) for subject in subjects] for name in args.category or ()] or [
-        [None] * len(subjects)
-    ]
+    names = args.category or (None,)
+    categories = [[None if name is None else subject.category(name) for subject in subjects] for name in names]
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in track_iter_progress(pictures):
+    for path in track_iter_progress(images):
         examples = [subject.read(path) for subject in subjects]
         layers = [layers_of_strides(subject, example, args.stride) for subject, example in zip(subjects, examples)]
         cams = [
             [grad_cam(*each, args.score_thr) for each in zip(subjects, examples, layers, row)] for row in categories
         ]
         draw_sheet(subjects, examples, cams, args.out / f'{path.stem}.jpg')
-    print(f'\n{args.out}: {len(pictures)} sheets')
+    print(f'\n{args.out}: {len(images)} sheets')
 
 
 if __name__ == '__main__':

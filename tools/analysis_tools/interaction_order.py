@@ -1,14 +1,14 @@
 """Draw the strength of interactions of each order (Fig. 1a): ``interaction_order.py CONFIG CKPT IMAGE ... --out FILE``.
 
-For classifiers, after Deng et al., arXiv 2111.06236: how much two neighbouring patches of a picture add together to
-what each adds alone, while a share of the other patches is shown. The band is the standard deviation over pictures. All
+For classifiers, after Deng et al., arXiv 2111.06236: how much two neighbouring patches of an image add together to
+what each adds alone, while a share of the other patches is shown. The band is the standard deviation over images. All
 models get the same pairs and the same contexts. With few contexts the curve is flatter, since noise adds to strengths.
 """
 
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, parse
+from mmspartan_cli import build_subject_parser, find_images, parse
 
 SHARES = [k / 10 for k in range(11)]
 
@@ -30,7 +30,7 @@ if __name__ == '__main__':
 import torch
 from mmengine.utils import track_iter_progress
 
-from mmspartan.analysis.command_line import find_pictures, load_subjects
+from mmspartan.analysis.command_line import load_subjects
 from mmspartan.analysis.interaction import LogOdds, draw_strengths, strengths
 from mmspartan.commands.command import command
 from mmspartan.errors import InputError
@@ -44,10 +44,10 @@ def main(args: argparse.Namespace) -> None:
     for share in args.shares:
         if not 0 <= share <= 1:
             raise InputError(f'--shares {share:g}: must be from 0 to 1')
-    pictures, subjects = find_pictures(args.image), load_subjects(args)
+    images, subjects = find_images(args.image), load_subjects(args)
     orders = [round(share * (args.grid**2 - 2)) for share in args.shares]
     found: dict[str, list[torch.Tensor]] = {}
-    tasks = [(subject, seed, path) for seed, path in enumerate(pictures) for subject in subjects]
+    tasks = [(subject, seed, path) for seed, path in enumerate(images) for subject in subjects]
     for subject, seed, path in track_iter_progress(tasks):
         value = LogOdds(subject, subject.read(path), args.grid, args.batch_size)
         found.setdefault(subject.name, []).append(strengths(value, args.grid, orders, args.pairs, args.contexts, seed))

@@ -1,4 +1,4 @@
-"""Draw the waves of a CMixer for one picture (the paper's Fig. 4): ``waves.py CONFIG CKPT IMAGE --out FILE``.
+"""Draw the waves of a CMixer for one image (the paper's Fig. 4): ``waves.py CONFIG CKPT IMAGE --out FILE``.
 
 Above, all waves of one position as vectors in the complex plane, before superposition, after it, and after modulation
 by the complex weights. Below, amplitude and phase of the strongest waves at all positions, after the same steps.

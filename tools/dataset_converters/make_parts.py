@@ -1,8 +1,8 @@
 """Draw a detection dataset of washers, nuts and bolts that lie on a table, in COCO, Pascal VOC or YOLO format.
 
-A stand-in for a small dataset of one's own: three classes, small and crowded objects, pictures without objects. The
-formats have the layouts of Roboflow's COCO export (train, valid, test), of labelImg (XML files beside the pictures,
-not split) and of Ultralytics (data.yaml). The same arguments give the same pictures.
+A stand-in for a small dataset of one's own: three classes, small and crowded objects, images without objects. The
+formats have the layouts of Roboflow's COCO export (train, valid, test), of labelImg (XML files beside the images,
+not split) and of Ultralytics (data.yaml). The same arguments give the same images.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def table(rng: np.random.Generator) -> np.ndarray:
     color = rng.uniform(40, 200) + rng.uniform(-20, 20, 3)
     light = cv2.resize(rng.uniform(0.7, 1.3, (2, 2)).astype(np.float32), (WIDTH, HEIGHT))
     grain = cv2.resize(rng.normal(0, 6, (HEIGHT // 2, WIDTH // 16)).astype(np.float32), (WIDTH, HEIGHT))
-    image = color.astype(np.float32) * light[..., None] + grain[..., None]
+    image: np.ndarray = color.astype(np.float32) * light[..., None] + grain[..., None]
     for _ in range(rng.integers(0, 4)):
         center = int(rng.integers(0, WIDTH)), int(rng.integers(0, HEIGHT))
         axes = int(rng.integers(5, 30)), int(rng.integers(5, 30))
@@ -66,8 +66,8 @@ def mask_of(name: str, size: float, rng: np.random.Generator) -> np.ndarray:
             cv2.fillPoly(mask, [(np.array(corners) + center).astype(np.int32)], 255)
     elif name == 'nut':
         turns = angle + np.arange(6) * np.pi / 3
-        corners = np.stack([np.cos(turns), np.sin(turns)], 1) * radius + center
-        cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
+        hexagon = np.stack([np.cos(turns), np.sin(turns)], 1) * radius + center
+        cv2.fillPoly(mask, [hexagon.astype(np.int32)], 255)
         cv2.circle(mask, center, int(radius * 0.5), 0, -1)
     else:
         cv2.circle(mask, center, int(radius), 255, -1)
@@ -104,8 +104,8 @@ def overlaps(box: Box, others: list[Box], limit: float = 0.3) -> bool:
 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, Box]]]:
-    """Return a picture, uint8 ``(HEIGHT, WIDTH, 3)``, and its objects; a twentieth of the pictures has none."""
-    image, objects = table(rng), []
+    """Return an image, uint8 ``(HEIGHT, WIDTH, 3)``, and its objects; a twentieth of the images has none."""
+    image, objects = table(rng), list[tuple[str, Box]]()
     crowd = rng.uniform((30, 30), (WIDTH - 30, HEIGHT - 30))  # half of the parts lie in a heap
     for _ in range(0 if rng.random() < 0.05 else rng.integers(3, 30)):
         name = str(rng.choice(CLASSES, p=(0.5, 0.35, 0.15)))
@@ -145,7 +145,7 @@ def coco_content(scenes: list[tuple[str, list[tuple[str, Box]]]]) -> dict:
     """Return a file as Roboflow exports it, with the name of the project as category 0."""
     categories = [dict(id=0, name='parts', supercategory='none')]
     categories += [dict(id=i, name=name, supercategory='parts') for i, name in enumerate(CLASSES, 1)]
-    images, annotations = [], []
+    images, annotations = list[dict](), list[dict]()
     for i, (name, objects) in enumerate(scenes):
         images.append(dict(id=i, file_name=name, width=WIDTH, height=HEIGHT))
         for kind, (x0, y0, x1, y1) in objects:
@@ -193,7 +193,7 @@ def main(args: argparse.Namespace) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     write(partial, args.format, args.count, args.seed)
     partial.rename(args.out)
-    print(f'\n{args.count} pictures written to {args.out}')
+    print(f'\n{args.count} images written to {args.out}')
 
 
 if __name__ == '__main__':

@@ -6,29 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmspartan_cli.choices import PICTURES
+from mmspartan_cli import find_images
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', nargs='+', type=Path, help='images, or folders of images')
+    parser.add_argument('source', nargs='+', help='images, or folders of images')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
     parser.add_argument('--count', type=int, default=6, help='images, the first ones by name')
     parser.add_argument('--columns', type=int, default=3, help='images in a row')
     parser.add_argument('--height', type=int, default=320, help='of each image in pixels')
     return parser.parse_args()
-
-
-def find_images(sources: list[Path]) -> list[Path]:
-    found: list[Path] = []
-    for source in sources:
-        if not source.exists():
-            raise SystemExit(f'{source}: no such image or folder')
-        inside = sorted(source.rglob('*')) if source.is_dir() else [source]
-        found += [path for path in inside if path.suffix.lower() in PICTURES]
-    if not found:
-        raise SystemExit(f'{" ".join(map(str, sources))}: no images ({", ".join(PICTURES)})')
-    return found
 
 
 def read(path: Path, height: int) -> np.ndarray:

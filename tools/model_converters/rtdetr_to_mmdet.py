@@ -144,7 +144,7 @@ def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) 
     return 'default', 'the weights do not show it; for a network with discrete sampling (_dsp) give --method discrete'
 
 
-def class_names(config: dict, num_classes: int) -> list[str]:
+def default_names(config: dict, num_classes: int) -> list[str]:
     """Return the class names of Hugging Face's config; else COCO's names for 80 classes, or numbers."""
     names = config.get('id2label') or {}
     if isinstance(names, dict) and set(names) == {str(i) for i in range(num_classes)}:
@@ -166,7 +166,7 @@ def convert(args) -> None:
         options.update(num_queries=config['num_queries'], test_cfg=dict(max_per_img=config['num_queries']))
     name = fitting_config(options, CONFIGS if points is None and method == 'default' else CONFIGS_V2)
     num_classes = options['bbox_head']['num_classes']
-    classes = read_class_names(args.classes, num_classes) if args.classes else class_names(config, num_classes)
+    classes = read_class_names(args.classes, num_classes) if args.classes else default_names(config, num_classes)
     cfg = Config.fromfile(config_path('_base_/models/rtdetr'))
     cfg.merge_from_dict(dict(model=options))
     with DefaultScope.overwrite_default_scope('mmdet'):

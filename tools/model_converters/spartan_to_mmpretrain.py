@@ -86,7 +86,9 @@ def convert(args) -> None:
         raise ValueError(f'--classes {args.classes}: only a converted classifier has names of classes')
     if args.write_config and (args.reverse or args.task == 'backbone' or not num_classes):
         raise ValueError(f'--write-config {args.write_config}: only a converted classifier has a config')
-    classes = read_class_names(args.classes, num_classes) if args.classes else class_names(num_classes)
+    classes = default_names(num_classes)
+    if args.classes and num_classes:
+        classes = read_class_names(args.classes, num_classes)
 
     print(f'{args.src}{entry and f" ({entry})"}: {describe(options, num_classes)}')
     ours = {**{f'backbone.{key}': value for key, value in backbone.items()}, **head}
@@ -116,10 +118,10 @@ def convert(args) -> None:
     print(f'written: {args.dst}')
 
 
-def class_names(num_classes: int | None) -> list[str] | None:
+def default_names(num_classes: int | None) -> list[str] | None:
     """Return ImageNet's class names for 1000 classes, numbers for others, and None without a classifier."""
     if num_classes != 1000:
-        return num_classes and numbered_class_names(num_classes)
+        return numbered_class_names(num_classes) if num_classes else None
     try:
         from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
     except ImportError:  # with mmpretrain, the dataset of this package's configs has these names

@@ -21,7 +21,7 @@ from mmspartan_cli import printable
 from ...errors import InputError
 from ..pictures import ORIENTATION, read_picture
 from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults
-from .source import Choices, Object, Picture, Source, folded
+from .source import Choices, Object, Sample, Source, folded
 
 # Boxes may exceed the image by this many pixels without a word: programs round and count pixels differently.
 TOLERANCE = 1.0
@@ -80,7 +80,7 @@ def clean(
         dict: What is known of each image file that can be read.
     """
     _strip_names(source, faults)
-    paths = list(dict.fromkeys(picture.path for pictures in source.splits.values() for picture in pictures))
+    paths = list(dict.fromkeys(sample.path for samples in source.splits.values() for sample in samples))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = dict(zip(paths, progress(pool.map(_read, paths), len(paths))))
     for path, result in results.items():
@@ -94,24 +94,24 @@ def clean(
         what = f'values of 16-bit images are below {2**bits}: they are loaded as if white were 65535'
         faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, deep))
     known = {
-        split: [(picture, files[picture.path]) for picture in pictures if picture.path in files]
-        for split, pictures in source.splits.items()
+        split: [(sample, files[sample.path]) for sample in samples if sample.path in files]
+        for split, samples in source.splits.items()
     }
-    told = {_told_orientation(picture, file) for pairs in known.values() for picture, file in pairs}
+    told = {_told_orientation(sample, file) for pairs in known.values() for sample, file in pairs}
     decided = (choices or Choices()).box_orientation
     orientation = decided or ('stored' if told - {None} == {'stored'} else 'upright')
     option = None if decided else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
     for split, pairs in known.items():
-        source.splits[split] = [picture for picture, file in pairs if _fit(picture, file, faults, orientation, option)]
+        source.splits[split] = [sample for sample, file in pairs if _fit(sample, file, faults, orientation, option)]
     _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)
     return files
 
 
 def _strip_names(source: Source, faults: Faults) -> None:
     names = {name: printable(' '.join(name.split())) for name in source.classes}
-    for pictures in source.splits.values():
-        for picture in pictures:
-            for item in picture.objects:
+    for samples in source.splits.values():
+        for sample in samples:
+            for item in sample.objects:
                 item.name = names[item.name]
     for name, new in names.items():
         if name != new:
@@ -178,41 +178,41 @@ def _bits(image: Image.Image, content: bytes) -> int:
     return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 
-def _told_orientation(picture: Picture, file: File) -> str | None:
+def _told_orientation(sample: Sample, file: File) -> str | None:
     """Return what the boxes of an image refer to by the size in its annotations; None if it does not tell."""
     upright = file.size[::-1]
-    if file.orientation not in UPRIGHT or upright == file.size or picture.size not in (file.size, upright):
+    if file.orientation not in UPRIGHT or upright == file.size or sample.size not in (file.size, upright):
         return None
-    return 'stored' if picture.size == file.size else 'upright'
+    return 'stored' if sample.size == file.size else 'upright'
 
 
-def _fit(picture: Picture, file: File, faults: Faults, box_orientation: str, option: str | None) -> bool:
+def _fit(sample: Sample, file: File, faults: Faults, box_orientation: str, option: str | None) -> bool:
     """Fit the objects to the image; False if its annotations are for an image of another size.
 
     ``box_orientation`` holds where the annotations do not tell it; ``option`` chooses the other one, if it is a guess.
     """
     stored, orientation = file.size, file.orientation
     size = stored[::-1] if orientation in UPRIGHT else stored
-    where = picture.where or str(picture.path)
+    where = sample.where or str(sample.path)
     turn = None
-    if picture.size not in (None, size):
-        if picture.size != stored:
-            annotated = f'{picture.size[0]} x {picture.size[1]}' if picture.size else ''
+    if sample.size not in (None, size):
+        if sample.size != stored:
+            annotated = f'{sample.size[0]} x {sample.size[1]}' if sample.size else ''
             faults.add(
                 'image has another size than its annotations say',
                 DROPPED,
-                f'{where}: {picture.path.name}: {annotated}, is {size[0]} x {size[1]}',
+                f'{where}: {sample.path.name}: {annotated}, is {size[0]} x {size[1]}',
             )
             return False
         turn = UPRIGHT[orientation]
         faults.add('boxes are of the image without its EXIF orientation', ROTATED, where)
-    elif orientation in range(2, 9) and picture.objects and (picture.size is None or stored == size):
+    elif orientation in range(2, 9) and sample.objects and (sample.size is None or stored == size):
         if option:
             faults.guess(f'boxes are taken as of the {box_orientation} image, EXIF orientation: look', option, where)
         if box_orientation == 'stored':
             turn = (UPRIGHT | MIRRORED)[orientation]
     kept: dict[tuple, Object] = {}
-    for item in picture.objects:
+    for item in sample.objects:
         box = _box(item, stored if turn else size, turn, size)
         problem = _problem(box, size)
         if problem:
@@ -229,7 +229,7 @@ def _fit(picture: Picture, file: File, faults: Faults, box_orientation: str, opt
         if key in kept:
             faults.add('object is there twice', DROPPED, item.where)
         kept.setdefault(key, item)
-    picture.objects, picture.size = list(kept.values()), size
+    sample.objects, sample.size = list(kept.values()), size
     return True
 
 
@@ -257,25 +257,25 @@ def _problem(box: tuple, size: tuple[int, int]) -> str:
 
 
 def _drop_repeated(source: Source, digests: dict[Path, str], faults: Faults) -> None:
-    """Leave out pictures that are there twice; of a training and an evaluation picture the evaluation keeps it."""
-    seen: dict[str, tuple[str, Picture]] = {}
+    """Leave out images that are there twice; of a training and an evaluation image the evaluation keeps it."""
+    seen: dict[str, tuple[str, Sample]] = {}
     for split in sorted(source.splits, key=('test', 'val', 'train', '').index):
         kept = []
-        for picture in source.splits[split]:
-            digest = digests[picture.path]
-            before, other = seen.setdefault(digest, (split, picture))
-            if other is picture:
-                kept.append(picture)
+        for sample in source.splits[split]:
+            digest = digests[sample.path]
+            before, other = seen.setdefault(digest, (split, sample))
+            if other is sample:
+                kept.append(sample)
             elif before != split:
-                places = f'{picture.path} = {other.path}'
+                places = f'{sample.path} = {other.path}'
                 faults.add(f'image of {split or "the rest"} is in {before} as well', DROPPED, places)
-            elif _same_objects(picture, other):
-                faults.add('image is there twice', DROPPED, f'{picture.path}, used is {other.path}')
+            elif _same_objects(sample, other):
+                faults.add('image is there twice', DROPPED, f'{sample.path}, used is {other.path}')
             else:
-                faults.add('image is there twice, with other objects', KEPT, f'{picture.path} = {other.path}')
-                kept.append(picture)
+                faults.add('image is there twice, with other objects', KEPT, f'{sample.path} = {other.path}')
+                kept.append(sample)
         source.splits[split] = kept
 
 
-def _same_objects(first: Picture, second: Picture) -> bool:
+def _same_objects(first: Sample, second: Sample) -> bool:
     return {(item.name, *item.box) for item in first.objects} == {(item.name, *item.box) for item in second.objects}

@@ -1,4 +1,7 @@
-"""COCO: JSON files, one for each split or one for all, as COCO, Roboflow, CVAT and Label Studio write them."""
+"""COCO: JSON files, one for each split or one for all, as COCO, Roboflow, CVAT and Label Studio write them.
+
+Differs from ``mmspartan/datasets/checked_coco.py``, which refuses contradictions: here they are recorded and left out.
+"""
 
 import itertools
 import re
@@ -10,7 +13,7 @@ import numpy as np
 from ...errors import InputError
 from .documents import Documents
 from .faults import DROPPED, RENAMED, Faults
-from .source import Files, Object, Picture, Source, numbers, polygon_box, size_of
+from .source import Files, Object, Sample, Source, numbers, polygon_box, size_of
 
 # What COCO has beside `instances_*.json` in its folder of annotations.
 OTHER_TASKS = re.compile(r'(captions|person_keypoints|panoptic|stuff|image_info)_')
@@ -40,7 +43,7 @@ def read_coco_files(contents: Documents, files: Files, faults: Faults) -> Source
         repeated = (f'{path}: {name}' for name in dict.fromkeys(used) if used.count(name) > 1)
         faults.add('several classes have the same name: they become one', RENAMED, *repeated)
         split = files.split_of(path, by_name=True)
-        source.splits[split] += _pictures(path, content, names, split, files, faults)
+        source.splits[split] += _samples(path, content, names, split, files, faults)
     return source
 
 
@@ -73,17 +76,17 @@ def _used(content: dict[str, Any]) -> set[str | int]:
     return {i for i in ids if isinstance(i, str | int)}
 
 
-def _pictures(
+def _samples(
     path: Path, content: dict[str, Any], names: dict[Any, str], split: str, files: Files, faults: Faults
-) -> list[Picture]:
-    pictures: dict[Any, Picture | None] = {}
+) -> list[Sample]:
+    samples: dict[Any, Sample | None] = {}
     for i, image in enumerate(_entries(path, content, 'images', ('id', 'file_name'))):
         where = f'{path}: images[{i}]'
-        if image['id'] in pictures:
+        if image['id'] in samples:
             raise InputError(f'{where}.id: {image["id"]} is there twice')
-        found = files.find_picture(str(image['file_name']), path.parent, split, where)
+        found = files.find_image(str(image['file_name']), path.parent, split, where)
         size = size_of(image.get('width'), image.get('height'))
-        pictures[image['id']] = Picture(found, size=size, where=where) if found else None
+        samples[image['id']] = Sample(found, size=size, where=where) if found else None
     annotated = []
     for i, annotation in enumerate(content['annotations']):
         where = f'{path}: annotations[{i}]'
@@ -95,15 +98,15 @@ def _pictures(
             for key in ('image_id', 'category_id')
         )
         crowd = annotation.get('iscrowd') or 0
-        if image_id not in pictures:
+        if image_id not in samples:
             faults.add('object is of an image that the file does not list', DROPPED, where)
         elif category_id not in names:
             faults.add('object is of a class that the file does not list', DROPPED, where)
         elif crowd not in (0, 1):
             faults.add('iscrowd is neither 0 nor 1', DROPPED, where)
-        elif (picture := pictures[image_id]) is not None:
+        elif (sample := samples[image_id]) is not None:
             try:
-                box = _box(annotation, picture)
+                box = _box(annotation, sample)
             except (TypeError, ValueError, KeyError) as error:
                 faults.add(f'object has no box of four numbers{_reason(error)}', DROPPED, where)
                 continue
@@ -112,10 +115,10 @@ def _pictures(
             if crowd:
                 faults.note('object is a crowd: training and evaluation ignore it', where)
             item = Object(names[category_id], box, ignored=bool(crowd), where=where)
-            picture.objects.append(item)
-            annotated.append((picture, item, annotation.get('bbox') not in (None, [])))
-    _convert([(picture, item) for picture, item, has_box in annotated if has_box], path, files, faults)
-    return [picture for picture in pictures.values() if picture is not None]
+            sample.objects.append(item)
+            annotated.append((sample, item, annotation.get('bbox') not in (None, [])))
+    _convert([(sample, item) for sample, item, has_box in annotated if has_box], path, files, faults)
+    return [sample for sample in samples.values() if sample is not None]
 
 
 class MaskError(ValueError):
@@ -126,7 +129,7 @@ def _reason(error: Exception) -> str:
     return f', and {error}' if isinstance(error, MaskError) else ''
 
 
-def _box(annotation: dict[str, Any], picture: Picture) -> Box:
+def _box(annotation: dict[str, Any], sample: Sample) -> Box:
     """Return an annotation's ``bbox`` as corners, or the box around its segmentation if it has no box.
 
     Raises:
@@ -140,8 +143,8 @@ def _box(annotation: dict[str, Any], picture: Picture) -> Box:
         height, width = segmentation['size']
         if size_of(width, height) is None:
             raise MaskError('its mask has no size')
-        picture.size = picture.size or (int(width), int(height))  # compared with the file later
-        if picture.size != (width, height):
+        sample.size = sample.size or (int(width), int(height))  # compared with the file later
+        if sample.size != (width, height):
             raise MaskError('its mask has another size than its image')
         return mask_box(segmentation['counts'], int(height), int(width))
     return polygon_box([value for polygon in segmentation or [] for value in polygon])
@@ -191,13 +194,13 @@ def _decompressed(text: str) -> list[int]:
     return runs
 
 
-def _convert(annotated: list[tuple[Picture, Object]], path: Path, files: Files, faults: Faults) -> None:
+def _convert(annotated: list[tuple[Sample, Object]], path: Path, files: Files, faults: Faults) -> None:
     """Convert boxes if all of a file tell that they are not COCO's ``[x, y, width, height]`` in pixels."""
     chosen = files.choices.box_format
     boxes = np.array([item.box for _, item in annotated]).reshape(-1, 4)
     with np.errstate(all='ignore'):
         raw = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)  # as they are written
-        guessed = chosen or _convention(raw, np.array([picture.size or (0, 0) for picture, _ in annotated]))
+        guessed = chosen or _convention(raw, np.array([sample.size or (0, 0) for sample, _ in annotated]))
     if guessed == 'xywh' or not len(boxes):
         return
     meaning = {'xyxy': 'boxes are corners', 'xywh-shares': 'boxes are in shares of the image'}

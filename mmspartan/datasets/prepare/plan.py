@@ -3,7 +3,6 @@
 import copy
 import io
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from ...benchmark.timing import timed
 from ...configs import config_path
 from ...errors import InputError
 from ...own_data import own_data
@@ -78,17 +78,17 @@ def measure(cfg: Config) -> Cost:
     batches = _endless(Runner.build_dataloader(cfg.train_dataloader, seed=0))
     batch = next(batches)
     full = len(batch['inputs'])
-    one = min(_seconds(lambda: step(_first(batch, 1)), device) for _ in range(1 if device == 'cpu' else 2))
+    one = min(timed(lambda: step(_first(batch, 1)), device) / 1e3 for _ in range(1 if device == 'cpu' else 2))
     count = max(1, min(full, int(BUDGET / (3 * one))))
     if device != 'cpu':
         step(_first(batch, count))  # chooses algorithms for this size
-    seconds = [_seconds(lambda: step(_first(next(batches), count)), device) for _ in range(2)]
+    seconds = [timed(lambda: step(_first(next(batches), count)), device) / 1e3 for _ in range(2)]
     loader = copy.deepcopy(cfg.val_dataloader)
     loader.update(num_workers=0, persistent_workers=False, batch_size=count)
     step.model.eval()
     batch = next(iter(Runner.build_dataloader(loader, seed=0)))
     with torch.no_grad():
-        evaluation = _seconds(lambda: step.model.val_step(batch), device)
+        evaluation = timed(lambda: step.model.val_step(batch), device) / 1e3
     return Cost(statistics.mean(seconds) * full / count, evaluation / len(batch['inputs']))
 
 
@@ -99,14 +99,6 @@ def _endless(loader) -> Iterator[dict]:
 
 def _first(batch: dict, count: int) -> dict:
     return {key: value[:count] for key, value in batch.items()}
-
-
-def _seconds(run: Callable[[], object], device: str) -> float:
-    began = time.perf_counter()
-    run()
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 def plan_of(cfg: Config, train: int, val: int, measured: Callable[[Config], Cost] = measure) -> list[str]:

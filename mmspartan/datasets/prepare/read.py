@@ -12,7 +12,7 @@ from .documents import Documents, json_documents, xml_documents
 from .faults import DROPPED, KEPT, Faults
 from .label_studio import read_label_studio
 from .labelme import read_labelme, read_supervisely
-from .source import BOX_FORMATS, Choices, Files, Picture, Source, split_in
+from .source import BOX_FORMATS, Choices, Files, Sample, Source, split_in
 from .via import read_via
 from .voc import read_voc
 from .yolo import LABEL, read_yolo
@@ -36,14 +36,14 @@ NOT_READ = {
 
 
 def read_source(
-    path: Path, faults: Faults, pictures: Path | None = None, choices: Choices | None = None
+    path: Path, faults: Faults, images: Path | None = None, choices: Choices | None = None
 ) -> tuple[Source, Path]:
     """Read the annotations of a dataset; the images are searched, but not read.
 
     Args:
         path: A folder, one annotation file, or the YAML or names file of a YOLO dataset.
         faults: Faults are added to it, also for each file that is not used.
-        pictures: Folder of the images if it is not below ``path``, or beside the annotation file.
+        images: Folder of the images if it is not below ``path``, or beside the annotation file.
         choices: What the user decided.
 
     Returns:
@@ -58,7 +58,7 @@ def read_source(
         raise InputError(f'{path}: no such file or folder')
     if choices.box_format not in (None, *BOX_FORMATS):
         raise InputError(f'--box-format must be one of {", ".join(BOX_FORMATS)}, got {choices.box_format}')
-    root = pictures or (path if path.is_dir() else path.parent)
+    root = images or (path if path.is_dir() else path.parent)
     if not root.is_dir():
         raise InputError(f'{root}: is no folder')
     chosen = path if path.is_file() else None
@@ -67,7 +67,7 @@ def read_source(
     files = Files(root, faults, None if chosen else path, choices)
     of_annotations = Path(os.path.abspath(root)).name.lower() == 'annotations'
     of_annotations |= chosen is not None and root.parent not in (root, Path('/'))
-    if not files.pictures and of_annotations and pictures is None:
+    if not files.images and of_annotations and images is None:
         root = Path(os.path.normpath(root / '..'))  # annotations/ beside the folders of the images
         faults.clear()
         files = Files(root, faults, None, choices)
@@ -88,16 +88,16 @@ def read_source(
     if not any(source.splits.values()):
         raise InputError(
             f'{path}: {source.format}: none of its images is below {root}'
-            + ('' if files.pictures else ', where there is no image at all; name their folder by --pictures')
+            + ('' if files.images else ', where there is no image at all; name their folder by --pictures')
             + faults.summary()
         )
     if any(not ' '.join(name.split()) for name in source.classes):
         raise InputError(f'{path}: {source.format}: a class has an empty name')
     _join(source, faults)
     if choices.split_by == 'nothing':
-        source.splits = {'': [picture for pictures in source.splits.values() for picture in pictures]}
+        source.splits = {'': [sample for samples in source.splits.values() for sample in samples]}
     elif choices.split_by == 'folders' and not any(split for split, used in source.splits.items() if used):
-        named = [picture.path for picture in source.splits[''] if split_in(picture.path.stem)]
+        named = [sample.path for sample in source.splits[''] if split_in(sample.path.stem)]
         if len({split_in(name.stem) for name in named}) > 1:
             faults.guess('names of images do not decide on the split', '--split-by names', *map(str, named))
     if chosen is None:
@@ -144,13 +144,13 @@ def _read(
 
 def _join(source: Source, faults: Faults) -> None:
     """Make one image of those that several entries of a split describe; another size is left for the check."""
-    for split, pictures in source.splits.items():
-        joined: dict[tuple, Picture] = {}
-        for picture in pictures:
-            first = joined.setdefault((picture.path, picture.size), picture)
-            if first is not picture:
-                first.objects += picture.objects
-                faults.add('image is in several entries: joined', KEPT, f'{picture.path}: {picture.where}')
+    for split, samples in source.splits.items():
+        joined: dict[tuple, Sample] = {}
+        for sample in samples:
+            first = joined.setdefault((sample.path, sample.size), sample)
+            if first is not sample:
+                first.objects += sample.objects
+                faults.add('image is in several entries: joined', KEPT, f'{sample.path}: {sample.where}')
         source.splits[split] = list(joined.values())
 
 
@@ -161,12 +161,12 @@ def _is_label(path: Path) -> bool:
 
 def _account(files: Files, source: Source, faults: Faults) -> None:
     """Record each file that is neither used nor told already, with the reason."""
-    used = files.named | {picture.path for pictures in source.splits.values() for picture in pictures}
+    used = files.named | {sample.path for samples in source.splits.values() for sample in samples}
     rest = [path for path in files.all if path not in used]
     if not used.issubset(files.all) or any(map(os.path.islink, rest)):  # used by another name
         real = set(map(os.path.realpath, used))
         rest = [path for path in rest if os.path.realpath(path) not in real]
-    images = set(files.pictures)
+    images = set(files.images)
     for path in rest:
         suffix = path.suffix.lower()
         if path in files.broken:

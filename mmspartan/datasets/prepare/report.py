@@ -19,7 +19,7 @@ from ...visualization.legible_visualizer import LegibleDetLocalVisualizer
 from ...visualization.page import embed_jpeg, render
 from ..pictures import read_picture
 from .faults import Faults
-from .source import Picture
+from .source import Sample
 from .statistics import SplitStatistics
 
 Table = list[list[str]]
@@ -39,22 +39,22 @@ def tables_of(
         classes: Names of the classes in the order of their labels.
         faults: The faults.
         image_size: Width and height of the network's input.
-        queries: Largest number of objects that the detector finds in a picture.
+        queries: Largest number of objects that the detector finds in an image.
     """
     splits = list(statistics)
-    of_classes = [['class', *(f'{split} {what}' for split in splits for what in ('pictures', 'objects'))]]
+    of_classes = [['class', *(f'{split} {what}' for split in splits for what in ('images', 'objects'))]]
     for name in classes:
         of_classes.append([name])
         for split in splits:
-            of_classes[-1] += [str(statistics[split].pictures_of[name]), str(statistics[split].objects[name])]
+            of_classes[-1] += [str(statistics[split].images_of[name]), str(statistics[split].objects[name])]
     size = f'{image_size[0]} x {image_size[1]}'
     rows = {
-        'pictures': lambda s: s.pictures,
-        'pictures without objects': lambda s: s.empty,
+        'images': lambda s: s.images,
+        'images without objects': lambda s: s.empty,
         'objects': lambda s: sum(s.objects.values()),
         'objects that are ignored (crowds, difficult ones)': lambda s: s.ignored,
-        'objects a picture, mean': lambda s: f'{s.mean:.1f}',
-        f'objects a picture, most (queries: {queries})': lambda s: s.most,
+        'objects an image, mean': lambda s: f'{s.mean:.1f}',
+        f'objects an image, most (queries: {queries})': lambda s: s.most,
         f'small at {size} (area below 32 x 32)': lambda s: s.sizes[0],
         f'medium at {size}': lambda s: s.sizes[1],
         f'large at {size} (area from 96 x 96)': lambda s: s.sizes[2],
@@ -62,7 +62,7 @@ def tables_of(
     }
     return {
         'Classes': of_classes,
-        'Pictures and objects': [
+        'Images and objects': [
             ['', *splits],
             *([name, *(str(value(statistics[split])) for split in splits)] for name, value in rows.items()),
         ],
@@ -85,8 +85,8 @@ def advice_of(
     most = max(split.most for split in statistics.values())
     if most > queries:
         advice.append(
-            f'A picture has {most} objects, but the detector finds at most {queries}: set model.num_queries and '
-            'model.test_cfg.max_per_img, or cut the pictures into parts.'
+            f'An image has {most} objects, but the detector finds at most {queries}: set model.num_queries and '
+            'model.test_cfg.max_per_img, or cut the images into parts.'
         )
     train = statistics['train']
     total = sum(train.objects.values())
@@ -94,7 +94,7 @@ def advice_of(
         advice.append(
             f'{train.tiny / total:.0%} of the training objects are narrower or lower than 8 pixels at '
             f'{image_size[0]} x {image_size[1]}, the size of a cell of the finest feature map: train with a larger '
-            'image_size, or cut the pictures into parts.'
+            'image_size, or cut the images into parts.'
         )
     for split, numbers in statistics.items():
         missing = [name for name in classes if not numbers.objects[name]]
@@ -121,32 +121,32 @@ def printed(tables: dict[str, Table], most: int = 40) -> str:
     return '\n\n'.join(parts)
 
 
-def drawn(pictures: list[Picture], classes: list[str], count: int, seed: int) -> list[tuple[str, np.ndarray]]:
-    """Draw boxes on pictures chosen at random, with objects if possible.
+def drawn(samples: list[Sample], classes: list[str], count: int, seed: int) -> list[tuple[str, np.ndarray]]:
+    """Draw boxes on images chosen at random, with objects if possible.
 
     Returns:
-        list: File name and RGB image ``(H, W, 3)``, uint8, of each picture.
+        list: File name and RGB image ``(H, W, 3)``, uint8, of each image.
     """
-    chosen = [picture for picture in pictures if picture.objects] or pictures
+    chosen = [sample for sample in samples if sample.objects] or samples
     chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
     visualizer = LegibleDetLocalVisualizer()
     visualizer.dataset_meta = dict(classes=classes)
     labels = {name: i for i, name in enumerate(classes)}
     images = []
-    for picture in chosen:
-        image = mmcv.imfrombytes(read_picture(picture.path), channel_order='rgb')
-        objects = [item for item in picture.objects if item.name in labels]
-        sample = DetDataSample()
-        sample.gt_instances = InstanceData(
+    for sample in chosen:
+        image = mmcv.imfrombytes(read_picture(sample.path), channel_order='rgb')
+        objects = [item for item in sample.objects if item.name in labels]
+        truth = DetDataSample()
+        truth.gt_instances = InstanceData(
             bboxes=torch.tensor([item.box for item in objects], dtype=torch.float32).reshape(-1, 4),
             labels=torch.tensor([labels[item.name] for item in objects], dtype=torch.long),
         )
-        visualizer.add_datasample(picture.path.name, image, sample, draw_pred=False)
+        visualizer.add_datasample(sample.path.name, image, truth, draw_pred=False)
         image = visualizer.get_image()
         least = max(image.shape[:2]) // 40  # a line of pixels would vanish when the page reduces it
         below, right = (max(0, least - side) for side in image.shape[:2])
         image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(128, 128, 128))
-        images.append((printable(picture.path.name), image))
+        images.append((printable(sample.path.name), image))
     return images
 
 
@@ -155,7 +155,7 @@ def page(
     summary: list[str],
     tables: dict[str, Table],
     advice: list[str],
-    pictures: dict[str, list[tuple[str, np.ndarray]]],
+    images: dict[str, list[tuple[str, np.ndarray]]],
 ) -> str:
     """Return the report as an HTML page.
 
@@ -164,7 +164,7 @@ def page(
         summary: Paragraphs below it.
         tables: Tables by their titles.
         advice: Sentences on what to do.
-        pictures: By title, names and RGB images ``(H, W, 3)``.
+        images: By title, names and RGB images ``(H, W, 3)``.
     """
     return render(
         Path(__file__).with_name('report.html'),
@@ -173,6 +173,6 @@ def page(
         summary=summary,
         tables=tables,
         advice=advice,
-        pictures=pictures,
+        images=images,
         embed=lambda image: embed_jpeg(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), longest=640),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .faults import DROPPED, Faults
-from .source import Files, Object, Picture, Source, numbers, polygon_box
+from .source import Files, Object, Sample, Source, numbers, polygon_box
 
 Box = tuple[float, float, float, float]
 WITHOUT_FILE = 'image has no annotation file: taken as one without objects'
@@ -56,10 +56,10 @@ def collect(
         if not isinstance(entry.name, str) or not entry.name:
             faults.add('entry has no name of an image', DROPPED, entry.where)
             continue
-        image = files.find_picture(entry.name, entry.file.parent, entry.split, entry.where)
+        image = files.find_image(entry.name, entry.file.parent, entry.split, entry.where)
         if image is None:
             continue
-        picture = Picture(image, [], entry.size, entry.where)
+        sample = Sample(image, [], entry.size, entry.where)
         if not isinstance(entry.shapes, list):
             faults.add('objects of the image are no list', DROPPED, entry.where)
         for i, shape in enumerate(entry.shapes if isinstance(entry.shapes, list) else (), 1):
@@ -76,22 +76,22 @@ def collect(
                     continue
                 item.where = where
                 names.add(item.name)
-                picture.objects.append(item)
-        source.splits[entry.split or files.split_of(image)].append(picture)
+                sample.objects.append(item)
+        source.splits[entry.split or files.split_of(image)].append(sample)
     source.classes += sorted(names - set(source.classes))
     return source
 
 
 def add_images_beside(source: Source, files: Files, faults: Faults) -> None:
     """Add the images beside annotated ones, as images without objects, but those whose annotations cannot be read."""
-    used = {picture.path for pictures in source.splits.values() for picture in pictures}
+    used = {sample.path for samples in source.splits.values() for sample in samples}
     beside, broken = {path.parent for path in used}, {path.name.partition('.')[0] for path in files.broken}
-    for path in files.pictures:
+    for path in files.images:
         if path.parent in beside and path not in used:
             if path.name.partition('.')[0] in broken:
                 files.named.add(path)
             else:
-                source.splits[files.split_of(path)].append(Picture(path))
+                source.splits[files.split_of(path)].append(Sample(path))
                 faults.note(WITHOUT_FILE, str(path))
 
 

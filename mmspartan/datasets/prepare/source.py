@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from mmspartan_cli.choices import PICTURES
+from mmspartan_cli.choices import IMAGE_SUFFIXES
 
 from .faults import DROPPED, KEPT, Faults
 
-SUFFIXES = frozenset(
+# Suffixes of images in datasets; Pillow or OpenCV reads them.
+DATASET_SUFFIXES = frozenset(
     [
-        *PICTURES,
+        *IMAGE_SUFFIXES,
         *('.jpe', '.jfif', '.mpo', '.apng', '.dib', '.gif', '.avif', '.heic', '.heif', '.jp2', '.pgm', '.ppm', '.pnm'),
     ]
 )
@@ -58,7 +59,7 @@ class Object:
 
 
 @dataclass
-class Picture:
+class Sample:
     """An image and its objects.
 
     Args:
@@ -81,12 +82,12 @@ class Source:
     Args:
         format: Name of the format and the layout, for the report.
         classes: Names of the classes in the order of their labels.
-        splits: Pictures of ``'train'``, ``'val'`` and ``'test'``; of ``''`` if they are not split.
+        splits: Images of ``'train'``, ``'val'`` and ``'test'``; of ``''`` if they are not split.
     """
 
     format: str
     classes: list[str] = field(default_factory=list)
-    splits: dict[str, list[Picture]] = field(default_factory=lambda: defaultdict(list))
+    splits: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
 
 
 # Conventions of boxes, and the format that they belong to.
@@ -140,13 +141,13 @@ class Files:
     def __init__(self, root: Path, faults: Faults, annotations: Path | None = None, choices: Choices | None = None):
         self.root, self.faults, self.choices = root, faults, choices or Choices()
         self.all = sorted(set(_walk([root, *([annotations] if annotations else [])], faults)))
-        self.pictures = [path for path in self.all if path.suffix.lower() in SUFFIXES]
+        self.images = [path for path in self.all if path.suffix.lower() in DATASET_SUFFIXES]
         self.named: set[Path] = set()  # files that are used, or are told with a reason
         self.broken: dict[Path, str] = {}  # annotation files that cannot be read, with the reason
         self._claims: dict[Path, str] = {}
-        self._known = {str(path): path for path in self.pictures}
+        self._known = {str(path): path for path in self.images}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
-        for path in self.pictures:
+        for path in self.images:
             for name in {folded(path.name), folded(path.stem)}:
                 self._by_name[name].append(path)
 
@@ -173,7 +174,7 @@ class Files:
         """Whether an image has exactly this name, in any folder."""
         return any(name == path.name for path in self._by_name.get(folded(name), ()))
 
-    def find_picture(self, name: str, folder: Path, preferred: str = '', where: str = '') -> Path | None:
+    def find_image(self, name: str, folder: Path, preferred: str = '', where: str = '') -> Path | None:
         """Find an image by the name that an annotation gives it; if it is not there, the fault is recorded.
 
         Args:
@@ -189,7 +190,7 @@ class Files:
                 if path in self._known:
                     self._claims.setdefault(self._known[path], text)
                     return self._known[path]
-                if os.path.splitext(path)[1].lower() in SUFFIXES and os.path.isfile(path):
+                if os.path.splitext(path)[1].lower() in DATASET_SUFFIXES and os.path.isfile(path):
                     return Path(path)
         where = where or str(folder)
         namesakes = next(filter(None, map(self._namesakes, texts)), None)
@@ -220,7 +221,7 @@ class Files:
     def _namesakes(self, text: str) -> tuple[list[Path], str] | None:
         """Return the images with the last name of a path, exact ones if there are any, and the path."""
         last = PurePosixPath(text)
-        has_suffix = last.suffix.lower() in SUFFIXES
+        has_suffix = last.suffix.lower() in DATASET_SUFFIXES
         names = [last.name, last.stem] if has_suffix else [last.name]
         names += [UPLOAD.sub('', name) for name in names if UPLOAD.match(name)]
         for name in filter(None, names):

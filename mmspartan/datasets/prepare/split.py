@@ -1,7 +1,7 @@
-"""Division of pictures into training and validation sets with the same share of every class.
+"""Division of images into training and validation sets with the same share of every class.
 
 Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011 (iterative stratification),
-over groups of pictures instead of single ones.
+over groups of images instead of single ones.
 """
 
 import heapq
@@ -10,36 +10,36 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from .source import Picture
+from .source import Sample
 
-# Roboflow writes several augmented versions of a picture, NAME_jpg.rf.HASH.jpg.
+# Roboflow writes several augmented versions of an image, NAME_jpg.rf.HASH.jpg.
 VERSION = re.compile(r'\.rf\.[0-9a-zA-Z]+$')
 
 
 def stratified_split(
-    pictures: list[Picture], share: float, seed: int, digests: dict[Path, str]
-) -> tuple[list[Picture], list[Picture]]:
-    """Divide pictures at random, class by class from the rarest; pictures without objects are a class as well.
+    samples: list[Sample], share: float, seed: int, digests: dict[Path, str]
+) -> tuple[list[Sample], list[Sample]]:
+    """Divide images at random, class by class from the rarest; images without objects are a class as well.
 
-    Versions of a picture and files of the same content come into the same set. The time grows with the number of
-    pictures and objects, not with their product with the number of classes.
+    Versions of an image and files of the same content come into the same set. The time grows with the number of
+    images and objects, not with their product with the number of classes.
 
     Args:
-        pictures: The pictures.
-        share: Share of the pictures to validate with, between 0 and 1.
+        samples: The images and their objects.
+        share: Share of the images to validate with, between 0 and 1.
         seed: Seed of the random numbers; the same one gives the same division of the same files.
         digests: A digest of the content of each file.
 
     Returns:
-        tuple: The training and the validation pictures, in their order in ``pictures``.
+        tuple: The training and the validation images, in their order in ``samples``.
     """
-    groups: dict[tuple, list[Picture]] = defaultdict(list)
-    for picture in pictures:
-        stem = VERSION.sub('', picture.path.stem)
-        key = (picture.path.parent, stem) if stem != picture.path.stem else (digests[picture.path],)
-        groups[key].append(picture)
+    groups: dict[tuple, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        stem = VERSION.sub('', sample.path.stem)
+        key = (sample.path.parent, stem) if stem != sample.path.stem else (digests[sample.path],)
+        groups[key].append(sample)
     counts = {
-        key: Counter([item.name for picture in group for item in picture.objects if not item.ignored] or [''])
+        key: Counter([item.name for sample in group for item in sample.objects if not item.ignored] or [''])
         for key, group in groups.items()
     }
     order = sorted(groups, key=str)
@@ -50,10 +50,10 @@ def stratified_split(
         present.update(counts[key])
         for name in counts[key]:
             groups_of[name].append(key)
-    # what each set still lacks, of pictures and of objects by class
+    # what each set still lacks, of images and of objects by class
     shares = {True: share, False: 1 - share}
     wanted = {name: {side: count * shares[side] for side in shares} for name, count in present.items()}
-    places = {side: len(pictures) * shares[side] for side in shares}
+    places = {side: len(samples) * shares[side] for side in shares}
     is_val: dict[tuple, bool] = {}
     rarest = [(count, name) for name, count in present.items()]  # a heap with outdated entries
     heapq.heapify(rarest)
@@ -75,12 +75,10 @@ def stratified_split(
                 heapq.heappush(rarest, (present[other], other))
     labelled = [key for key in order if '' not in counts[key]]
     for side in (True, False) if len(labelled) > 1 else ():
-        if not any(
-            is_val[key] == side for key in labelled
-        ):  # few pictures: one, without a class of its own if possible
+        if not any(is_val[key] == side for key in labelled):  # few images: one, without a class of its own if possible
             is_val[max(labelled, key=lambda key: min(len(groups_of[name]) for name in counts[key]))] = side
-    validation = {id(picture) for key, side in is_val.items() if side for picture in groups[key]}
+    validation = {id(sample) for key, side in is_val.items() if side for sample in groups[key]}
     return (
-        [picture for picture in pictures if id(picture) not in validation],
-        [picture for picture in pictures if id(picture) in validation],
+        [sample for sample in samples if id(sample) not in validation],
+        [sample for sample in samples if id(sample) in validation],
     )

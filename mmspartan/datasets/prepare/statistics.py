@@ -1,11 +1,11 @@
-"""Numbers that tell whether a dataset fits a detector: by class, by size at the training resolution, by picture."""
+"""Numbers that tell whether a dataset fits a detector: by class, by size at the training resolution, by image."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from .source import Picture
+from .source import Sample
 
 # COCO's limits of areas in pixels, here of the network's input.
 SMALL, MEDIUM = 32**2, 96**2
@@ -16,56 +16,56 @@ class SplitStatistics:
     """Numbers of one split.
 
     Args:
-        pictures: Number of pictures.
-        empty: Number of pictures without an object.
+        images: Number of images.
+        empty: Number of images without an object.
         ignored: Number of objects that training and evaluation ignore; all other numbers are of the others.
         objects: Number of objects by class.
-        pictures_of: Number of pictures by class.
-        most: Largest number of objects in a picture.
-        mean: Mean number of objects in a picture.
+        images_of: Number of images by class.
+        most: Largest number of objects in an image.
+        mean: Mean number of objects in an image.
         sizes: Numbers of small, medium and large objects at the training resolution.
         tiny: Number of objects narrower or lower than 8 pixels there, a cell of the finest feature map.
     """
 
-    pictures: int
+    images: int
     empty: int
     ignored: int
     objects: Counter
-    pictures_of: Counter
+    images_of: Counter
     most: int
     mean: float
     sizes: tuple[int, int, int]
     tiny: int
 
 
-def statistics_of(pictures: list[Picture], image_size: tuple[int, int]) -> SplitStatistics:
-    """Count the pictures and objects of a split.
+def statistics_of(samples: list[Sample], image_size: tuple[int, int]) -> SplitStatistics:
+    """Count the images and objects of a split.
 
     Args:
-        pictures: Checked pictures with boxes in pixels.
-        image_size: Width and height to which training resizes every picture.
+        samples: Checked images with boxes in pixels.
+        image_size: Width and height to which training resizes every image.
     """
-    used = [[item for item in picture.objects if not item.ignored] for picture in pictures]
+    used = [[item for item in sample.objects if not item.ignored] for sample in samples]
     counts = list(map(len, used))
     sides = np.array(
         [
             (
-                (item.box[2] - item.box[0]) * image_size[0] / picture.size[0],
-                (item.box[3] - item.box[1]) * image_size[1] / picture.size[1],
+                (item.box[2] - item.box[0]) * image_size[0] / sample.size[0],
+                (item.box[3] - item.box[1]) * image_size[1] / sample.size[1],
             )
-            for picture, objects in zip(pictures, used)
-            if picture.size is not None
+            for sample, objects in zip(samples, used)
+            if sample.size is not None
             for item in objects
         ]
     ).reshape(-1, 2)
     areas = sides.prod(axis=1)
     small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())
     return SplitStatistics(
-        pictures=len(pictures),
-        empty=sum(not picture.objects for picture in pictures),
-        ignored=sum(item.ignored for picture in pictures for item in picture.objects),
+        images=len(samples),
+        empty=sum(not sample.objects for sample in samples),
+        ignored=sum(item.ignored for sample in samples for item in sample.objects),
         objects=Counter(item.name for objects in used for item in objects),
-        pictures_of=Counter(name for objects in used for name in {item.name for item in objects}),
+        images_of=Counter(name for objects in used for name in {item.name for item in objects}),
         most=max(counts, default=0),
         mean=sum(counts) / max(1, len(counts)),
         sizes=(small, medium, len(areas) - small - medium),

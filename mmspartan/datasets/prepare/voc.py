@@ -12,34 +12,34 @@ from pathlib import Path, PurePosixPath
 from .documents import Documents
 from .faults import DROPPED, Faults
 from .shapes import add_images_beside
-from .source import SUFFIXES, Files, Object, Picture, Source, number_of, size_of, text_of
+from .source import DATASET_SUFFIXES, Files, Object, Sample, Source, number_of, size_of, text_of
 
 
 def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
     """Read VOC annotations."""
     source, names = Source('Pascal VOC'), set[str]()
-    listed, of_image = _image_sets(files), dict[Path, tuple[str, Picture]]()
+    listed, of_image = _image_sets(files), dict[Path, tuple[str, Sample]]()
     there = {(path.parent.parent, path.stem) for path in (*annotations, *files.broken)}
     missing = [f'{folder}: {name} ({split})' for (folder, name), split in listed.items() if (folder, name) not in there]
     faults.add('image of a list has no annotations', DROPPED, *missing)
     for path, root in annotations.items():
         split = listed.get((path.parent.parent, path.stem), '') if listed else files.split_of(path)
-        picture = _read(path, root, split, files, faults)
-        if picture is None:
+        sample = _read(path, root, split, files, faults)
+        if sample is None:
             continue
         if listed and not split:
             faults.add('image is in no list of ImageSets/Main', DROPPED, str(path))
-            files.named.add(picture.path)
+            files.named.add(sample.path)
             continue
-        of_image.setdefault(picture.path, (split, picture))
-        other = of_image[picture.path][1]
-        if other is not picture:
-            near, far = sorted((other, picture), key=_nearness, reverse=True)
+        of_image.setdefault(sample.path, (split, sample))
+        other = of_image[sample.path][1]
+        if other is not sample:
+            near, far = sorted((other, sample), key=_nearness, reverse=True)
             faults.add('image has annotations in a nearer file', DROPPED, f'{far.where}: {near.where}')
-            of_image[picture.path] = (split if near is picture else of_image[picture.path][0], near)
-    for split, picture in of_image.values():
-        source.splits[split].append(picture)
-        names.update(item.name for item in picture.objects)
+            of_image[sample.path] = (split if near is sample else of_image[sample.path][0], near)
+    for split, sample in of_image.values():
+        source.splits[split].append(sample)
+        names.update(item.name for item in sample.objects)
     _count_from_zero(source, files, faults)
     if not listed:
         add_images_beside(source, files, faults)
@@ -47,14 +47,14 @@ def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
     return source
 
 
-def _nearness(picture: Picture) -> int:
+def _nearness(sample: Sample) -> int:
     """Return how many folders an image and its annotation file have in common."""
-    return len(Path(os.path.commonpath((os.path.abspath(picture.path), os.path.abspath(picture.where)))).parts)
+    return len(Path(os.path.commonpath((os.path.abspath(sample.path), os.path.abspath(sample.where)))).parts)
 
 
 def _count_from_zero(source: Source, files: Files, faults: Faults) -> None:
     """Convert the corners as they are written, to edges of boxes that are counted from 0."""
-    objects = [item for pictures in source.splits.values() for picture in pictures for item in picture.objects]
+    objects = [item for samples in source.splits.values() for sample in samples for item in sample.objects]
     touching = [min(item.box[:2]) for item in objects]
     zeros, ones = touching.count(0), touching.count(1)
     first = {'from-0': 0, 'from-1': 1}.get(files.choices.box_format or '', int(zeros <= ones))
@@ -66,7 +66,7 @@ def _count_from_zero(source: Source, files: Files, faults: Faults) -> None:
 
 
 def _image_sets(files: Files) -> dict[tuple[Path, str], str]:
-    """Return the split of each picture that the files of ``ImageSets/Main`` list, by the devkit's folder and name."""
+    """Return the split of each image that the files of ``ImageSets/Main`` list, by the devkit's folder and name."""
     lists = {
         (path.parent.parent.parent, path.stem): path
         for path in files.ending('.txt')
@@ -85,18 +85,18 @@ def _image_sets(files: Files) -> dict[tuple[Path, str], str]:
 
 
 def _listed_name(line: str) -> str:
-    """Return a picture's name of a line ``name``, ``name.jpg`` or, in a list of a class, ``name 1``."""
+    """Return an image's name of a line ``name``, ``name.jpg`` or, in a list of a class, ``name 1``."""
     name = PurePosixPath(re.sub(r'\s+-?[01]$', '', line.strip()).replace('\\', '/'))
-    return name.stem if name.suffix.lower() in SUFFIXES else name.name
+    return name.stem if name.suffix.lower() in DATASET_SUFFIXES else name.name
 
 
-def _read(path: Path, root: ElementTree.Element, split: str, files: Files, faults: Faults) -> Picture | None:
+def _read(path: Path, root: ElementTree.Element, split: str, files: Files, faults: Faults) -> Sample | None:
     # images are found by the XML's own name: `filename` is often of another folder, format or project; of two images
     # with that name it tells which
     filename = PurePosixPath((root.findtext('filename') or '').strip().replace('\\', '/')).name
     is_same = PurePosixPath(filename).stem == path.stem and files.is_there(filename)
     is_other = not files.has_namesake(path.stem) and files.has_namesake(filename)
-    image = files.find_picture(filename if is_same or is_other else path.stem, path.parent, split, str(path))
+    image = files.find_image(filename if is_same or is_other else path.stem, path.parent, split, str(path))
     if image is None:
         return None
     if filename and not is_other and PurePosixPath(filename).stem != path.stem:
@@ -119,7 +119,7 @@ def _read(path: Path, root: ElementTree.Element, split: str, files: Files, fault
         if difficult:
             faults.note('object is marked difficult: training and evaluation ignore it', where)
         objects.append(Object(name, (x0, y0, x1, y1), ignored=difficult, where=where))
-    return Picture(image, objects, _size(root), str(path))
+    return Sample(image, objects, _size(root), str(path))
 
 
 def _number(element: ElementTree.Element | None, path: str) -> float:

@@ -1,4 +1,4 @@
-"""A checked dataset as COCO annotation files, with the pictures where they are or copied beside the files."""
+"""A checked dataset as COCO annotation files, with the images where they are or copied beside the files."""
 
 import json
 import os
@@ -11,25 +11,25 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .source import Picture
+from .source import Sample
 
 
-def coco_of(pictures: list[Picture], classes: list[str], names: dict[Path, str]) -> dict[str, Any]:
+def coco_of(samples: list[Sample], classes: list[str], names: dict[Path, str]) -> dict[str, Any]:
     """Return the content of a COCO annotation file, with ids from 1.
 
     Args:
-        pictures: Checked pictures with boxes in pixels.
+        samples: Checked images with boxes in pixels.
         classes: Names of the classes in the order of their labels; objects of others are left out.
-        names: ``file_name`` of each picture.
+        names: ``file_name`` of each image.
     """
     ids = {name: i for i, name in enumerate(classes, 1)}
     images: list[dict] = []
     annotations: list[dict] = []
-    for i, picture in enumerate(pictures, 1):
-        assert picture.size is not None
-        width, height = picture.size
-        images.append(dict(id=i, file_name=names[picture.path], width=width, height=height))
-        for item in picture.objects:
+    for i, sample in enumerate(samples, 1):
+        assert sample.size is not None
+        width, height = sample.size
+        images.append(dict(id=i, file_name=names[sample.path], width=width, height=height))
+        for item in sample.objects:
             if item.name in ids:
                 x0, y0, x1, y1 = item.box
                 box = [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
@@ -51,21 +51,21 @@ def write_annotations(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content))
 
 
-def names_in_place(pictures: Iterable[Path], root: Path) -> dict[Path, str]:
-    """Return the names of pictures below ``root``; of those elsewhere the absolute paths."""
+def names_in_place(images: Iterable[Path], root: Path) -> dict[Path, str]:
+    """Return the names of images below ``root``; of those elsewhere the absolute paths."""
     base = os.path.abspath(root)
-    paths = {path: Path(os.path.abspath(path)) for path in pictures}
+    paths = {path: Path(os.path.abspath(path)) for path in images}
     return {
         path: full.relative_to(base).as_posix() if full.is_relative_to(base) else str(full)
         for path, full in paths.items()
     }
 
 
-def copy_pictures(pictures: Iterable[Path], root: Path, folder: Path, bits: int | None = None) -> dict[Path, str]:
+def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | None = None) -> dict[Path, str]:
     """Copy images into a folder and return their names in it; equal names of different folders are kept apart.
 
     Args:
-        pictures: The images.
+        images: The images.
         root: Folder of which their other folders are below.
         folder: Folder to write into.
         bits: Bits of a value of 16-bit images, which are written with 8 bits; by default they are copied as they are.
@@ -73,7 +73,7 @@ def copy_pictures(pictures: Iterable[Path], root: Path, folder: Path, bits: int 
     names: dict[Path, str] = {}
     taken = set()
     folder.mkdir(parents=True, exist_ok=True)
-    for path, below in names_in_place(pictures, root).items():
+    for path, below in names_in_place(images, root).items():
         pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if bits else None
         deep = pixels if pixels is not None and pixels.dtype == np.uint16 else None
         name = f'{path.name}.png' if deep is not None else path.name

@@ -16,7 +16,7 @@ import yaml
 from ...errors import InputError
 from .faults import DROPPED, KEPT, RENAMED, Faults
 from .shapes import WITHOUT_FILE
-from .source import Files, Object, Picture, Source, folded, number_of, polygon_box, text_of
+from .source import Files, Object, Sample, Source, folded, number_of, polygon_box, text_of
 
 NAMES = ('obj.names', 'classes.txt', 'classes.names', '_darknet.labels', 'names.txt')
 LABEL = r'\s*[\d.]+([ \t]+-?[\d.][\d.eE+-]*){4,}[ \t]*\r?(\n|$)'  # the first line of a label file
@@ -52,7 +52,7 @@ def read_yolo(files: Files, faults: Faults, chosen: Path | None = None) -> Sourc
         for image in dict.fromkeys(images):
             label = labels.get(image)
             objects = _objects(label, lines[label], source.classes, tracks, only_box, faults) if label else []
-            source.splits[split].append(Picture(image, objects, where=str(label or '')))
+            source.splits[split].append(Sample(image, objects, where=str(label or '')))
     for name in sorted({name for name in source.classes if source.classes.count(name) > 1}):
         faults.add('several classes have the same name: they become one', RENAMED, f'{path}: {name}')
     return source
@@ -91,8 +91,8 @@ def _listed(files: Files, faults: Faults, chosen: Path | None, described: dict) 
     path = min(listed, key=lambda path: len(path.parts))
     lines = {other: [line.strip() for line in text_of(other).rstrip().splitlines()] for other in listed}
     splits: Splits = {}
-    labelled = _label_files(files.pictures, files, Faults())
-    for image in files.pictures:
+    labelled = _label_files(files.images, files, Faults())
+    for image in files.images:
         if image in labelled or image.parent.name.endswith('_data'):
             splits.setdefault(files.split_of(image), []).append(image)
     if splits and '' in lines[path]:
@@ -165,10 +165,10 @@ def _images(path: Path, content: dict[str, Any], entry: Any, files: Files, fault
     if found.is_file():
         files.named.add(found)
         lines = [line.strip() for line in text_of(found).splitlines() if line.strip()]
-        images = [files.find_picture(line, found.parent, where=str(found)) for line in lines]
+        images = [files.find_image(line, found.parent, where=str(found)) for line in lines]
         return [image for image in images if image is not None]
-    inside = [image for image in files.pictures if image.is_relative_to(found)]
-    return inside or Files(found, faults).pictures
+    inside = [image for image in files.images if image.is_relative_to(found)]
+    return inside or Files(found, faults).images
 
 
 def _label_file(image: Path) -> Path:

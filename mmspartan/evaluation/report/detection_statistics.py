@@ -13,7 +13,7 @@ from mmdet.datasets.api_wrappers import COCOeval
 from pycocotools.coco import COCO
 
 from .ground_truth import GroundTruth
-from .matching import MATCH_IOU, evaluate, quiet
+from .matching import MATCH_IOU, quiet, run_evaluator
 
 SIZES = ('small', 'medium', 'large')
 
@@ -43,7 +43,7 @@ class DetectionStatistics:
     def of(cls, truth: GroundTruth, detections: COCO) -> 'DetectionStatistics':
         """Compare detections, as :func:`~mmspartan.evaluation.report.matching.coco_of` returns them, with objects."""
         limits = truth.max_detections, truth.ap_index
-        run = evaluate(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
+        run = run_evaluator(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
         with quiet():
             run.accumulate()
             run.summarize()
@@ -87,19 +87,19 @@ class DetectionStatistics:
 
 @dataclass(frozen=True)
 class ScoredDetections:
-    """Detections of one or more classes in all pictures, except those of crowd regions.
+    """Detections of one or more classes in all images, except those of crowd regions.
 
     Attributes:
         scores: ``(N,)``.
         is_right: Whether a detection belongs to an object, ``(N,)``.
         objects: Number of objects.
-        pictures: Ids of the pictures with objects.
+        images: Ids of the images with objects.
     """
 
     scores: np.ndarray
     is_right: np.ndarray
     objects: int
-    pictures: frozenset
+    images: frozenset
 
     @classmethod
     def of(cls, run: COCOeval, k: int, t: int) -> 'ScoredDetections':
@@ -113,7 +113,7 @@ class ScoredDetections:
             np.concatenate([np.zeros(0), *scores]),
             np.concatenate([np.zeros(0, dtype=bool), *is_right]),
             sum(objects.values()),
-            frozenset(picture for picture, count in objects.items() if count),
+            frozenset(image for image, count in objects.items() if count),
         )
 
     @classmethod
@@ -122,11 +122,11 @@ class ScoredDetections:
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.is_right for part in parts]),
             sum(part.objects for part in parts),
-            frozenset().union(*(part.pictures for part in parts)),
+            frozenset().union(*(part.images for part in parts)),
         )
 
     def counts(self) -> dict[str, int]:
-        return dict(objects=self.objects, pictures=len(self.pictures))
+        return dict(objects=self.objects, pictures=len(self.images))
 
     def best_threshold(self) -> dict[str, float | None]:
         """Return the score threshold with the highest F1, and precision, recall and F1 of the scores from it on.
@@ -150,10 +150,10 @@ class ScoredDetections:
 
 
 def _entries(run: COCOeval, k: int, area: int) -> list[dict]:
-    """Return the evaluations of the pictures for a class and a size of objects; pictures without both are left out."""
-    pictures, areas = len(run.params.imgIds), len(run.params.areaRng)
-    start = (k * areas + area) * pictures
-    return [one for one in run.evalImgs[start : start + pictures] if one is not None]
+    """Return the evaluations of the images for a class and a size of objects; images without both are left out."""
+    images, areas = len(run.params.imgIds), len(run.params.areaRng)
+    start = (k * areas + area) * images
+    return [one for one in run.evalImgs[start : start + images] if one is not None]
 
 
 def _count_objects(run: COCOeval, area: int) -> int:

@@ -1,4 +1,4 @@
-"""The pictures, objects and classes that a config evaluates a detector on."""
+"""The images, objects and classes that a config evaluates a detector on."""
 
 import os
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from ...datasets.checked_coco import CheckedCOCO
 from ...datasets.coco import check_categories
-from ...datasets.coco_file import CheckedCOCO
 from ...errors import InputError
 from ..limited_eval import LIMITS, crowded, limits_of
 
@@ -27,7 +27,7 @@ class GroundTruth:
         coco: Its content.
         classes: Names in the order of the labels.
         category_ids: Ids of the classes in the annotation file, in the same order.
-        folder: Folder of the pictures.
+        folder: Folder of the images.
         iou_thresholds: IoU thresholds over which AP and AR are averaged; COCO's 0.5, 0.55, ..., 0.95 if None.
         max_detections: Largest numbers of detections of an image, as in mmdet's ``CocoMetric.proposal_nums``.
         ap_index: Index of the one for AP.
@@ -91,11 +91,11 @@ class GroundTruth:
         return crowded(self.coco, self.max_detections[self.ap_index])
 
     @property
-    def picture_ids(self) -> list:
+    def image_ids(self) -> list:
         return self.coco.get_img_ids()
 
-    def picture_path(self, picture_id: Any) -> Path:
-        return Path(os.path.normpath(Path(self.folder, self.coco.imgs[picture_id]['file_name'])))
+    def image_path(self, image_id: Any) -> Path:
+        return Path(os.path.normpath(Path(self.folder, self.coco.imgs[image_id]['file_name'])))
 
 
 def _other_split(cfg: Config) -> str:

@@ -1,6 +1,6 @@
 """Which detection belongs to which object, by pycocotools.
 
-Each class of each picture is matched on its own, from the highest score down: a detection takes the object that it
+Each class of each image is matched on its own, from the highest score down: a detection takes the object that it
 overlaps most, of those with at least the wanted IoU that no other detection has taken. Detections of crowd regions
 count neither as right nor as false.
 """
@@ -36,7 +36,7 @@ class Matching:
 
 
 def coco_of(images: COCO, annotations: Iterable[dict]) -> COCO:
-    """Return COCO's interface to annotations or predictions of the pictures and categories of ``images``.
+    """Return COCO's interface to annotations or predictions of the images and categories of ``images``.
 
     Predictions get the entries ``id`` (from 1 on), ``area`` and ``iscrowd``, which they lack.
     """
@@ -53,7 +53,7 @@ def coco_of(images: COCO, annotations: Iterable[dict]) -> COCO:
     return result
 
 
-def evaluate(
+def run_evaluator(
     objects: COCO,
     detections: COCO,
     category_ids: Sequence,
@@ -66,7 +66,7 @@ def evaluate(
     """Evaluate by pycocotools with the settings of mmdet's ``CocoMetric``.
 
     Args:
-        objects: Annotations of the pictures.
+        objects: Annotations of the images.
         detections: Predictions for them, of :func:`coco_of`.
         category_ids: Classes that are evaluated.
         iou_thresholds: COCO's 0.5, 0.55, ..., 0.95 if None.
@@ -95,8 +95,8 @@ def evaluate(
 def match(
     objects: COCO, detections: COCO, category_ids: Sequence, iou: float = MATCH_IOU, by_class: bool = True
 ) -> Matching:
-    """Match detections with objects at one IoU threshold; arguments as in :func:`evaluate`."""
-    run = evaluate(objects, detections, category_ids, [iou], by_class=by_class, sizes=False)
+    """Match detections with objects at one IoU threshold; arguments as in :func:`run_evaluator`."""
+    run = run_evaluator(objects, detections, category_ids, [iou], by_class=by_class, sizes=False)
     matching = Matching({}, [], [])
     for one in filter(None, run.evalImgs):
         for found, taken, is_ignored in zip(one['dtIds'], one['dtMatches'][0], one['dtIgnore'][0]):

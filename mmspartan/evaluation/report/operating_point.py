@@ -1,4 +1,4 @@
-"""Errors of a detector at its score thresholds: confused classes, missed objects and false detections by picture."""
+"""Errors of a detector at its score thresholds: confused classes, missed objects and false detections by image."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ class OperatingPoint:
         return cls(thresholds, kept, matching, confusion_matrix(truth, kept, matching, iou))
 
     def errors(self, truth: GroundTruth) -> dict[Any, tuple[int, int]]:
-        """Return the numbers of missed objects and false detections, by the ids of the pictures that have any."""
-        return errors_by_picture(truth.coco, self.detections, self.matching)
+        """Return the numbers of missed objects and false detections, by the ids of the images that have any."""
+        return errors_by_image(truth.coco, self.detections, self.matching)
 
 
 def confusion_matrix(truth: GroundTruth, detections: COCO, matching: Matching, iou: float) -> np.ndarray:
@@ -63,11 +63,11 @@ def confusion_matrix(truth: GroundTruth, detections: COCO, matching: Matching, i
     return matrix
 
 
-def errors_by_picture(objects: COCO, detections: COCO, matching: Matching) -> dict[Any, tuple[int, int]]:
-    """Return the numbers of missed objects and false detections, by the ids of the pictures that have any."""
+def errors_by_image(objects: COCO, detections: COCO, matching: Matching) -> dict[Any, tuple[int, int]]:
+    """Return the numbers of missed objects and false detections, by the ids of the images that have any."""
     missed = Counter(objects.anns[i]['image_id'] for i in matching.missed)
     false = Counter(detections.anns[i]['image_id'] for i in matching.false)
-    return {picture: (missed[picture], false[picture]) for picture in missed | false}
+    return {image: (missed[image], false[image]) for image in missed | false}
 
 
 def differences(truth: GroundTruth, first: OperatingPoint, second: OperatingPoint, iou: float) -> Matching:
@@ -81,5 +81,5 @@ def differences(truth: GroundTruth, first: OperatingPoint, second: OperatingPoin
 
 
 def worst_first(errors: dict[Any, tuple[int, int]], count: int) -> list[Any]:
-    """Return the ids of ``count`` pictures with most errors; of equal ones, those with more missed objects first."""
-    return sorted(errors, key=lambda picture: (-sum(errors[picture]), -errors[picture][0], str(picture)))[:count]
+    """Return the ids of ``count`` images with most errors; of equal ones, those with more missed objects first."""
+    return sorted(errors, key=lambda image: (-sum(errors[image]), -errors[image][0], str(image)))[:count]

@@ -17,7 +17,7 @@ def render_page(metrics: dict[str, Any], folder: Path) -> str:
 
     Args:
         metrics: Content of ``metrics.json``.
-        folder: Folder with the figures and drawn pictures.
+        folder: Folder with the figures and drawn images.
     """
     return render(
         Path(__file__).with_name('page.html'),

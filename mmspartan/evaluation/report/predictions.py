@@ -132,7 +132,7 @@ def read_predictions(path: str | Path, truth: GroundTruth) -> list[dict[str, Any
         list[dict]: The predictions.
 
     Raises:
-        InputError: If the file is not a list of results, one of them is of a picture or class that is not evaluated, or
+        InputError: If the file is not a list of results, one of them is of an image or class that is not evaluated, or
             a number is not finite. The message names the file and the entry.
     """
     try:

@@ -1,4 +1,4 @@
-"""The report on a detector: its numbers, figures and worst pictures, with those of another detector beside them."""
+"""The report on a detector: its numbers, figures and worst images, with those of another detector beside them."""
 
 import json
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from ...datasets.pictures import write_picture
 from ...errors import InputError
 from ...visualization.fonts import matplotlib_fonts
 from .detection_statistics import DetectionStatistics
+from .drawing import ImageDrawer, Panel
 from .figures import draw_confusion, draw_curves, draw_curves_of_classes
 from .folder import METRICS, generator
 from .ground_truth import GroundTruth
 from .matching import coco_of
-from .operating_point import OperatingPoint, differences, errors_by_picture, worst_first
+from .operating_point import OperatingPoint, differences, errors_by_image, worst_first
 from .page import render_page
-from .pictures import Panel, PictureDrawer
 from .tables import class_rows, write_csv
 
 
@@ -57,7 +57,7 @@ class Report:
         return cls(model, len(found), score_thr, statistics, point)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers, without those by picture."""
+        """Return the numbers, without those by image."""
         rows = [{**row, 'used_threshold': used} for row, used in zip(self.statistics.classes, self.point.thresholds)]
         return dict(
             model=self.model,
@@ -78,14 +78,14 @@ def write_report(
     worst: int = 12,
     config: str = '',
 ) -> dict[str, Any]:
-    """Write the page, figures, drawn pictures and numbers of a report.
+    """Write the page, figures, drawn images and numbers of a report.
 
     Args:
         folder: Folder of :func:`~mmspartan.evaluation.report.folder.open_folder`.
         truth: What the predictions were compared with.
         report: The report.
         other: Report on another model, to compare with.
-        worst: Largest number of pictures that are drawn: those with most missed objects and false detections, and with
+        worst: Largest number of images that are drawn: those with most missed objects and false detections, and with
             ``other`` those with most detections that only one of both has.
         config: Name of the config, for ``metrics.json`` and the head of the page.
 
@@ -101,7 +101,7 @@ def write_report(
     for former in [*folder.glob('pictures/worst_*.png'), *folder.glob('pictures/differing_*.png')]:
         former.unlink()
     errors = point.errors(truth)
-    drawer = PictureDrawer(truth, point.matching.missed, [Panel.of_errors(point)])
+    drawer = ImageDrawer(truth, point.matching.missed, [Panel.of_errors(point)])
     metrics = dict(
         generator=generator(),
         annotations=truth.path,
@@ -111,20 +111,20 @@ def write_report(
         config=config,
         **report.as_dict(),
         pictures_with_errors=len(errors),
-        worst=draw_pictures(folder, drawer, errors, worst, 'worst', ('missed', 'false')),
+        worst=draw_images(folder, drawer, errors, worst, 'worst', ('missed', 'false')),
     )
     if other is not None:
         both = differences(truth, point, other.point, statistics.match_iou)
-        found = errors_by_picture(other.point.detections, point.detections, both)
+        found = errors_by_image(other.point.detections, point.detections, both)
         panels = [
             Panel(point.detections, frozenset(both.false)),
             Panel(other.point.detections, frozenset(both.missed)),
         ]
-        drawer = PictureDrawer(truth, point.matching.missed, panels)
+        drawer = ImageDrawer(truth, point.matching.missed, panels)
         metrics['compared'] = dict(
             other.as_dict(),
             pictures_that_differ=len(found),
-            differing=draw_pictures(folder, drawer, found, worst, 'differing', ('only_other', 'only_this')),
+            differing=draw_images(folder, drawer, found, worst, 'differing', ('only_other', 'only_this')),
         )
     write_csv(folder / 'classes.csv', class_rows(metrics))
     (folder / 'report.html').write_text(render_page(metrics, folder), encoding='utf-8')
@@ -132,23 +132,21 @@ def write_report(
     return metrics
 
 
-def draw_pictures(
+def draw_images(
     folder: Path,
-    drawer: PictureDrawer,
+    drawer: ImageDrawer,
     errors: dict[Any, tuple[int, int]],
     count: int,
     name: str,
     keys: tuple[str, str],
 ) -> list[dict[str, Any]]:
-    """Draw the pictures with most errors as ``pictures/<name>_01.png`` and so on; return an entry for each."""
+    """Draw the images with most errors as ``pictures/<name>_01.png`` and so on; return an entry for each."""
     chosen, entries = worst_first(errors, count), []
-    for i, picture in enumerate(with_progress(chosen, f'drawing pictures ({name})'), 1):
-        entry = dict(
-            picture=str(drawer.truth.picture_path(picture)), image_id=picture, **dict(zip(keys, errors[picture]))
-        )
+    for i, image in enumerate(with_progress(chosen, f'drawing images ({name})'), 1):
+        entry = dict(picture=str(drawer.truth.image_path(image)), image_id=image, **dict(zip(keys, errors[image])))
         entry['file'] = f'pictures/{name}_{i:02d}.png'
         try:
-            write_picture(folder / entry['file'], drawer.draw(picture))
+            write_picture(folder / entry['file'], drawer.draw(image))
         except InputError as error:
             entry['file'], entry['problem'] = None, str(error)
         entries.append(entry)

@@ -12,14 +12,14 @@ from .configs import config_path
 
 
 @cache
-def read_config(config: str) -> Config:
+def config_of(config: str) -> Config:
     """Read a config once. What is returned is not to be changed, nor are models to be built from it."""
     return Config.fromfile(config_path(config))
 
 
 def run_name(config: str) -> str:
     """Return the name of the folder that a config trains in. Configs of one network share it."""
-    return Path(read_config(config).get('work_dir') or config).name
+    return Path(config_of(config).get('work_dir') or config).name
 
 
 class Run:
@@ -32,7 +32,7 @@ class Run:
 
     def __init__(self, config: str, work_dirs: str | Path):
         self.folder = Path(work_dirs, run_name(config))
-        self.epochs: int = read_config(config).train_cfg.max_epochs
+        self.epochs: int = config_of(config).train_cfg.max_epochs
 
     @property
     def is_begun(self) -> bool:

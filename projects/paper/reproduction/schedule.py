@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmspartan.markdown import table_lines
 
 from .configs import config_file
-from .runs import Run, read_config, run_name
+from .runs import Run, config_of, run_name
 from .tables import Row, Table
 
 IMAGES = {'mmpretrain': 1_281_167, 'mmdet': 118_287}  # ImageNet-1k and COCO train2017, by the scope of the config
@@ -98,7 +98,7 @@ def trainings(
     for detects in (False, True):
         for uses in needed.values():
             row = next((row for _, row in uses if not row.config.startswith('ablations/')), uses[0][1])
-            cfg = read_config(row.config)
+            cfg = config_of(row.config)
             if (cfg.default_scope == 'mmdet') == detects:
                 hours, limit = _gpu_hours(row, cfg, reference, multiply_adds)
                 arch = cfg.model.get('backbone', {}).get('arch') if detects else None

@@ -15,7 +15,7 @@ from mmspartan.datasets.prepare.source import Choices, Source
 
 
 def draw(path: Path, width: int = 100, height: int = 80, seed: int | None = None) -> None:
-    """Write a picture; each name has its own content unless ``seed`` says otherwise."""
+    """Write an image; each name has its own content unless ``seed`` says otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(sum(path.as_posix().encode()) if seed is None else seed)
     cv2.imwrite(str(path), rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
@@ -56,11 +56,11 @@ def labelme(path, *shapes: tuple, **more) -> None:
 
 @pytest.fixture
 def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
-    """Reads a dataset below ``tmp_path`` and checks its pictures and objects."""
+    """Reads a dataset below ``tmp_path`` and checks its images and objects."""
 
-    def run(name: str = '', pictures: Path | None = None, **options) -> tuple[Source, Faults]:
+    def run(name: str = '', images: Path | None = None, **options) -> tuple[Source, Faults]:
         faults, choices = Faults(), Choices(**options)
-        source, _ = read_source(tmp_path / name, faults, pictures, choices)
+        source, _ = read_source(tmp_path / name, faults, images, choices)
         clean(source, faults, lambda items, count: items, choices)
         return source, faults
 
@@ -68,16 +68,16 @@ def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
 
 
 def found(source: Source, root: Path) -> dict[str, dict[str, list[tuple]]]:
-    """Objects of each picture of each split, as (name, box), without splits that have none."""
+    """Objects of each image of each split, as (name, box), without splits that have none."""
     return {
         split: {
-            picture.path.relative_to(root).as_posix(): [
-                (item.name, tuple(round(value, 6) for value in item.box)) for item in picture.objects
+            sample.path.relative_to(root).as_posix(): [
+                (item.name, tuple(round(value, 6) for value in item.box)) for item in sample.objects
             ]
-            for picture in pictures
+            for sample in samples
         }
-        for split, pictures in source.splits.items()
-        if pictures
+        for split, samples in source.splits.items()
+        if samples
     }
 
 

@@ -87,7 +87,7 @@ def test_labels_of_another_spelling_or_beside_their_images_are_found(tmp_path, r
     write(tmp_path / 'labels' / '0000.txt')  # of two images that were renamed
     write(tmp_path / 'data.yaml', 'train: images\nnames: [a]\n')
     source, faults = read()
-    assert [len(picture.objects) for picture in source.splits['train']] == [1] * 5
+    assert [len(sample.objects) for sample in source.splits['train']] == [1] * 5
     kept = [f'labels/{pairs[name]}.txt' for name in ('écran 1', decomposed, 'IMG_1')]
     assert names(places(faults), tmp_path) == sorted([*kept, 'images/beside.txt', 'labels/0000.txt'])
 
@@ -192,9 +192,12 @@ def test_coco_itself_has_captions_and_key_points(tmp_path, read):
                 del content['categories']
                 content['annotations'] = [dict(id=1, image_id=0, caption='a')]
                 path.write_text(json.dumps(content))
-    source, faults = read()
-    assert found(source, tmp_path) == {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
-    assert not done(faults) and len(places(faults, 'notes')) == 4
+    expected = {split: {f'{split}2017/{split}.jpg': [('a', BOX)]} for split in ('train', 'val')}
+    for name in ('', 'annotations'):
+        source, faults = read(name)
+        assert found(source, tmp_path) == expected and not done(faults) and len(places(faults, 'notes')) == 4
+    source, _ = read('annotations/instances_val2017.json')
+    assert found(source, tmp_path) == {'val': expected['val']}
 
 
 def test_names_that_are_no_utf_8(tmp_path, read):
@@ -205,7 +208,7 @@ def test_names_that_are_no_utf_8(tmp_path, read):
         os.rename(tmp_path / f'b{suffix.decode()}', os.fsencode(tmp_path) + b'/caf\xe9' + suffix)
     (tmp_path / 'classes.txt').write_bytes(b'\x1b[31mred\xe9\n')
     source, faults = read()
-    assert [picture.path.name for picture in source.splits['']] == ['a.jpg']
+    assert [sample.path.name for sample in source.splits['']] == ['a.jpg']
     assert source.classes == ['\\x1b[31mred\\udce9']
     assert any('caf' in place for place in places(faults)) and len(places(faults)) == 2
 
@@ -221,12 +224,12 @@ def test_only_the_pictures_folder_counts_where_it_is_given(tmp_path, read):
     entries(tmp_path / 'labels', 'a.jpg')
     for name in ('a.jpg', 'b.jpg'):
         draw(tmp_path / 'elsewhere' / name)
-    source, faults = read('labels', pictures=tmp_path / 'elsewhere')
+    source, faults = read('labels', images=tmp_path / 'elsewhere')
     assert names(places(faults), tmp_path) == ['elsewhere/b.jpg']
     shutil.rmtree(tmp_path / 'elsewhere')
     (tmp_path / 'elsewhere').mkdir()
     with pytest.raises(InputError, match='--pictures'):
-        read('labels', pictures=tmp_path / 'elsewhere')
+        read('labels', images=tmp_path / 'elsewhere')
 
 
 def test_boxes_outside_of_objects_and_images_of_another_split_are_faults(tmp_path, read):

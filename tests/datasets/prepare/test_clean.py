@@ -1,4 +1,4 @@
-"""Pictures and boxes that are wrong, and what is done about them."""
+"""Images and boxes that are wrong, and what is done about them."""
 
 import shutil
 
@@ -15,7 +15,7 @@ def test_boxes_are_clipped_or_dropped(tmp_path, read):
     voc(
         tmp_path / 'a.xml',
         ('x', 1, 1, 100, 80),
-        ('x', 0, 0, 101, 81),  # within a pixel of the picture: as programs round
+        ('x', 0, 0, 101, 81),  # within a pixel of the image: as programs round
         ('x', -9, 11, 50, 40),
         ('x', 60, 11, 50, 40),
         ('x', 200, 11, 250, 40),
@@ -67,9 +67,9 @@ def test_the_size_is_that_of_the_loader(suffix, orientation, tmp_path, read):
         pytest.skip('Pillow writes AVIF from 11.3 on')
     Image.fromarray(np.zeros((80, 100, 3), np.uint8)).save(tmp_path / f'a.{suffix}', exif=exif)
     voc(tmp_path / 'a.xml', ('x', 1, 21, 30, 60), size=())
-    [picture] = read()[0].splits['']
-    loaded = cv2.imdecode(np.fromfile(picture.path, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.size == loaded.shape[1::-1]
+    [sample] = read()[0].splits['']
+    loaded = cv2.imdecode(np.fromfile(sample.path, np.uint8), cv2.IMREAD_COLOR)
+    assert sample.size == loaded.shape[1::-1]
 
 
 def test_several_frames_are_told(tmp_path, read):
@@ -144,7 +144,7 @@ def test_the_same_picture_twice(tmp_path, read):
         shutil.copy(tmp_path / 'train' / 'b.jpg', tmp_path / 'train' / f'{name}.jpg')
         voc(tmp_path / 'train' / f'{name}.xml', ('x', 11, 21, box, 60))
     source, faults = read()
-    assert {split: sorted(pictures) for split, pictures in found(source, tmp_path).items()} == {
+    assert {split: sorted(samples) for split, samples in found(source, tmp_path).items()} == {
         'train': ['train/b.jpg', 'train/d.jpg'],
         'val': ['val/a.jpg'],
     }

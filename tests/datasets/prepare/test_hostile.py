@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 
 import numpy as np
 import pytest
@@ -71,7 +70,7 @@ def test_an_integer_of_more_digits_than_python_reads(tmp_path, read):
     assert places(faults) == [f'{tmp_path}/a.json: annotations[1]']
 
 
-def test_masks_have_the_boxes_of_pycocotools():
+def test_masks_have_the_boxes_of_pycocotools(tmp_path, read):
     rng = np.random.default_rng(0)
     for _ in range(50):
         height, width = rng.integers(1, 12, 2)
@@ -83,7 +82,9 @@ def test_masks_have_the_boxes_of_pycocotools():
             continue
         x, y, w, h = mask.toBbox(encoded)
         assert mask_box(encoded['counts'].decode(), height, width) == (x, y, x + w, y + h)
-    assert mask_box(RUNS, 80, 100) == BOX
+    draw(tmp_path / 'a.jpg')
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [{**GOOD, **masked(RUNS)}], ['a'])
+    assert found(read()[0], tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
 
 
 @pytest.mark.parametrize('name', ['a' * 300 + '.jpg', 'a\0.jpg', '', '/', '..', '[', 'http://[x/a.jpg', 'x/' * 3000])
@@ -160,21 +161,3 @@ def test_yaml_of_aliases_is_no_bomb(tmp_path, read):
     with pytest.raises(InputError, match=r'data\.yaml: names') as raised:
         read()
     assert len(str(raised.value)) < 500
-
-
-@pytest.mark.parametrize('seed', range(3))
-def test_a_file_with_some_bytes_changed_is_read_or_refused(seed, tmp_path, read):
-    draw(tmp_path / 'a.jpg')
-    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [GOOD, {**GOOD, **masked(RUNS)}], ['a'])
-    content, rng = (tmp_path / 'a.json').read_bytes(), random.Random(seed)
-    for _ in range(100):
-        changed = bytearray(content)
-        for _ in range(rng.randint(1, 3)):
-            changed[rng.randrange(len(changed))] = rng.choice(b'0123456789{}[]",:.-eaN \xff')
-        (tmp_path / 'a.json').write_bytes(changed)
-        try:
-            source, _ = read()
-        except InputError as error:
-            assert 'a.json' in str(error) or str(tmp_path) in str(error)
-        else:
-            assert all(np.isfinite(item.box).all() for picture in source.splits[''] for item in picture.objects)

@@ -12,18 +12,18 @@ from mmspartan.evaluation.report import GroundTruth
 SIDE = 200
 
 
-def an_object(picture: int, category: int, x: float, side: float = 40, **entries) -> dict:
+def an_object(image: int, category: int, x: float, side: float = 40, **entries) -> dict:
     """A square object at height 10."""
-    return dict(image_id=picture, category_id=category, bbox=[x, 10.0, side, side], **entries)
+    return dict(image_id=image, category_id=category, bbox=[x, 10.0, side, side], **entries)
 
 
-def a_detection(picture: int, category: int, x: float, score: float, side: float = 40) -> dict:
-    return dict(an_object(picture, category, x, side), score=score)
+def a_detection(image: int, category: int, x: float, score: float, side: float = 40) -> dict:
+    return dict(an_object(image, category, x, side), score=score)
 
 
-def write_dataset(folder: Path, classes: dict[int, str], objects: list[dict], pictures: int = 3) -> Path:
-    """Write pictures and ``val.json`` with classes by their ids; return the annotation file."""
-    names = [f'{i}.png' for i in range(1, pictures + 1)]
+def write_dataset(folder: Path, classes: dict[int, str], objects: list[dict], images: int = 3) -> Path:
+    """Write images and ``val.json`` with classes by their ids; return the annotation file."""
+    names = [f'{i}.png' for i in range(1, images + 1)]
     noise = np.random.default_rng(0)
     for name in names:
         cv2.imwrite(str(folder / name), noise.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8))
@@ -59,8 +59,8 @@ def config_of(folder: Path, classes: dict[int, str]) -> Config:
 def make_truth(tmp_path) -> Callable[..., GroundTruth]:
     """Returns the ground truth of classes, given as names by ids, and objects."""
 
-    def run(classes: dict[int, str], objects: list[dict], pictures: int = 3) -> GroundTruth:
-        write_dataset(tmp_path, classes, objects, pictures)
+    def run(classes: dict[int, str], objects: list[dict], images: int = 3) -> GroundTruth:
+        write_dataset(tmp_path, classes, objects, images)
         return GroundTruth.of_config(config_of(tmp_path, classes))
 
     return run

@@ -1,4 +1,4 @@
-"""Confused classes, errors by picture and differences of two models in hand-made cases."""
+"""Confused classes, errors by image and differences of two models in hand-made cases."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from mmspartan.evaluation.report.matching import coco_of
 from mmspartan.evaluation.report.operating_point import (
     OperatingPoint,
     differences,
-    errors_by_picture,
+    errors_by_image,
     worst_first,
 )
 from tests.evaluation.report.conftest import a_detection, an_object
@@ -64,5 +64,5 @@ def test_differences_of_two_models(truth):
     found = differences(truth, first, second, 0.5)
     assert [first.detections.anns[i]['bbox'][0] for i in found.false] == [30, 60]  # b comes before c
     assert [second.detections.anns[i]['bbox'][0] for i in found.missed] == [50]
-    errors = errors_by_picture(second.detections, first.detections, found)
+    errors = errors_by_image(second.detections, first.detections, found)
     assert errors == {1: (0, 1), 2: (0, 1), 3: (1, 0)}

@@ -31,7 +31,7 @@ def test_images_a_second_of_table_8(tmp_path, monkeypatch):
     monkeypatch.setattr(
         'projects.paper.reproduction.throughput.throughput', lambda *args: asked.append(args[1:4]) or rates
     )
-    monkeypatch.setattr('projects.paper.reproduction.figures.counted', lambda row: {})
+    monkeypatch.setattr('projects.paper.reproduction.counts.counted', lambda row: {})
     printed = run_here(SCRIPT, 'table8', '--batch-size', 1, '--rounds', 2, '--device', 'cpu', cwd=tmp_path)
     rows = [line.split(' | ') for line in printed.splitlines() if line.startswith(('| full', '| depth', '| hybrid'))]
     assert [row[-3:-1] for row in rows] == [['10.0 ± 0.2', '3008'], ['11.0 ± 0.2', '3640'], ['12.0 ± 0.2', '3730']]
@@ -43,7 +43,7 @@ def test_one_round_has_no_deviation(tmp_path):
 
 
 def test_schedule_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr('projects.paper.reproduction.figures._costs', lambda *arguments: dict(macs=1e9))
+    monkeypatch.setattr('projects.paper.reproduction.counts._costs', lambda *arguments: dict(macs=1e9))
     printed = run_here(SCRIPT, 'schedule', '--gpus', 4, '--out', 'out', cwd=tmp_path)
     assert '37 of 37 trainings are left' in printed
     script = (tmp_path / 'out' / 'schedule.sh').read_text()

@@ -1,30 +1,15 @@
 """Inputs that are wrong, or only look so, by kind: each knows what a tool has to make of it."""
 
-from . import (
-    annotations,
-    checkpoints,
-    configs,
-    datasets,
-    folders,
-    onnx_files,
-    options,
-    pictures,
-    predictions,
-    safetensors_files,
-    training_states,
-)
+from . import annotations, checkpoints, configs, datasets, folders, onnx_files, options, pictures
 
 # Each changes files of a bench, and says what has to come of it.
 TARGETS = {
     'annotations': annotations.mutate,
     'pictures': pictures.mutate,
     'checkpoints': checkpoints.mutate,
-    'resume': training_states.mutate,
-    'safetensors': safetensors_files.mutate,
     'onnx': onnx_files.mutate,
     'configs': configs.mutate,
     'datasets': datasets.mutate,
-    'predictions': predictions.mutate,
     'folders': folders.mutate,
     'options': options.mutate,
 }

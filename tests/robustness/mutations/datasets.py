@@ -5,7 +5,6 @@ dataset as good as the sound one.
 """
 
 import json
-import os
 import random
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from ..case import Bench, Case, replace
 from ..layouts import LAYOUTS
+from .files import NO_FILES, junk, make_no_file
 from .trees import CHANGES, Change, other_size
 
 NAN, INFINITY = float('nan'), float('inf')
@@ -263,26 +263,13 @@ def yaml_entry(rng: random.Random, path: Path) -> Change:
 
 def any_bytes(rng: random.Random, path: Path) -> Change:
     """The whole file is something else."""
-    how = rng.choice(
-        ['garbage', 'zeros', 'a page', 'a pointer', 'a pipe', 'a folder', 'endless', 'itself', 'gone', 'number']
-    )
-    path.unlink()
-    if how == 'a pipe':
-        os.mkfifo(path)
-    elif how == 'a folder':
-        path.mkdir()
-    elif how in ('endless', 'itself'):
-        path.symlink_to('/dev/zero' if how == 'endless' else path.name)
-    elif how != 'gone':
-        content = {
-            'garbage': rng.randbytes(700),
-            'zeros': bytes(700),
-            'a page': b'<!DOCTYPE html><html><body>404</body></html>',
-            'a pointer': b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n',
-            'number': b'5',
-        }
-        path.write_bytes(content[how])
-    is_lost = how in ('gone', 'a folder')  # the images of the file are what is there to be reported
+    content = {name: value for name, value in junk(rng, b'').items() if value} | {'a number': b'5'}
+    how = rng.choice([*content, *NO_FILES])
+    if how in content:
+        replace(path, content[how])
+    else:
+        make_no_file(path, how)
+    is_lost = how in ('missing', 'a folder')  # the images of the file are what is there to be reported
     return Change(f'{path.name} is {how}', 'reported', ['part_'] if is_lost else [])
 
 

@@ -1,10 +1,10 @@
 """What ``tools/image_demo.py`` gets beside a single image: trees of images, and videos."""
 
-import os
 import random
 
 from ..case import Bench, Case, replace
 from . import trees
+from .files import NO_FILES, edited, junk, make_no_file
 
 # Of a tree without annotations nobody knows that an image is not the one that it was.
 OTHER_IMAGES = (trees.missing, trees.other_size, trees.copied, trees.exchanged)
@@ -27,39 +27,22 @@ def _tree(rng: random.Random, bench: Bench) -> Case:
 def _video(rng: random.Random, bench: Bench) -> Case:
     path = bench.mutated / 'film.avi'
     content = path.read_bytes()
-    how = rng.choice(['cut', 'cut', 'bits', 'bits', 'hole', 'empty', 'text', 'zeros', 'header', 'a folder', 'a pipe',
-                      'missing', 'itself', 'longer', 'an image', 'frames', 'rate'])  # fmt: skip
-    path.unlink()
-    if how in ('cut', 'header', 'empty'):
-        size = {'cut': rng.randrange(len(content)), 'header': rng.randrange(300), 'empty': 0}[how]
-        replace(path, content[:size])
-        how = f'cut to {size} of {len(content)} bytes'
-    elif how == 'bits':
-        changed = bytearray(content)
-        for _ in range(rng.choice([1, 5, 50])):
-            changed[rng.randrange(rng.choice([100, 300, len(content)]))] ^= 1 << rng.randrange(8)
-        replace(path, bytes(changed))
-    elif how == 'hole':
-        i = rng.randrange(len(content))
-        replace(path, content[:i] + bytes(min(500, len(content) - i)) + content[i + 500 :])
-    elif how in ('frames', 'rate'):
-        place = 48 if how == 'frames' else 32  # of the main header of AVI
-        replace(
-            path,
-            content[:place]
-            + rng.choice([bytes(4), b'\xff' * 4, b'\xff\xff\xff\x7f', b'\1\0\0\0'])
-            + content[place + 4 :],
-        )
-    elif how == 'a folder':
-        path.mkdir()
-    elif how == 'a pipe':
-        os.mkfifo(path)
-    elif how == 'itself':
-        path.symlink_to(path.name)
-    elif how != 'missing':
-        image = (bench.sound / 'digits' / 'train' / '00001.png').read_bytes()
-        replace(path, {'text': b'no\n', 'zeros': bytes(5000), 'longer': content + bytes(99), 'an image': image}[how])
+    others = {
+        **junk(rng, content),
+        'an image': (bench.sound / 'digits' / 'train' / '00001.png').read_bytes(),
+        'longer': content + bytes(99),
+    }
+    for name, place in (('frames', 48), ('rate', 32)):  # of the main header of AVI
+        number = rng.choice([bytes(4), b'\xff' * 4, b'\xff\xff\xff\x7f', b'\1\0\0\0'])
+        others[f'with other {name}'] = content[:place] + number + content[place + 4 :]
+    how = rng.choice([*others, *NO_FILES, *['changed'] * 6])
+    if how == 'changed':
+        how, changed = edited(rng, content, rng.randrange(rng.choice([100, 300, len(content)])))
+        replace(path, changed)
+    elif how in others:
+        replace(path, others[how])
+    else:
+        make_no_file(path, how)
     # OpenCV takes an image for a video of a frame
-    return Case(
-        f'film.avi: {how}', 'demo video', 'any' if how == 'an image' else 'reported', ['film.avi'], ['film.avi: ']
-    )
+    expected = 'any' if how == 'an image' else 'reported'
+    return Case(f'film.avi: {how}', 'demo video', expected, ['film.avi'], ['film.avi: '])

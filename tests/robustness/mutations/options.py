@@ -3,9 +3,8 @@
 import argparse
 import random
 import re
-import runpy
-import sys
-from unittest import mock
+
+from tests.docs.scripts import parser_of
 
 from ..case import COMMANDS, Bench, Case, replace
 from ..children import TOOLS
@@ -28,17 +27,13 @@ PAIRS = ['x', 'x=', '=1', 'model=None', 'model=5', 'a.b.c=1', 'train_dataloader=
 NEGATIVE = ('seed', 'local_rank')  # may be so
 
 
-class _Found(Exception):
-    pass
-
-
 def mutate(rng: random.Random, bench: Bench) -> Case:
     """One option of a tool."""
     commands = [name for name in COMMANDS if name not in ('load_from', 'resume', 'demo folder')]
     actions: list[argparse.Action] = []
     while not actions:
         command = rng.choice(commands)
-        actions = [action for action in parser_of(COMMANDS[command][0])._actions if _takes_value(action)]
+        actions = [action for action in parser_of(TOOLS / COMMANDS[command][0])._actions if _takes_value(action)]
     action = rng.choice(actions)
     value, expected = _silly(rng, action)
     folder = bench.mutated
@@ -84,22 +79,3 @@ def _silly(rng: random.Random, action: argparse.Action) -> tuple[str, str]:
     if action.dest == 'cfg_options':
         return rng.choice(PAIRS), 'any'
     return rng.choice(TEXTS), 'any'
-
-
-def parser_of(script: str) -> argparse.ArgumentParser:
-    """Return the parser of a tool, which is not run."""
-
-    def found(parser: argparse.ArgumentParser, *_) -> None:
-        raise _Found(parser)
-
-    with (
-        mock.patch('argparse.ArgumentParser.parse_args', found),
-        mock.patch.object(sys, 'argv', [script]),
-        mock.patch.object(sys, 'path', [str((TOOLS / script).parent), *sys.path]),
-    ):
-        try:
-            module = runpy.run_path(str(TOOLS / script))
-            module['parse_args']()
-        except _Found as error:
-            return error.args[0]
-    raise AssertionError(f'{script} parses no arguments')

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..case import replace
+from .files import NO_FILES, junk, make_no_file
 
 NAMES = (
     *('a b.png', 'a\nb.png', "it's.png", 'quote".png', '100%.png', '%41.png', 'hash#1.png', 'what?.png', '{{ x }}.png'),
@@ -45,19 +46,12 @@ class Change:
 
 def no_image(rng: random.Random, image: Path) -> Change:
     """An image is replaced by something else."""
-    how = rng.choice(
-        ['cut', 'empty', 'text', 'zeros', 'a folder', 'a pipe', 'a link to itself', 'a link to nothing', 'endless']
-    )
-    content = image.read_bytes()
-    image.unlink()
-    if how == 'a folder':
-        image.mkdir()
-    elif how == 'a pipe':
-        os.mkfifo(image)
-    elif how.startswith('a link') or how == 'endless':
-        image.symlink_to({'a link to itself': image.name, 'a link to nothing': 'gone.png'}.get(how, '/dev/zero'))
+    content = junk(rng, image.read_bytes())
+    how = rng.choice([*content, *(how for how in NO_FILES if how != 'missing')])
+    if how in content:
+        replace(image, content[how])
     else:
-        image.write_bytes({'cut': content[:-40], 'empty': b'', 'text': b'not found\n', 'zeros': bytes(900)}[how])
+        make_no_file(image, how)
     return Change(f'{image.name} is {how}', 'reported', [image.stem])
 
 

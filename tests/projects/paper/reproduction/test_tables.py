@@ -7,7 +7,7 @@ import yaml
 
 from projects.paper.reproduction.comparison import cells
 from projects.paper.reproduction.configs import ROOT, config_file, config_path
-from projects.paper.reproduction.figures import counted
+from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.render import markdown
 from projects.paper.reproduction.tables import TABLES, Row, Table
 

@@ -3,12 +3,14 @@
 pycocotools and mmdet ignore invalid entries: objects of unknown images or categories, boxes that are not finite or
 empty, duplicate ids. Training then silently runs on fewer objects, or on none, and an evaluation counts wrong objects.
 Here a wrong structure is an error. Single invalid annotations are left out of both training and evaluation, and one
-report a file lists them with the reasons.
+report a file lists them with the reasons. The command ``prepare_dataset.py`` instead repairs what it can
+(``prepare/coco.py``).
 """
 
 import json
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,37 +27,17 @@ MAX_SIDE = 10  # of a box, in sides of its image; boxes of whole persons extend 
 
 
 class CheckedCOCO(COCO):
-    """mmdet's COCO interface to a file that :func:`read_coco` reads."""
+    """mmdet's COCO interface to a file that :func:`read_checked_coco` reads."""
 
     def __init__(self, annotation_file: str | Path | None = None):
         super().__init__()
         if annotation_file is not None:
-            self.dataset = read_coco(annotation_file)
+            self.dataset = read_checked_coco(annotation_file)
             self.createIndex()
             self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
 
 
-class Faults:
-    """Ids of invalid annotations, by the reason."""
-
-    def __init__(self):
-        self.ids: dict[str, list] = {}
-
-    def add(self, reason: str, annotation_id: Any) -> None:
-        self.ids.setdefault(reason, []).append(annotation_id)
-
-    def count(self) -> int:
-        return sum(map(len, self.ids.values()))
-
-    def lines(self) -> list[str]:
-        width = max(map(len, self.ids), default=0)
-        return [
-            f'  {reason:{width}}  {len(ids):7}  ids {", ".join(map(str, ids[:5]))}{", ..." if len(ids) > 5 else ""}'
-            for reason, ids in self.ids.items()
-        ]
-
-
-def read_coco(path: str | Path) -> dict[str, Any]:
+def read_checked_coco(path: str | Path) -> dict[str, Any]:
     """Read and check an annotation file.
 
     A missing ``iscrowd`` becomes 0, and a missing ``area`` becomes the area of the box. Annotations are renumbered from
@@ -80,12 +62,12 @@ def read_coco(path: str | Path) -> dict[str, Any]:
     annotations = content.get('annotations', [])
     if not isinstance(annotations, list):
         raise InputError(f'{path}: annotations: is {_shown(annotations)}, must be a list')
-    kept, faults, notes = _usable(path, annotations, images, categories)
-    _report(path, len(annotations), faults, notes)
+    kept, invalid, notes = _usable(path, annotations, images, categories)
+    _report(path, len(annotations), invalid, notes)
     if annotations and not kept:
         raise InputError(
             f'{path}: none of its {len(annotations)} annotations can be used: '
-            + '; '.join(f'{reason} ({len(ids)}, first id {ids[0]})' for reason, ids in faults.ids.items())
+            + '; '.join(f'{reason} ({len(ids)}, first id {ids[0]})' for reason, ids in invalid.items())
         )
     return {**content, 'images': images, 'categories': categories, 'annotations': kept}
 
@@ -158,8 +140,8 @@ def _check_unique(path: str | Path, key: str, name: str, items: list[dict]) -> N
 
 def _usable(
     path: str | Path, annotations: list, images: list[dict], categories: list[dict]
-) -> tuple[list[dict], Faults, list[str]]:
-    """Return the valid annotations, the reasons for leaving out the others, and remarks for the report."""
+) -> tuple[list[dict], dict[str, list], list[str]]:
+    """Return the valid annotations, the ids of the others by the reason, and remarks for the report."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     known = {category['id'] for category in categories}
     unknown: dict[Any, int] = {}
@@ -192,20 +174,21 @@ def _usable(
             '[x, y, width, height] in pixels'
         )
 
-    kept, faults, areas, tiny, unknown_image = [], Faults(), 0, 0, ''
+    kept, areas, tiny, unknown_image = [], 0, 0, ''
+    invalid: dict[str, list] = defaultdict(list)
     for i, annotation in enumerate(annotations):
         size = sizes.get(annotation['image_id'])
         if size is None:
             unknown_image = unknown_image or f'image_id is no image (the first is {_shown(annotation["image_id"])})'
-            faults.add(unknown_image, annotation.get('id'))
+            invalid[unknown_image].append(annotation.get('id'))
         elif not finite[i]:
-            faults.add('bbox is not finite', annotation.get('id'))
+            invalid['bbox is not finite'].append(annotation.get('id'))
         elif not positive[i]:
-            faults.add('width or height of bbox is not positive', annotation.get('id'))
+            invalid['width or height of bbox is not positive'].append(annotation.get('id'))
         elif x[i] >= size[0] or y[i] >= size[1] or x[i] + w[i] <= 0 or y[i] + h[i] <= 0:
-            faults.add('bbox is outside of the image', annotation.get('id'))
+            invalid['bbox is outside of the image'].append(annotation.get('id'))
         elif huge[i]:
-            faults.add(f'bbox is more than {MAX_SIDE} times as wide or high as the image', annotation.get('id'))
+            invalid[f'bbox is more than {MAX_SIDE} times as wide or high as the image'].append(annotation.get('id'))
         else:
             area = annotation.get('area')
             is_area = type(area) in NUMBERS and 0 < area < math.inf and area <= sys.float_info.max
@@ -219,7 +202,7 @@ def _usable(
     ids = [annotation.get('id') for annotation in kept]
     if any(type(n) is not int or n == 0 or abs(n) > MAX_ID for n in ids) or len(set(ids)) < len(ids):
         kept = [{**annotation, 'id': i} for i, annotation in enumerate(kept, 1)]
-    return kept, faults, notes
+    return kept, invalid, notes
 
 
 def _checked_annotation(path: str | Path, i: int, annotation: Any) -> list[float]:
@@ -244,11 +227,15 @@ def _checked_annotation(path: str | Path, i: int, annotation: Any) -> list[float
 _reported: set[tuple[str, int]] = set()
 
 
-def _report(path: str | Path, total: int, faults: Faults, notes: list[str]) -> None:
+def _report(path: str | Path, total: int, invalid: dict[str, list], notes: list[str]) -> None:
     """Log the report on a file once, however often it is read."""
     key = (str(Path(path).resolve()), Path(path).stat().st_mtime_ns)
-    if key in _reported or not (faults.ids or notes) or not is_main_process():
+    if key in _reported or not (invalid or notes) or not is_main_process():
         return
     _reported.add(key)
-    lines = [f'{path}: {faults.count()} of {total} annotations left out', *faults.lines()] if faults.ids else []
+    lines = [f'{path}: {sum(map(len, invalid.values()))} of {total} annotations left out'] if invalid else []
+    width = max(map(len, invalid), default=0)
+    for reason, ids in invalid.items():
+        first = ', '.join(map(str, ids[:5])) + (', ...' if len(ids) > 5 else '')
+        lines.append(f'  {reason:{width}}  {len(ids):7}  ids {first}')
     print_log('\n'.join([*lines, *(f'{path}: {note}' for note in notes)]), 'current', level=30)

@@ -1,4 +1,4 @@
-"""Pictures with the objects beside the detections of one or two models; errors or differences have another color."""
+"""Images with the objects beside the detections of one or two models; errors or differences have another color."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from .operating_point import OperatingPoint
 
 RIGHT, ERROR, CROWD = range(3)
 PALETTE = [(0, 158, 115), (230, 85, 0), (150, 150, 150)]  # RGB; green and orange also differ for the color-blind
-MIN_SIDE, MAX_SIDE = 480, 800  # of a drawn picture in pixels
-GAP = 8  # between pictures
+MIN_SIDE, MAX_SIDE = 480, 800  # of a drawn image in pixels
+GAP = 8  # between images
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Panel:
         return cls(point.detections, frozenset(matching.false), frozenset(ignored))
 
 
-class PictureDrawer:
-    """Draws pictures with objects and detections by mmdet's visualizer.
+class ImageDrawer:
+    """Draws images with objects and detections by mmdet's visualizer.
 
     Args:
         truth: The objects.
@@ -65,51 +65,51 @@ class PictureDrawer:
         }
         self.visualizer = LegibleDetLocalVisualizer(name='report', min_side=MIN_SIDE, bbox_color=PALETTE)
 
-    def draw(self, picture_id: Any) -> np.ndarray:
+    def draw(self, image_id: Any) -> np.ndarray:
         """Draw objects, then the detections of each model, side by side.
 
         Returns:
-            np.ndarray: BGR picture.
+            np.ndarray: BGR image.
 
         Raises:
-            InputError: If the picture cannot be read. The message names it.
+            InputError: If the image cannot be read. The message names it.
         """
-        image = self._read(picture_id)
+        image = self._read(image_id)
         factor = min(1.0, MAX_SIDE / max(image.shape[:2]))
         if factor < 1:
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        drawn = [self._draw(image, self._objects(picture_id), factor)]
+        drawn = [self._draw(image, self._objects(image_id), factor)]
         for panel in self.panels:
             drawn.append(np.full((len(drawn[0]), GAP, 3), 255, np.uint8))
-            drawn.append(self._draw(image, self._detections(picture_id, panel), factor))
+            drawn.append(self._draw(image, self._detections(image_id, panel), factor))
         return np.concatenate(drawn, axis=1)
 
     def _draw(self, image: np.ndarray, instances: InstanceData, factor: float) -> np.ndarray:
         sample = enlarged(DetDataSample(gt_instances=instances), factor)
-        self.visualizer.add_datasample('picture', image[..., ::-1], sample, draw_pred=False)
+        self.visualizer.add_datasample('image', image[..., ::-1], sample, draw_pred=False)
         return self.visualizer.get_image()[..., ::-1]
 
-    def _read(self, picture_id: Any) -> np.ndarray:
-        path, entry = self.truth.picture_path(picture_id), self.truth.coco.imgs[picture_id]
+    def _read(self, image_id: Any) -> np.ndarray:
+        path, entry = self.truth.image_path(image_id), self.truth.coco.imgs[image_id]
         content = read_picture(path)
         image = mmcv.imfrombytes(content)
         if image is not None and image.shape[:2] != (entry['height'], entry['width']):
             image = mmcv.imfrombytes(content, flag='color_ignore_orientation')  # as some annotations do
         if image is None:
-            raise InputError(f'{path}: is no picture that can be read')
+            raise InputError(f'{path}: is no image that can be read')
         return image
 
-    def _objects(self, picture_id: Any) -> InstanceData:
-        objects = [a for a in self.truth.coco.imgToAnns[picture_id] if a['category_id'] in self.names]
+    def _objects(self, image_id: Any) -> InstanceData:
+        objects = [a for a in self.truth.coco.imgToAnns[image_id] if a['category_id'] in self.names]
         return instances(
             [a['bbox'] for a in objects],
             [CROWD if a['iscrowd'] else int(a['id'] in self.missed) for a in objects],
             [self.names[a['category_id']] for a in objects],
         )
 
-    def _detections(self, picture_id: Any, panel: Panel) -> InstanceData:
+    def _detections(self, image_id: Any, panel: Panel) -> InstanceData:
         """Return one box for all detections of an object, whose label has their classes from the highest score down."""
-        found = panel.detections.imgToAnns[picture_id]
+        found = panel.detections.imgToAnns[image_id]
         corners = instances([d['bbox'] for d in found], [0] * len(found), []).bboxes
         groups = [[found[i] for i in group] for group in group_boxes(corners, [d['score'] for d in found])]
         kinds = []

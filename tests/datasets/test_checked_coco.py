@@ -5,8 +5,8 @@ import json
 import pytest
 from mmengine.registry import DATASETS
 
-from mmspartan.datasets import coco_file
-from mmspartan.datasets.coco_file import CheckedCOCO, read_coco
+from mmspartan.datasets import checked_coco
+from mmspartan.datasets.checked_coco import CheckedCOCO, read_checked_coco
 from mmspartan.errors import InputError
 
 IMAGES = [dict(id=1, file_name='a.png', width=64, height=48), dict(id=2, file_name='b.png', width=64, height=48)]
@@ -32,14 +32,14 @@ def write(tmp_path):
 @pytest.fixture
 def reports(monkeypatch):
     printed: list[str] = []
-    monkeypatch.setattr(coco_file, '_reported', set())
-    monkeypatch.setattr(coco_file, 'print_log', lambda text, *args, **kwargs: printed.append(text))
+    monkeypatch.setattr(checked_coco, '_reported', set())
+    monkeypatch.setattr(checked_coco, 'print_log', lambda text, *args, **kwargs: printed.append(text))
     return printed
 
 
 def test_file_without_a_fault_is_read_as_it_is(write, reports):
     annotations = [annotation(1), annotation(2, image_id=2, category_id=2, iscrowd=1, segmentation=[])]
-    assert read_coco(write(annotations))['annotations'] == annotations
+    assert read_checked_coco(write(annotations))['annotations'] == annotations
     assert not reports
 
 
@@ -61,31 +61,33 @@ def test_file_without_a_fault_is_read_as_it_is(write, reports):
 )
 def test_annotation_that_cannot_be_used_is_left_out_with_a_report(entries, reason, write, reports):
     path = write([annotation(1), annotation(5, **entries), annotation(6, **entries)])
-    assert [one['id'] for one in read_coco(path)['annotations']] == [1]
-    read_coco(path)
+    assert [one['id'] for one in read_checked_coco(path)['annotations']] == [1]
+    read_checked_coco(path)
     (report,) = reports  # one a file, however often it is read
     first, line = report.splitlines()
     assert first == f'{path}: 2 of 3 annotations left out'
     assert line.split('  ')[1] == reason.replace('\\', '') and line.endswith('2  ids 5, 6')
 
     with pytest.raises(InputError, match=rf'a\.json: none of its 1 annotations can be used: {reason}.*first id 5'):
-        read_coco(write([annotation(5, **entries)]))
+        read_checked_coco(write([annotation(5, **entries)]))
 
 
 def test_annotations_are_numbered_from_1_where_ids_do_not_tell_them_apart(write):
     for ids in ((0, 1, 2), (4, 4, 5), ('a', 'b', 'c'), (None, None, None), (4, 10**30, 5)):
-        kept = read_coco(write([annotation(number) for number in ids]))['annotations']
+        kept = read_checked_coco(write([annotation(number) for number in ids]))['annotations']
         assert [one['id'] for one in kept] == [1, 2, 3]
-    kept = read_coco(write([{key: value for key, value in annotation(1).items() if key != 'id'}]))['annotations']
+    kept = read_checked_coco(write([{key: value for key, value in annotation(1).items() if key != 'id'}]))[
+        'annotations'
+    ]
     assert kept[0]['id'] == 1
 
 
 def test_area_and_iscrowd_have_defaults_and_an_area_that_cannot_be_is_reported(write, reports):
     bare = {key: value for key, value in annotation(1).items() if key not in ('area', 'iscrowd')}
-    (kept,) = read_coco(write([bare]))['annotations']
+    (kept,) = read_checked_coco(write([bare]))['annotations']
     assert (kept['area'], kept['iscrowd']) == (600, 0) and not reports
     for area in (0, -1, float('nan'), 'large', 10**400):
-        (kept,) = read_coco(write([annotation(1, area=area)]))['annotations']
+        (kept,) = read_checked_coco(write([annotation(1, area=area)]))['annotations']
         assert kept['area'] == 600
     assert reports and reports[0].endswith('1 annotations: area is not positive; the area of the box is used')
 
@@ -125,14 +127,14 @@ def test_area_and_iscrowd_have_defaults_and_an_area_that_cannot_be_is_reported(w
 def test_structure_that_is_wrong_is_an_error_that_names_file_and_entry(entries, message, write):
     content = dict(annotations=[annotation(1)])
     with pytest.raises(InputError, match=rf'a\.json: {message}'):
-        read_coco(write(**{**content, **entries}))
+        read_checked_coco(write(**{**content, **entries}))
 
 
 def test_bytes_that_are_no_json_are_named_and_other_encodings_are_read(write, tmp_path):
     path = write([annotation(1)])
     text = path.read_text()
     path.write_bytes(text.encode('utf-16'))
-    assert len(read_coco(path)['annotations']) == 1
+    assert len(read_checked_coco(path)['annotations']) == 1
     for content, message in [
         (b'', 'is empty'),
         (text[:-5].encode(), 'not JSON: '),
@@ -142,7 +144,7 @@ def test_bytes_that_are_no_json_are_named_and_other_encodings_are_read(write, tm
     ]:
         path.write_bytes(content)
         with pytest.raises(InputError, match=rf'a\.json: {message}'):
-            read_coco(path)
+            read_checked_coco(path)
 
 
 @pytest.fixture
