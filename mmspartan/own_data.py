@@ -1,7 +1,8 @@
 """A config for a detection dataset of one's own, in which classes, files, size and length stand once.
 
-The recipe is RT-DETR's with what a few hundred to ten thousand images need instead of COCO's 118,000: warm-up, decay
-and averaging by share of the training, and a last part without strong augmentation, as RT-DETRv2 and D-FINE have.
+The recipe is the base's with what a few hundred to ten thousand images need instead of COCO's 118,000: warm-up, decay
+and averaging by share of the training, and a last part without strong augmentation, as RT-DETRv2 and D-FINE have. The
+stages of DEIM, which make dense images of few, keep their shares of the training.
 """
 
 import copy
@@ -9,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Transforms that the last part of the training leaves out, alone or in a RandomApply.
+# Transforms that the last part of the training leaves out, alone, in a RandomApply or in each part of a RandomChoice.
 STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
+STRONG |= {'GridMosaic', 'CenteredRandomAffine'}
 WARM_UP, FINAL, HORIZON = 0.05, 0.1, 0.02  # shares of the training
 
 
@@ -58,11 +60,12 @@ def own_data(
     if image_size is not None and (len(image_size) != 2 or any(side <= 0 or side % 32 for side in image_size)):
         raise ValueError(f'own_data: image_size must be (width, height), multiples of 32, got {image_size}')
     max_epochs = max_epochs or base['train_cfg']['max_epochs']
-    pipelines = {phase: _resized(base[f'{phase}_pipeline'], image_size) for phase in ('train', 'test')}
+    resize = Resizing(base, image_size)
+    pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
-    augments = _rescaled(base, image_size)
-    if augments is not None:
-        model['data_preprocessor'] = dict(batch_augments=augments)
+    augments = base['model']['data_preprocessor'].get('batch_augments')
+    if augments and image_size:
+        model['data_preprocessor'] = dict(batch_augments=resize.augments(augments))
 
     def dataset(files: tuple[str, str], phase: str) -> dict[str, Any]:
         path, pictures = files
@@ -97,11 +100,11 @@ def own_data(
         train_cfg=dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 20)),
         how_to_get_data=f'its annotation files are expected in {root}; images that were moved need a new config',
         **({'load_from': weights} if weights else {}),
-        **recipe(base, max_epochs, pipelines['train']),
+        **recipe(base, max_epochs, pipelines['train'], resize),
     )
 
 
-def recipe(base: Any, max_epochs: int, train_pipeline: list[dict]) -> dict[str, Any]:
+def recipe(base: Any, max_epochs: int, train_pipeline: list[dict], resize: 'Resizing') -> dict[str, Any]:
     """Return schedule, hooks and checkpoints of a training on a small dataset (measured in docs/own-data.md)."""
     warm_up = WARM_UP * max_epochs
     lr = base['optim_wrapper']['optimizer']['lr']
@@ -112,7 +115,14 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict]) -> dict[str, 
     plain = [transform for transform in train_pipeline if not _is_strong(transform)]
     final = round(FINAL * max_epochs)
     multi_scale = base['model']['data_preprocessor'].get('batch_augments')
-    if final and (multi_scale or len(plain) < len(train_pipeline)):
+    staged = next((hook for hook in base.get('custom_hooks') or [] if _name(hook) == 'StageHook'), None)
+    if staged:
+        share, last = max_epochs / base['train_cfg']['max_epochs'], max_epochs - final
+        begins = [min(round(epoch * share), last) for epoch in staged['switch_epochs'][:-1]]
+        hooks.append(
+            dict(type='StageHook', switch_epochs=[*begins, last], stages=[*map(resize.stage, staged['stages'])])
+        )
+    elif final and (multi_scale or len(plain) < len(train_pipeline)):
         hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain))
     return dict(
         param_scheduler=[
@@ -131,28 +141,61 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict]) -> dict[str, 
     )
 
 
+def _name(entry: Any) -> str:
+    return entry['type'].rpartition('.')[2]
+
+
 def _is_strong(transform: dict) -> bool:
     inner = transform.get('transforms') or []
-    return transform['type'].rpartition('.')[2] in STRONG or bool(inner and all(map(_is_strong, inner)))
+    return _name(transform) in STRONG or bool(inner and all(map(_has_strong, inner)))
 
 
-def _resized(pipeline: list[dict], image_size: tuple[int, int] | None) -> list[dict]:
-    pipeline = copy.deepcopy([dict(transform) for transform in pipeline])
-    for transform in pipeline:
-        if image_size and transform['type'].rpartition('.')[2] == 'Resize':
-            transform['scale'] = tuple(image_size)
-    return pipeline
+def _has_strong(part: Any) -> bool:
+    """Whether a transform is strong, or one of those that a RandomChoice applies together."""
+    return any(map(_is_strong, part)) if isinstance(part, list | tuple) else _is_strong(part)
 
 
-def _rescaled(base: Any, image_size: tuple[int, int] | None) -> list[dict] | None:
-    """Return the base's multi-scale augmentation with heights in the same relation to ``image_size``."""
-    augments = base['model']['data_preprocessor'].get('batch_augments')
-    if not (augments and image_size):
-        return None
-    height = next(step['scale'][1] for step in base['test_pipeline'] if step['type'].rpartition('.')[2] == 'Resize')
-    return [
-        {**augment, 'sizes': [max(1, round(size * image_size[1] / height / 32)) * 32 for size in augment['sizes']]}
-        if 'sizes' in augment
-        else dict(augment)
-        for augment in augments
-    ]
+class Resizing:
+    """What a config trains and evaluates with, made for another size of the network's input.
+
+    Args:
+        base: The config's content.
+        image_size: Width and height of the input. None changes nothing.
+    """
+
+    def __init__(self, base: Any, image_size: tuple[int, int] | None):
+        steps = base['test_pipeline'] if image_size else []
+        self.before = next((tuple(step['scale']) for step in steps if _name(step) == 'Resize'), (1, 1))
+        self.size = image_size and tuple(image_size)
+
+    def pipeline(self, steps: Any) -> Any:
+        """Return steps whose ``Resize`` has the new size; one of another size that keeps the aspect is scaled."""
+        if isinstance(steps, list | tuple):
+            return [self.pipeline(step) for step in steps]
+        step = copy.deepcopy(dict(steps))
+        for key in ('transforms', 'loading'):
+            if key in step:
+                step[key] = self.pipeline(step[key])
+        if _name(step) == 'Resize' and self.size:
+            step['scale'] = self.size
+            if step.get('keep_ratio') and tuple(steps['scale']) != self.before:
+                ratio = min(self.size) / min(self.before)
+                step['scale'] = tuple(round(side * ratio) for side in steps['scale'])
+        return step
+
+    def augments(self, augments: Any) -> list[dict]:
+        """Return multi-scale augmentations with heights in the same relation to the input, multiples of 32."""
+        ratio = self.size[1] / self.before[1] if self.size else 1
+        return [
+            {**augment, 'sizes': [max(1, round(size * ratio / 32)) * 32 for size in augment['sizes']]}
+            if 'sizes' in augment
+            else dict(augment)
+            for augment in augments
+        ]
+
+    def stage(self, stage: Any) -> dict[str, Any]:
+        """Return a stage of a ``StageHook`` for the new size."""
+        resized = {**stage, 'pipeline': self.pipeline(stage['pipeline'])}
+        if stage.get('batch_augments'):
+            resized['batch_augments'] = self.augments(stage['batch_augments'])
+        return resized

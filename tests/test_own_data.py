@@ -1,13 +1,41 @@
 """A config whose classes, files, size and length stand once."""
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmspartan import config_path
+from mmspartan.commands.launch import build_runner
+from tests.conftest import ROOT
+from tests.docs.scripts import run_here
 
 CONFIG = """
 _base_ = __import__('mmspartan').config_path('{base}')
 locals().update(__import__('mmspartan').own_data(_base_, {arguments}))
+"""
+BASE = """
+_base_ = __import__('mmspartan').config_path('rtdetr_spartan_t_coco')
+_mixed = [dict(type='Resize', scale=(3200, 320), keep_ratio=True), dict(type='GridMosaic', loading=[])]
+_sizes = [[dict(type='Resize', scale=(640, 640))], [dict(type='Resize', scale=(320, 320)), dict(type='Pad')]]
+train_pipeline = [
+    dict(type='RandomChoice', transforms=[_mixed, dict(type='PhotoMetricDistortion')]),
+    dict(type='RandomChoice', transforms=_sizes),
+    dict(type='PackDetInputs'),
+]
+"""
+TRAINING = """
+_base_ = __import__('mmspartan').config_path('{base}')
+_files = [(f'{{split}}/_annotations.coco.json', f'{{split}}/') for split in ('train', 'valid')]
+locals().update(
+    __import__('mmspartan').own_data(
+        _base_, 'mine', ('washer', 'nut', 'bolt'), *_files, image_size=(96, 64), max_epochs=2, batch_size=2
+    )
+)
+model['num_queries'] = 30
+model['test_cfg'] = dict(max_per_img=30)
+train_dataloader.update(num_workers=0, persistent_workers=False)
+val_dataloader.update(num_workers=0, persistent_workers=False)
+randomness = dict(seed=1)
 """
 FILES = "root='data/mine', classes=('cat', 'dog'), train=('train.json', 'train/'), val=('val.json', '../val/')"
 
@@ -51,6 +79,62 @@ def test_last_tenth_is_trained_without_strong_augmentation(tmp_path):
     assert [hook.type for hook in cfg.custom_hooks] == ['RunLengthEMAHook', 'NumClassCheckHook', 'FinalStageHook']
     assert cfg.custom_hooks[2].pipeline == cfg.train_pipeline
     assert cfg.metainfo.classes == ('cat', 'dog') and cfg.data_root == 'data/mine/'
+
+
+def test_a_choice_of_strong_augmentations_is_left_out_in_the_end(tmp_path):
+    path = tmp_path / 'base.py'
+    path.write_text(BASE)
+    cfg = config_of(tmp_path, 'max_epochs=40', base=str(path))
+    [stage] = [hook for hook in cfg.custom_hooks if hook.type == 'FinalStageHook']
+    assert [step.type for step in stage.pipeline] == ['RandomChoice', 'PackDetInputs']
+    assert [[step.type for step in part] for part in stage.pipeline[0].transforms] == [['Resize'], ['Resize', 'Pad']]
+
+
+@pytest.mark.parametrize('base', ['deim_rtdetrv2_r18vd_coco', 'deim_hgnetv2_l_coco', 'deim_spartan_xt_n_coco'])
+def test_stages_of_deim_keep_their_shares_and_the_last_is_a_tenth(base, tmp_path):
+    cfg, before = config_of(tmp_path, 'max_epochs=40', base=base), Config.fromfile(config_path(base))
+    found, expected = cfg.custom_hooks[-1], before.custom_hooks[-1]
+    begins = [round(epoch * 40 / before.train_cfg.max_epochs) for epoch in expected.switch_epochs]
+    assert found.switch_epochs == [*begins[:3], 36] and begins[2] in range(19, 22)
+    assert [hook.type for hook in cfg.custom_hooks] == ['RunLengthEMAHook', 'NumClassCheckHook', 'StageHook']
+    assert found.stages == expected.stages and cfg.train_dataloader.dataset.type == 'MosaicCocoDataset'
+    assert config_of(tmp_path, 'max_epochs=2', base=base).custom_hooks[-1].switch_epochs == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize(('size', 'short'), [((320, 256), 128), ((256, 320), 128), ((1280, 640), 320)])
+def test_sizes_of_all_stages_follow(size, short, tmp_path):
+    cfg = config_of(tmp_path, f'image_size={size}', base='deim_spartan_t_coco')
+    for stage in cfg.custom_hooks[-1].stages:
+        assert [step.scale for step in stage.pipeline if step.type == 'Resize'] == [size]
+    [choice] = [step for step in cfg.custom_hooks[-1].stages[1].pipeline if step.type == 'RandomChoice']
+    resize, mosaic, *_ = choice.transforms[0]
+    assert resize == mosaic.loading[-1] == dict(type='Resize', scale=(10 * short, short), keep_ratio=True)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize('base', ['dfine_spartan_xt_coco', 'deim_rtdetrv2_r18vd_coco', 'deim_spartan_xt_coco'])
+def test_training_with_evaluations_resumes_as_if_unbroken(base, tmp_path, monkeypatch):
+    """In its first epoch DEIM mixes images, in the second it does not."""
+    make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
+    run_here(make, '--format', 'coco', '--count', 6, '--out', 'mine', cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / 'config.py'
+    config.write_text(TRAINING.format(base=base))
+
+    def train(folder: str, **options) -> dict:
+        cfg = Config.fromfile(config)
+        cfg.update(work_dir=folder, experiment_name=f'{base}_{folder}', launcher='none', log_level='ERROR', **options)
+        runner = build_runner(cfg)
+        runner.train()
+        assert runner.message_hub.get_scalar('val/coco/bbox_mAP').current() >= 0
+        return torch.load(tmp_path / folder / 'epoch_2.pth', weights_only=True)
+
+    expected = train('unbroken')
+    found = train('resumed', resume=True, load_from='unbroken/epoch_1.pth')
+    assert found['meta']['iter'] == expected['meta']['iter'] == 4
+    assert found['state_dict'].keys() == expected['state_dict'].keys()
+    for name, value in expected['state_dict'].items():
+        assert value.isfinite().all() and torch.equal(found['state_dict'][name], value), name
 
 
 def test_defaults_are_those_of_the_base(tmp_path):

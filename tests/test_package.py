@@ -17,7 +17,7 @@ from mmspartan.stack import release
 from tests.conftest import ROOT, python
 from tests.requirements.test_make_env import STACKS, load
 
-EXTRAS = ('classification', 'detection', 'faster-coco-eval', 'deployment')
+EXTRAS = ('classification', 'detection', 'hgnetv2', 'faster-coco-eval', 'deployment')
 # Packages whose version a user's environment depends on, with all distributions that install the same modules.
 OF_A_STACK = re.compile(r'torch|torchvision|numpy|opencv-.*|setuptools|mm(engine|cv|det|pretrain)|onedl-.*')
 

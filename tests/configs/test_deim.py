@@ -1,6 +1,7 @@
-"""The configs of DEIM-RT-DETRv2 are RT-DETRv2 with the authors' recipe, which trains in stages and resumes in each."""
+"""The configs of DEIM are RT-DETRv2 and D-FINE with the authors' recipe, which trains in stages and resumes in each."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -19,44 +20,81 @@ from tests.conftest import DATA, ROOT
 from tests.docs.scripts import run_here
 from tests.runs.conftest import EXPERIMENTS
 
-# epochs, first of the stages, rate of the backbone without its norms
+
+@dataclass
+class Recipe:
+    """Epochs, first epochs of the stages, learning rates, and what differs in N, L and X of D-FINE.
+
+    The normalizations of the backbone have the rate of the decoder and no decay, or are as the rest of the backbone.
+    """
+
+    epochs: int
+    begins: list[int]
+    rate: float
+    backbone: float
+    decay: float = 1e-4
+    images: int = 32  # of a batch
+    is_constant: bool = False  # the rate after its warm-up
+    backbone_norms_alike: bool = False
+    biases_decay: bool = True
+
+    @property
+    def last_share(self) -> float:
+        return 1.0 if self.is_constant else 0.5
+
+
+S = Recipe(132, [0, 4, 64, 120], 4e-4, 2e-4)
+N = Recipe(160, [0, 4, 78, 148], 8e-4, 4e-4, 1e-4, 128, True, True, False)
 RECIPES = {
-    'r18vd': (120, [0, 4, 64, 117], 2e-4),
-    'r34vd': (120, [0, 4, 64, 117], 1e-4),
-    'r50vd': (60, [0, 4, 34, 58], 2e-5),
-    'r50vd_m': (60, [0, 4, 34, 58], 2e-5),
-    'r101vd': (60, [0, 4, 34, 58], 2e-6),
+    'rtdetrv2_r18vd': Recipe(120, [0, 4, 64, 117], 2e-4, 2e-4, images=16),
+    'rtdetrv2_r34vd': Recipe(120, [0, 4, 64, 117], 2e-4, 1e-4, images=16),
+    'rtdetrv2_r50vd': Recipe(60, [0, 4, 34, 58], 2e-4, 2e-5, images=16),
+    'rtdetrv2_r50vd_m': Recipe(60, [0, 4, 34, 58], 2e-4, 2e-5, images=16),
+    'rtdetrv2_r101vd': Recipe(60, [0, 4, 34, 58], 2e-4, 2e-6, images=16),
+    'hgnetv2_n': N,
+    'hgnetv2_s': S,
+    'hgnetv2_m': Recipe(102, [0, 4, 49, 90], 4e-4, 4e-5),
+    'hgnetv2_l': Recipe(58, [0, 4, 29, 50], 5e-4, 2.5e-5, 1.25e-4, backbone_norms_alike=True),
+    'hgnetv2_x': Recipe(58, [0, 4, 29, 50], 5e-4, 5e-6, 1.25e-4, backbone_norms_alike=True),
+    'spartan_xt_n': N,
+    'spartan_xt': S,
+    'spartan_t': S,
 }
 
 
 @pytest.mark.parametrize('name', RECIPES)
-def test_network_is_that_of_rt_detrv2_with_another_loss_and_activation_and_nothing_frozen(name):
-    expected, found = load(f'rtdetrv2_{name}_coco').model, load(f'deim_rtdetrv2_{name}_coco').model
+def test_network_is_that_of_the_base_with_another_loss_and_activation_and_nothing_frozen(name):
+    is_dfine = not name.startswith('rtdetrv2')
+    expected, found = load(f'dfine_{name}_coco' if is_dfine else f'{name}_coco').model, load(f'deim_{name}_coco').model
     loss = found.bbox_head.pop('loss_cls')
     assert loss == dict(type='MatchabilityAwareLoss', alpha=1.0, gamma=1.5, loss_weight=1.0)
     del expected.bbox_head['loss_cls']
     silu = dict(type='SiLU')
     assert found.bbox_head.pop('act_cfg') == found.decoder.pop('act_cfg') == silu
-    assert found.decoder.pop('num_query_pos_layers') == 3 and found.decoder.layer_cfg.ffn_cfg.pop('act_cfg') == silu
-    expected.backbone.update(frozen_stages=-1, norm_eval=False)
-    expected.backbone.norm_cfg.requires_grad = True
-    found.backbone.setdefault('frozen_stages', -1)
-    found.backbone.norm_cfg.setdefault('requires_grad', True)
-    if name == 'r50vd_m':  # three layers in training as well
+    assert found.decoder.layer_cfg.ffn_cfg.pop('act_cfg') == silu
+    assert found.decoder.pop('num_query_pos_layers') == (2 if is_dfine else 3)
+    if is_dfine:
+        expected.backbone.update({key: False for key in expected.backbone if key.startswith('frozen')})
+    else:
+        expected.backbone.update(frozen_stages=-1, norm_eval=False)
+        expected.backbone.norm_cfg.requires_grad = True
+        found.backbone.setdefault('frozen_stages', -1)
+        found.backbone.norm_cfg.setdefault('requires_grad', True)
+    if name == 'rtdetrv2_r50vd_m':  # three layers in training as well
         expected.decoder.num_layers = expected.test_cfg.pop('num_decoder_layers')
     assert found == expected
 
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_stages_of_the_augmentation(name):
-    cfg = load(f'deim_rtdetrv2_{name}_coco')
-    epochs, begins, _ = RECIPES[name]
+    cfg = load(f'deim_{name}_coco')
+    epochs, begins = RECIPES[name].epochs, RECIPES[name].begins
     assert cfg.train_cfg.max_epochs == epochs
     assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'NumClassCheckHook', 'StageHook']
     hook = cfg.custom_hooks[-1]
     assert HOOKS.build(hook).switch_epochs == begins
     plain, dense, strong, final = hook.stages
-    assert plain.pipeline == final.pipeline == cfg.final_stage.pipeline
+    assert plain.pipeline == final.pipeline == load('rtdetrv2_r18vd_coco').final_stage.pipeline
     assert strong.pipeline == cfg.train_pipeline
     assert [stage.get('multi_scale', True) for stage in hook.stages] == [True, True, True, False]
     augments = [stage.get('batch_augments', []) for stage in hook.stages]
@@ -70,39 +108,46 @@ def test_stages_of_the_augmentation(name):
     assert cfg.custom_hooks[-1].switch_epochs == [round(begin / 2) for begin in begins]
 
 
-@pytest.mark.parametrize('name', ['r18vd', 'r34vd', 'r50vd'])
+@pytest.mark.parametrize('name', RECIPES)
+def test_batches_on_eight_gpus_and_warm_up_of_the_averages(name):
+    cfg = load(f'deim_{name}_coco')
+    assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == RECIPES[name].images
+    assert cfg.custom_hooks[0].gamma == (2000 if name.startswith('rtdetrv2') else 1000)
+
+
+@pytest.mark.parametrize('name', [name for name in RECIPES if name not in ('rtdetrv2_r50vd_m', 'rtdetrv2_r101vd')])
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
-    cfg = load(f'deim_rtdetrv2_{name}_coco')
-    model = MODELS.build(cfg.model)
+    cfg, recipe = load(f'deim_{name}_coco'), RECIPES[name]
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
     for key, parameter in tagged_parameters(model):
         rate, decay = values[id(parameter)]
-        is_norm = '[norm]' in key
-        expected = RECIPES[name][2] if key.startswith('backbone') and not is_norm else 2e-4
-        assert rate == pytest.approx(expected), key
-        assert decay == (0 if is_norm else 1e-4), key
+        inside = key.startswith('backbone') and ('[norm]' not in key or recipe.backbone_norms_alike)
+        assert rate == pytest.approx(recipe.backbone if inside else recipe.rate), key
+        without = not inside and ('[norm]' in key or (key.endswith('bias') and not recipe.biases_decay))
+        assert decay == (0 if without else recipe.decay), key
 
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_learning_rate_warms_up_stays_falls_along_a_cosine_and_stays(name):
-    length, (epochs, (*_, flat, last), _) = 100, RECIPES[name]
+    length, recipe = 100, RECIPES[name]
+    *_, flat, last = recipe.begins
     groups = [dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=rate) for rate in (1.0, 0.1)]
     optimizer = torch.optim.SGD(groups, lr=1.0)
     options = dict(optimizer=optimizer, epoch_length=length)
     schedulers = [
         PARAM_SCHEDULERS.build(scheduler, default_args=options)
-        for scheduler in load(f'deim_rtdetrv2_{name}_coco').param_scheduler
+        for scheduler in load(f'deim_{name}_coco').param_scheduler
     ]
     begin, end = flat * length, last * length
-    for iteration in range(epochs * length):
+    for iteration in range(recipe.epochs * length):
         if iteration < 2000:
             expected = ((iteration + 1) / 2000) ** 2
-        elif iteration < end:
-            progress = max(iteration - begin, 0) / (end - begin)
-            expected = 0.5 + 0.5 * (1 + math.cos(math.pi * progress)) / 2
         else:
-            expected = 0.5
+            progress = min(max(iteration - begin, 0) / (end - begin), 1)
+            expected = recipe.last_share + (1 - recipe.last_share) * (1 + math.cos(math.pi * progress)) / 2
         for group, base in zip(optimizer.param_groups, (1.0, 0.1)):
             assert group['lr'] == pytest.approx(base * expected, rel=1e-5), iteration
         optimizer.step()

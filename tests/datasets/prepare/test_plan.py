@@ -7,7 +7,9 @@ from mmengine.config import Config
 
 from mmspartan import config_path, own_data
 from mmspartan.datasets.prepare import plan
-from mmspartan.datasets.prepare.plan import Cost, Length, length_of, plan_of, spoken
+from mmspartan.datasets.prepare.plan import Cost, Length, length_of, measure, plan_of, spoken
+from tests.conftest import ROOT
+from tests.docs.scripts import run_here
 
 
 @pytest.fixture
@@ -61,3 +63,18 @@ def test_what_cannot_be_measured_is_said(cfg):
 
     assert 'CUDA out of memory' in plan_of(cfg, 400, 20, measure)[0]
     assert '--batch-size' in plan_of(cfg, 3, 20, measure)[0]
+
+
+@pytest.mark.training
+def test_steps_and_an_evaluation_of_deim_are_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
+    run_here(make, '--format', 'coco', '--count', 6, '--out', 'mine', cwd=tmp_path)
+    cfg = Config.fromfile(config_path('deim_spartan_xt_n_coco'))
+    train, val = ((f'{split}/_annotations.coco.json', f'{split}/') for split in ('train', 'valid'))
+    classes = ('washer', 'nut', 'bolt')
+    cfg.merge_from_dict(own_data(cfg, 'mine', classes, train, val, image_size=(128, 96), batch_size=2))
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 30
+    cost = measure(cfg)
+    assert cost.step > cost.image > 0

@@ -1,0 +1,19 @@
+# DEIM-D-FINE-L (arXiv 2412.04234): D-FINE with more objects an image, another loss and other activations. No part of
+# the backbone is frozen. The authors train with --amp.
+_base_ = ['./dfine_hgnetv2_l_coco.py', '_base_/models/deim_dfine.py', '_base_/schedules/deim_dfine.py']
+
+model = dict(_base_.deim_model, backbone=dict(frozen_stem=False, frozen_norm=False))
+train_dataloader = _base_.deim_dataloader
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-4, weight_decay=1.25e-4),
+    paramwise_cfg=dict(
+        rules=[
+            dict(pattern=r'^backbone\.', lr_mult=0.05),
+            dict(pattern=r'\[norm\]', decay_mult=0.0),
+        ]
+    ),
+)
+param_scheduler = [_base_.warm_up, dict(_base_.annealing, begin=29, end=50)]
+custom_hooks = [*_base_.deim_hooks, dict(_base_.stages, switch_epochs=[0, 4, 29, 50])]
+train_cfg = dict(max_epochs=58)
+auto_scale_lr = _base_.deim_auto_scale_lr
