@@ -82,10 +82,14 @@ def check_num_classes(model: Any, dataset: Any) -> None:
     """Check that a detector has as many classes as its training set.
 
     Raises:
-        InputError: If ``model.bbox_head.num_classes`` is another number. The message names both.
+        InputError: If ``model.bbox_head.num_classes`` is another number, which the message names with that of the
+            training set, or the training set has an empty list of classes.
     """
     classes = classes_of_dataset(dataset)
     number = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+    is_empty = (getattr(dataset, 'metainfo', None) or {}).get('classes') in ((), [])
+    if is_empty and number is not None:
+        raise InputError('the training set has no classes: metainfo.classes of its dataset is empty')
     if classes and number not in (None, len(classes)):
         raise InputError(
             f'model.bbox_head.num_classes is {number}, but the training set has {len(classes)} classes '

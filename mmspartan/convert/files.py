@@ -77,6 +77,8 @@ def _problem(key: Any, value: Any) -> str | None:
         return None
     if key.endswith('anchors') and value.is_floating_point():  # of RT-DETR, infinite where an anchor is not valid
         return dense_problem(value)
+    if key.endswith('reg_scale') and value.dtype == torch.int64:  # of D-FINE, whose configs have an integer
+        return None
     return weight_problem(value)
 
 

@@ -1,7 +1,7 @@
 """Conversion of the weights of RT-DETR's PyTorch implementation (rtdetr_pytorch) to the names of this package.
 
-Weights of RT-DETRv2 (rtdetrv2_pytorch, arXiv 2407.17140) have other names, and show the number of points on each level.
-They do not show whether the network samples discretely (``_dsp``).
+Weights of RT-DETRv2 (rtdetrv2_pytorch, arXiv 2407.17140) have other names, and show the number of points on each level,
+as do those of D-FINE and DEIM. They do not show whether the network samples discretely (``_dsp``), nor its activations.
 """
 
 import re
@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .dfine import computed_settings, encoder_options, is_dfine
+from .hgnet import hgnet_from_authors, hgnet_options
+from .shapes import count, shape_of
 from .spartan import spartan_from_authors, spartan_options
 
 NAMES = {
@@ -72,7 +75,13 @@ COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'an
 
 # RT-DETRv2's factor of each point's offset; Hugging Face calls it n_points_scale.
 POINTS_SCALE = re.compile(r'.*\.n(um)?_points_scale')
-NUM_LEVELS = 3  # of all released models
+INPUT_CONV = re.compile(r'(?:model\.encoder_|encoder\.)input_proj\.(\d+)\.')
+NUM_LEVELS = 3  # of all released models but D-FINE-N
+
+
+def count_levels(weights: Mapping[str, Tensor]) -> int:
+    """Return the number of levels, by the encoder's convolutions ``input_proj.<i>``."""
+    return len({found[1] for found in map(INPUT_CONV.match, weights) if found}) or NUM_LEVELS
 
 
 def points_of_levels(weights: Mapping[str, Tensor]) -> list[int] | None:
@@ -81,16 +90,16 @@ def points_of_levels(weights: Mapping[str, Tensor]) -> list[int] | None:
     Raises:
         ValueError: If factors are not 1/n for each of n points of a level, or the layers have different ones.
     """
-    found = None
+    found, num_levels = None, count_levels(weights)
     for key in filter(POINTS_SCALE.fullmatch, weights):
         points = [round(1 / max(1e-3, factor)) for factor in weights[key].flatten().tolist()]
         levels: list[int] = []
-        for _ in range(NUM_LEVELS):
+        for _ in range(num_levels):
             levels += points[sum(levels) : sum(levels) + 1]
         expected = torch.tensor([1 / count for count in levels for _ in range(count)])
         factors = weights[key].flatten().float()
-        if len(levels) < NUM_LEVELS or factors.shape != expected.shape or not torch.allclose(factors, expected):
-            raise ValueError(f'{key!r} is not 1/n for each of n points on each of {NUM_LEVELS} levels')
+        if len(levels) < num_levels or factors.shape != expected.shape or not torch.allclose(factors, expected):
+            raise ValueError(f'{key!r} is not 1/n for each of n points on each of {num_levels} levels')
         if found not in (None, levels):
             raise ValueError(f'{key!r} is of {levels} points on the levels, in the layer before it is of {found}')
         found = levels
@@ -133,16 +142,18 @@ def resnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Rename a state dict of rtdetr_pytorch.
+    """Rename a state dict of rtdetr_pytorch, rtdetrv2_pytorch, D-FINE or DEIM.
 
     Returns:
         tuple[dict[str, Tensor], dict[str, str]]: Weights with the names of this package, and the reason for each name
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to RT-DETR.
+        ValueError: If a weight does not belong to one of these, or as :func:`points_of_levels` and
+            :func:`~mmspartan.convert.dfine.edge_settings`.
     """
-    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights} | computed_factors(weights)
+    left_out = {key: reason for key, reason in COMPUTED.items() if key in weights}
+    left_out |= computed_factors(weights) | computed_settings(weights)
     backbone, others = {}, {}
     for key, value in weights.items():
         if key.startswith('backbone.'):
@@ -153,11 +164,6 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     found = {prefix for prefix in converters if any(key.startswith(prefix) for key in backbone)}
     convert = converters[min(found)] if found else spartan_from_authors
     return {**convert(backbone), **encoder_and_decoder(others)}, left_out
-
-
-def hgnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of HGNetV2, whose parts have the same names in timm."""
-    return {f'backbone.net.{key.replace("stages.", "stages_", 1)}': value for key, value in weights.items()}
 
 
 def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str] = {}) -> dict[str, Tensor]:
@@ -190,7 +196,7 @@ def _rename(key: str, source: str) -> str:
             for inner, new in INNER_NAMES:
                 name = re.sub(inner, new, name)
             return name.replace('branches.99', 'branches.{last}')
-    raise ValueError(f'{source!r} is not a weight of RT-DETR')
+    raise ValueError(f'{source!r} is not a weight of RT-DETR or D-FINE')
 
 
 # Heads of the decoder's attention in all released models.
@@ -198,70 +204,85 @@ NUM_HEADS = 8
 
 
 def rtdetr_options(
-    weights: Mapping[str, Tensor], points: list[int] | None = None, method: str = 'default'
+    weights: Mapping[str, Tensor],
+    points: list[int] | None = None,
+    method: str = 'default',
+    activation: str = 'relu',
+    edges: Mapping[str, float] = {},
 ) -> dict[str, Any]:
-    """Return the options that turn ``configs/_base_/models/rtdetr.py`` into the model with these weights.
+    """Return the options that turn ``configs/_base_/models/rtdetr.py``, or ``dfine.py``, into the model of weights.
 
     The numbers of attention heads and of queries cannot be derived from the weights; released models have 8 and 300.
-    With 8 heads and 3 levels, the weights show the number of sampling points, if it is the same on each level.
+    With 8 heads, the weights show the number of sampling points, if it is the same on each level.
 
     Args:
         weights: Weights with the names of this package.
         points: Number of points on each level, see :func:`points_of_levels`.
         method: How the decoder samples, ``'default'`` or ``'discrete'``.
+        activation: ``'relu'``, or ``'silu'`` as in DEIM, in decoder and head.
+        edges: Settings of D-FINE's distributions, see :func:`~mmspartan.convert.dfine.edge_settings`.
 
     Raises:
-        ValueError: If the backbone is neither SpaRTAN nor ResNet-vd of depth 18, 34, 50 or 101, or a weight is missing.
+        ValueError: If the backbone is neither SpaRTAN, nor HGNetV2, nor ResNet-vd of depth 18, 34, 50 or 101, or a
+            weight is missing.
     """
-
-    def shape(name: str) -> torch.Size:
-        if name not in weights:
-            raise ValueError(f'not a whole RT-DETR: there is no {name}')
-        dims = 4 if '.conv.' in name else 2
-        if weights[name].dim() != dims or not weights[name].numel():
-            raise ValueError(f'{name} is {tuple(weights[name].shape)}; it should have {dims} dimensions, none 0')
-        return weights[name].shape
-
-    if any(key.startswith('backbone.patch_embeds.') for key in weights):
-        backbone = dict(type='SpaRTAN', **spartan_options(weights), out_indices=(1, 2, 3))
-    else:
-        backbone = dict(type='ResNetVD', depth=_resnet_depth(weights), out_indices=(1, 2, 3))
-    inputs = [shape(f'neck.input_convs.{i}.conv.weight') for i in range(NUM_LEVELS)]
+    num_levels = count(weights, 'neck.input_convs.') or NUM_LEVELS
+    inputs = [shape_of(weights, f'neck.input_convs.{i}.conv.weight') for i in range(num_levels)]
     hidden = inputs[0][0]
-    layers = {found[1] for found in map(re.compile(r'decoder\.layers\.(\d+)').match, weights) if found}
-    embed_dims = shape('memory_trans_fc.weight')[0]
-    options: dict[str, Any] = dict(
-        backbone=backbone,
-        neck=dict(
-            in_channels=[channels for _, channels, *_ in inputs],
-            hidden_channels=hidden,
-            feedforward_channels=shape('neck.aifi.layers.0.ffn.layers.0.0.weight')[0],
-            expansion=shape('neck.top_down_blocks.0.conv1.conv.weight')[0] / hidden,
-        ),
-        decoder=dict(
-            num_layers=len(layers),
-            layer_cfg=dict(
-                self_attn_cfg=dict(embed_dims=embed_dims),
-                cross_attn_cfg=dict(embed_dims=embed_dims),
-                ffn_cfg=dict(
-                    embed_dims=embed_dims,
-                    feedforward_channels=shape('decoder.layers.0.ffn.layers.0.0.weight')[0],
-                ),
-            ),
-        ),
-        bbox_head=dict(num_classes=shape('bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims),
+    embed_dims = shape_of(weights, 'memory_trans_fc.weight')[0]
+    neck: dict[str, Any] = dict(
+        in_channels=[channels for _, channels, *_ in inputs],
+        hidden_channels=hidden,
+        feedforward_channels=shape_of(weights, 'neck.aifi.layers.0.ffn.layers.0.0.weight')[0],
     )
-    total = shape('decoder.layers.0.cross_attn.attention_weights.weight')[0] // NUM_HEADS
-    sampling = options['decoder']['layer_cfg']['cross_attn_cfg']
+    sampling: dict[str, Any] = dict(embed_dims=embed_dims)
+    feedforward: dict[str, Any] = dict(
+        embed_dims=embed_dims, feedforward_channels=shape_of(weights, 'decoder.layers.0.ffn.layers.0.0.weight')[0]
+    )
+    decoder: dict[str, Any] = dict(
+        num_layers=count(weights, 'decoder.layers.'),
+        layer_cfg=dict(self_attn_cfg=dict(embed_dims=embed_dims), cross_attn_cfg=sampling, ffn_cfg=feedforward),
+    )
+    head: dict[str, Any] = dict(
+        num_classes=shape_of(weights, 'bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims
+    )
+    options: dict[str, Any] = dict(
+        backbone=_backbone_options(weights, num_levels), neck=neck, decoder=decoder, bbox_head=head
+    )
+
+    total = shape_of(weights, 'decoder.layers.0.cross_attn.attention_weights.weight')[0] // NUM_HEADS
     if points is not None and len(set(points)) > 1:
         sampling['num_points'] = points
-    elif total != 4 * NUM_LEVELS:
-        sampling['num_points'] = total // NUM_LEVELS
+    elif total != 4 * num_levels or is_dfine(weights):
+        sampling['num_points'] = total // num_levels
     if method != 'default':
         sampling['method'] = method
+    if num_levels != NUM_LEVELS:
+        options['num_levels'] = sampling['num_levels'] = num_levels
     if hidden != embed_dims:
         options['in_channels'] = hidden
-    return options
+    if (num_layers := count(weights, 'decoder.query_pos_head.layers.')) > 2:
+        decoder['num_query_pos_layers'] = num_layers
+    if activation == 'silu':
+        for part in (decoder, head, feedforward):
+            part['act_cfg'] = dict(type='SiLU')
+    if not is_dfine(weights):
+        neck['expansion'] = shape_of(weights, 'neck.top_down_blocks.0.conv1.conv.weight')[0] / hidden
+        return options
+    if points is None or edges.keys() != {'up', 'reg_scale'}:
+        raise ValueError('not a whole D-FINE: it has settings num_points_scale of each layer, up and reg_scale')
+    neck.update(encoder_options(weights, hidden))
+    head.update(type='DFINEHead', distribution=dict(scale=edges['reg_scale']))
+    return dict(type='DFINE', **options)
+
+
+def _backbone_options(weights: Mapping[str, Tensor], num_levels: int) -> dict[str, Any]:
+    indices = tuple(range(4 - num_levels, 4))
+    if any(key.startswith('backbone.patch_embeds.') for key in weights):
+        return dict(type='SpaRTAN', **spartan_options(weights), out_indices=indices)
+    if any(key.startswith('backbone.net.') for key in weights):
+        return dict(hgnet_options(weights), **({} if num_levels == NUM_LEVELS else dict(out_indices=indices)))
+    return dict(type='ResNetVD', depth=_resnet_depth(weights), out_indices=indices)
 
 
 def _resnet_depth(weights: Mapping[str, Tensor]) -> int:

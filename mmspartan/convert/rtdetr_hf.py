@@ -1,15 +1,26 @@
-"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection`` and ``RTDetrV2ForObjectDetection``."""
+"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection``, ``RTDetrV2ForObjectDetection`` and
+``DFineForObjectDetection``.
+
+Files have the names of transformers 4. Models of transformers 5 have others, by which weights are converted too.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
+from .dfine import computed_settings
+from .hgnet import hgnet_from_hugging_face
 from .rtdetr import computed_factors, encoder_and_decoder
 
 # Patterns of Hugging Face's names, and the names of rtdetr_pytorch.
-NAMES = [
+NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
+    # transformers 5
+    (r'\.aifi\.', '.encoder.'),
+    (r'\.o_proj\.', '.out_proj.'),
+    (r'\.mlp\.fc(\d)\.', r'.fc\1.'),
+    (r'\.mlp\.layers\.([01])\.', lambda found: f'.fc{int(found[1]) + 1}.'),
     (r'^model\.encoder_input_proj\.', 'encoder.input_proj.'),
     (r'^model\.encoder\.', 'encoder.'),
     (r'^model\.decoder_input_proj\.(\d+)\.0\.', r'decoder.input_proj.\1.conv.'),
@@ -27,6 +38,18 @@ NAMES = [
     (r'\.fc(\d)\.', r'.linear\1.'),
 ]
 
+# Of D-FINE, whose fusion blocks have other convolutions; applied first.
+DFINE_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
+    (r'(_blocks\.\d+)\.conv1\.', r'\1.cv1.'),
+    (r'(_blocks\.\d+)\.conv([23])\.', r'\1.cv\2.1.'),
+    (r'(_blocks\.\d+)\.conv4\.', r'\1.cv4.'),
+    (r'(_blocks\.\d+)\.csp_rep1\.', r'\1.cv2.0.'),
+    (r'(_blocks\.\d+)\.csp_rep2\.', r'\1.cv3.0.'),
+    (r'(downsample_convs\.\d+)\.conv([12])\.(conv|norm)', r'\1.0.cv\2.\3'),
+    (r'^model\.decoder\.(pre_bbox_head\.|up$|reg_scale$)', r'decoder.\1'),
+    (r'^model\.decoder\.lqe_layers\.', 'decoder.decoder.lqe_layers.'),
+]
+
 
 def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Rename a state dict, and concatenate the query, key and value projections.
@@ -38,14 +61,15 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to RT-DETR, the two copies of a head differ, or factors of RT-DETRv2's
-            offsets are not those of a number of points on each level.
+        ValueError: If a weight does not belong to RT-DETR or D-FINE, the two copies of a head differ, factors of
+            offsets are not those of a number of points on each level, or settings of D-FINE are not this package's.
     """
     backbone, others, left_out, sources = {}, {}, {}, {}
+    names = [*(DFINE_NAMES if any('.csp_rep1.' in key for key in weights) else []), *NAMES]
     for source, value in weights.items():
         key = source
         if key.startswith('model.backbone.model.'):
-            backbone['backbone.' + _resnet_name(key.removeprefix('model.backbone.model.'))] = value
+            backbone[key.removeprefix('model.backbone.model.')] = value
             continue
         if key.startswith(('class_embed.', 'bbox_embed.')):
             twin = f'model.decoder.{key}'
@@ -55,19 +79,25 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
                 left_out[key] = f'a copy of {twin}'
                 continue
             key = twin
-        for pattern, replacement in NAMES:
+        for pattern, replacement in names:
             key = re.sub(pattern, replacement, key)
         others[key], sources[key] = value, source
-    for key, reason in computed_factors(others).items():
+    for key, reason in (computed_factors(others) | computed_settings(others)).items():
         left_out[sources[key]] = reason
         del others[key]
     for key in [key for key in others if '.self_attn.q_proj.' in key]:
-        names = [key.replace('.q_proj.', f'.{letter}_proj.') for letter in 'qkv']
-        missing = [name for name in names if name not in others]
+        parts = [key.replace('.q_proj.', f'.{letter}_proj.') for letter in 'qkv']
+        missing = [part for part in parts if part not in others]
         if missing:
             raise ValueError(f'{missing[0]!r} is missing')
-        others[key.replace('.q_proj.', '.in_proj_')] = torch.cat([others.pop(name) for name in names])
-    return {**backbone, **encoder_and_decoder(others, sources)}, left_out
+        others[key.replace('.q_proj.', '.in_proj_')] = torch.cat([others.pop(part) for part in parts])
+    is_hgnet = any(key.startswith('embedder.stem') for key in backbone)
+    convert = hgnet_from_hugging_face if is_hgnet else _resnet_from_hugging_face
+    return {**convert(backbone), **encoder_and_decoder(others, sources)}, left_out
+
+
+def _resnet_from_hugging_face(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {'backbone.' + _resnet_name(key): value for key, value in weights.items()}
 
 
 def _resnet_name(key: str) -> str:

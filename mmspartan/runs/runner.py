@@ -13,7 +13,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.registry import RUNNERS
+from mmengine.registry import FUNCTIONS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
@@ -135,6 +135,10 @@ class ResumableRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
+        collate = dataloader.get('collate_fn') if isinstance(dataloader, dict) else None
+        name = collate.get('type') if isinstance(collate, dict) else None
+        if isinstance(name, str) and FUNCTIONS.get(name) is None:  # mmengine would call None
+            raise InputError(f'collate_fn.type of a data loader: {name!r} is no registered function')
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         return keep_workers_alive(loader) if isinstance(dataloader, dict) else loader
 

@@ -79,3 +79,5 @@ def test_number_of_classes_of_a_detector_is_that_of_its_training_set():
     message = r'model\.bbox_head\.num_classes is 3, but the training set has 2 classes \(a, b\): set it to 2'
     with pytest.raises(InputError, match=message):
         check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('a', 'b'))))
+    with pytest.raises(InputError, match=r'the training set has no classes: metainfo\.classes'):
+        check_num_classes(model, SimpleNamespace(metainfo=dict(classes=())))

@@ -22,6 +22,7 @@ import torch
 
 SIZE, QUERIES, CLASSES, DENOISING = 128, 30, 10, 8
 SIZES = 'nsmlx'
+PARTS = ('.nn', '.nn.backbone', '.zoo', '.zoo.dfine')  # of their package
 OBJECTS = [
     ([1, 2, 2], [[0.3, 0.3, 0.2, 0.3], [0.6, 0.55, 0.4, 0.3], [0.7, 0.3, 0.25, 0.5]]),
     ([7], [[0.45, 0.5, 0.6, 0.4]]),
@@ -50,31 +51,28 @@ def images() -> torch.Tensor:
     return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def load_authors(checkout: str) -> None:
+def load_authors(checkout: str, root: str = 'src', parts: tuple[str, ...] = PARTS) -> None:
     """Make the authors' modules importable, without the imports of their packages."""
-    for part in ('', '.core', '.misc', '.misc.dist_utils', '.nn', '.nn.backbone', '.zoo', '.zoo.dfine'):
-        name = f'src{part}'
+    for part in ('', '.core', '.misc', '.misc.dist_utils', *parts):
+        name = f'{root}{part}'
         module: Any = ModuleType(name)
         module.__path__ = [str(Path(checkout, *name.split('.')))]
         sys.modules[name] = module
-    sys.modules['src.core'].register = lambda *args, **kwargs: lambda kind: kind  # type: ignore[attr-defined]
-    distributed: Any = sys.modules['src.misc.dist_utils']
-    distributed.get_world_size, distributed.is_dist_available_and_initialized = lambda: 1, lambda: False
+    core, distributed = (sys.modules[f'{root}.{name}'] for name in ('core', 'misc.dist_utils'))
+    core.register = lambda *args, **kwargs: lambda kind: kind  # type: ignore[attr-defined]
+    distributed.get_world_size, distributed.is_dist_available_and_initialized = lambda: 1, lambda: False  # type: ignore
 
 
-def read_config(checkout: str, size: str) -> dict[str, Any]:
-    """Return the settings of a size, which includes others."""
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the settings of a file, which includes others."""
     import yaml
 
-    def read(path: Path) -> dict[str, Any]:
-        found = yaml.safe_load(path.read_text())
-        merged: dict[str, Any] = {}
-        for part in [read(path.parent / name) for name in found.pop('__include__', [])] + [found]:
-            for key, value in part.items():
-                merged[key] = {**merged[key], **value} if isinstance(merged.get(key), dict) else value
-        return merged
-
-    return read(Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml'))
+    found = yaml.safe_load(path.read_text())
+    merged: dict[str, Any] = {}
+    for part in [read_config(path.parent / name) for name in found.pop('__include__', [])] + [found]:
+        for key, value in part.items():
+            merged[key] = {**merged[key], **value} if isinstance(merged.get(key), dict) else value
+    return merged
 
 
 def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:
@@ -122,7 +120,7 @@ def main(checkout: str) -> None:
     arrays: dict[str, Any] = {}
     for size in SIZES:
         torch.manual_seed(0)
-        network, criterion = build(read_config(checkout, size))
+        network, criterion = build(read_config(Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml')))
         state = network.state_dict()
         names = [name for name in state if not is_computed(name)]
         network.load_state_dict({name: weight(name, tuple(state[name].shape)) for name in names}, strict=False)

@@ -1,17 +1,21 @@
-"""``rtdetr_to_mmdet.py``: weights of the authors, of their v2 and of Hugging Face, exact and complete."""
+"""``rtdetr_to_mmdet.py``: weights of the authors of RT-DETR, RT-DETRv2, D-FINE and DEIM, and of Hugging Face."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
+from torch import nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert import spartan_to_authors
-from tests.conftest import Golden
+from tests.conftest import DATA, Golden, perturb
+from tests.convert.stored import of_hugging_face
+from tests.dfine.make_golden import SIZES
 from tests.rtdetr.test_golden import CONFIG, SIZE
 
 RTDETR = 'model_converters/rtdetr_to_mmdet.py'
@@ -264,3 +268,143 @@ def test_folder_of_hugging_face_states_its_sampling(convert, tmp_path):
     with pytest.raises(SystemExit, match="decoder_method is 'nearest'"):
         convert(RTDETR, 'theirs', 'other.pth')
     assert not (tmp_path / 'other.pth').exists()
+
+
+def dfine_weights(size: str) -> dict:
+    """A file of D-FINE's authors, with 10 classes; all weights are zero."""
+    arrays = np.load(DATA / 'dfine.npz')
+    names, shapes = (arrays[f'{size}/{part}'].tolist() for part in ('names', 'shapes'))
+    weights = {name: torch.zeros([int(side) for side in shape.split('x')]) for name, shape in zip(names, shapes)}
+    points = [6, 6] if size == 'n' else [3, 6, 3]
+    factors = torch.tensor([1 / count for count in points for _ in range(count)])
+    for name in names:
+        if name.endswith('cross_attn.attention_weights.bias'):
+            weights[name.replace('attention_weights.bias', 'num_points_scale')] = factors
+    for prefix in ('decoder.', 'decoder.decoder.'):
+        weights |= {
+            f'{prefix}up': torch.tensor([0.5]),
+            f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4]),
+        }
+    return weights
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_dfine_of_each_size(size, convert, tmp_path):
+    weights = dfine_weights(size)
+    torch.save(dict(model=weights), tmp_path / f'dfine_{size}_coco.pth')
+    printed = convert(RTDETR, f'dfine_{size}_coco.pth', 'dst.pth', '--write-config', 'detector.py')
+    assert 'D-FINE, HGNetV2, 10 classes' in printed and f'configs/dfine_hgnetv2_{size}_coco.py' in printed
+    left_out = [key for key in weights if key.endswith(('num_points_scale', '.up', '.reg_scale'))]
+    assert f'{len(weights) - len(left_out)} of {len(weights)} tensors used' in printed
+    assert all(f'left out: {key}: ' in printed for key in left_out)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    assert model.bbox_head.distribution.scale == (8 if size == 'x' else 4)
+    assert model.backbone.frozen_norm == (size in 'lx')  # the config's
+
+
+def test_dfine_with_spartan(convert, tmp_path):
+    """Of the authors' D-FINE with the authors' SpaRTAN as its backbone."""
+    weights = {key: value for key, value in dfine_weights('n').items() if not key.startswith('backbone.')}
+    for i, channels in enumerate([96, 192]):
+        weights[f'encoder.input_proj.{i}.conv.weight'] = torch.zeros(128, channels, 1, 1)
+    backbone = MODELS.build(dict(type='SpaRTAN', arch='xt')).state_dict()
+    theirs = spartan_to_authors({f'backbone.{key}': value for key, value in backbone.items()})
+    weights |= {f'backbone.{key}': value for key, value in theirs.items()}
+    torch.save(weights, tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth')
+    assert 'D-FINE, SpaRTAN, 10 classes' in printed and 'configs/dfine_spartan_xt_n_coco.py' in printed
+
+
+def test_other_scale_of_distributions_fits_no_config(convert, tmp_path):
+    weights = dfine_weights('n')
+    weights |= {key: torch.tensor([6.0]) for key in weights if key.endswith('reg_scale')}
+    torch.save(weights, tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
+    assert 'no config of this package fits' in printed and 'configs/_base_/models/dfine.py' in printed
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    assert model.bbox_head.distribution.scale == 6
+
+
+def test_dfine_without_one_of_its_tensors(convert, tmp_path):
+    weights = dfine_weights('n')
+    del weights['decoder.decoder.layers.1.gateway.gate.weight']
+    torch.save(weights, tmp_path / 'src.pth')
+    with pytest.raises(SystemExit, match=r'decoder\.layers\.1\.gate\.proj\.weight'):
+        convert(RTDETR, 'src.pth', 'dst.pth')
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'activation', 'said'),
+    [
+        ('dfine_n_coco.pth', [], 'relu', 'for a network of DEIM give --activation silu'),
+        ('dfine_n_coco.pth', ['--activation', 'silu'], 'silu', '--activation says so'),
+        ('deim_dfine_hgnetv2_n_coco_160e.pth', [], 'silu', 'the name of the file has deim'),
+        ('deim_dfine_hgnetv2_n_coco_160e.pth', ['--activation', 'relu'], 'relu', '--activation says so'),
+        ('deim_dfine_hgnetv2_n_obj2coco_24e.pth', [], 'relu', "DEIM's network of Objects365 has it"),
+    ],
+)
+def test_activation_is_stated_with_its_reason(name, options, activation, said, convert, tmp_path):
+    torch.save(dfine_weights('n'), tmp_path / name)
+    printed = convert(RTDETR, name, 'dst.pth', '--write-config', 'detector.py', *options)
+    (line,) = (line for line in printed.splitlines() if line.startswith('activation: '))
+    assert line.startswith(f'activation: {activation} (') and said in line
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    kind = dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
+    parts = [
+        model.decoder.query_pos_head,
+        model.decoder.layers[0].ffn,
+        model.bbox_head.reg_branches[0],
+        model.bbox_head.initial_reg_branch,
+        model.bbox_head.quality_branches[0],
+    ]
+    for part in parts:
+        found = {type(module) for module in part.modules() if isinstance(module, nn.ReLU | nn.SiLU)}
+        assert found == {kind}, part
+
+
+def test_config_of_deim_is_named(convert, tmp_path):
+    cfg = Config.fromfile(config_path('deim_rtdetrv2_r18vd_coco'))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        weights = detector_to_authors(MODELS.build(cfg.model).state_dict(), 3)
+    weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
+    torch.save(weights, tmp_path / 'renamed.pth')
+    printed = convert(RTDETR, 'renamed.pth', 'dst.pth')
+    assert 'configs/deim_rtdetrv2_r18vd_coco.py' in printed
+    assert 'activation: silu (three layers for the positions of queries' in printed
+
+
+def test_folder_of_hugging_face_with_dfine(convert, tmp_path):
+    safetensors = pytest.importorskip('safetensors.torch', reason='safetensors is not installed')
+    theirs = of_hugging_face('n')
+    theirs.config['id2label'] = {str(i): name for i, name in enumerate(NAMES)}
+    (tmp_path / 'theirs').mkdir()
+    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(theirs.config))
+    safetensors.save_file({**theirs.weights, **theirs.settings}, tmp_path / 'theirs' / 'model.safetensors')
+    printed = convert(RTDETR, 'theirs', 'dst.pth')
+    assert 'D-FINE, HGNetV2, 10 classes' in printed and "'num_queries': 30" in printed
+    assert f'{len(theirs.weights)} of {len(theirs.weights) + len(theirs.settings)} tensors used' in printed
+    assert 'sampling: default (config.json says so)' in printed and 'activation: relu (' in printed
+    assert torch.load(tmp_path / 'dst.pth', weights_only=True)['meta']['dataset_meta']['classes'] == tuple(NAMES)
+    with pytest.raises(SystemExit, match="--activation is 'silu'"):
+        convert(RTDETR, 'theirs', 'other.pth', '--activation', 'silu')
+
+
+def test_backbone_of_dfine_initializes_ours(convert, tmp_path):
+    source = MODELS.build(dict(type='HGNetV2', arch='b0'))
+    perturb(source)
+    weights = {key.replace('stages_', 'stages.', 1): value for key, value in source.net.state_dict().items()}
+    torch.save(weights, tmp_path / 'PPHGNetV2_B0_stage1.pth')
+    printed = convert(RTDETR, 'PPHGNetV2_B0_stage1.pth', 'dst.pth')
+    (line,) = (line for line in printed.splitlines() if line.startswith('use: '))
+    options = eval(line.removeprefix('use:').strip().removeprefix('backbone='), {})
+    model = MODELS.build(dict(type='HGNetV2', arch='b0', **options))
+    model.init_weights()
+    expected = source.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+    with pytest.raises(SystemExit, match='--write-config: SRC is a backbone'):
+        convert(RTDETR, 'PPHGNetV2_B0_stage1.pth', 'dst.pth', '--write-config', 'detector.py')

@@ -1,16 +1,16 @@
-"""Convert checkpoints of RT-DETR and RT-DETRv2 (the authors' .pth, or Hugging Face's folders) to MMDetection.
+"""Convert checkpoints of RT-DETR, RT-DETRv2, D-FINE and DEIM (the authors' .pth, or Hugging Face's folders).
 
-The variant is derived from the tensors, but for discrete sampling (_dsp), which they do not show. Each tensor is used,
-or listed with the reason for leaving it out. No code from SRC is executed, and DST is written atomically.
+The variant is derived from the tensors, but for discrete sampling (_dsp) and DEIM's activations, which they do not
+show. Each tensor is used, or listed with the reason for leaving it out. A file of D-FINE's backbone, HGNetV2, becomes
+one for init_cfg. No code from SRC is executed, and DST is written atomically.
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 
 from mmspartan_cli import parse, require_path
-from mmspartan_cli.choices import METHODS
+from mmspartan_cli.choices import ACTIVATIONS, METHODS
 
 
 def parse_args():
@@ -21,8 +21,13 @@ def parse_args():
     parser.add_argument(
         '--method',
         choices=METHODS,
-        help='how a network of RT-DETRv2 samples; by default as config.json of Hugging Face says, else discrete if the '
-        'name of SRC contains _dsp',
+        help='how a network samples, other than RT-DETR; by default as config.json of Hugging Face says, else discrete '
+        'if the name of SRC contains _dsp',
+    )
+    parser.add_argument(
+        '--activation',
+        choices=ACTIVATIONS,
+        help='activation in decoder and head; by default silu if the weights or the name of SRC are those of DEIM',
     )
     parser.add_argument('--write-config', metavar='FILE', help='also write a config that builds the model')
     args = parse(parser)
@@ -37,14 +42,21 @@ from mmdet.evaluation import coco_classes
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmspartan import config_path
+from mmspartan import config_path, list_configs
 from mmspartan.commands.command import blame, command
 from mmspartan.convert import (
     check_target,
+    count_levels,
+    edge_settings,
     fit_exactly,
+    hgnet_from_authors,
+    hgnet_options,
+    is_dfine,
+    is_hgnet,
     numbered_class_names,
     points_of_levels,
     read_class_names,
+    read_hugging_face_config,
     read_weights,
     rtdetr_from_authors,
     rtdetr_from_hugging_face,
@@ -59,6 +71,14 @@ CONFIGS = tuple(f'rtdetr_{name}_coco' for name in ('spartan_xt', 'spartan_t', *R
 CONFIGS_V2 = tuple(f'rtdetrv2_{name}_coco' for name in (*RESNETS, *(f'{name}_dsp' for name in RESNETS[:-1])))
 
 
+def candidates(version: str, method: str, activation: str) -> tuple[str, ...]:
+    """Return the names of the configs that may build the model."""
+    if activation == 'relu' and version != 'D-FINE':
+        return CONFIGS if version == 'RT-DETR' and method == 'default' else CONFIGS_V2
+    prefix = 'dfine_' if activation == 'relu' else 'deim_'
+    return tuple(name for name in list_configs() if name.startswith(prefix))
+
+
 def fits(config: dict, options: dict) -> bool:
     """Whether a config has all of these options; it may have more."""
     return all(
@@ -71,57 +91,22 @@ def fits(config: dict, options: dict) -> bool:
 
 def fitting_config(options: dict, names: tuple[str, ...]) -> str | None:
     """Return the first config that builds the model with another number of classes; None if there is none."""
-    anything = {**options, 'bbox_head': {'embed_dims': options['bbox_head']['embed_dims']}}
+    head = {key: value for key, value in options['bbox_head'].items() if key != 'num_classes'}
+    anything = {**options, 'bbox_head': head}
     return next((name for name in names if fits(Config.fromfile(config_path(name)).model, anything)), None)
 
 
-def describe(options: dict, version: str, name: str | None) -> str:
-    """Describe the variant and how to build it, by the config ``name`` if there is one."""
+def describe(options: dict, version: str, name: str | None, base: str) -> str:
+    """Describe the variant and how to build it, by the config ``name``, or if there is none on ``base``."""
     num_classes = options['bbox_head']['num_classes']
     head = f'{version}, {options["backbone"]["type"]}, {num_classes} classes'
     if name is not None:
         extra = '' if num_classes == 80 else f'\nwith:   model.bbox_head.num_classes={num_classes}'
         return f'{head}\nconfig: {config_path(name)}{extra}'
     return (
-        f'{head}\nno config of this package fits: --write-config writes one; on configs/_base_/models/rtdetr.py set\n'
+        f'{head}\nno config of this package fits: --write-config writes one; on configs/{base}.py set\n'
         f'model = {options}'
     )
-
-
-# Settings that the weights do not show, with the values of this package's models.
-EXPECTED = dict(
-    encoder_attention_heads=8,
-    decoder_attention_heads=8,
-    decoder_offset_scale=0.5,
-    num_feature_levels=3,
-    activation_function='silu',
-    encoder_activation_function='gelu',
-    decoder_activation_function='relu',
-    positional_encoding_temperature=10000,
-    normalize_before=False,
-    learn_initial_query=False,
-)
-
-
-def hugging_face_config(src: Path) -> dict:
-    """Read ``config.json`` beside the weights; {} if there is none.
-
-    Raises:
-        ValueError: If it cannot be read, or a setting that the weights do not show differs from this package's models.
-    """
-    path = (src if src.is_dir() else src.parent) / 'config.json'
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f'{path}: not JSON: {error}') from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: not a model's config")
-    for key, value in EXPECTED.items():
-        if config.get(key, value) != value:
-            raise ValueError(f'{path}: {key} is {config[key]!r}; models of this package have {value!r}')
-    return config
 
 
 def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) -> tuple[str, str]:
@@ -144,6 +129,29 @@ def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) 
     return 'default', 'the weights do not show it; for a network with discrete sampling (_dsp) give --method discrete'
 
 
+def decoder_activation(args: argparse.Namespace, is_hugging_face: bool, is_deim: bool) -> tuple[str, str]:
+    """Return the activation in decoder and head, and what says so.
+
+    ``is_deim`` tells whether the weights show a network of DEIM; if not, it may be one still.
+
+    Raises:
+        ValueError: If ``--activation`` is not that of Hugging Face's models.
+    """
+    if is_hugging_face:
+        if args.activation == 'silu':
+            raise ValueError("--activation is 'silu'; models of Hugging Face have 'relu'")
+        return 'relu', 'models of Hugging Face have no other'
+    if args.activation:
+        return args.activation, '--activation says so'
+    if is_deim:
+        return 'silu', 'three layers for the positions of queries, as DEIM has'
+    if not re.search(r'(^|[_-])deim([_-]|$)', Path(args.src).stem.lower()):
+        return 'relu', 'the weights do not show it; for a network of DEIM give --activation silu'
+    if 'obj2coco' in Path(args.src).stem.lower():
+        return 'relu', "DEIM's network of Objects365 has it; otherwise give --activation silu"
+    return 'silu', 'the name of the file has deim, the weights do not show it; otherwise give --activation relu'
+
+
 def default_names(config: dict, num_classes: int) -> list[str]:
     """Return the class names of Hugging Face's config; else COCO's names for 80 classes, or numbers."""
     names = config.get('id2label') or {}
@@ -152,35 +160,59 @@ def default_names(config: dict, num_classes: int) -> list[str]:
     return list(coco_classes()) if num_classes == 80 else numbered_class_names(num_classes)
 
 
+def convert_backbone(args: argparse.Namespace, source: dict) -> None:
+    """Write the weights of HGNetV2 for the ``init_cfg`` of a backbone."""
+    for option in ('classes', 'method', 'activation', 'write_config'):
+        if getattr(args, option):
+            raise ValueError(f'--{option.replace("_", "-")}: SRC is a backbone, without decoder and classes')
+    weights = hgnet_from_authors(source)
+    options = hgnet_options(weights)
+    backbone = {key.removeprefix('backbone.'): value for key, value in weights.items()}
+    backbone = fit_exactly(MODELS.build(options), backbone, args.src)
+    print(f'{args.src}: HGNetV2 {options["arch"]}, a backbone')
+    write_checkpoint(args.dst, {f'backbone.{key}': value for key, value in backbone.items()})
+    print(f"use:     backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='{args.dst}', prefix='backbone.'))")
+    print(f'written: {args.dst}')
+
+
 def convert(args) -> None:
     check_target(args.dst, args.src)
     source, entry = read_weights(args.src)
+    if is_hgnet(source):
+        convert_backbone(args, source)
+        return
     is_hugging_face = any(key.startswith('model.backbone.') for key in source)
     weights, left_out = (rtdetr_from_hugging_face if is_hugging_face else rtdetr_from_authors)(source)
-    config = hugging_face_config(Path(args.src)) if is_hugging_face else {}
+    config = read_hugging_face_config(Path(args.src), count_levels(source)) if is_hugging_face else {}
     points = points_of_levels(source)
-    version = 'RT-DETR' if points is None else 'RT-DETRv2'
+    version = 'D-FINE' if is_dfine(weights) else 'RT-DETR' if points is None else 'RT-DETRv2'
     method, reason = sampling_method(args, config, points is not None)
-    options = rtdetr_options(weights, points, method)
+    is_deim = any(key.startswith('decoder.query_pos_head.layers.2.') for key in weights)
+    activation, why_activation = decoder_activation(args, is_hugging_face, is_deim)
+    options = rtdetr_options(weights, points, method, activation, edge_settings(source))
     if config.get('num_queries', 300) != 300:
         options.update(num_queries=config['num_queries'], test_cfg=dict(max_per_img=config['num_queries']))
-    name = fitting_config(options, CONFIGS if points is None and method == 'default' else CONFIGS_V2)
+    name = fitting_config(options, candidates(version, method, activation))
     num_classes = options['bbox_head']['num_classes']
     classes = read_class_names(args.classes, num_classes) if args.classes else default_names(config, num_classes)
-    cfg = Config.fromfile(config_path('_base_/models/rtdetr'))
+    kind = 'dfine' if version == 'D-FINE' else 'rtdetr'
+    cfg = Config.fromfile(config_path(f'_base_/models/{kind}'))
     cfg.merge_from_dict(dict(model=options))
     with DefaultScope.overwrite_default_scope('mmdet'):
         weights = fit_exactly(MODELS.build(cfg.model), weights, args.src)
 
-    print(f'{args.src}{entry and f" ({entry})"}: {describe(options, version, name)}')
+    print(f'{args.src}{entry and f" ({entry})"}: {describe(options, version, name, f"_base_/models/{kind}")}')
     print(f'sampling: {method} ({reason})')
+    print(f'activation: {activation} ({why_activation})')
     print(f'{len(source) - len(left_out)} of {len(source)} tensors used')
     for key, why in left_out.items():
         print(f'left out: {key}: {why}')
     print(f'classes: {", ".join(classes[:3])}{", ..." if len(classes) > 3 else ""}')
     write_checkpoint(args.dst, weights, classes)
     if args.write_config:
-        write_config(args.write_config, name or 'rtdetr_spartan_t_coco', options, args.src, args.dst)
+        if name:  # it has the backbone, with settings for training
+            del options['backbone']
+        write_config(args.write_config, name or f'{kind}_spartan_t_coco', options, args.src, args.dst)
         print(f'written: {args.write_config}')
     print(f'written: {args.dst}')
 

@@ -1,0 +1,53 @@
+"""Files of weights whose golden outputs are stored; the weights follow from their names."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch.testing import assert_close
+
+from mmspartan import config_path
+from mmspartan.convert import fit_exactly
+from tests.conftest import DATA
+from tests.dfine import make_golden, make_golden_hf
+
+
+class Stored:
+    """A network ``kind`` of a file of golden data: ``weights``, ``settings`` beside them, and expected outputs."""
+
+    def __init__(self, file: str, kind: str, weight: Callable[[str, tuple[int, ...]], torch.Tensor]):
+        found = np.load(DATA / file)
+        arrays = {name.removeprefix(f'{kind}/'): found[name] for name in found.files if name.startswith(f'{kind}/')}
+        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in arrays['shapes']]
+        self.weights = {name: weight(name, shape) for name, shape in zip(arrays['names'].tolist(), shapes)}
+        self.settings = {
+            name.removeprefix('setting/'): torch.from_numpy(value)
+            for name, value in arrays.items()
+            if name.startswith('setting/')
+        }
+        self.config = json.loads(arrays['config'].item()) if 'config' in arrays else {}
+        self.logits, self.boxes = (torch.from_numpy(arrays[name]) for name in ('logits', 'boxes'))
+
+    @torch.no_grad()
+    def compare(self, base: str, options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+        """Build a model of this package with converted weights, and compare its outputs."""
+        cfg = Config.fromfile(config_path(f'_base_/models/{base}'))
+        cfg.merge_from_dict(dict(model=dict(options, num_queries=make_golden.QUERIES)))
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            model = MODELS.build(cfg.model).double().eval()
+        model.load_state_dict(fit_exactly(model, weights, 'source'))
+        logits, boxes = model(make_golden.images(), mode='tensor')
+        assert_close(logits[-1], self.logits, rtol=0, atol=1e-9)
+        assert_close(boxes[-1], self.boxes, rtol=0, atol=1e-9)
+
+
+def of_hugging_face(size: str) -> Stored:
+    return Stored('dfine_hf.npz', size, make_golden_hf.weight)
+
+
+def of_deim(kind: str) -> Stored:
+    return Stored('deim.npz', kind, make_golden.weight)
