@@ -352,6 +352,7 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
     printed = convert(RTDETR, name, 'dst.pth', '--write-config', 'detector.py', *options)
     (line,) = (line for line in printed.splitlines() if line.startswith('activation: '))
     assert line.startswith(f'activation: {activation} (') and said in line
+    assert f'configs/{dict(relu="dfine", silu="deim")[activation]}_hgnetv2_n_coco.py' in printed
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
     kind = dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
