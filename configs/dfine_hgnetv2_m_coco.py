@@ -10,7 +10,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=1e-4),
     paramwise_cfg=dict(
         rules=[
-            dict(pattern=r'^backbone\..*\[norm\]', lr_mult=0.1, decay_mult=0.0),
             dict(pattern=r'^backbone\.', lr_mult=0.1),
             dict(pattern=r'\[norm\]|bias$', decay_mult=0.0),
         ]

@@ -9,7 +9,6 @@ model = dict(
 optim_wrapper = dict(
     paramwise_cfg=dict(
         rules=[
-            dict(pattern=r'^backbone\..*\[norm\]', lr_mult=0.5, decay_mult=0.0),
             dict(pattern=r'^backbone\.', lr_mult=0.5),
             dict(pattern=r'\[norm\]|bias$', decay_mult=0.0),
         ]

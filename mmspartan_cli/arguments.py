@@ -127,7 +127,7 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     for source in map(Path, sources):
         if not source.exists():
             raise SystemExit(f'{source}: no such image or folder')
-        inside = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+        inside = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
         if source.is_dir() and not inside:
             raise SystemExit(f'{source}: no image in it; looked for {", ".join(IMAGE_SUFFIXES)}')
         found += inside or [source]

@@ -22,8 +22,8 @@ class HGNetV2(BaseModule):
 
     Args:
         arch (str): ``'b0'`` to ``'b6'``.
-        out_indices (Sequence[int]): Stages whose output is returned, 0 to 3 (strides 4, 8, 16, 32). Defaults to the
-            last three.
+        out_indices (Sequence[int]): Stages whose output is returned, ascending, 0 to 3 (strides 4, 8, 16, 32). Defaults
+            to the last three.
         frozen_stem (bool): Whether the stem is not trained. Defaults to False.
         frozen_norm (bool): Whether normalizations are not trained, and use their running statistics in training too.
             Defaults to False.
@@ -47,17 +47,14 @@ class HGNetV2(BaseModule):
         super().__init__(init_cfg)
         check_choices('HGNetV2', ARCHS, arch=arch)
         check_flags('HGNetV2', frozen_stem=frozen_stem, frozen_norm=frozen_norm)
-        if (
-            not isinstance(out_indices, Sequence)
-            or not out_indices
-            or not all(is_integer(i, 0, 3) for i in out_indices)
-        ):
-            refuse('HGNetV2', 'out_indices', 'integers in 0..3', out_indices)
+        indices = list(out_indices) if isinstance(out_indices, Sequence) else []
+        if not indices or not all(is_integer(i, 0, 3) for i in indices) or indices != sorted(set(indices)):
+            refuse('HGNetV2', 'out_indices', 'ascending integers in 0..3', out_indices)
         try:
             import timm
         except ModuleNotFoundError:
             raise InputError("HGNetV2 is timm's; install it: pip install timm") from None
-        net: Any = timm.create_model(f'hgnetv2_{arch}', features_only=True, out_indices=tuple(out_indices))
+        net: Any = timm.create_model(f'hgnetv2_{arch}', features_only=True, out_indices=tuple(indices))
         self.net = net
         self.out_channels = net.feature_info.channels()
         self.frozen_norm = frozen_norm

@@ -8,7 +8,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..checks import check_integers, check_numbers
+from ..checks import check_flags, check_integers, check_numbers
 
 
 class ContrastiveDenoising(BaseModule):
@@ -16,6 +16,9 @@ class ContrastiveDenoising(BaseModule):
 
     Differs from mmdet's ``CdnQueryGenerator`` as RT-DETR differs from DINO: images with fewer objects are padded by an
     extra class, whose embedding is zero, and noise can be 0.
+
+    The corners of negatives may change places. RT-DETR's boxes then have a side of 0; those of D-FINE and DEIM keep the
+    side's length.
 
     Args:
         num_classes (int): Number of classes of the detector.
@@ -27,6 +30,8 @@ class ContrastiveDenoising(BaseModule):
         label_noise (float): Twice the fraction of labels that are replaced by random ones, in [0, 2]. Defaults to 0.5.
         box_noise (float): Largest shift of the corners of positives, relative to half the side of the box, at least 0.
             Defaults to 1.0.
+        keep_sides (bool): Whether boxes whose corners change places keep the length of their sides, as in D-FINE and
+            DEIM. Defaults to False.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -40,17 +45,20 @@ class ContrastiveDenoising(BaseModule):
         num_denoising: int = 100,
         label_noise: float = 0.5,
         box_noise: float = 1.0,
+        keep_sides: bool = False,
     ):
         super().__init__()
         check_integers('ContrastiveDenoising', num_classes=num_classes, embed_dims=embed_dims, num_queries=num_queries)
         check_integers('ContrastiveDenoising', 0, num_denoising=num_denoising)
         check_numbers('ContrastiveDenoising', '[0, 2]', label_noise=label_noise)
         check_numbers('ContrastiveDenoising', '[0, inf)', box_noise=box_noise)
+        check_flags('ContrastiveDenoising', keep_sides=keep_sides)
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.num_denoising = num_denoising
         self.label_noise = label_noise
         self.box_noise = box_noise
+        self.keep_sides = keep_sides
         self.label_embedding = nn.Embedding(num_classes + 1, embed_dims, padding_idx=num_classes)
 
     def forward(
@@ -88,6 +96,8 @@ class ContrastiveDenoising(BaseModule):
         half_sides = box[..., 2:].repeat(1, 1, 2) / 2
         box = bbox_cxcywh_to_xyxy(box) + shift * sign * half_sides * self.box_noise
         box = bbox_xyxy_to_cxcywh(box.clamp(0, 1))
+        if self.keep_sides:
+            box = box.abs()
 
         meta = dict(num_denoising_queries=label.shape[1], num_denoising_groups=groups)
         mask = self.attention_mask(2 * most, groups, label.device)

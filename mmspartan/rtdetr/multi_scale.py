@@ -1,4 +1,7 @@
-"""Multi-scale training of RT-DETR, with a random size for each batch."""
+"""Multi-scale training of RT-DETR and D-FINE, with a random size for each batch.
+
+Images are interpolated bilinearly; D-FINE's code takes the nearest pixels.
+"""
 
 import random
 from collections.abc import Sequence

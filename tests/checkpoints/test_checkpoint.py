@@ -389,6 +389,10 @@ def test_optimizer_state_of_other_parameters_is_not_loaded():
         (lambda state: state['state'][0].update(exp_avg=torch.zeros(2, 3).long()), 'is of torch.int64'),
         (lambda state: state.update(param_groups=[]), 'its optimizer has 0 groups'),
         (lambda state: state.update(state=[]), 'has no param_groups or no state'),
+        (lambda state: state.update(param_groups=[3]), 'its optimizer has 1 groups'),
+        (lambda state: state['param_groups'][0].update(lr=float('nan')), 'lr of group 0 of its optimizer is nan'),
+        (lambda state: state['state'].update({0: 3}), 'parameter 0 of its optimizer has no state'),
+        (lambda state: state['state'][0]['exp_avg_sq'].sub_(9), 'exp_avg_sq of parameter 0 is negative'),
     ]:
         with pytest.raises(InputError, match=message):
             check_optimizer_fits(optimizer, changed(change))
@@ -399,8 +403,13 @@ def test_states_of_schedulers_set_nothing_that_theirs_have_not():
     scheduler = LinearLR(optimizer, start_factor=0.5, end=4)
     state = scheduler.state_dict()
     assert restored_schedulers([scheduler], [dict(state, step=3)]) == [state]
-    with pytest.raises(InputError, match=r'^cannot be resumed from: it has 0 param_schedulers, this training 1'):
-        restored_schedulers([scheduler], [])
+    for states, message in [
+        ([], 'it has 0 param_schedulers, this training 1'),
+        ([3], r'param_schedulers\[0\] has no last_step'),
+        ([dict(state, end='4')], r'param_schedulers\[0\]\.end is a str'),
+    ]:
+        with pytest.raises(InputError, match=rf'^cannot be resumed from: {message}'):
+            restored_schedulers([scheduler], states)
 
 
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):

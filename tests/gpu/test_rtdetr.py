@@ -20,7 +20,7 @@ from mmspartan.rtdetr.deformable_attention import DeformableAttention
 from mmspartan.rtdetr.multi_scale import BatchRandomChoiceResize
 from tests.conftest import perturb
 from tests.gpu.conftest import relative_error, with_clear_winner
-from tests.rtdetr.test_detector import batch, build, total
+from tests.rtdetr.test_detector import batch, build, kinds, total
 from tests.rtdetr.test_golden import CONFIG
 from tests.rtdetr.test_version_2 import SAMPLINGS
 
@@ -118,8 +118,9 @@ def test_attention_in_half_precision_samples_at_exact_points(dtype, either_atten
 
 
 @pytest.mark.parametrize(('dtype', 'loss_scale'), [('float16', 'dynamic'), ('bfloat16', 1.0)])
-def test_half_precision_learns(dtype, loss_scale, either_attention):
-    model = build().cuda().train()
+@kinds
+def test_half_precision_learns(dtype, loss_scale, kind, either_attention):
+    model = build(kind=kind).cuda().train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     wrapper = AmpOptimWrapper(loss_scale=loss_scale, dtype=dtype, optimizer=optimizer)
     losses = []
@@ -133,9 +134,10 @@ def test_half_precision_learns(dtype, loss_scale, either_attention):
     assert all(prediction.pred_instances.scores.isfinite().all() for prediction in predictions)
 
 
-def test_the_host_waits_once_a_step_for_the_matching():
+@kinds
+def test_the_host_waits_once_a_step_for_the_matching(kind):
     """mmdet's overlaps and costs wait as well."""
-    model = build().cuda()
+    model = build(kind=kind).cuda()
     data = model.data_preprocessor(batch(3, 2), training=True)
     model.train()(**data, mode='loss')
     torch.cuda.set_sync_debug_mode('warn')
@@ -161,9 +163,10 @@ def test_batches_of_other_sizes_keep_their_boxes():
         torch.testing.assert_close(sample.gt_instances.bboxes, boxes * scale)
 
 
+@kinds
 @torch.no_grad()
-def test_deployed_and_compiled_give_the_same(either_attention):
-    model = build().double().cuda()
+def test_deployed_and_compiled_give_the_same(kind, either_attention):
+    model = build(kind=kind).double().cuda()
     perturb(model, 0.05)
     data = model.eval().data_preprocessor(batch(1, 1), training=False)
     images = data['inputs'].double()

@@ -35,6 +35,17 @@ def test_first_objects_of_an_image_take_part():
     assert not content[1, 2:4].any()  # the class of no object
 
 
+def test_sides_of_boxes_whose_corners_change_places_are_kept_for_d_fine():
+    (_, clamped, _, meta), *_ = denoise([2, 2], num_denoising=100)
+    (_, kept, _, _), *_ = denoise([2, 2], num_denoising=100, keep_sides=True)
+    clamped, kept = clamped.sigmoid(), kept.sigmoid()
+    turned = clamped[..., 2:] < 1e-4
+    assert 0.02 < turned.float().mean() < 0.3
+    assert (kept[..., 2:] < 1e-4).float().mean() < 0.01
+    torch.testing.assert_close(kept[..., :2], clamped[..., :2])
+    torch.testing.assert_close(kept[..., 2:][~turned], clamped[..., 2:][~turned])
+
+
 @pytest.mark.parametrize(('counts', 'num_denoising'), [([0, 0], 100), ([3, 1], 0)])
 def test_without_objects_or_switched_off_there_are_none(counts, num_denoising):
     assert denoise(counts, num_denoising=num_denoising)[0] is None

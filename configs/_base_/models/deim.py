@@ -1,5 +1,6 @@
-# DEIM's loss, and the activations and query positions of its decoder, for RT-DETRv2.
+# DEIM's loss, its denoising, and the activations and query positions of its decoder, for RT-DETRv2.
 deim_model = dict(
+    dn_cfg=dict(keep_sides=True),
     bbox_head=dict(
         loss_cls=dict(type='MatchabilityAwareLoss', alpha=1.0, gamma=1.5),
         act_cfg=dict(type='SiLU'),

@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.registry import HOOKS
 
+from ...checks import check_integers
 from .stage_hook import StageHook
 
 
@@ -19,6 +20,7 @@ class FinalStageHook(StageHook):
     """
 
     def __init__(self, final_epochs: int, pipeline: list[dict]):
+        check_integers('FinalStageHook', 0, final_epochs=final_epochs)
         super().__init__(switch_epochs=[0], stages=[dict(pipeline=pipeline, multi_scale=False)])
         self.final_epochs = final_epochs
 

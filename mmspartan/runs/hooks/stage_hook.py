@@ -6,15 +6,18 @@ returns to that checkpoint and lowers the decay of the averaged weights by 0.000
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmcv.transforms import Compose
 from mmdet.engine.hooks import PipelineSwitchHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from ...checks import is_integer, refuse
+from ...errors import InputError
 
 OPTIONAL = {'batch_augments', 'multi_scale'}
 
@@ -40,17 +43,26 @@ class StageHook(PipelineSwitchHook):
     def __init__(self, switch_epochs: Sequence[int], stages: Sequence[Mapping[str, Any]]):
         owner = type(self).__name__
         for i, stage in enumerate(stages):
-            if stage.keys() - OPTIONAL != {'pipeline'}:
+            if not isinstance(stage, Mapping) or stage.keys() - OPTIONAL != {'pipeline'}:
                 refuse(owner, f'stages[{i}]', f'a dict with pipeline, and optional {sorted(OPTIONAL)}', stage)
         super().__init__(switch_epoch=0, switch_pipeline=None)
         self.stages = stages
         self.switch_epochs = switch_epochs
         allowed = f'{len(stages)} ascending epochs, one for each of the stages'
-        is_valid = len(switch_epochs) == len(stages) > 0 and all(is_integer(epoch, 0) for epoch in switch_epochs)
-        if not is_valid or list(switch_epochs) != sorted(switch_epochs):
+        epochs = list(switch_epochs) if isinstance(switch_epochs, Sequence) else []
+        is_valid = len(epochs) == len(stages) > 0 and all(is_integer(epoch, 0) for epoch in epochs)
+        if not is_valid or epochs != sorted(epochs):
             refuse(owner, 'switch_epochs', allowed, switch_epochs)
         self._stage = -1
+        self._datasets: list[Any] | None = None
         self._own_augments, self._has_own = None, False  # of the preprocessor's config, read in the first stage
+
+    def before_train(self, runner: Any) -> None:
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise InputError(f'{type(self).__name__}: trains in epochs, the train_cfg of this config has iterations')
+        dataset = runner.train_dataloader.dataset
+        if not list(with_pipelines(dataset)):
+            raise InputError(f'{type(self).__name__}: the training set {type(dataset).__name__} has no pipeline')
 
     def before_train_epoch(self, runner: Any) -> None:
         stage = bisect_right(self.switch_epochs, runner.epoch) - 1
@@ -60,6 +72,11 @@ class StageHook(PipelineSwitchHook):
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._set_augments(model.data_preprocessor, self.stages[stage])
         if stage >= 0:
+            if self._datasets is None:  # before mmdet's hook gives a wrapper a pipeline, which it ignores
+                self._datasets = list(with_pipelines(runner.train_dataloader.dataset))
+            if not self._has_switched:
+                for dataset in self._datasets:
+                    dataset.pipeline = Compose(self.switch_pipeline)
             super().before_train_epoch(runner)
 
     def _set_augments(self, preprocessor: Any, stage: Mapping[str, Any]) -> None:
@@ -69,3 +86,12 @@ class StageHook(PipelineSwitchHook):
         if stage.get('batch_augments'):
             augments = nn.ModuleList([*map(MODELS.build, stage['batch_augments']), *(augments or ())])
         preprocessor.batch_augments = augments
+
+
+def with_pipelines(dataset: Any) -> Iterator[Any]:
+    """Iterate over a training set, or over the datasets within wrappers such as mmengine's ``ConcatDataset``."""
+    if hasattr(dataset, 'pipeline'):
+        yield dataset
+    else:
+        for inner in getattr(dataset, 'datasets', None) or filter(None, [getattr(dataset, 'dataset', None)]):
+            yield from with_pipelines(inner)

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+from mmspartan.errors import InputError
 from tests.conftest import refuses
 
 MULTI_SCALE = dict(type='BatchRandomChoiceResize', sizes=[64, 96])
@@ -18,21 +20,21 @@ STAGES = [
 ]
 
 
-def settings(epochs, own=(MULTI_SCALE,), **hook) -> list[tuple[str, list[str]]]:
+def settings(epochs, own=(MULTI_SCALE,), dataset=None, **hook) -> list[tuple[str, list[str]]]:
     """The pipeline, and the batch augmentations, of each of the epochs, which a training begins with the first."""
     init_default_scope('mmdet')
     preprocessor = MODELS.build(dict(type='DetDataPreprocessor', batch_augments=list(own) or None))
     runner = SimpleNamespace(
         model=SimpleNamespace(data_preprocessor=preprocessor),
-        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline='own')),
+        train_dataloader=SimpleNamespace(dataset=dataset or SimpleNamespace(pipeline='own')),
         logger=MMLogger.get_current_instance(),
         max_epochs=9,
     )
     hook, found = HOOKS.build(hook), []
     for runner.epoch in epochs:
         hook.before_train_epoch(runner)
-        pipeline = runner.train_dataloader.dataset.pipeline
-        name = pipeline if isinstance(pipeline, str) else pipeline.transforms[0].prob
+        pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
+        name = pipeline if not hasattr(pipeline, 'transforms') else pipeline.transforms[0].prob
         found.append((name, [type(augment).__name__ for augment in preprocessor.batch_augments or ()]))
     return found
 
@@ -71,16 +73,37 @@ def test_final_stage_is_counted_from_the_end():
     assert settings([0], type='FinalStageHook', final_epochs=20, pipeline=pipeline) == [(0.1, [])]
 
 
+def test_datasets_within_wrappers_are_switched():
+    parts = [SimpleNamespace(pipeline='own') for _ in range(3)]
+    wrapped = SimpleNamespace(datasets=[SimpleNamespace(dataset=parts[0]), SimpleNamespace(datasets=parts[1:])])
+    settings([0, 1], dataset=wrapped, type='StageHook', switch_epochs=[1, 2, 5, 6, 7], stages=STAGES)
+    assert [part.pipeline.transforms[0].prob for part in parts] == [0.1] * 3
+
+
+@pytest.mark.parametrize(
+    ('loop', 'dataset', 'message'),
+    [
+        (IterBasedTrainLoop, SimpleNamespace(pipeline='own'), 'trains in epochs'),
+        (EpochBasedTrainLoop, 3, 'no pipeline'),
+    ],
+)
+def test_training_without_epochs_or_pipelines_is_refused(loop, dataset, message):
+    hook = HOOKS.build(dict(type='StageHook', switch_epochs=[0], stages=STAGES[:1]))
+    runner = SimpleNamespace(train_loop=loop.__new__(loop), train_dataloader=SimpleNamespace(dataset=dataset))
+    with pytest.raises(InputError, match=message):
+        hook.before_train(runner)
+
+
 @pytest.mark.parametrize(
     'switch_epochs',
-    [[0, 1], [0, 3, 2, 4, 5], [-1, 0, 1, 2, 3], [0, 1, 2, 3, 3.5], [0, 0, 0, 0, True], [0, 1, 2, 3, 4, 5]],
+    [3, [0, 1], [0, 3, 2, 4, 5], [-1, 0, 1, 2, 3], [0, 1, 2, 3, 3.5], [0, 0, 0, 0, True], [0, 1, 2, 3, 4, 5]],
 )
 def test_epochs_that_do_not_fit_the_stages_are_refused(switch_epochs):
     with refuses('StageHook', 'switch_epochs', switch_epochs):
         HOOKS.build(dict(type='StageHook', switch_epochs=switch_epochs, stages=STAGES))
 
 
-@pytest.mark.parametrize('stage', [dict(batch_augments=[]), dict(pipeline=[], multiscale=False)])
+@pytest.mark.parametrize('stage', [3, dict(batch_augments=[]), dict(pipeline=[], multiscale=False)])
 def test_stage_without_a_pipeline_or_with_another_key_is_refused(stage):
     with refuses('StageHook', 'stages[1]', stage):
         HOOKS.build(dict(type='StageHook', switch_epochs=[0, 1], stages=[STAGES[0], stage]))
