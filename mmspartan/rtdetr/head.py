@@ -374,10 +374,11 @@ class RTDETRHead(DeformableDETRHead):
             avg_factor, box_avg_factor (Tensor): Divisors of their sums.
         """
         terms = self.terms_by_match(layers, matched, box_matched, objects, avg_factor, box_avg_factor)
+        by_layer = {key: values.unbind() for key, values in terms.items()}
         return {
             f'{name}{key}': values[i]
             for i, name in enumerate(layers.names)
-            for key, values in ((key, values.unbind()) for key, values in terms.items())
+            for key, values in by_layer.items()
             if i < len(values)
         }
 

@@ -28,7 +28,7 @@ def project(tmp_path_factory) -> Path:
     # an untrained detector finds nothing, so the objects are among what it says
     evaluate(folder, 'mine.pth', '--out', 'first')
     found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())
-    chosen = [result for result in found if min(result['bbox'][2:]) > 8][::4]
+    chosen = [result for result in found if min(result['bbox'][2:]) > 2][::4]
     annotations = [dict(result, id=i) for i, result in enumerate(chosen, 1)]
     truth = json.loads((folder / 'digits' / 'val.json').read_text())
     (folder / 'digits' / 'val.json').write_text(json.dumps({**truth, 'annotations': annotations}))
