@@ -1,6 +1,6 @@
 # DEIM-D-FINE-L (arXiv 2412.04234): D-FINE with more objects an image, another loss and other activations. No part of
 # the backbone is frozen. The authors train with --amp.
-_base_ = ['./dfine_hgnetv2_l_coco.py', '_base_/models/deim_dfine.py', '_base_/schedules/deim_dfine.py']
+_base_ = ['./dfine_hgnetv2_l_coco.py', '_base_/models/deim_dfine.py', '_base_/schedules/deim.py']
 
 model = dict(_base_.deim_model, backbone=dict(frozen_stem=False, frozen_norm=False))
 train_dataloader = _base_.deim_dataloader
@@ -14,6 +14,5 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [_base_.warm_up, dict(_base_.annealing, begin=29, end=50)]
-custom_hooks = [*_base_.deim_hooks, dict(_base_.stages, switch_epochs=[0, 4, 29, 50])]
+custom_hooks = [*_base_.custom_hooks[:-1], dict(_base_.stages, switch_epochs=[0, 4, 29, 50])]
 train_cfg = dict(max_epochs=58)
-auto_scale_lr = _base_.deim_auto_scale_lr

@@ -1,5 +1,5 @@
 # DEIM-D-FINE-S, see deim_hgnetv2_l_coco.py.
-_base_ = ['./dfine_hgnetv2_s_coco.py', '_base_/models/deim_dfine.py', '_base_/schedules/deim_dfine.py']
+_base_ = ['./dfine_hgnetv2_s_coco.py', '_base_/models/deim_dfine.py', '_base_/schedules/deim.py']
 
 model = _base_.deim_model
 train_dataloader = _base_.deim_dataloader
@@ -13,6 +13,5 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [_base_.warm_up, dict(_base_.annealing, begin=64, end=120)]
-custom_hooks = [*_base_.deim_hooks, dict(_base_.stages, switch_epochs=[0, 4, 64, 120])]
+custom_hooks = [*_base_.custom_hooks[:-1], dict(_base_.stages, switch_epochs=[0, 4, 64, 120])]
 train_cfg = dict(max_epochs=132)
-auto_scale_lr = _base_.deim_auto_scale_lr
