@@ -20,7 +20,8 @@ from torch.nn.functional import log_softmax
 
 from ..checks import check_numbers
 from ..nn.mlp import MLP
-from ..rtdetr.head import Layers, MatchedBoxes, RTDETRHead, names_of_layers
+from ..rtdetr.head import RTDETRHead
+from ..rtdetr.matching import Layers, MatchedBoxes, names_of_layers
 from .distribution import EdgeDistribution
 
 

@@ -26,7 +26,8 @@ from ..ops.made_once import made_once
 from .decoder import RTDETRTransformerDecoder
 from .denoising import ContrastiveDenoising
 from .encoder import HybridEncoder
-from .head import RTDETRHead, ground_truth
+from .head import RTDETRHead
+from .matching import ground_truth
 
 
 @MODELS.register_module()

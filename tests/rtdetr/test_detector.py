@@ -13,7 +13,7 @@ from mmspartan.benchmark.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
-from mmspartan.rtdetr.head import Objects
+from mmspartan.rtdetr.matching import Objects
 from tests.conftest import perturb, refuses, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 

@@ -6,7 +6,7 @@ from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
 from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
-from mmspartan.rtdetr.head import denoising_pairs
+from mmspartan.rtdetr.matching import denoising_pairs
 from tests.rtdetr.test_golden import CONFIG
 
 
