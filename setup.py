@@ -66,6 +66,7 @@ setup(
         'classification': ['scikit-learn', 'safetensors'],
         'detection': ['pycocotools', 'jinja2', 'safetensors'],
         'hgnetv2': ['timm>=1.0'],  # not in 'detection': timm requires torch, and other backbones need neither
+        'compression': ['torch-pruning>=1.6,<1.7'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],
         'deployment': [
             'onnx',

@@ -1,6 +1,7 @@
-"""A config file for converted weights of any widths."""
+"""A config file for converted or pruned weights of any widths."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,19 @@ from ..checkpoints.checkpoint import AtomicLocalBackend
 from .files import check_target
 
 
-def write_config(path: str | Path, base: str, model: dict[str, Any], source: str, checkpoint: str) -> None:
-    """Write a config that inherits from one of this package and builds the model of converted weights.
+def write_config(
+    path: str | Path, base: str, model: dict[str, Any], source: str, checkpoint: str, lines: Sequence[str] = ()
+) -> None:
+    """Write a config that inherits from another and builds the model of weights with other widths.
 
     Args:
         path: File to write.
-        base: Name of the config to inherit from, such as ``'spartan_t_in1k'``.
+        base: Config to inherit from: a file, or the name of one of this package, such as ``'spartan_t_in1k'``.
         model: Options of the model. ``backbone`` and ``arch`` replace the base's where they have a ``type`` or are a
             dict; everything else is merged into it.
-        source: The file that was converted, for a comment.
-        checkpoint: The converted file, for a comment.
+        source: The file that the weights are from, for a comment.
+        checkpoint: The file of the weights, for a comment.
+        lines: Further lines of the config.
 
     Raises:
         InputError: If the file cannot be written.
@@ -32,7 +36,8 @@ def write_config(path: str | Path, base: str, model: dict[str, Any], source: str
     elif isinstance(backbone.get('arch'), dict):
         backbone['arch']['_delete_'] = True
     text = Config(dict(model=model)).pretty_text.strip()
-    content = (
-        f"# {source}, converted to {checkpoint}.\n_base_ = __import__('mmspartan').config_path({base!r})\n\n{text}\n"
+    shown = (
+        repr(str(Path(base).resolve())) if Path(base).is_file() else f"__import__('mmspartan').config_path({base!r})"
     )
+    content = '\n'.join([f'# {source}, converted to {checkpoint}.', f'_base_ = {shown}', '', text, *lines, ''])
     AtomicLocalBackend().put_text(content, Path(path).resolve())

@@ -44,6 +44,9 @@ ARCHS = {
     't': dict(channels=(32, 64, 128, 256), depths=(3, 3, 12, 2), expand_ratios=(4, 4, 2, 2)),
 }
 
+# Keys of ``arch`` for what pruning left of the mixers, one number a block.
+WIDTHS = ('smixer_widths', 'cmixer_widths')
+
 # Table VIII. Which stages have depthwise instead of full convolutions.
 CONV_TYPES = {
     'full': (False, False, False, False),
@@ -59,7 +62,8 @@ class SpaRTANBlock(BaseModule):
         channels, expand_ratio (int): Of the stage (Table I).
         depthwise (bool): Kind of the stage's convolutions (Table VIII).
         drop_path_rate, layer_scale_init_value (float): Of this block.
-        smixer, cmixer (dict): Configs of the mixers, see :mod:`mmspartan.spartan.mixer`.
+        smixer, cmixer (dict): Configs of the mixers, see :mod:`mmspartan.spartan.mixer`; ``width`` of ``cmixer`` are
+            its hidden channels N if they are not ``channels * expand_ratio``.
         norm_cfg (dict): Normalization before the mixers.
         conv_norm_cfg, act_cfg (dict): Normalization and activation after convolutions.
 
@@ -83,7 +87,8 @@ class SpaRTANBlock(BaseModule):
     ):
         super().__init__()
         common = dict(channels=channels, norm_cfg=conv_norm_cfg, act_cfg=act_cfg)
-        groups = channels if depthwise else channels * expand_ratio
+        hidden = cmixer.get('width', channels * expand_ratio)
+        groups = hidden // expand_ratio if depthwise else hidden
         self.norm1 = build_norm_layer(norm_cfg, channels)[1]
         self.smixer = MODELS.build({'type': 'SMixer', 'depthwise': depthwise, **common, **smixer})
         # three dimensions, as in the authors' weights: with one, weight decay would leave them out (flat_decay_mult)
@@ -112,7 +117,8 @@ class SpaRTAN(BaseModule):
 
     Args:
         arch (str | dict): ``'xt'``, ``'t'`` (Table I), or a dict with ``channels`` (multiples of 8), ``depths`` and
-            ``expand_ratios``, four numbers each.
+            ``expand_ratios``, four numbers each; of a pruned network (:mod:`mmspartan.pruning`) also with
+            ``smixer_widths`` and ``cmixer_widths``, the ``width`` of the mixers of each block.
         in_channels (int): Channels of the image. Defaults to 3.
         out_indices (int | Sequence[int]): Stages whose output is returned, 0 to 3 (strides 4, 8, 16, 32) or counted
             from the end; later ones are not built. Defaults to -1, the last one, which a classifier needs.
@@ -169,7 +175,7 @@ class SpaRTAN(BaseModule):
         init_cfg: dict | Sequence[dict] = dict(type='GroupedFanOut'),
     ):
         super().__init__(init_cfg)
-        channels, depths, expand_ratios = _check_arch(arch)
+        channels, depths, expand_ratios, widths = _check_arch(arch)
         self.out_indices = _check_out_indices(out_indices)
         check_integers('SpaRTAN', in_channels=in_channels)
         check_integers('SpaRTAN', -1, 4, frozen_stages=frozen_stages)
@@ -200,6 +206,7 @@ class SpaRTAN(BaseModule):
         self.patch_embeds = ModuleList([stem, *downsamplings][:used])
 
         rates = iter(drop_path_rate * k / sum(depths) for k in range(sum(depths)))
+        mixers = iter([({**smixer, **of_smixer}, {**cmixer, **of_cmixer}) for of_smixer, of_cmixer in widths])
         self.stages = ModuleList(
             Sequential(
                 *(
@@ -209,8 +216,7 @@ class SpaRTAN(BaseModule):
                         depthwise,
                         next(rates),
                         layer_scale_init_value,
-                        smixer,
-                        cmixer,
+                        *next(mixers),
                         norm_cfg,
                         conv_norm_cfg,
                         act_cfg,
@@ -269,21 +275,33 @@ class SpaRTAN(BaseModule):
         self.train(self.training)
 
 
-def _check_arch(arch: str | dict[str, Any]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+def _check_arch(arch: str | dict[str, Any]) -> tuple[Any, Any, Any, list[tuple[dict, dict]]]:
+    """Channels, depths and expand ratios of the stages, and for each block what its mixers get beside their configs."""
     if isinstance(arch, str):
         arch = ARCHS.get(arch, arch)
     if not isinstance(arch, Mapping):
         refuse('SpaRTAN', 'arch', f'one of {list(ARCHS)} or a dict', arch)
     keys = ('channels', 'depths', 'expand_ratios')
-    if set(arch) != set(keys):
-        raise ValueError(f'SpaRTAN: arch must have the keys {keys}, got {tuple(arch)}')
+    if not set(keys) <= set(arch) <= {*keys, *WIDTHS}:
+        raise ValueError(f'SpaRTAN: arch must have the keys {keys}, and may have {WIDTHS}, got {tuple(arch)}')
     for key in keys:
-        numbers = arch[key]
-        if not isinstance(numbers, Sequence) or len(numbers) != 4 or not all(map(is_integer, numbers)):
-            refuse('SpaRTAN', f'arch[{key!r}]', 'four positive integers, one a stage', numbers)
+        _check_numbers(arch, key, 4, 'four positive integers, one a stage')
     if any(c % 8 for c in arch['channels']):
         refuse('SpaRTAN', "arch['channels']", 'multiples of 8', arch['channels'])
-    return tuple(arch[key] for key in keys)
+    blocks = sum(arch['depths'])
+    for key in arch.keys() & set(WIDTHS):
+        _check_numbers(arch, key, blocks, f'{blocks} positive integers, one a block')
+    widths: list[list[dict]] = [
+        [dict(width=width) for width in arch[key]] if key in arch else [{}] * blocks for key in WIDTHS
+    ]
+    channels, depths, expand_ratios = (arch[key] for key in keys)
+    return channels, depths, expand_ratios, list(zip(*widths))
+
+
+def _check_numbers(arch: Mapping[str, Any], key: str, count: int, allowed: str) -> None:
+    numbers = arch[key]
+    if not isinstance(numbers, Sequence) or len(numbers) != count or not all(map(is_integer, numbers)):
+        refuse('SpaRTAN', f'arch[{key!r}]', allowed, numbers)
 
 
 def _check_out_indices(out_indices: int | Sequence[int]) -> list[int]:

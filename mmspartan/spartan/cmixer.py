@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..checks import check_integers, check_multiples, refuse
+from ..checks import check_integers, check_multiples, is_integer, refuse
 from ..nn.conv_norm_act import ConvNormAct
 from ..ops.halved_conv import halved_conv
 from ..ops.projection import gated_projection
@@ -29,6 +29,8 @@ class CMixer(BaseModule):
         channels (int): Channels C in and out; a multiple of 4.
         expand_ratio (int): N / C of the N hidden waves.
         groups (int): Groups of the convolution over the waves; a divisor of N.
+        width (int, optional): N, an even number, at least C. Defaults to C * ``expand_ratio``; :mod:`mmspartan.pruning`
+            leaves fewer.
         norm_cfg, act_cfg (dict): Normalization after the 3x3 convolution; activation of the phase and after it.
 
     Shape: ``(B, C, H, W)``, and LayerScale ``(C, 1, 1)`` or ``(B, C, 1, 1)``, to ``(B, C, H, W)``.
@@ -39,13 +41,24 @@ class CMixer(BaseModule):
 
     takes_scale = True
 
-    def __init__(self, channels: int, expand_ratio: int, groups: int, norm_cfg: dict, act_cfg: dict):
+    def __init__(
+        self,
+        channels: int,
+        expand_ratio: int,
+        groups: int,
+        norm_cfg: dict,
+        act_cfg: dict,
+        width: int | None = None,
+    ):
         super().__init__()
         check_multiples('CMixer', 4, channels=channels)
         check_integers('CMixer', expand_ratio=expand_ratio, groups=groups)
-        hidden = channels * expand_ratio
+        hidden = channels * expand_ratio if width is None else width
+        # each position is superposed with one of the first C waves, so that these are always there
+        if not is_integer(hidden, channels) or hidden % 2:
+            refuse('CMixer', 'width', f'an even number, at least channels = {channels}', hidden)
         if hidden % groups:
-            refuse('CMixer', 'groups', f'a divisor of channels * expand_ratio = {hidden}', groups)
+            refuse('CMixer', 'groups', f'a divisor of the {hidden} waves', groups)
         self.groups = groups
         # amplitude and phase read the same input: one convolution instead of two
         self.wave = nn.Conv2d(channels, 2 * hidden, 1)

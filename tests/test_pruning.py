@@ -1,0 +1,112 @@
+"""Pruning of the mixers' channels."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from mmspartan import config_path, get_model
+from mmspartan.deploy.load import load_model
+from mmspartan.errors import InputError
+from mmspartan.pruning import add_gradients, multiply_adds, prune
+from mmspartan.spartan.modulated_conv import ModulatedConv2d
+from tests.conftest import ROOT
+from tests.docs.scripts import run_here
+
+SETTINGS = dict(
+    type='SpaRTAN', arch=dict(channels=(16, 16, 32, 32), depths=(1, 1, 1, 1), expand_ratios=(4, 4, 2, 2)), out_indices=3
+)
+
+
+def build(**options) -> nn.Module:
+    torch.manual_seed(0)
+    backbone = MODELS.build({**SETTINGS, **options}).eval()
+    for value in backbone.parameters():
+        nn.init.normal_(value, std=0.2)
+    for value in backbone.buffers():
+        if value.is_floating_point():
+            nn.init.uniform_(value, 0.5, 1.5)
+    return backbone
+
+
+def silence(block: nn.Module) -> None:
+    """Set everything to 0 that belongs to the last quarter of the block's channels, which then change nothing."""
+    for mixer in (block.smixer, block.cmixer):
+        width = mixer.proj_out.in_channels // (1 if mixer is block.cmixer else 2)
+        for name, module in mixer.named_modules():
+            for key, value in module.named_parameters(recurse=False):
+                if key == 'bias' and (name == 'proj_out' or name.endswith('fc1')):
+                    continue
+                own = isinstance(module, ModulatedConv2d) and key == 'complex_weight'
+                for dim in range(min(2, value.dim())):
+                    size = width // 2 if own else width
+                    if value.shape[dim] % size == 0:
+                        for part in value.data.split(size, dim):
+                            part.narrow(dim, size * 3 // 4, size // 4).zero_()
+
+
+@pytest.mark.parametrize('conv_type', ['hybrid', 'depthwise', 'full'])
+def test_what_changes_nothing_goes_first(conv_type):
+    backbone = build(conv_type=conv_type)
+    for blocks in backbone.stages:
+        silence(blocks[0])
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = backbone(x)[0]
+        arch = prune(backbone, {**SETTINGS, 'conv_type': conv_type}, 0.1, 'magnitude')
+        pruned = MODELS.build({**SETTINGS, 'conv_type': conv_type, 'arch': arch}).eval()
+        pruned.load_state_dict(backbone.state_dict())
+        assert arch['cmixer_widths'] < [64, 64, 64, 64]
+        torch.testing.assert_close(pruned(x)[0], expected, rtol=1e-4, atol=1e-4)
+        pruned.switch_to_deploy()
+        torch.testing.assert_close(pruned(x)[0], expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('importance', ['taylor', 'magnitude', 'random'])
+def test_ratio_is_reached_and_widths_are_multiples_of_four(importance):
+    backbone = build()
+    backbone(torch.randn(2, 3, 64, 64))[0].square().mean().backward()
+    before, channels = multiply_adds(backbone), SETTINGS['arch']['channels']
+    arch = prune(backbone, SETTINGS, 0.25, importance)
+    assert 0.65 < multiply_adds(backbone) / before <= 0.75
+    assert all(width % 4 == 0 for width in arch['smixer_widths'] + arch['cmixer_widths'])
+    assert all(width >= c for width, c in zip(arch['cmixer_widths'], channels))
+    # what was pruned can be pruned again
+    again = prune(backbone, {**SETTINGS, 'arch': arch}, 0.1, importance)
+    assert multiply_adds(backbone) / before < 0.7
+    MODELS.build({**SETTINGS, 'arch': again}).load_state_dict(backbone.state_dict())
+
+
+def test_what_cannot_be_pruned_is_named():
+    with pytest.raises(InputError, match=r'ratio=0\.9: at most 0\.\d+ '):
+        prune(build(), SETTINGS, 0.9, 'magnitude')
+    with pytest.raises(ValueError, match='ratio'):
+        prune(build(), SETTINGS, 1.0, 'magnitude')
+    other = dict(smixer=dict(type='ConvSMixer'))
+    with pytest.raises(InputError, match='ConvSMixer'):
+        prune(build(**other), {**SETTINGS, **other}, 0.2, 'magnitude')
+
+
+def test_gradients_leave_statistics_and_mode_alone():
+    model = get_model('spartan_xt_digits')
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    batch = dict(inputs=torch.randint(0, 255, (4, 3, 32, 32)), data_samples=[DataSample().set_gt_label(3)] * 4)
+    add_gradients(model, [batch] * 3, 2)
+    assert not model.training and all(value.equal(before[name]) for name, value in model.named_buffers())
+    assert model.backbone.stages[0][0].cmixer.wave.weight.grad.abs().sum() > 0
+
+
+def test_command_writes_a_config_that_builds_what_remains(tmp_path):
+    model = get_model('spartan_xt_digits')
+    classes = dict(dataset_meta=dict(classes=list('0123456789')))
+    torch.save(dict(state_dict=model.state_dict(), meta=classes), tmp_path / 'weights.pth')
+    arguments = ['prune', config_path('spartan_xt_digits'), 'weights.pth', '--out', 'small', '--batches', 2]
+    script = ROOT / 'tools' / 'compress.py'
+    assert '70% of its multiply-adds' in run_here(script, *arguments, cwd=tmp_path)
+    cfg = Config.fromfile(tmp_path / 'small' / 'config.py')
+    assert cfg.load_from == str(tmp_path / 'small' / 'pruned.pth') and cfg.work_dir.endswith('small')
+    load_model(cfg, cfg.load_from)
+    with pytest.raises(AssertionError, match='small: is there already'):
+        run_here(script, *arguments, cwd=tmp_path)
