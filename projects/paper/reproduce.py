@@ -3,7 +3,8 @@
 ``reproduce.py table2 ... table8`` or ``all``: parameters, FLOPs, memory and, for Table VIII, images a second are
 computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
 ``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
-that is not done, and print which of the paper's orders they show.
+that is not done, and print which of the paper's orders they show. ``reproduce.py pruning``: prune the first of them,
+fine-tune it, and print what it loses.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
@@ -22,7 +24,7 @@ from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
 def parse_args():
     names = [f'table{table.number}' for table in TABLES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature'])
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature', 'pruning'])
     parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
     parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
     parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
@@ -45,7 +47,7 @@ if __name__ == '__main__':
 
 import torch
 
-from projects.paper.reproduction import miniature
+from projects.paper.reproduction import miniature, pruning
 from projects.paper.reproduction.configs import ROOT, config_path
 from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
@@ -94,24 +96,31 @@ def multiply_adds(row: Row) -> float:
     return counted(row, memory=False)['macs']
 
 
-def train_in_miniature(args: argparse.Namespace) -> None:
-    """Train what is not finished, and end with the names of those that failed."""
+def train_in_miniature(args: argparse.Namespace, configs: Sequence[str] | None = None) -> None:
+    """Train what is not finished, all small networks or those of some configs."""
     left = [
         (run, config, seed)
         for run, config, seed in miniature.trainings(args.work_dirs, args.seeds)
-        if not run.metrics()
+        if not run.metrics() and (configs is None or config in configs)
     ]
     if not left:
         return
-    print(f'{len(left)} trainings are left, {args.jobs} at a time', file=sys.stderr, flush=True)
     tools = ROOT / 'tools'
-    subprocess.run([sys.executable, tools / 'dataset_converters' / 'digits_to_coco.py'], check=True, stdout=sys.stderr)
+    if configs is None:
+        make_scenes = [sys.executable, str(tools / 'dataset_converters' / 'digits_to_coco.py')]
+        subprocess.run(make_scenes, check=True, stdout=sys.stderr)
     commands = []
     for run, config, seed in left:
         words = [sys.executable, str(tools / 'train.py'), config_path(config), '--work-dir', str(run.folder)]
         words += ['--cfg-options', f'randomness.seed={seed}']
         commands.append(Command(f'{config} seed {seed}', words, run.folder / 'train.log'))
-    failed = run_all(commands, args.jobs, lambda line: print(line, file=sys.stderr, flush=True))
+    run_or_end(commands, args.jobs)
+
+
+def run_or_end(commands: Sequence[Command], jobs: int) -> None:
+    """Run commands, and end with the names of those that failed."""
+    print(f'{len(commands)} trainings are left, {jobs} at a time', file=sys.stderr, flush=True)
+    failed = run_all(commands, jobs, lambda line: print(line, file=sys.stderr, flush=True))
     if failed:
         raise SystemExit(f'failed: {", ".join(command.name for command in failed)}; their logs: {failed[0].log}, ...')
 
@@ -146,6 +155,12 @@ def main(args: argparse.Namespace) -> None:
         print(text, flush=True)
         if out:
             (out / 'miniature.md').write_text(text)
+
+    if 'pruning' in args.what:
+        if args.jobs > 0:
+            train_in_miniature(args, [pruning.CONFIG])
+            run_or_end(list(pruning.commands(args.work_dirs, args.seeds)), args.jobs)
+        print(pruning.markdown(args.work_dirs, args.seeds), flush=True)
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))

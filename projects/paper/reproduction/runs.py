@@ -40,13 +40,18 @@ class Run:
 
     def metrics(self) -> dict[str, float] | None:
         """Return the metrics after the last epoch of the recipe by their names in the log; None before that."""
-        last = None
-        for log in sorted(self.folder.glob('*/vis_data/scalars.json')):  # a resumed training has several
-            for line in log.read_text(errors='replace').splitlines():
-                try:
-                    entry = json.loads(line)
-                except json.JSONDecodeError:  # a killed process leaves a part of a line
-                    continue
-                if isinstance(entry, dict) and 'loss' not in entry and entry.get('step') == self.epochs:
-                    last = entry
-        return last
+        return metrics_after(self.folder, self.epochs)
+
+
+def metrics_after(folder: Path, epochs: int) -> dict[str, float] | None:
+    """Return the metrics in the logs of a folder after that many epochs; None before that."""
+    last = None
+    for log in sorted(folder.glob('*/vis_data/scalars.json')):  # a resumed training has several
+        for line in log.read_text(errors='replace').splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:  # a killed process leaves a part of a line
+                continue
+            if isinstance(entry, dict) and 'loss' not in entry and entry.get('step') == epochs:
+                last = entry
+    return last
