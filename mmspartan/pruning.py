@@ -26,6 +26,7 @@ from .errors import InputError
 from .ops.device import gpu_forms
 from .spartan.backbone import ARCHS, SpaRTAN
 from .spartan.cmixer import CMixer
+from .spartan.large_kernel import LargeKernelConv
 from .spartan.modulated_conv import ModulatedConv2d
 from .spartan.smixer import SMixer
 
@@ -215,6 +216,8 @@ def _branches(mixer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _roots(mixer: Any, width: int) -> dict[nn.Conv2d, tuple[int, ...]]:
+    if any(isinstance(module, LargeKernelConv) for module in mixer.modules()):
+        raise InputError('SMixer(small_kernel=True) cannot be pruned')
     high = mixer.high_conv.conv
     if high.groups > 1:
         return {mixer.proj_in: (0, width)}

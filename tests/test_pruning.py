@@ -84,9 +84,9 @@ def test_what_cannot_be_pruned_is_named():
         prune(build(), SETTINGS, 0.9, 'magnitude')
     with pytest.raises(ValueError, match='ratio'):
         prune(build(), SETTINGS, 1.0, 'magnitude')
-    other = dict(smixer=dict(type='ConvSMixer'))
-    with pytest.raises(InputError, match='ConvSMixer'):
-        prune(build(**other), {**SETTINGS, **other}, 0.2, 'magnitude')
+    for smixer in (dict(type='ConvSMixer'), dict(type='SMixer', small_kernel=True)):
+        with pytest.raises(InputError, match=smixer['type']):
+            prune(build(smixer=smixer), {**SETTINGS, 'smixer': smixer}, 0.2, 'magnitude')
 
 
 def test_gradients_leave_statistics_and_mode_alone():

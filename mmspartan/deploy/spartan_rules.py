@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..nn.conv_norm_act import ConvNormAct
@@ -12,6 +13,7 @@ from ..ops.modulated_conv import modulated_weight
 from ..spartan.backbone import SpaRTAN, SpaRTANBlock
 from ..spartan.baselines import ConvSMixer
 from ..spartan.cmixer import CMixer
+from ..spartan.large_kernel import LargeKernelConv
 from ..spartan.modulated_conv import ModulatedConv2d
 from ..spartan.smixer import SMixer
 from .cmixer import DeployedCMixer
@@ -27,6 +29,21 @@ def fold_conv_norm_act(module: ConvNormAct) -> ConvNormAct:
     folded = changed_copy(module, conv=fuse_conv_bn_eval(module.conv, norm))
     del folded.norm
     return folded
+
+
+@rule(LargeKernelConv)
+def fold_large_kernel(module: LargeKernelConv) -> nn.Module:
+    """Add the small kernel to the middle of the large one, if both have batch normalization."""
+    large, small = module.large.conv, module.small.conv
+    if large.bias is None or small.bias is None:  # their normalization was not folded
+        return module
+    border = (large.kernel_size[0] - small.kernel_size[0]) // 2
+    weight = large.weight + pad(small.weight, (border,) * 4)
+    folded = ConvNormAct(
+        changed_copy(large, weight=constant(weight), bias=constant(large.bias + small.bias)), None, None
+    )
+    folded.act = module.act
+    return folded.eval()
 
 
 @rule(ModulatedConv2d)

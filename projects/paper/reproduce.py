@@ -4,7 +4,7 @@
 computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
 ``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
 that is not done, and print which of the paper's orders they show. ``reproduce.py pruning``: prune the first of them,
-fine-tune it, and print what it loses.
+fine-tune it, and print what it loses. ``reproduce.py kernels``: the same network with other kernels in its SMixers.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
 def parse_args():
     names = [f'table{table.number}' for table in TABLES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature', 'pruning'])
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature', 'pruning', 'kernels'])
     parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
     parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
     parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
@@ -47,7 +47,7 @@ if __name__ == '__main__':
 
 import torch
 
-from projects.paper.reproduction import miniature, pruning
+from projects.paper.reproduction import kernels, miniature, pruning
 from projects.paper.reproduction.configs import ROOT, config_path
 from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
@@ -96,17 +96,17 @@ def multiply_adds(row: Row) -> float:
     return counted(row, memory=False)['macs']
 
 
-def train_in_miniature(args: argparse.Namespace, configs: Sequence[str] | None = None) -> None:
-    """Train what is not finished, all small networks or those of some configs."""
+def train_in_miniature(args: argparse.Namespace, configs: Sequence[str]) -> None:
+    """Train the small networks of configs as far as that is not done."""
     left = [
         (run, config, seed)
-        for run, config, seed in miniature.trainings(args.work_dirs, args.seeds)
-        if not run.metrics() and (configs is None or config in configs)
+        for run, config, seed in miniature.trainings(configs, args.work_dirs, args.seeds)
+        if not run.metrics()
     ]
     if not left:
         return
     tools = ROOT / 'tools'
-    if configs is None:
+    if any('rtdetr' in config for _, config, _ in left):
         make_scenes = [sys.executable, str(tools / 'dataset_converters' / 'digits_to_coco.py')]
         subprocess.run(make_scenes, check=True, stdout=sys.stderr)
     commands = []
@@ -150,11 +150,16 @@ def main(args: argparse.Namespace) -> None:
 
     if 'miniature' in args.what:
         if args.jobs > 0:
-            train_in_miniature(args)
+            train_in_miniature(args, miniature.networks())
         text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in miniature.tables())
         print(text, flush=True)
         if out:
             (out / 'miniature.md').write_text(text)
+
+    if 'kernels' in args.what:
+        if args.jobs > 0:
+            train_in_miniature(args, kernels.CONFIGS)
+        print(kernels.markdown(args.work_dirs, args.seeds), flush=True)
 
     if 'pruning' in args.what:
         if args.jobs > 0:

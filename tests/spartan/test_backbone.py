@@ -16,6 +16,7 @@ ABLATIONS = {
     'table 4, SMixer + MLP + SE': dict(cmixer=dict(type='MLPCMixer', se=True)),
     'table 4, convolution + CMixer': dict(smixer=dict(type='ConvSMixer')),
     'table 5': dict(smixer=dict(type='SMixer', kernel_size=5)),
+    'large kernels': dict(smixer=dict(type='SMixer', kernel_size=(5, 7), dilation=3, small_kernel=True)),
     'table 6': dict(stem_act_cfg=dict(type='SiLU'), downsample_act_cfg=dict(type='GELU'), act_cfg=dict(type='SiLU')),
     'table 7, BN + BN': dict(norm_cfg=dict(type='BN', eps=1e-6)),
     'table 7, LN + LN': dict(conv_norm_cfg=dict(type='ChannelLN', eps=1e-6)),
@@ -102,8 +103,10 @@ def test_bad_entry_of_an_architecture_is_refused(entry, value):
 @pytest.mark.parametrize(
     ('owner', 'option', 'value'),
     [
-        ('SMixer', 'kernel_size', 7),
+        ('SMixer', 'kernel_size', 4),
         ('SMixer', 'kernel_size', 3.0),
+        ('SMixer', 'kernel_size', []),
+        ('SMixer', 'dilation', 0),
         ('SMixer', 'channels', 12),
         ('CMixer', 'expand_ratio', 0),
         ('CMixer', 'channels', 6),

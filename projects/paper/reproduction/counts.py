@@ -24,14 +24,15 @@ def counted(row: Row, memory: bool = True) -> dict[str, float]:
     MACs are those of convolutions and matrix products alone. Memory is the peak of the inference of one image in
     float32, besides weights and image.
     """
-    found = dict(_costs(row.config, row.size, row.doubled))
+    found = dict(costs(row.config, row.size, row.doubled))
     if memory:
         found['memory'] = _memory(row.config, row.size)
     return found
 
 
 @cache
-def _costs(config: str, size: tuple[int, int] | None, doubled: bool) -> dict[str, float]:
+def costs(config: str, size: tuple[int, int] | None, doubled: bool) -> dict[str, float]:
+    """Return parameters, FLOPs and MACs of a config, see :func:`counted`; do not change what is returned."""
     model, size = _build(config, size)
     by_operation = operations(model, size, element_wise=doubled)
     return dict(

@@ -4,7 +4,7 @@ A row of ``configs/ablations/`` or of Table III has a small network of the same 
 trained several times, with one seed each. What is compared is the order of the rows, not their accuracies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,9 +37,13 @@ def tables() -> list[Table]:
     ]
 
 
-def trainings(work_dirs: str | Path, seeds: int) -> Iterator[tuple[Run, str, int]]:
-    """Iterate over run, config and seed of all trainings: seed by seed, and the long ones, the detectors', first."""
-    configs = dict.fromkeys(row.config for table in tables() for row in table.rows)
+def networks() -> list[str]:
+    """Return the configs of all rows, the long ones, the detectors', first."""
+    return list(dict.fromkeys(row.config for table in tables() for row in table.rows))
+
+
+def trainings(configs: Sequence[str], work_dirs: str | Path, seeds: int) -> Iterator[tuple[Run, str, int]]:
+    """Iterate over run, config and seed of all trainings, seed by seed."""
     for seed in range(seeds):
         for config in configs:
             yield run(config, work_dirs, seed), config, seed

@@ -1,6 +1,7 @@
 """``reproduce.py`` as it is called."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_one_round_has_no_deviation(tmp_path):
 
 
 def test_schedule_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr('projects.paper.reproduction.counts._costs', lambda *arguments: dict(macs=1e9))
+    monkeypatch.setattr('projects.paper.reproduction.counts.costs', lambda *arguments: dict(macs=1e9))
     printed = run_here(SCRIPT, 'schedule', '--gpus', 4, '--out', 'out', cwd=tmp_path)
     assert '37 of 37 trainings are left' in printed
     script = (tmp_path / 'out' / 'schedule.sh').read_text()
@@ -61,7 +62,7 @@ def test_what_is_not_finished_is_trained_in_miniature(tmp_path, monkeypatch):
     write_log(tmp_path / 'runs' / 'miniature' / 'seed1' / 'table8_full' / '1', {'accuracy/top1': 97.0, 'step': 20})
     commands, converted = [], []
     monkeypatch.setattr('projects.paper.reproduction.training._run', lambda command: commands.append(command) or 0)
-    monkeypatch.setattr('subprocess.run', lambda words, **options: converted.append(words[1].name))
+    monkeypatch.setattr('subprocess.run', lambda words, **options: converted.append(Path(words[1]).name))
     printed = run_here(
         SCRIPT, 'miniature', '--seeds', 2, '--jobs', 1, '--work-dirs', 'runs', '--out', 'out', cwd=tmp_path
     )

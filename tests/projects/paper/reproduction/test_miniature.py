@@ -2,14 +2,14 @@
 
 import pytest
 
-from projects.paper.reproduction.miniature import small, tables, trainings
+from projects.paper.reproduction.miniature import networks, small, tables, trainings
 from projects.paper.reproduction.miniature_table import markdown, order
 from projects.paper.reproduction.order import Difference
 from tests.projects.paper.reproduction.test_runs import write_log
 
 
 def test_networks_are_trained_once_for_all_their_rows_seed_by_seed(tmp_path):
-    planned = list(trainings(tmp_path, 3))
+    planned = list(trainings(networks(), tmp_path, 3))
     assert len(planned) == 3 * 17 and [seed for *_, seed in planned] == [0] * 17 + [1] * 17 + [2] * 17
     assert [config for _, config, _ in planned[:2]] == ['miniature/rtdetr_r18vd', 'miniature/rtdetr_spartan_xt']
     assert len({run.folder for run, *_ in planned}) == 51

@@ -1,0 +1,43 @@
+"""Larger kernels in the SMixer (the paper's outlook, Sec. V), in the small network of :mod:`.miniature`.
+
+The low-frequency branch has one large kernel or two stacked ones, with dilation 2 or as the name says.
+"""
+
+from pathlib import Path
+from statistics import mean, stdev
+
+from mmspartan.markdown import table_lines
+
+from .counts import costs
+from .miniature import run
+from .order import differences
+
+AS_PUBLISHED = 'miniature/spartan_xt'  # two stacked 3x3, dilation 2
+CONFIGS = (
+    AS_PUBLISHED,
+    *(f'kernels/{name}' for name in ('3_3_dilation_1', '3_3_dilation_3', '5', '5_5', '7', '7_7', '7_small')),
+)
+
+
+def markdown(work_dirs: str | Path, seeds: int) -> str:
+    """Return accuracy and costs of each network, and the difference from the published kernels."""
+    scores: dict[str, list[float]] = {}
+    for config in CONFIGS:
+        metrics = [found for found in (run(config, work_dirs, seed).metrics() for seed in range(seeds)) if found]
+        if len(metrics) < seeds:
+            return f'{config}: not trained with {seeds} seeds.\n'
+        scores[config] = [found['accuracy/top1'] for found in metrics]
+    compared, body = differences(scores), []
+    for config, values in scores.items():
+        count, difference = costs(config, None, False), compared.get((config, AS_PUBLISHED))
+        body.append(
+            [
+                f'`{config}`',
+                f'{mean(values):.2f} ± {stdev(values):.2f}',
+                f'{difference.mean:+.2f} ± {difference.margin:.2f}' if difference else '',
+                f'{count["parameters"] / 1e6:.3f}',
+                f'{count["flops"] / 1e6:.1f}',
+            ]
+        )
+    heads = ['config', 'top-1 (%)', 'difference', 'parameters (M)', 'multiply-adds (M)']
+    return '\n'.join(table_lines(heads, body)) + '\n'

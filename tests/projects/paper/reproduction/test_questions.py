@@ -1,0 +1,62 @@
+"""The tables of the paper's open questions: what is run, and what is said of the results."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from projects.paper.reproduction import kernels, pruning
+from projects.paper.reproduction.configs import config_path
+from tests.projects.paper.reproduction.test_runs import write_log
+
+ARCH = dict(channels=(16, 32, 48, 64), depths=(1, 1, 2, 1), expand_ratios=(4, 4, 2, 2))
+
+
+def test_networks_of_the_kernels_differ():
+    descriptions = set()
+    for config in kernels.CONFIGS:
+        descriptions.add(repr(MODELS.build(Config.fromfile(config_path(config)).model.backbone)))
+    assert len(descriptions) == len(kernels.CONFIGS) == 8
+
+
+def test_kernels_are_compared_with_the_published_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels, 'CONFIGS', (kernels.AS_PUBLISHED, 'kernels/7'))
+    for name, values in {'spartan_xt': (97.0, 97.2), '7': (97.5, 97.7)}.items():
+        for seed, value in enumerate(values):
+            write_log(tmp_path / 'miniature' / f'seed{seed}' / name / '1', {'accuracy/top1': value, 'step': 20})
+    *_, published, larger = kernels.markdown(tmp_path, 2).splitlines()
+    assert published.startswith('| `miniature/spartan_xt` | 97.10 ± 0.14 |  | 0.14')
+    assert larger.startswith('| `kernels/7` | 97.60 ± 0.14 | +0.50 ± 0.00 | 0.1')
+    assert kernels.markdown(tmp_path, 3) == 'miniature/spartan_xt: not trained with 3 seeds.\n'
+
+
+@pytest.fixture
+def two_variants(monkeypatch):
+    monkeypatch.setattr(pruning, 'VARIANTS', [(0.0, ''), (0.25, 'taylor')])
+
+
+def test_networks_are_pruned_once_and_fine_tuned_until_they_are_done(tmp_path, two_variants):
+    whole, pruned = (command.words[-1] for command in pruning.commands(tmp_path, 1))
+    weights = tmp_path / 'miniature' / 'seed0' / 'spartan_xt' / 'epoch_20.pth'
+    assert 'compress.py' not in whole and f'load_from={weights}' in whole
+    assert f'compress.py prune {config_path(pruning.CONFIG)} {weights} --ratio 0.25' in pruned
+    folder = pruning.folder_of(0.25, 'taylor', tmp_path, 0)
+    (folder / 'pruned').mkdir(parents=True)
+    (folder / 'pruned' / 'config.py').touch()
+    *_, pruned = (command.words[-1] for command in pruning.commands(tmp_path, 1))
+    assert 'compress.py' not in pruned and f'load_from={folder}/pruned/pruned.pth' in pruned
+    write_log(folder / 'train' / '1', {'accuracy/top1': 97.0, 'step': pruning.EPOCHS})
+    assert [command.name for command in pruning.commands(tmp_path, 1)] == ['pruned 0%  seed 0']
+
+
+def test_pruned_networks_are_compared_with_the_whole_one(tmp_path, two_variants):
+    assert pruning.markdown(tmp_path, 2).startswith('Not all')
+    arch = dict(ARCH, smixer_widths=[8, 8, 12, 24, 16], cmixer_widths=[48, 64, 96, 48, 64])
+    for seed, values in enumerate([(97.0, 96.5), (97.2, 96.7)]):
+        for (ratio, importance), value in zip(pruning.VARIANTS, values):
+            folder = pruning.folder_of(ratio, importance, tmp_path, seed)
+            write_log(folder / 'train' / '1', {'accuracy/top1': value, 'step': pruning.EPOCHS})
+            (folder / 'pruned').mkdir()
+            (folder / 'pruned' / 'config.py').write_text(f'model = dict(backbone=dict(arch={arch}))')
+    *_, whole, pruned = pruning.markdown(tmp_path, 2).splitlines()
+    assert whole == '| whole | 97.10 ± 0.14 |  |  |  |'
+    assert pruned == '| 25% by taylor | 96.60 ± 0.14 | -0.50 ± 0.00 | 100% 50% 75% 50% | 75% 50% 75% 50% |'
