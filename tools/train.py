@@ -84,11 +84,14 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f'{args.config}: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
-        cfg.resume = cfg.load_from is not None
+        checkpoint = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        cfg.resume = checkpoint is not None
         cfg.update_optimizer = args.update_optimizer
-        if not cfg.resume:
-            print(f'{cfg.work_dir}: no checkpoint to resume from, training starts from the beginning')
+        if cfg.resume:
+            cfg.load_from = checkpoint
+        else:
+            start = cfg.get('load_from') or 'the beginning'
+            print(f'{cfg.work_dir}: no checkpoint to resume from, training starts from {start}')
 
     if cfg.get('load_from'):
         require_file(cfg.load_from)

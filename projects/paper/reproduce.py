@@ -166,6 +166,8 @@ def main(args: argparse.Namespace) -> None:
             train_in_miniature(args, [pruning.CONFIG])
             run_or_end(list(pruning.commands(args.work_dirs, args.seeds)), args.jobs)
         print(pruning.markdown(args.work_dirs, args.seeds), flush=True)
+        if out:
+            pruning.draw(args.work_dirs, args.seeds, out / 'pruning.png')
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))

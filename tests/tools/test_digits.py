@@ -68,6 +68,18 @@ def test_resume_goes_on_with_optimizer_and_epoch(trained, tmp_path):
     assert second == 2 * first == 2 * (1438 // 32)
 
 
+def test_first_start_with_resume_has_the_weights_of_load_from(trained, tmp_path):
+    """A script that always says --resume must not train from random weights."""
+    weights, options = trained[0] / 'epoch_1.pth', ['optim_wrapper.optimizer.lr=0.0', 'train_cfg.max_epochs=1']
+    output = run_here(
+        TOOLS / 'train.py', QUICK, '--resume', '--cfg-options', f'load_from={weights}', *options, cwd=tmp_path
+    )
+    assert f'training starts from {weights}' in output
+    found = torch.load(tmp_path / 'work_dirs' / 'digits_quick' / 'epoch_1.pth', weights_only=True)['state_dict']
+    expected = torch.load(weights, weights_only=True)['state_dict']
+    assert found['head.fc.weight'].equal(expected['head.fc.weight'])
+
+
 def test_two_processes_without_a_gpu_evaluate_as_one(trained, run_tool):
     work_dir, output = trained
     result = run_tool('dist_test.sh', QUICK, work_dir / 'epoch_1.pth', 2)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
 
+from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from mmspartan.markdown import table_lines
@@ -22,9 +23,10 @@ from .training import Command
 
 CONFIG = 'miniature/spartan_xt'
 EPOCHS = 10
+RATIOS = (0.25, 0.45)
 VARIANTS = [
     (0.0, ''),
-    *((ratio, importance) for ratio in (0.25, 0.45) for importance in ('taylor', 'magnitude', 'random')),
+    *((ratio, importance) for ratio in RATIOS for importance in ('taylor', 'magnitude', 'random')),
 ]
 FINE_TUNING = ['--cfg-options', f'max_epochs={EPOCHS}', 'optim_wrapper.optimizer.lr=1e-3']
 
@@ -90,6 +92,22 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
         body.append(cells)
     heads = ['removed', 'top-1 (%)', 'difference', 'channels left in the SMixers of the stages', 'in the CMixers']
     return '\n'.join(table_lines(heads, body)) + '\n'
+
+
+def draw(work_dirs: str | Path, seeds: int, path: Path) -> None:
+    """Draw which share of the channels remains in each stage, as a PNG."""
+    figure = Figure(figsize=(8, 3.2), layout='constrained')
+    axes = figure.subplots(1, 2, sharey=True)
+    for i, (kind, axis) in enumerate(zip(('SMixers', 'CMixers'), axes)):
+        for ratio, importance in VARIANTS[1:]:
+            folders = [folder_of(ratio, importance, work_dirs, seed) for seed in range(seeds)]
+            shares = [mean(stage) for stage in zip(*(_remaining(folder)[i] for folder in folders))]
+            style = dict(taylor='-', magnitude='--', random=':')[importance]
+            color = f'C{RATIOS.index(ratio)}'
+            axis.plot(range(1, 5), shares, style, color=color, marker='o', label=f'{ratio:.0%} by {importance}')
+        axis.set(title=f'channels left in the {kind}', xlabel='stage', xticks=range(1, 5), ylim=(0, 1.05))
+    axes[0].legend(title='removed', fontsize='small', loc='lower left')
+    figure.savefig(path, dpi=150)
 
 
 def _remaining(folder: Path) -> list[list[float]]:

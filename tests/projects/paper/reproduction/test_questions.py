@@ -60,3 +60,5 @@ def test_pruned_networks_are_compared_with_the_whole_one(tmp_path, two_variants)
     *_, whole, pruned = pruning.markdown(tmp_path, 2).splitlines()
     assert whole == '| whole | 97.10 ± 0.14 |  |  |  |'
     assert pruned == '| 25% by taylor | 96.60 ± 0.14 | -0.50 ± 0.00 | 100% 50% 75% 50% | 75% 50% 75% 50% |'
+    pruning.draw(tmp_path, 2, tmp_path / 'shares.png')
+    assert (tmp_path / 'shares.png').read_bytes().startswith(b'\x89PNG')
