@@ -52,8 +52,11 @@ def own_data(
         dict: Entries that override those of the base.
 
     Raises:
-        ValueError: If a class is there twice, or ``image_size`` is not made of multiples of 32.
+        ValueError: If ``root`` is empty, a class is there twice, or ``image_size`` is not made of multiples of 32.
     """
+    if not root:
+        folder = '"{{ fileDirname }}" for that of the config, "." for that of the command'
+        raise ValueError(f'own_data: root must be the folder of the annotation files ({folder}), got {root!r}')
     classes = tuple(classes)
     if not classes or len(set(classes)) < len(classes):
         raise ValueError(f'own_data: classes must be different names, got {classes}')

@@ -158,8 +158,22 @@ def test_wrong_arguments(arguments, message, tmp_path):
         config_of(tmp_path, arguments)
 
 
-def test_classes_have_different_names(tmp_path):
+@pytest.mark.parametrize(
+    ('before', 'after', 'message'),
+    [
+        ("'dog'", "'cat'", r"classes must be different names, got \('cat', 'cat'\)"),
+        ("root='data/mine'", "root=''", r"root must be the folder of the annotation files \(.*\), got ''"),
+    ],
+)
+def test_classes_have_different_names_and_files_a_folder(before, after, message, tmp_path):
     path = tmp_path / 'config.py'
-    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace("'dog'", "'cat'")))
-    with pytest.raises(ValueError, match=r"classes must be different names, got \('cat', 'cat'\)"):
+    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace(before, after)))
+    with pytest.raises(ValueError, match=message):
         Config.fromfile(path)
+
+
+def test_root_may_be_that_of_the_machine(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace("'data/mine'", "'/'")))
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.dataset.data_root == '/' and cfg.val_evaluator.ann_file == '/val.json'
