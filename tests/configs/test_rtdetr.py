@@ -118,6 +118,7 @@ def test_sizes_of_batches_and_their_boxes():
         hub.update_info('iter', iteration)
         drawn[resize.choose(640, 640)] += 1
     assert sorted(drawn) == [(size, size) for size in range(480, 801, 32)]
+    assert resize.interpolation == 'nearest'  # the default of the function that the authors call
     assert drawn[640, 640] / 2600 == pytest.approx(3 / 13, abs=0.03)
     assert all(n / 2600 == pytest.approx(1 / 13, abs=0.03) for size, n in drawn.items() if size != (640, 640))
 
