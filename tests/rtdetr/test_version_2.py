@@ -1,4 +1,4 @@
-"""Detectors with the options of RT-DETRv2 train, predict, fold, compile, run on a GPU alone and export."""
+"""Detectors with the options of RT-DETRv2 train, predict, fold, compile and run on a GPU alone."""
 
 import copy
 
@@ -12,7 +12,6 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.precision import to_float16
 from mmspartan.deploy.session import Session
-from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.rtdetr.deformable_attention import DeformableAttention
 from tests.conftest import perturb
 from tests.deploy.test_onnx import needs_export
@@ -102,30 +101,6 @@ def assert_is_computed_on_the_device(model, width: int) -> None:
         with HostUse() as used:
             model._forward(images)
     assert used.names == []
-
-
-@needs_export
-def test_discrete_detector_gives_the_same_in_both_runtimes(tmp_path):
-    model = build_version_2(method='discrete')
-    kinds, errors = export_and_compare(model, tmp_path)
-    assert 'GridSample' not in kinds
-    # the median, since rounding moves a point to the next position now and then
-    assert np.median(errors['boxes']) < 1e-3 and np.median(errors['scores']) < 1e-5
-
-
-@torch.no_grad()
-def export_and_compare(model, folder) -> tuple[set[str], dict[str, np.ndarray]]:
-    """Return the operators of the exported file, and the differences of both runtimes from the deployed model."""
-    perturb(model, 0.05)
-    graph, task = build_graph(deploy(model.eval())), task_of_model(model)
-    example = task.example(2, (96, 128))
-    exported = to_onnx(graph, list(example.values()), input_names=list(example), output_names=task.outputs).model_proto
-    onnx.save(exported, folder / 'model.onnx')
-    expected = dict(zip(task.outputs, graph(*example.values())))
-    feed = {name: value.numpy() for name, value in example.items()}
-    found = [Session(folder / 'model.onnx', backend)(**feed) for backend in ('onnxruntime', 'openvino')]
-    errors = {name: np.stack([np.abs(one[name] - expected[name].numpy()) for one in found]) for name in task.outputs}
-    return {node.op_type for node in exported.graph.node}, errors
 
 
 class Attend(torch.nn.Module):
