@@ -24,6 +24,9 @@ class FinalStageHook(StageHook):
         super().__init__(switch_epochs=[0], stages=[dict(pipeline=pipeline, multi_scale=False)])
         self.final_epochs = final_epochs
 
+    def begins(self, max_epochs: int) -> list[int]:
+        return [max(0, max_epochs - self.final_epochs)] if self.final_epochs else []
+
     def before_train_epoch(self, runner: Any) -> None:
         self.switch_epochs = [runner.max_epochs - self.final_epochs]
         super().before_train_epoch(runner)

@@ -57,6 +57,10 @@ class StageHook(PipelineSwitchHook):
         self._datasets: list[Any] | None = None
         self._own_augments, self._has_own = None, False  # of the preprocessor's config, read in the first stage
 
+    def begins(self, max_epochs: int) -> list[int]:
+        """Return the epochs of a training in which its stages begin."""
+        return sorted({epoch for epoch in self.switch_epochs if epoch < max_epochs})
+
     def before_train(self, runner: Any) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise InputError(f'{type(self).__name__}: trains in epochs, the train_cfg of this config has iterations')
