@@ -106,4 +106,4 @@ def test_steps_of_each_stage_of_deim_and_an_evaluation_are_measured(tmp_path, mo
     assert len(cost.steps) == 4 and min(cost.steps) > cost.image > 0
     # two steps of each stage, and before them one with one image
     assert trained == [[]] * 3 + [['BatchMixUp']] * 2 + [[]] * 4
-    assert mosaics == [3]  # the pipeline of the second stage
+    assert set(mosaics) == {3}  # in the pipeline of the second stage
