@@ -1,5 +1,4 @@
-# D-FINE-L (arXiv 2410.13842). The authors train with --amp. They begin the last epochs with the best checkpoint before
-# them, which is left out here.
+# D-FINE-L (arXiv 2410.13842). The authors train with --amp.
 _base_ = [
     '_base_/models/dfine.py',
     '_base_/datasets/coco_640.py',
