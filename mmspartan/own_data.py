@@ -126,7 +126,8 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict], resize: 'Resi
             dict(type='StageHook', switch_epochs=[*begins, last], stages=[*map(resize.stage, staged['stages'])])
         )
     elif final and (multi_scale or len(plain) < len(train_pipeline)):
-        hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain))
+        kept = {'from_best': True} if any(hook.get('from_best') for hook in base.get('custom_hooks') or []) else {}
+        hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain, **kept))
     return dict(
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.01, begin=0, end=warm_up, convert_to_iter_based=True),

@@ -70,7 +70,8 @@ def test_each_place_follows(tmp_path):
 def test_last_tenth_is_trained_without_strong_augmentation(tmp_path):
     cfg = config_of(tmp_path, 'max_epochs=40')
     [stage] = [hook for hook in cfg.custom_hooks if hook.type == 'FinalStageHook']
-    assert stage.final_epochs == 4
+    assert stage.final_epochs == 4 and 'from_best' not in stage
+    assert config_of(tmp_path, base='dfine_spartan_xt_coco').custom_hooks[-1].from_best
     left_out = [step for step in cfg.train_pipeline if step not in stage.pipeline]
     inner = [step.transforms[0].type if step.type == 'RandomApply' else step.type for step in left_out]
     assert inner == ['PhotoMetricDistortion', 'CropFirst']
