@@ -17,15 +17,16 @@ from .checkpoint_hook import SafeCheckpointHook
 def load_best(runner: Any) -> None:
     """Load the weights of the best checkpoint so far into the model and its average; without one, warn.
 
-    The main process reads the file, which others may not have on their disks.
+    A score of 0 is none: the first of such checkpoints counts as the best, and the later ones have learned more. The main
+    process reads the file, which others may not have on their disks.
     """
     path = next((hook.best_path for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)), None) or ''
-    found = [Path(path).is_file()]
+    found = [Path(path).is_file() and runner.message_hub.get_info('best_score') != 0]
     broadcast_object_list(found)
     if not found[0]:
         runner.logger.warning(
-            f'The last stage should begin with the best checkpoint, but there is none ({path or "nothing saved yet"}): '
-            'it continues with the weights of the epoch before.'
+            f'The last stage should begin with the best checkpoint, but there is none with a score above 0 '
+            f'({path or "nothing saved yet"}): it continues with the weights of the epoch before.'
         )
         return
     model = without_wrappers(runner.model)

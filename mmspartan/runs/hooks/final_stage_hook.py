@@ -4,7 +4,7 @@ from typing import Any
 
 from mmengine.registry import HOOKS
 
-from ...checks import check_integers
+from ...checks import check_flags, check_integers
 from .stage_hook import StageHook
 
 
@@ -22,6 +22,7 @@ class FinalStageHook(StageHook):
 
     def __init__(self, final_epochs: int, pipeline: list[dict], from_best: bool = False):
         check_integers('FinalStageHook', 0, final_epochs=final_epochs)
+        check_flags('FinalStageHook', from_best=from_best)
         super().__init__(switch_epochs=[0], stages=[dict(pipeline=pipeline, multi_scale=False, from_best=from_best)])
         self.final_epochs = final_epochs
 

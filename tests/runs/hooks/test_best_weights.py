@@ -1,7 +1,9 @@
 """The last stage begins with the best checkpoint so far, also after a resume, in each process."""
 
+import re
 import shutil
 
+import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
@@ -77,11 +79,14 @@ def copied(source, epoch: int, folder) -> str:
     return str(path)
 
 
-def test_without_a_best_checkpoint_a_warning_says_so_and_the_training_goes_on(tmp_path):
-    found = run(tmp_path / 'run', **{'default_hooks.checkpoint.save_best': None, 'log_level': 'WARNING'})
+@pytest.mark.parametrize(('save_best', 'scores'), [(None, SCORES), ('auto', (0.0, 0.0, 0.0, 0.0))])
+def test_without_a_best_checkpoint_a_warning_says_so_and_the_training_goes_on(save_best, scores, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), 'SCORES', scores)
+    found = run(tmp_path / 'run', **{'default_hooks.checkpoint.save_best': save_best, 'log_level': 'WARNING'})
     assert torch.equal(found.started[2][0], found.evaluated[2][0])
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
-    assert 'should begin with the best checkpoint, but there is none (nothing saved yet)' in log
+    name = 'best_accuracy_top1_epoch_1.pth' if save_best else 'nothing saved yet'
+    assert re.search(rf'should begin with the best checkpoint, but there is none .*{name}\)', log)
 
 
 RANKS = """
@@ -89,6 +94,7 @@ from types import SimpleNamespace
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import EMAHook
+from mmengine.logging import MessageHub
 from mmspartan.runs.hooks.best_weights import load_best
 from mmspartan.runs.hooks.checkpoint_hook import SafeCheckpointHook
 
@@ -97,7 +103,8 @@ rank = get_rank()
 torch.manual_seed(rank)
 model = torch.nn.BatchNorm1d(2)
 ema = EMAHook(update_buffers=True)
-runner = SimpleNamespace(model=model, logger=SimpleNamespace(info=print, warning=None))
+hub = MessageHub.get_current_instance()
+runner = SimpleNamespace(model=model, message_hub=hub, logger=SimpleNamespace(info=print, warning=None))
 ema.before_run(runner)
 weights = {name: torch.full_like(value, 3) for name, value in model.state_dict().items()}
 averages = {'steps': torch.tensor(7), **{f'module.{name}': value + 1 for name, value in weights.items()}}
