@@ -17,8 +17,8 @@ from .checkpoint_hook import SafeCheckpointHook
 def load_best(runner: Any) -> None:
     """Load the weights of the best checkpoint so far into the model and its average; without one, warn.
 
-    A score of 0 is none: the first of such checkpoints counts as the best, and the later ones have learned more. The main
-    process reads the file, which others may not have on their disks.
+    A score of 0 is none: the first of such checkpoints counts as the best, and the later ones have learned more. The
+    main process reads the file, which others may not have on their disks.
     """
     path = next((hook.best_path for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)), None) or ''
     found = [Path(path).is_file() and runner.message_hub.get_info('best_score') != 0]
