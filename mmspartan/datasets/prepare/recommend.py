@@ -1,8 +1,8 @@
 """The base config for a dataset on this machine: what its memory holds, and a size at which objects are seen.
 
 The limits are rules of thumb, but for the memory. Two images of 800 pixels, the largest of the multi-scale training,
-keep 4.2 GB for the backward pass with ``rtdetr_spartan_t_coco``; with ``dfine_spartan_xt_n_coco``, which trains at 640
-pixels alone, four images keep 2.8 GB (counted by ``saved_tensors_hooks``, without what operations take in between).
+keep 4.5 GB for the backward pass with ``rtdetr_spartan_t_coco``; with ``dfine_spartan_xt_n_coco``, which trains at 640
+pixels alone, four images keep 3.0 GB (counted by ``saved_tensors_hooks``, without what operations take in between).
 """
 
 import statistics
