@@ -4,7 +4,7 @@ model = dict(
     backbone=dict(arch='b2', frozen_stem=False, frozen_norm=False),
     neck=dict(in_channels=[384, 768, 1536], num_blocks=2),
     decoder=dict(num_layers=4),
-    data_preprocessor=dict(batch_augments=[dict(type='BatchRandomChoiceResize', sizes=[*_base_.sizes, *[640] * 6])]),
+    data_preprocessor=dict(batch_augments=[dict(_base_.multi_scale, sizes=[*_base_.sizes, *[640] * 6])]),
 )
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=1e-4),

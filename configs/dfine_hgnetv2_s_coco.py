@@ -4,7 +4,7 @@ model = dict(
     backbone=dict(arch='b0'),
     neck=dict(in_channels=[256, 512, 1024], num_blocks=1, expansion=0.5),
     decoder=dict(num_layers=3),
-    data_preprocessor=dict(batch_augments=[dict(type='BatchRandomChoiceResize', sizes=[*_base_.sizes, *[640] * 20])]),
+    data_preprocessor=dict(batch_augments=[dict(_base_.multi_scale, sizes=[*_base_.sizes, *[640] * 20])]),
 )
 optim_wrapper = dict(
     paramwise_cfg=dict(

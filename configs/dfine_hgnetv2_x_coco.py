@@ -5,7 +5,7 @@ model = dict(
     backbone=dict(arch='b5'),
     neck=dict(hidden_channels=384, feedforward_channels=2048),
     bbox_head=dict(distribution=dict(scale=8)),
-    data_preprocessor=dict(batch_augments=[dict(type='BatchRandomChoiceResize', sizes=[*_base_.sizes, *[640] * 3])]),
+    data_preprocessor=dict(batch_augments=[dict(_base_.multi_scale, sizes=[*_base_.sizes, *[640] * 3])]),
 )
 optim_wrapper = dict(
     paramwise_cfg=dict(

@@ -1,6 +1,7 @@
 # RT-DETRv2-X, see rtdetrv2_r18vd_coco.py.
 _base_ = ['./rtdetr_r101vd_coco.py', '_base_/schedules/rtdetrv2_final_stage.py']
 
+model = dict(xavier_init=True)
 optim_wrapper = dict(
     paramwise_cfg=dict(
         rules=[

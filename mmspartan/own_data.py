@@ -52,8 +52,11 @@ def own_data(
         dict: Entries that override those of the base.
 
     Raises:
-        ValueError: If a class is there twice, or ``image_size`` is not made of multiples of 32.
+        ValueError: If ``root`` is empty, a class is there twice, or ``image_size`` is not made of multiples of 32.
     """
+    if not root:
+        folder = '"{{ fileDirname }}" for that of the config, "." for that of the command'
+        raise ValueError(f'own_data: root must be the folder of the annotation files ({folder}), got {root!r}')
     classes = tuple(classes)
     if not classes or len(set(classes)) < len(classes):
         raise ValueError(f'own_data: classes must be different names, got {classes}')
@@ -123,7 +126,8 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict], resize: 'Resi
             dict(type='StageHook', switch_epochs=[*begins, last], stages=[*map(resize.stage, staged['stages'])])
         )
     elif final and (multi_scale or len(plain) < len(train_pipeline)):
-        hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain))
+        kept = {'from_best': True} if any(hook.get('from_best') for hook in base.get('custom_hooks') or []) else {}
+        hooks.append(dict(type='FinalStageHook', final_epochs=final, pipeline=plain, **kept))
     return dict(
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.01, begin=0, end=warm_up, convert_to_iter_based=True),

@@ -70,7 +70,8 @@ def test_each_place_follows(tmp_path):
 def test_last_tenth_is_trained_without_strong_augmentation(tmp_path):
     cfg = config_of(tmp_path, 'max_epochs=40')
     [stage] = [hook for hook in cfg.custom_hooks if hook.type == 'FinalStageHook']
-    assert stage.final_epochs == 4
+    assert stage.final_epochs == 4 and 'from_best' not in stage
+    assert config_of(tmp_path, base='dfine_spartan_xt_coco').custom_hooks[-1].from_best
     left_out = [step for step in cfg.train_pipeline if step not in stage.pipeline]
     inner = [step.transforms[0].type if step.type == 'RandomApply' else step.type for step in left_out]
     assert inner == ['PhotoMetricDistortion', 'CropFirst']
@@ -158,8 +159,22 @@ def test_wrong_arguments(arguments, message, tmp_path):
         config_of(tmp_path, arguments)
 
 
-def test_classes_have_different_names(tmp_path):
+@pytest.mark.parametrize(
+    ('before', 'after', 'message'),
+    [
+        ("'dog'", "'cat'", r"classes must be different names, got \('cat', 'cat'\)"),
+        ("root='data/mine'", "root=''", r"root must be the folder of the annotation files \(.*\), got ''"),
+    ],
+)
+def test_classes_have_different_names_and_files_a_folder(before, after, message, tmp_path):
     path = tmp_path / 'config.py'
-    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace("'dog'", "'cat'")))
-    with pytest.raises(ValueError, match=r"classes must be different names, got \('cat', 'cat'\)"):
+    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace(before, after)))
+    with pytest.raises(ValueError, match=message):
         Config.fromfile(path)
+
+
+def test_root_may_be_that_of_the_machine(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace("'data/mine'", "'/'")))
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.dataset.data_root == '/' and cfg.val_evaluator.ann_file == '/val.json'

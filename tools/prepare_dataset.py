@@ -45,9 +45,17 @@ def parse_args():
     parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
     parser.add_argument('--copy', action='store_true', help='copy the images into the folder')
     parser.add_argument('--strict', action='store_true', help='refuse a dataset that has a fault or needs a guess')
-    parser.add_argument('--base', default='rtdetr_spartan_t_coco', help='config of a detector of this package')
-    parser.add_argument('--weights', type=Path, help='checkpoint of that detector to start from')
-    parser.add_argument('--image-size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'), help="the base's by default")
+    parser.add_argument(
+        '--base', help='config of a detector of this package; by default the one recommended for this machine'
+    )
+    parser.add_argument('--weights', type=Path, help='checkpoint of --base to start from')
+    parser.add_argument(
+        '--image-size',
+        type=int,
+        nargs=2,
+        metavar=('WIDTH', 'HEIGHT'),
+        help="the base's by default; recommended with the base on a CPU",
+    )
     parser.add_argument('--max-epochs', type=int, help='by default as many as make 10,000 iterations, from 20 to 100')
     parser.add_argument('--batch-size', type=int, help="of a GPU; the base's by default")
     parser.add_argument('--no-plan', action='store_true', help='do not measure how long the training takes here')
@@ -73,8 +81,9 @@ from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
 from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
-from mmspartan.datasets.prepare.plan import SMALL, default_epochs, demo_weights, plan_of
+from mmspartan.datasets.prepare.plan import default_epochs, demo_weights, plan_of
 from mmspartan.datasets.prepare.read import read_source
+from mmspartan.datasets.prepare.recommend import recommend
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
 from mmspartan.datasets.prepare.source import Choices, Source
 from mmspartan.datasets.prepare.split import stratified_split
@@ -222,14 +231,12 @@ def prepare(args: argparse.Namespace) -> None:
     for option, number in (('--max-epochs', args.max_epochs), ('--batch-size', args.batch_size)):
         if number is not None and number < 1:
             raise InputError(f'{option} must be at least 1, got {number}')
-    try:
-        base = Config.fromfile(mmspartan.config_path(args.base))
-    except FileNotFoundError as error:
-        raise InputError(f'--base: {error}') from error
-    if base.model.get('bbox_head') is None:
-        raise InputError(f'--base: {args.base} is no detector')
-    size = tuple(args.image_size or reversed(size_of_test_images(base, '--image-size')))
-    if any(side <= 0 or side % 32 for side in size):
+    if args.weights and not args.base:
+        raise InputError('--weights: give the --base of which they are, too')
+    if args.base:
+        detector(args.base)
+    size = args.image_size and tuple(args.image_size)
+    if size and any(side <= 0 or side % 32 for side in size):
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
     choices = Choices(args.split_by, args.box_format, args.attribute, args.box_orientation)
@@ -241,6 +248,13 @@ def prepare(args: argparse.Namespace) -> None:
     rename_classes(source, args.rename, faults)
     choose_classes(source, args.classes, faults)
     sentence = divide(args, source, files, faults)
+    reason = ''
+    if not args.base:
+        found = recommend(source.splits['train'], size)
+        args.base, size, args.batch_size = found.base, found.image_size, args.batch_size or found.batch_size
+        reason = f'This base is recommended: {found.reason}. --base chooses another.'
+    base = detector(args.base)
+    size = size or tuple(reversed(size_of_test_images(base, '--image-size')))
     statistics = {split: statistics_of(samples, size) for split, samples in source.splits.items()}
     queries = base.model.num_queries
     tables = tables_of(statistics, source.classes, faults, size, queries)
@@ -254,15 +268,31 @@ def prepare(args: argparse.Namespace) -> None:
     write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     start = f'from {args.weights}' if args.weights else 'from random weights'
-    if not args.weights and args.base == SMALL and (weights := demo_weights()):
+    if not args.weights and (weights := demo_weights(args.base)):
         start += f"; the demo's detector is a better start:{weights}"
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
+    print(reason, end='\n' * bool(reason))
     if not args.no_plan:
-        print('Measuring two steps of the training, within a minute', flush=True)
+        print('Measuring steps of each stage of the training, within a minute', flush=True)
         train, val = (len(source.splits[split]) for split in ('train', 'val'))
         print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), train, val)))
     print('Look at the report, then train:')
     print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
+
+
+def detector(name: str) -> Config:
+    """Return the config of a detector of this package.
+
+    Raises:
+        InputError: If there is no such config, or it is of another task.
+    """
+    try:
+        base = Config.fromfile(mmspartan.config_path(name))
+    except FileNotFoundError as error:
+        raise InputError(f'--base: {error}') from error
+    if base.model.get('bbox_head') is None:
+        raise InputError(f'--base: {name} is no detector')
+    return base
 
 
 def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:

@@ -109,10 +109,8 @@ def points_of_levels(weights: Mapping[str, Tensor]) -> list[int] | None:
 def computed_factors(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the names of RT-DETRv2's factors of offsets, with the reason why they are left out.
 
-    Raises:
-        ValueError: As :func:`points_of_levels`.
+    Their values are for :func:`points_of_levels` to check.
     """
-    points_of_levels(weights)
     return dict.fromkeys(filter(POINTS_SCALE.fullmatch, weights), 'one divided by the number of points is computed')
 
 
@@ -149,8 +147,7 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to one of these, or as :func:`points_of_levels` and
-            :func:`~mmspartan.convert.dfine.edge_settings`.
+        ValueError: If a weight does not belong to one of these.
     """
     left_out = {key: reason for key, reason in COMPUTED.items() if key in weights}
     left_out |= computed_factors(weights) | computed_settings(weights)

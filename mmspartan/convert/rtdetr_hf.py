@@ -61,8 +61,7 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to RT-DETR or D-FINE, the two copies of a head differ, factors of
-            offsets are not those of a number of points on each level, or settings of D-FINE are not this package's.
+        ValueError: If a weight does not belong to RT-DETR or D-FINE, or the two copies of a head differ.
     """
     backbone, others, left_out, sources = {}, {}, {}, {}
     names = [*(DFINE_NAMES if any('.csp_rep1.' in key for key in weights) else []), *NAMES]

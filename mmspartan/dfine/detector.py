@@ -17,13 +17,6 @@ class DFINE(RTDETR):
 
     decoder_type = DFINETransformerDecoder
 
-    def init_weights(self) -> None:
-        super().init_weights()
-        ffns = [layer.ffn.layers for layer in self.decoder.layers]
-        convs = [getattr(conv, 'conv', None) for conv in self.input_convs]
-        for module in filter(None, [*(ffn[0][0] for ffn in ffns), *(ffn[1] for ffn in ffns), *convs]):
-            nn.init.xavier_uniform_(module.weight)
-
     def _init_layers(self) -> None:
         super()._init_layers()
         if self.in_channels in (None, self.embed_dims):

@@ -44,6 +44,9 @@ class RTDETR(DetectionTransformer):
         num_queries (int): Number of queries. Defaults to 300.
         num_levels (int): Number of the neck's feature maps. Defaults to 3.
         in_channels (int, optional): Channels of the neck's feature maps. Defaults to those of the decoder.
+        xavier_init (bool): Whether feed-forward layers of the decoder and the convolutions before it start from
+            Xavier-uniform weights, as in RT-DETRv2 and D-FINE, or as PyTorch makes them, as in RT-DETR. Defaults to
+            False.
         deploy (bool): Build the deployed form, for weights saved after :meth:`switch_to_deploy`. Defaults to False.
         **kwargs: ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg`` as in mmdet. An image has
             ``test_cfg.max_per_img`` detections, at most the number of pairs of query and class. Evaluation applies the
@@ -69,6 +72,7 @@ class RTDETR(DetectionTransformer):
         num_queries: int = 300,
         num_levels: int = 3,
         in_channels: int | None = None,
+        xavier_init: bool = False,
         deploy: bool = False,
         **kwargs,
     ):
@@ -81,9 +85,10 @@ class RTDETR(DetectionTransformer):
         check_integers('RTDETR', 1, num_layers, **{'test_cfg.num_decoder_layers': used})
         if in_channels is not None:
             check_integers('RTDETR', in_channels=in_channels)
-        check_flags('RTDETR', deploy=deploy)
+        check_flags('RTDETR', xavier_init=xavier_init, deploy=deploy)
         self.num_levels = num_levels
         self.in_channels = in_channels
+        self.xavier_init = xavier_init
         self.is_deployed = False
         # a branch for each layer of the decoder and one for the selection of queries
         bbox_head = dict(bbox_head, num_pred_layer=num_layers + 1, share_pred_layer=False, as_two_stage=True)
@@ -187,9 +192,13 @@ class RTDETR(DetectionTransformer):
                 'current',
                 logging.WARNING,
             )
-        nn.init.xavier_uniform_(self.memory_trans_fc.weight)
-        for layer in self.decoder.query_pos_head.layers:
-            nn.init.xavier_uniform_(layer.weight)
+        layers = [self.memory_trans_fc, *self.decoder.query_pos_head.layers[:2]]
+        if self.xavier_init:
+            ffns = [layer.ffn.layers for layer in self.decoder.layers]
+            layers += [linear for ffn in ffns for linear in (ffn[0][0], ffn[1])]
+            layers += [conv.conv for conv in self.input_convs if isinstance(conv, ConvNormAct)]
+        for module in layers:
+            nn.init.xavier_uniform_(module.weight)
         super().init_weights()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:

@@ -1,7 +1,4 @@
-"""Multi-scale training of RT-DETR and D-FINE, with a random size for each batch.
-
-Images are interpolated bilinearly; D-FINE's code takes the nearest pixels.
-"""
+"""Multi-scale training of RT-DETR, D-FINE and DEIM, with a random size for each batch."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..checks import is_integer, refuse
+from ..checks import check_choices, is_integer, refuse
 from ..ops.host_numbers import tensor_like
 
 # Stride of the coarsest feature map.
@@ -30,17 +27,20 @@ class BatchRandomChoiceResize(nn.Module):
     Args:
         sizes (Sequence[int]): Heights in pixels, positive multiples of 32, chosen with equal probability. A repeated
             height is chosen more often.
+        interpolation (str): ``'bilinear'``, or ``'nearest'`` as in the authors' code. Defaults to ``'bilinear'``.
 
     Raises:
-        ValueError: If ``sizes`` is empty or has other elements.
+        ValueError: If ``sizes`` is empty or has other elements, or the interpolation is another one.
     """
 
-    def __init__(self, sizes: Sequence[int]):
+    def __init__(self, sizes: Sequence[int], interpolation: str = 'bilinear'):
         super().__init__()
+        check_choices(type(self).__name__, ('bilinear', 'nearest'), interpolation=interpolation)
         is_list = isinstance(sizes, Sequence) and not isinstance(sizes, str)
         if not is_list or not sizes or any(not is_integer(size) or size % DIVISOR for size in sizes):
             refuse(type(self).__name__, 'sizes', f'a list of positive multiples of {DIVISOR}', sizes)
         self.sizes = tuple(sizes)
+        self.interpolation = interpolation
 
     def forward(self, inputs: Tensor, data_samples: SampleList) -> tuple[Tensor, SampleList]:
         """Resize images ``(B, 3, H, W)`` and the boxes of their samples, including boxes of ignored objects."""
@@ -58,7 +58,7 @@ class BatchRandomChoiceResize(nn.Module):
                 if name in sample:
                     instances = sample.get(name)
                     instances.bboxes = instances.bboxes * tensor_like(instances.bboxes, scales[::-1] * 2)
-        return interpolate(inputs, size=shape, mode='bilinear', align_corners=False), data_samples
+        return interpolate(inputs, size=shape, mode=self.interpolation), data_samples
 
     def choose(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width to which this iteration resizes a batch."""

@@ -33,6 +33,7 @@ def test_length_stages_and_sizes(name):
     augments = cfg.model.data_preprocessor.batch_augments
     if times:
         (resize,) = augments
+        assert resize.interpolation == 'nearest'
         assert sorted(resize.sizes) == sorted([*range(480, 801, 32), *[640] * (times - 1)])
     else:
         assert augments is None

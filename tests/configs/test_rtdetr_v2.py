@@ -24,13 +24,14 @@ STRONG = ('PhotoMetricDistortion', 'Expand')  # the second with the crop behind 
 
 
 @pytest.mark.parametrize('name', RECIPES)
-def test_network_is_that_of_rt_detr_but_for_the_sampling(name):
+def test_network_is_that_of_rt_detr_but_for_sampling_and_initial_weights(name):
     expected, found = load(f'rtdetr_{name.removesuffix("_dsp")}_coco').model, load(f'rtdetrv2_{name}_coco').model
     augments = found.data_preprocessor.pop('batch_augments')
     multi_scale = expected.data_preprocessor.pop('batch_augments')
     assert augments == (None if 'r18vd' in name else multi_scale)
     method = found.decoder.layer_cfg.cross_attn_cfg.pop('method', 'default')
     assert method == ('discrete' if name.endswith('_dsp') else 'default')
+    assert found.pop('xavier_init')
     assert found == expected
 
 

@@ -13,7 +13,6 @@ from mmspartan.convert import (
     hgnet_options,
     points_of_levels,
     read_hugging_face_config,
-    rtdetr_from_authors,
     rtdetr_from_hugging_face,
     rtdetr_options,
 )
@@ -95,7 +94,7 @@ def test_settings_that_the_weights_do_not_show(option, value, tmp_path):
 def test_settings_of_other_models(settings, problem):
     weights = {f'decoder.{name}': torch.tensor(value) for name, value in settings.items()}
     with pytest.raises(ValueError, match=re.escape(problem)):
-        rtdetr_from_authors(weights)
+        edge_settings(weights)
 
 
 def test_weights_without_settings_are_not_whole():

@@ -54,10 +54,10 @@ def test_numbers_of_points_are_read_from_the_factors(version_1, version_2):
 def test_other_factors_are_refused(factors, version_2):
     version_2[SCALE.format(1)] = torch.tensor(factors)
     with pytest.raises(ValueError, match=r'layers\.1\.cross_attn\.num_points_scale.* is not 1/n for each of n points'):
-        rtdetr_from_authors(version_2)
+        points_of_levels(version_2)
 
 
 def test_layers_with_different_numbers_of_points_are_refused(version_2):
     version_2[SCALE.format(1)] = torch.tensor([0.5] * 6)
     with pytest.raises(ValueError, match=r'layers\.1.*is of \[2, 2, 2\] points on the levels.*it is of \[4, 4, 4\]'):
-        rtdetr_from_authors(version_2)
+        points_of_levels(version_2)

@@ -26,6 +26,7 @@ REFUSED = dict(
         'num_queries': (0, True, 30.0),
         'num_levels': (-1,),
         'in_channels': (0,),
+        'xavier_init': (1,),
         'deploy': ('False',),
         'test_cfg.max_per_img': (-1, 0, None),
         'decoder.num_layers': (0, True, 2.5),

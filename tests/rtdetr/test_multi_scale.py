@@ -74,6 +74,18 @@ def test_size_of_a_batch_depends_on_the_iteration_alone():
     assert all(count / 2000 == pytest.approx(sizes.count(size) / 4, abs=0.04) for size, count in drawn.items())
 
 
+def test_pixels_are_interpolated_or_repeated():
+    """Of two columns, black and white, four times as wide: in between there is gray, or there is none."""
+    images = torch.tensor([0.0, 1.0]).repeat_interleave(16).expand(1, 3, 32, 32)
+    values = {
+        name: set(BatchRandomChoiceResize([128], name)(images, [])[0].unique().tolist())
+        for name in ('bilinear', 'nearest')
+    }
+    assert values['nearest'] == {0, 1} and values['bilinear'] > {0, 1}
+    with refuses('BatchRandomChoiceResize', 'interpolation', 'area'):
+        BatchRandomChoiceResize([128], interpolation='area')
+
+
 @pytest.mark.parametrize('sizes', [[], [0], [-32], [640, 650], [640.0], [True], 640, '640', [None], [float('nan')]])
 def test_sizes_that_are_no_multiples_of_32_are_refused(sizes):
     with refuses('BatchRandomChoiceResize', 'sizes', sizes):

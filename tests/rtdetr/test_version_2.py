@@ -1,4 +1,4 @@
-"""Detectors with the options of RT-DETRv2 train, predict, fold, compile, run on a GPU alone and export."""
+"""Detectors with the options of RT-DETRv2 train, predict, fold, compile and run on a GPU alone."""
 
 import copy
 
@@ -12,7 +12,6 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.precision import to_float16
 from mmspartan.deploy.session import Session
-from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.rtdetr.deformable_attention import DeformableAttention
 from tests.conftest import perturb
 from tests.deploy.test_onnx import needs_export
@@ -64,6 +63,21 @@ def test_weights_of_interpolation_are_those_of_discrete_sampling():
     assert not torch.equal(found, other) and (found - other).abs().median() < 0.05
 
 
+@pytest.mark.parametrize(('kind', 'xavier_init'), [('RTDETR', False), ('RTDETR', True), ('DFINE', True)])
+def test_layers_start_from_weights_with_the_authors_bounds(kind, xavier_init):
+    decoder = dict(CONFIG['decoder'], num_query_pos_layers=3)
+    model = build(kind=kind, decoder=decoder, xavier_init=xavier_init)
+    *first, last = (layer.weight for layer in model.decoder.query_pos_head.layers)
+    xavier, default = [model.memory_trans_fc.weight, *first], [last]
+    chosen = [layer.weight for block in model.decoder.layers for layer in (block.ffn.layers[0][0], block.ffn.layers[1])]
+    chosen += [conv.conv.weight for conv in model.input_convs if kind == 'RTDETR']
+    (xavier if xavier_init else default).extend(chosen)
+    for weights, bound in ((xavier, lambda out, of: (6 / (out + of)) ** 0.5), (default, lambda out, of: of**-0.5)):
+        assert weights
+        for weight in weights:
+            assert weight.abs().max().item() == pytest.approx(bound(*weight.shape[:2]), rel=0.02)
+
+
 @torch.no_grad()
 def test_deployed_gives_the_same(model):
     perturb(model.double(), 0.05)
@@ -87,30 +101,6 @@ def assert_is_computed_on_the_device(model, width: int) -> None:
         with HostUse() as used:
             model._forward(images)
     assert used.names == []
-
-
-@needs_export
-def test_discrete_detector_gives_the_same_in_both_runtimes(tmp_path):
-    model = build_version_2(method='discrete')
-    kinds, errors = export_and_compare(model, tmp_path)
-    assert 'GridSample' not in kinds
-    # the median, since rounding moves a point to the next position now and then
-    assert np.median(errors['boxes']) < 1e-3 and np.median(errors['scores']) < 1e-5
-
-
-@torch.no_grad()
-def export_and_compare(model, folder) -> tuple[set[str], dict[str, np.ndarray]]:
-    """Return the operators of the exported file, and the differences of both runtimes from the deployed model."""
-    perturb(model, 0.05)
-    graph, task = build_graph(deploy(model.eval())), task_of_model(model)
-    example = task.example(2, (96, 128))
-    exported = to_onnx(graph, list(example.values()), input_names=list(example), output_names=task.outputs).model_proto
-    onnx.save(exported, folder / 'model.onnx')
-    expected = dict(zip(task.outputs, graph(*example.values())))
-    feed = {name: value.numpy() for name, value in example.items()}
-    found = [Session(folder / 'model.onnx', backend)(**feed) for backend in ('onnxruntime', 'openvino')]
-    errors = {name: np.stack([np.abs(one[name] - expected[name].numpy()) for one in found]) for name in task.outputs}
-    return {node.op_type for node in exported.graph.node}, errors
 
 
 class Attend(torch.nn.Module):

@@ -28,3 +28,13 @@ def test_parameters_and_multiply_adds_are_the_published(arch, build_spartan):
     assert classifier_parameters(model, ARCHS[arch]['channels'][-1]) == parameters
     for size, expected in flops.items():
         assert multiply_adds(model, size) == pytest.approx(expected, rel=0.01)
+
+
+def test_kinds_of_convolution_cost_what_table_8_says(build_spartan):
+    models = {kind: build_spartan(arch='xt', conv_type=kind) for kind in ('full', 'depthwise', 'hybrid')}
+    millions = {kind: round(classifier_parameters(model, 192) / 1e6, 1) for kind, model in models.items()}
+    assert millions == {'full': 3.3, 'depthwise': 2.2, 'hybrid': 2.2}
+    # what the table counts besides convolutions is the same for each kind
+    counts = {kind: multiply_adds(model, 224) for kind, model in models.items()}
+    assert counts['full'] - counts['hybrid'] == pytest.approx(754.2e6 - 614.4e6, rel=0.01)
+    assert counts['hybrid'] - counts['depthwise'] == pytest.approx(614.4e6 - 539.2e6, rel=0.01)

@@ -74,6 +74,19 @@ def test_config_of_at_most_25_lines_builds_its_datasets_from_any_folder(prepared
     assert dataset.metainfo['classes'] == (('bolt', 'nut', 'washer') if layout == 'voc' else ('washer', 'nut', 'bolt'))
 
 
+def test_config_has_the_recommended_base_and_size_that_are_printed(tmp_path):
+    run_here(MAKE, '--format', 'coco', '--count', 20, '--out', 'source', cwd=tmp_path)
+    printed = run_here(PREPARE, 'source', '--out', 'mine', '--no-plan', cwd=tmp_path)
+    base, width, height, batch = re.search(r'Plan: (\w+), (\d+) x (\d+) pixels, (\d+) images', printed).groups()
+    assert 'This base is recommended: ' in printed and '--base chooses another' in printed
+    assert f"config_path('{base}')" in (tmp_path / 'mine' / 'config.py').read_text()
+    cfg = Config.fromfile(tmp_path / 'mine' / 'config.py')
+    [resize] = [step for step in cfg.test_pipeline if step.type == 'Resize']
+    assert resize.scale == (int(width), int(height)) and cfg.train_dataloader.batch_size == int(batch)
+    given = run_here(PREPARE, 'source', '--out', 'given', *BASE, cwd=tmp_path)
+    assert 'Plan: rtdetr_spartan_xt_digits, 128 x 96 pixels' in given and 'recommended' not in given
+
+
 class Page(HTMLParser):
     """Tags and texts of a page."""
 
@@ -256,6 +269,7 @@ def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute
         (('source', '--box-format', 'xy'), '--box-format must be one of xywh, '),
         (('source', '--classes', 'cow'), '--classes: no class is called cow; there are <b>, dog'),
         (('source', '--rename', 'cow=dog'), '--rename: no class is called cow; there are <b>, dog'),
+        (('source', '--weights', __file__), '--weights: give the --base of which they are'),
         (('source', '--image-size', 100, 100), '--image-size must be multiples of 32, got 100 x 100'),
         (('source', '--batch-size', 0), '--batch-size must be at least 1, got 0'),
         (('source', '--out', 'a"b'), '--out a"b: quotation marks, backslashes and line breaks'),
@@ -273,7 +287,7 @@ def test_from_the_files_to_an_exported_detector(tmp_path):
     run_here(MAKE, '--format', 'yolo', '--count', 40, '--out', 'source', cwd=tmp_path)
     base = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 64, 64, '--max-epochs', 1)
     printed = run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
-    assert re.search(r'1 epochs of 3 steps of [\d.e-]+ seconds .* 1 evaluations', printed)
+    assert re.search(r'1 epochs of 3 steps on .* with 1 evaluations. Seconds a step: [\d.e-]+ \(1 ', printed)
     config, tools = 'data/mine/config.py', ROOT / 'tools'
     printed = run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
     assert 'tools/evaluate.py data/mine/config.py' in printed

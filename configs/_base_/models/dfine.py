@@ -1,11 +1,13 @@
 # D-FINE without a backbone. A size sets num_layers, and widths other than those of L.
 _base_ = './rtdetr.py'
 
-# of multi-scale training; a size adds 640, the more often the smaller the network
+# Multi-scale training. A size of the network adds 640 to the sizes, the more often the smaller it is.
 sizes = [480, 512, 544, 576, 608, 672, 704, 736, 768, 800]
+multi_scale = dict(type='BatchRandomChoiceResize', interpolation='nearest')
 
 model = dict(
     type='DFINE',
+    xavier_init=True,
     dn_cfg=dict(keep_sides=True),
     neck=dict(type='DFINEEncoder', num_blocks=3),
     decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_points=[3, 6, 3]))),

@@ -13,6 +13,7 @@ model = dict(
             dict(
                 type='BatchRandomChoiceResize',
                 sizes=[480, 512, 544, 576, 608, 640, 640, 640, 672, 704, 736, 768, 800],
+                interpolation='nearest',
             )
         ],
     ),

@@ -45,7 +45,7 @@ stages = dict(
             batch_augments=[dict(type='BatchMixUp', prob=0.5, ratio=(0.45, 0.55))],
         ),
         dict(pipeline=[*_load, *_strong, *_pack]),
-        dict(pipeline=[*_load, *_pack], multi_scale=False),
+        dict(pipeline=[*_load, *_pack], multi_scale=False, from_best=True),
     ],
 )
 

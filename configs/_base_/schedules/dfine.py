@@ -12,5 +12,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='LinearLR', start_factor=0.002, by_epoch=False, begin=0, end=500)]
 custom_hooks = [dict(_base_.custom_hooks[0], gamma=1000), *_base_.custom_hooks[1:]]
+final_stage = dict(from_best=True)
 train_cfg = dict(max_epochs=80)
 auto_scale_lr = dict(base_batch_size=32)

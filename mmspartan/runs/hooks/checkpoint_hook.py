@@ -100,6 +100,11 @@ class SafeCheckpointHook(CheckpointHook):
     def _inside(self, path: str) -> str:
         return self.file_backend.join_path(self.out_dir, Path(path).name)
 
+    @property
+    def best_path(self) -> str | None:
+        """Path of the best checkpoint so far, by the first metric; None if there is none."""
+        return next(iter(self._best().values()), None)
+
     def _best(self) -> dict[str, str | None]:
         """Return the path of each metric's best checkpoint.
 

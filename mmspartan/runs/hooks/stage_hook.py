@@ -1,8 +1,8 @@
 """A training in stages, each with its own augmentation, as DEIM trains (Huang et al., CVPR 2025, arXiv 2412.04234).
 
-The authors' code has the epochs in its dataset and data loader. Two steps of its last stage are left out, since they
-depend on evaluations: the stage begins with the best checkpoint so far, and after each epoch that is no better, it
-returns to that checkpoint and lowers the decay of the averaged weights by 0.0001.
+The authors' code has the epochs in its dataset and data loader. A step of its last stage is left out: after each epoch
+that is no better than the best checkpoint before this stage, it returns to that checkpoint and lowers the decay of the
+averaged weights by 0.0001.
 """
 
 from bisect import bisect_right
@@ -18,22 +18,25 @@ from torch import nn
 
 from ...checks import is_integer, refuse
 from ...errors import InputError
+from .best_weights import load_best
 
-OPTIONAL = {'batch_augments', 'multi_scale'}
+OPTIONAL = {'batch_augments', 'from_best', 'multi_scale'}
 
 
 @HOOKS.register_module()
 class StageHook(PipelineSwitchHook):
     """Trains stages of epochs with other pipelines and batch augmentations.
 
-    The stage is a function of the epoch alone: a resumed training continues as the interrupted one would have.
+    The stage is a function of the epoch alone, and of the evaluations before it with ``from_best``: a resumed training
+    continues as the interrupted one would have.
 
     Args:
         switch_epochs (Sequence[int]): The epochs, counted from 0, in which the stages begin, in ascending order. Of
             stages that begin in the same epoch the last one runs. Before the first stage nothing is changed.
         stages (Sequence[dict]): For each stage its training ``pipeline``; optional ``batch_augments``, configs of
-            augmentations that the data preprocessor applies first in this stage; and ``multi_scale``, whether it then
-            applies those of its own config, True by default.
+            augmentations that the data preprocessor applies first in this stage; ``multi_scale``, whether it then
+            applies those of its own config, True by default; and ``from_best``, whether the stage begins with the
+            weights of the best checkpoint so far, False by default.
 
     Raises:
         ValueError: If ``switch_epochs`` are no ascending epochs, or not as many as ``stages``, or a stage has no
@@ -57,6 +60,10 @@ class StageHook(PipelineSwitchHook):
         self._datasets: list[Any] | None = None
         self._own_augments, self._has_own = None, False  # of the preprocessor's config, read in the first stage
 
+    def begins(self, max_epochs: int) -> list[int]:
+        """Return the epochs of a training in which its stages begin."""
+        return sorted({epoch for epoch in self.switch_epochs if epoch < max_epochs})
+
     def before_train(self, runner: Any) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise InputError(f'{type(self).__name__}: trains in epochs, the train_cfg of this config has iterations')
@@ -71,6 +78,9 @@ class StageHook(PipelineSwitchHook):
             self.switch_pipeline = self.stages[stage]['pipeline']
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._set_augments(model.data_preprocessor, self.stages[stage])
+            begins = stage >= 0 and runner.epoch == self.switch_epochs[stage]
+            if begins and self.stages[stage].get('from_best') and is_at_start(runner):
+                load_best(runner)
         if stage >= 0:
             if self._datasets is None:  # before mmdet's hook gives a wrapper a pipeline, which it ignores
                 self._datasets = list(with_pipelines(runner.train_dataloader.dataset))
@@ -86,6 +96,11 @@ class StageHook(PipelineSwitchHook):
         if stage.get('batch_augments'):
             augments = nn.ModuleList([*map(MODELS.build, stage['batch_augments']), *(augments or ())])
         preprocessor.batch_augments = augments
+
+
+def is_at_start(runner: Any) -> bool:
+    """Whether no iteration of this epoch is done, of which a resumed training may have done some."""
+    return runner.iter == runner.epoch * len(runner.train_dataloader)
 
 
 def with_pipelines(dataset: Any) -> Iterator[Any]:

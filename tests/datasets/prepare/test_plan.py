@@ -6,8 +6,10 @@ import pytest
 from mmengine.config import Config
 
 from mmspartan import config_path, own_data
+from mmspartan.datasets.mosaic import GridMosaic
 from mmspartan.datasets.prepare import plan
 from mmspartan.datasets.prepare.plan import Cost, Length, length_of, measure, plan_of, spoken
+from mmspartan.runs.training_step import TrainingStep
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
 
@@ -22,8 +24,18 @@ def cfg() -> Config:
 
 def test_time_is_that_of_all_steps_and_evaluations(cfg):
     length = length_of(cfg, train=43, val=10)
-    assert length == Length(steps=10, epochs=50, evaluations=25, images=10)
-    assert length.seconds(Cost(step=2.0, image=0.5)) == 50 * 10 * 2.0 + 25 * 10 * 0.5
+    assert length == Length(steps=10, epochs=[45, 5], evaluations=25, images=10)  # the last tenth without augmentation
+    assert length.seconds(Cost(steps=[2.0, 3.0], image=0.5)) == 10 * (45 * 2.0 + 5 * 3.0) + 25 * 10 * 0.5
+
+
+def test_epochs_are_counted_by_the_stages_that_run(cfg):
+    stage = dict(pipeline=[dict(type='RandomFlip')])
+    cfg.custom_hooks = [dict(type='StageHook', switch_epochs=[4, 4, 30, 50], stages=[stage] * 4)]
+    assert length_of(cfg, 43, 10).epochs == [4, 26, 20]  # the fourth would begin at the end
+    cfg.custom_hooks = [dict(type='FinalStageHook', final_epochs=60, **stage), dict(type='NumClassCheckHook')]
+    assert length_of(cfg, 43, 10).epochs == [50]
+    cfg.custom_hooks = None
+    assert length_of(cfg, 43, 10).epochs == [50]
 
 
 @pytest.mark.parametrize(
@@ -36,11 +48,12 @@ def test_durations_have_the_unit_that_people_use(seconds, text):
 def test_long_training_on_a_cpu_names_one_of_an_hour_and_the_start_that_fits_it(cfg, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plan, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(plan, 'CPU_BASE', 'rtdetr_spartan_xt_digits')  # of the demo
     measured = []
 
     def measure(config: Config) -> Cost:
         measured.append(config)
-        return Cost(step=10.0, image=1.0) if len(measured) == 1 else Cost(step=0.5, image=0.0)
+        return Cost(steps=[10.0] * 2, image=1.0) if len(measured) == 1 else Cost(steps=[0.5] * 2, image=0.0)
 
     lines = plan_of(cfg, 400, 20, measure)
     small = measured[1]
@@ -66,7 +79,7 @@ def test_what_cannot_be_measured_is_said(cfg):
 
 
 @pytest.mark.training
-def test_steps_and_an_evaluation_of_deim_are_measured(tmp_path, monkeypatch):
+def test_steps_of_each_stage_of_deim_and_an_evaluation_are_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
     run_here(make, '--format', 'coco', '--count', 6, '--out', 'mine', cwd=tmp_path)
@@ -76,5 +89,22 @@ def test_steps_and_an_evaluation_of_deim_are_measured(tmp_path, monkeypatch):
     cfg.merge_from_dict(own_data(cfg, 'mine', classes, train, val, image_size=(128, 96), batch_size=2))
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 30
+    trained, mosaics = [], []
+    train_step, make_mosaic = TrainingStep.__call__, GridMosaic.__init__
+
+    def step(self, batch):
+        trained.append([type(augment).__name__ for augment in self.model.data_preprocessor.batch_augments or ()])
+        train_step(self, batch)
+
+    def made(self, *args, **kwargs):
+        mosaics.append(len(trained))
+        make_mosaic(self, *args, **kwargs)
+
+    monkeypatch.setattr(TrainingStep, '__call__', step)
+    monkeypatch.setattr(GridMosaic, '__init__', made)
+    monkeypatch.setattr(plan, 'LEAST', 0.0)
     cost = measure(cfg)
-    assert cost.step > cost.image > 0
+    assert len(cost.steps) == 4 and min(cost.steps) > cost.image > 0
+    # two steps of each stage, and before them one with one image
+    assert trained == [[]] * 3 + [['BatchMixUp']] * 2 + [[]] * 4
+    assert set(mosaics) == {3}  # in the pipeline of the second stage

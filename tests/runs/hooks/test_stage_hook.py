@@ -103,6 +103,11 @@ def test_epochs_that_do_not_fit_the_stages_are_refused(switch_epochs):
         HOOKS.build(dict(type='StageHook', switch_epochs=switch_epochs, stages=STAGES))
 
 
+def test_start_of_the_final_stage_is_a_flag():
+    with refuses('FinalStageHook', 'from_best', 'best.pth'):
+        HOOKS.build(dict(type='FinalStageHook', final_epochs=1, pipeline=[], from_best='best.pth'))
+
+
 @pytest.mark.parametrize('stage', [3, dict(batch_augments=[]), dict(pipeline=[], multiscale=False)])
 def test_stage_without_a_pipeline_or_with_another_key_is_refused(stage):
     with refuses('StageHook', 'stages[1]', stage):
