@@ -1,5 +1,7 @@
 """D-FINE (arXiv 2410.13842): RT-DETR with another decoder. Authors' code: github.com/Peterande/D-FINE, Apache-2.0."""
 
+from typing import Any
+
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -11,11 +13,14 @@ from .decoder import DFINETransformerDecoder
 class DFINE(RTDETR):
     """:class:`~mmspartan.rtdetr.detector.RTDETR` whose decoder refines distributions of the boxes' edges.
 
-    It takes the same arguments; ``bbox_head`` is a :class:`~mmspartan.dfine.head.DFINEHead`. Feature maps with the
-    channels of the decoder have no convolution before it.
+    It takes the same arguments, ``xavier_init`` being True by default; ``bbox_head`` is a
+    :class:`~mmspartan.dfine.head.DFINEHead`. Feature maps with the channels of the decoder have no convolution before it.
     """
 
     decoder_type = DFINETransformerDecoder
+
+    def __init__(self, *args: Any, xavier_init: bool = True, **kwargs: Any):
+        super().__init__(*args, xavier_init=xavier_init, **kwargs)
 
     def _init_layers(self) -> None:
         super()._init_layers()

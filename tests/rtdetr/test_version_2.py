@@ -63,15 +63,15 @@ def test_weights_of_interpolation_are_those_of_discrete_sampling():
     assert not torch.equal(found, other) and (found - other).abs().median() < 0.05
 
 
-@pytest.mark.parametrize(('kind', 'xavier_init'), [('RTDETR', False), ('RTDETR', True), ('DFINE', True)])
-def test_layers_start_from_weights_with_the_authors_bounds(kind, xavier_init):
+@pytest.mark.parametrize(('kind', 'options'), [('RTDETR', {}), ('RTDETR', dict(xavier_init=True)), ('DFINE', {})])
+def test_layers_start_from_weights_with_the_authors_bounds(kind, options):
     decoder = dict(CONFIG['decoder'], num_query_pos_layers=3)
-    model = build(kind=kind, decoder=decoder, xavier_init=xavier_init)
+    model = build(kind=kind, decoder=decoder, **options)
     *first, last = (layer.weight for layer in model.decoder.query_pos_head.layers)
     xavier, default = [model.memory_trans_fc.weight, *first], [last]
     chosen = [layer.weight for block in model.decoder.layers for layer in (block.ffn.layers[0][0], block.ffn.layers[1])]
     chosen += [conv.conv.weight for conv in model.input_convs if kind == 'RTDETR']
-    (xavier if xavier_init else default).extend(chosen)
+    (xavier if options or kind == 'DFINE' else default).extend(chosen)
     for weights, bound in ((xavier, lambda out, of: (6 / (out + of)) ** 0.5), (default, lambda out, of: of**-0.5)):
         assert weights
         for weight in weights:

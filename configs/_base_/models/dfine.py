@@ -7,7 +7,6 @@ multi_scale = dict(type='BatchRandomChoiceResize', interpolation='nearest')
 
 model = dict(
     type='DFINE',
-    xavier_init=True,
     dn_cfg=dict(keep_sides=True),
     neck=dict(type='DFINEEncoder', num_blocks=3),
     decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_points=[3, 6, 3]))),
