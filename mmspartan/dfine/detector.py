@@ -19,10 +19,10 @@ class DFINE(RTDETR):
 
     def init_weights(self) -> None:
         super().init_weights()
-        ffns = [layer.ffn.layers for layer in self.decoder.layers]
-        convs = [getattr(conv, 'conv', None) for conv in self.input_convs]
-        for module in filter(None, [*(ffn[0][0] for ffn in ffns), *(ffn[1] for ffn in ffns), *convs]):
-            nn.init.xavier_uniform_(module.weight)
+        modules = [module for layer in self.decoder.layers for module in layer.ffn.modules()]
+        for module in (*modules, *(getattr(conv, 'conv', None) for conv in self.input_convs)):
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
 
     def _init_layers(self) -> None:
         super()._init_layers()

@@ -12,14 +12,14 @@ from typing import Any
 from mmcv.transforms import Compose
 from mmdet.engine.hooks import PipelineSwitchHook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS
+from mmengine.registry import HOOKS, MODELS, TASK_UTILS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from ...checks import is_integer, refuse
 from ...errors import InputError
 
-OPTIONAL = {'batch_augments', 'multi_scale'}
+OPTIONAL = {'batch_augments', 'multi_scale', 'match_costs'}
 
 
 @HOOKS.register_module()
@@ -32,8 +32,9 @@ class StageHook(PipelineSwitchHook):
         switch_epochs (Sequence[int]): The epochs, counted from 0, in which the stages begin, in ascending order. Of
             stages that begin in the same epoch the last one runs. Before the first stage nothing is changed.
         stages (Sequence[dict]): For each stage its training ``pipeline``; optional ``batch_augments``, configs of
-            augmentations that the data preprocessor applies first in this stage; and ``multi_scale``, whether it then
-            applies those of its own config, True by default.
+            augmentations that the data preprocessor applies first in this stage; ``multi_scale``, whether it then
+            applies those of its own config, True by default; and ``match_costs``, configs of the terms of the
+            assigner's cost in this stage, as DEIMv2 has in its last epochs, by default those of the model's config.
 
     Raises:
         ValueError: If ``switch_epochs`` are no ascending epochs, or not as many as ``stages``, or a stage has no
@@ -56,6 +57,7 @@ class StageHook(PipelineSwitchHook):
         self._stage = -1
         self._datasets: list[Any] | None = None
         self._own_augments, self._has_own = None, False  # of the preprocessor's config, read in the first stage
+        self._own_costs: list[Any] | None = None  # of the assigner's config, read before they are replaced
 
     def before_train(self, runner: Any) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
@@ -71,6 +73,7 @@ class StageHook(PipelineSwitchHook):
             self.switch_pipeline = self.stages[stage]['pipeline']
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._set_augments(model.data_preprocessor, self.stages[stage])
+            self._set_costs(model, self.stages[stage])
         if stage >= 0:
             if self._datasets is None:  # before mmdet's hook gives a wrapper a pipeline, which it ignores
                 self._datasets = list(with_pipelines(runner.train_dataloader.dataset))
@@ -86,6 +89,13 @@ class StageHook(PipelineSwitchHook):
         if stage.get('batch_augments'):
             augments = nn.ModuleList([*map(MODELS.build, stage['batch_augments']), *(augments or ())])
         preprocessor.batch_augments = augments
+
+    def _set_costs(self, model: Any, stage: Mapping[str, Any]) -> None:
+        costs = stage.get('match_costs')
+        if costs or self._own_costs is not None:
+            assigner = model.bbox_head.assigner
+            self._own_costs = self._own_costs or assigner.match_costs
+            assigner.match_costs = [*map(TASK_UTILS.build, costs)] if costs else self._own_costs
 
 
 def with_pipelines(dataset: Any) -> Iterator[Any]:
