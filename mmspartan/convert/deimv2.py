@@ -93,22 +93,24 @@ def join_swiglu(weights: dict[str, Tensor]) -> None:
     Raises:
         ValueError: If there is only one of them.
     """
-    for key in [key for key in weights if re.search(r'\.mlp\.(gate|up)_proj\.', key)]:
-        parts = [re.sub(r'\.(gate|up)_proj\.', f'.{name}_proj.', key) for name in ('gate', 'up')]
+    found = {key.replace('.up_proj.', '.gate_proj.') for key in weights if re.search(r'\.mlp\.(gate|up)_proj\.', key)}
+    for key in sorted(found):
+        parts = (key, key.replace('.gate_proj.', '.up_proj.'))
         missing = [part for part in parts if part not in weights]
-        if missing and parts[0] == key:
+        if missing:
             raise ValueError(f'{missing[0]!r} is missing')
-        if parts[0] == key:
-            weights[key.replace('.mlp.gate_proj.', '.ffn.w12.')] = torch.cat([weights.pop(part) for part in parts])
+        weights[key.replace('.mlp.gate_proj.', '.ffn.w12.')] = torch.cat([weights.pop(part) for part in parts])
 
 
 def identities(weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the names of Hugging Face's layer before the query selection, with the reason why it is left out.
+    """Return Hugging Face's names of the layer before the query selection, with the reason why it is left out.
 
     Raises:
         ValueError: If the layer was trained.
     """
-    found = {key: value for key, value in weights.items() if key.startswith('decoder.enc_output.')}
+    if not is_deimv2(weights):
+        return {}
+    found = {key: value for key, value in weights.items() if key.startswith('model.enc_output.')}
     for key, value in found.items():
         expected = torch.eye(*value.shape) if value.dim() == 2 else torch.full_like(value, key.endswith('1.weight'))
         if not torch.equal(value, expected.to(value)):

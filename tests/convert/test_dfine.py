@@ -29,7 +29,7 @@ def test_logits_and_boxes_of_hugging_face(size):
     weights, left_out = rtdetr_from_hugging_face(source)
     assert left_out.keys() == theirs.settings.keys()
     options = rtdetr_options(weights, points_of_levels(source), edges=edge_settings(source))
-    theirs.compare('dfine', options, weights)
+    theirs.compare('_base_/models/dfine', options, weights)
 
 
 # Patterns of names in files, and the names in models of transformers 5.
