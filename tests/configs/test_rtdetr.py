@@ -38,6 +38,7 @@ def load(name: str) -> Config:
 # The others are deeper, or wider, with the same modules.
 STEPS = ['rtdetr_spartan_xt_coco', 'rtdetr_r18vd_coco', 'rtdetr_r50vd_m_coco', 'rtdetr_spartan_xt_digits']
 STEPS += ['rtdetrv2_r18vd_dsp_coco', 'deim_rtdetrv2_r18vd_coco', 'dfine_hgnetv2_n_coco', 'dfine_spartan_xt_coco']
+STEPS += ['deimv2_hgnetv2_atto_coco', 'deimv2_hgnetv2_n_coco']
 
 
 @pytest.mark.parametrize('name', STEPS)

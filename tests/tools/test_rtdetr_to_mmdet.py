@@ -1,4 +1,4 @@
-"""``rtdetr_to_mmdet.py``: weights of the authors of RT-DETR, D-FINE, DEIM and their second versions, and of Hugging Face."""
+"""``rtdetr_to_mmdet.py``: weights of the authors of RT-DETR, D-FINE and DEIM, of each version, and of Hugging Face."""
 
 import json
 
@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
+from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
@@ -449,8 +450,6 @@ def test_deimv2_of_other_widths(convert, tmp_path):
 
 
 def test_deimv2_of_hugging_face(convert, tmp_path):
-    from safetensors.torch import save_file
-
     theirs = of_deimv2_hugging_face('n')
     weights = theirs.weights | theirs.settings
     (tmp_path / 'theirs').mkdir()
