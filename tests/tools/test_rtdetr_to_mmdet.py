@@ -463,3 +463,28 @@ def test_deimv2_of_hugging_face(convert, tmp_path):
     assert 'left out: model.enc_output.0.weight: an identity' in printed
     path.write_text(json.dumps(theirs.config))  # 30 queries, as no config has
     assert "'num_queries': 30" in convert(RTDETR, 'theirs', 'dst.pth')
+
+
+def test_deimv2_of_its_authors_at_hugging_face(convert, tmp_path):
+    """Files of the hub's mixin have the authors' names, and of tensors that are shared one name."""
+    theirs = of_deimv2('pico')
+    settings = {
+        key: value
+        for key, value in theirs.settings.items()
+        if not key.startswith('decoder.decoder.') or 'points' in key
+    }
+    once = [key for key in theirs.weights if 'dec_bbox_head.' in key and 'dec_bbox_head.0.' not in key]
+    weights = {key: value for key, value in (theirs.weights | settings).items() if key not in once}
+    assert len(theirs.settings) - len(settings) == 2 and len(once) == 12
+    (tmp_path / 'theirs').mkdir()
+    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
+    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(dict(DEIMTransformer=dict(num_queries=200))))
+    printed = convert(RTDETR, 'theirs', 'dst.pth')
+    assert 'configs/deimv2_hgnetv2_pico_coco.py' in printed
+    assert f'{len(weights) - len(settings)} of {len(weights)} tensors used' in printed
+    torch.save(theirs.weights | theirs.settings, tmp_path / 'src.pth')
+    convert(RTDETR, 'src.pth', 'other.pth')
+    found, expected = (
+        torch.load(tmp_path / name, weights_only=True)['state_dict'] for name in ('dst.pth', 'other.pth')
+    )
+    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in found)
