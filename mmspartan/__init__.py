@@ -13,7 +13,7 @@ from .spartan import SpaRTAN
 from .version import __version__
 
 if has_mmdet():
-    from . import dfine, rtdetr  # noqa: F401 - register
+    from . import deimv2, dfine, rtdetr  # noqa: F401 - register
     from .datasets import centered_affine, coco, mosaic  # noqa: F401 - register
     from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
     from .runs.hooks import final_stage_hook, foreach_ema, stage_hook  # noqa: F401 - register

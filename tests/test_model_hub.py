@@ -79,7 +79,7 @@ def test_index_names_a_config_for_each_model_and_no_weights(path, folders):
     leaves = {config.stem for folder in folders for config in (ROOT / folder).glob('*.py')}
     assert set(models) == {name for name in leaves if 'digits' not in name}
     for name, model in models.items():
-        assert model.in_collection in ('SpaRTAN', 'RT-DETR', 'RT-DETRv2', 'D-FINE', 'DEIM', 'SpaRTAN-peers')
+        assert model.in_collection in ('SpaRTAN', 'RT-DETR', 'RT-DETRv2', 'D-FINE', 'DEIM', 'DEIMv2', 'SpaRTAN-peers')
         is_published = not name.startswith(('dfine_spartan', 'deim_spartan'))
         assert bool(model.results and model.results[0].metrics) == is_published
 

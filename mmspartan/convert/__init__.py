@@ -1,5 +1,6 @@
 from .classes import numbered_class_names, read_class_names
 from .config_file import write_config
+from .deimv2 import is_deimv2
 from .dfine import edge_settings, is_dfine
 from .files import check_target, fit_exactly, read_weights, write_checkpoint, write_whole
 from .hf_config import read_hugging_face_config
@@ -15,6 +16,7 @@ __all__ = [
     'fit_exactly',
     'hgnet_from_authors',
     'hgnet_options',
+    'is_deimv2',
     'is_dfine',
     'is_hgnet',
     'numbered_class_names',

@@ -22,7 +22,12 @@ EXPECTED: dict[str, Any] = dict(
 # Of D-FINE, besides these.
 EXPECTED_DFINE: dict[str, Any] = dict(layer_scale=1, eval_size=None)
 
-# Of D-FINE's `backbone_config`.
+# Of DEIMv2, besides RT-DETR's. The authors' networks, which were converted, have SiLU in all heads.
+EXPECTED_DEIMV2: dict[str, Any] = dict(
+    layer_scale=1, decoder_activation_function='silu', encoder_fuse_op='sum', encoder_has_trailing_conv=True
+)
+
+# Of the `backbone_config` of both.
 EXPECTED_HGNET: dict[str, Any] = dict(
     hidden_act='relu', stem_strides=[2, 1, 1, 2, 1], stage_downsample_strides=[2, 2, 2, 2]
 )
@@ -47,9 +52,10 @@ def read_hugging_face_config(src: Path, num_levels: int) -> dict[str, Any]:
         raise ValueError(f'{path}: not JSON: {error}') from error
     if not isinstance(config, dict):
         raise ValueError(f"{path}: not a model's config")
-    _check(path, config, dict(EXPECTED, num_feature_levels=num_levels, encode_proj_layers=[num_levels - 1]))
-    if config.get('model_type') == 'd_fine':
-        _check(path, config, EXPECTED_DFINE)
+    others = {'d_fine': EXPECTED_DFINE, 'deimv2': EXPECTED_DEIMV2}.get(config.get('model_type', ''))
+    attention = {} if config.get('encoder_type') == 'lite' else dict(encode_proj_layers=[num_levels - 1])
+    _check(path, config, {**EXPECTED, **(others or {}), 'num_feature_levels': num_levels, **attention})
+    if others is not None:
         if config.get('eval_idx', -1) not in (-1, config.get('decoder_layers', 6) - 1):
             raise ValueError(
                 f'{path}: eval_idx is {config["eval_idx"]!r}; models of this package end with the last layer'

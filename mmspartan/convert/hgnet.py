@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .shapes import shape_of
+from .shapes import count, shape_of
 
 # Channels of the stem's and of the last stage's output.
 WIDTHS = {
@@ -21,6 +21,9 @@ WIDTHS = {
     'b5': (64, 2048),
     'b6': (96, 2048),
 }
+
+# Of DEIMv2's networks of three stages: channels and blocks of the last one. Pico's are the first three of B0.
+THREE_STAGES = {'atto': (256, 1), 'femto': (512, 1), 'b0': (512, 2)}
 
 # Patterns of Hugging Face's names, and the authors' names.
 HUGGING_FACE_NAMES = [
@@ -55,11 +58,25 @@ def hgnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return the options that build the HGNetV2 with these weights ``backbone.net.*``.
 
     Raises:
-        ValueError: If the widths are not those of B0 to B6, or a weight is missing.
+        ValueError: If the widths are not those of B0 to B6 or of DEIMv2's, or a weight is missing.
     """
+    if not any(key.startswith('backbone.net.stages_3.') for key in weights):
+        return dict(type='HGNetV2', arch=_three_stages(weights))
     names = ('stem.stem4', 'stages_3.blocks.0.aggregation.1')
     widths = tuple(shape_of(weights, f'backbone.net.{name}.conv.weight')[0] for name in names)
     arch = next((name for name, known in WIDTHS.items() if known == widths), None)
     if arch is None:
         raise ValueError(f'an HGNetV2 with {widths} channels after stem and last stage is none of {", ".join(WIDTHS)}')
     return dict(type='HGNetV2', arch=arch)
+
+
+def _three_stages(weights: Mapping[str, Tensor]) -> str:
+    prefix = 'backbone.net.stages_2.blocks.'
+    found = (shape_of(weights, f'{prefix}0.aggregation.1.conv.weight')[0], count(weights, prefix))
+    arch = next((name for name, known in THREE_STAGES.items() if known == found), None)
+    if arch is None:
+        raise ValueError(
+            f'an HGNetV2 of three stages with {found[0]} channels and {found[1]} blocks in the last one is none of '
+            f'{", ".join(THREE_STAGES)}'
+        )
+    return arch

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .deimv2 import is_deimv2, is_lite, rename, shares_branches, split_csp_convs, with_all_branches
 from .dfine import computed_settings, encoder_options, is_dfine
 from .hgnet import hgnet_from_authors, hgnet_options
 from .shapes import count, shape_of
@@ -22,7 +23,7 @@ NAMES = {
     r'encoder\.encoder\.0\.(.+)': r'neck.aifi.\1',
     r'encoder\.fpn_blocks\.(.+)': r'neck.top_down_blocks.\1',
     r'encoder\.pan_blocks\.(.+)': r'neck.bottom_up_blocks.\1',
-    r'encoder\.((?:lateral|downsample)_convs\..+)': r'neck.\1',
+    r'encoder\.((?:lateral_convs|downsample_convs|global_fusion)\..+)': r'neck.\1',
     r'decoder\.input_proj\.(.+)': r'input_convs.\1',
     r'decoder\.decoder\.lqe_layers\.(\d+)\.reg_conf\.(.+)': r'bbox_head.quality_branches.\1.mlp.\2',
     r'decoder\.decoder\.(.+)': r'decoder.\1',
@@ -75,13 +76,13 @@ COMPUTED = {'decoder.anchors': 'anchors are computed', 'decoder.valid_mask': 'an
 
 # RT-DETRv2's factor of each point's offset; Hugging Face calls it n_points_scale.
 POINTS_SCALE = re.compile(r'.*\.n(um)?_points_scale')
-INPUT_CONV = re.compile(r'(?:model\.encoder_|encoder\.)input_proj\.(\d+)\.')
-NUM_LEVELS = 3  # of all released models but D-FINE-N
+INPUT_CONV = re.compile(r'(?:model\.)?(?:conv_encoder\.)?encoder[._]input_proj\.(\d+)\.')
+NUM_LEVELS = 3  # of all released models but D-FINE-N and DEIMv2's
 
 
 def count_levels(weights: Mapping[str, Tensor]) -> int:
-    """Return the number of levels, by the encoder's convolutions ``input_proj.<i>``."""
-    return len({found[1] for found in map(INPUT_CONV.match, weights) if found}) or NUM_LEVELS
+    """Return the number of levels, by the encoder's convolutions ``input_proj.<i>``; a lite encoder adds one."""
+    return len({found[1] for found in map(INPUT_CONV.match, weights) if found}) + is_lite(weights) or NUM_LEVELS
 
 
 def points_of_levels(weights: Mapping[str, Tensor]) -> list[int] | None:
@@ -140,7 +141,7 @@ def resnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Rename a state dict of rtdetr_pytorch, rtdetrv2_pytorch, D-FINE or DEIM.
+    """Rename a state dict of rtdetr_pytorch, rtdetrv2_pytorch, D-FINE, DEIM or DEIMv2.
 
     Returns:
         tuple[dict[str, Tensor], dict[str, str]]: Weights with the names of this package, and the reason for each name
@@ -175,6 +176,9 @@ def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str
     """
     layers = (re.match(r'decoder\.decoder\.layers\.(\d+)', key) for key in weights)
     num_layers = 1 + max((int(found[1]) for found in layers if found), default=-1)
+    if is_deimv2(weights):
+        sources = {rename(key): sources.get(key, key) for key in weights}
+        weights = with_all_branches({rename(key): value for key, value in weights.items()}, num_layers)
     renamed = {}
     for key, value in weights.items():
         name = _rename(key, sources.get(key, key)).replace('{last}', str(num_layers))
@@ -183,7 +187,7 @@ def encoder_and_decoder(weights: Mapping[str, Tensor], sources: Mapping[str, str
                 f'{sources.get(key, key)!r} belongs to a decoder layer that is missing; found {num_layers}'
             )
         renamed[name] = value
-    return renamed
+    return split_csp_convs(renamed) if is_deimv2(renamed) else renamed
 
 
 def _rename(key: str, source: str) -> str:
@@ -193,7 +197,7 @@ def _rename(key: str, source: str) -> str:
             for inner, new in INNER_NAMES:
                 name = re.sub(inner, new, name)
             return name.replace('branches.99', 'branches.{last}')
-    raise ValueError(f'{source!r} is not a weight of RT-DETR or D-FINE')
+    raise ValueError(f'{source!r} is not a weight of RT-DETR, D-FINE or DEIMv2')
 
 
 # Heads of the decoder's attention in all released models.
@@ -223,18 +227,18 @@ def rtdetr_options(
         ValueError: If the backbone is neither SpaRTAN, nor HGNetV2, nor ResNet-vd of depth 18, 34, 50 or 101, or a
             weight is missing.
     """
-    num_levels = count(weights, 'neck.input_convs.') or NUM_LEVELS
-    inputs = [shape_of(weights, f'neck.input_convs.{i}.conv.weight') for i in range(num_levels)]
+    num_inputs = count(weights, 'neck.input_convs.') or NUM_LEVELS
+    num_levels = num_inputs + is_lite(weights)
+    inputs = [shape_of(weights, f'neck.input_convs.{i}.conv.weight') for i in range(num_inputs)]
     hidden = inputs[0][0]
-    embed_dims = shape_of(weights, 'memory_trans_fc.weight')[0]
-    neck: dict[str, Any] = dict(
-        in_channels=[channels for _, channels, *_ in inputs],
-        hidden_channels=hidden,
-        feedforward_channels=shape_of(weights, 'neck.aifi.layers.0.ffn.layers.0.0.weight')[0],
-    )
+    embed_dims = shape_of(weights, 'bbox_head.cls_branches.0.weight')[1]
+    neck: dict[str, Any] = dict(in_channels=[channels for _, channels, *_ in inputs], hidden_channels=hidden)
+    if not is_lite(weights):
+        neck.update(feedforward_channels=shape_of(weights, 'neck.aifi.layers.0.ffn.layers.0.0.weight')[0])
     sampling: dict[str, Any] = dict(embed_dims=embed_dims)
+    first_layer = 'w12' if is_deimv2(weights) else 'layers.0.0'
     feedforward: dict[str, Any] = dict(
-        embed_dims=embed_dims, feedforward_channels=shape_of(weights, 'decoder.layers.0.ffn.layers.0.0.weight')[0]
+        embed_dims=embed_dims, feedforward_channels=shape_of(weights, f'decoder.layers.0.ffn.{first_layer}.weight')[0]
     )
     decoder: dict[str, Any] = dict(
         num_layers=count(weights, 'decoder.layers.'),
@@ -244,7 +248,7 @@ def rtdetr_options(
         num_classes=shape_of(weights, 'bbox_head.cls_branches.0.weight')[0], embed_dims=embed_dims
     )
     options: dict[str, Any] = dict(
-        backbone=_backbone_options(weights, num_levels), neck=neck, decoder=decoder, bbox_head=head
+        backbone=_backbone_options(weights, num_inputs), neck=neck, decoder=decoder, bbox_head=head
     )
 
     total = shape_of(weights, 'decoder.layers.0.cross_attn.attention_weights.weight')[0] // NUM_HEADS
@@ -261,7 +265,7 @@ def rtdetr_options(
     if (num_layers := count(weights, 'decoder.query_pos_head.layers.')) > 2:
         decoder['num_query_pos_layers'] = num_layers
     if activation == 'silu':
-        for part in (decoder, head, feedforward):
+        for part in (decoder, head) if is_deimv2(weights) else (decoder, head, feedforward):
             part['act_cfg'] = dict(type='SiLU')
     if not is_dfine(weights):
         neck['expansion'] = shape_of(weights, 'neck.top_down_blocks.0.conv1.conv.weight')[0] / hidden
@@ -270,11 +274,18 @@ def rtdetr_options(
         raise ValueError('not a whole D-FINE: it has settings num_points_scale of each layer, up and reg_scale')
     neck.update(encoder_options(weights, hidden))
     head.update(type='DFINEHead', distribution=dict(scale=edges['reg_scale']))
-    return dict(type='DFINE', **options)
+    if not is_deimv2(weights):
+        return dict(type='DFINE', **options)
+    neck.update(type='LiteEncoder' if is_lite(weights) else 'DEIMv2Encoder')
+    if not any('.gate.proj.' in key for key in weights):
+        decoder['layer_cfg']['gated'] = False
+    if shares_branches(weights, decoder['num_layers']):
+        head['share_reg_branches'] = True
+    return dict(type='DEIMv2', **options)
 
 
 def _backbone_options(weights: Mapping[str, Tensor], num_levels: int) -> dict[str, Any]:
-    indices = tuple(range(4 - num_levels, 4))
+    indices = (2,) if is_lite(weights) else tuple(range(4 - num_levels, 4))
     if any(key.startswith('backbone.patch_embeds.') for key in weights):
         return dict(type='SpaRTAN', **spartan_options(weights), out_indices=indices)
     if any(key.startswith('backbone.net.') for key in weights):

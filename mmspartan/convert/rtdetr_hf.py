@@ -1,5 +1,5 @@
-"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection``, ``RTDetrV2ForObjectDetection`` and
-``DFineForObjectDetection``.
+"""Conversion of the weights of Hugging Face's ``RTDetrForObjectDetection``, ``RTDetrV2ForObjectDetection``,
+``DFineForObjectDetection`` and ``Deimv2ForObjectDetection``.
 
 Files have the names of transformers 4. Models of transformers 5 have others, by which weights are converted too.
 """
@@ -10,9 +10,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from .deimv2 import HUGGING_FACE_NAMES as DEIMV2_NAMES
+from .deimv2 import identities, is_deimv2, join_swiglu
 from .dfine import computed_settings
 from .hgnet import hgnet_from_hugging_face
 from .rtdetr import computed_factors, encoder_and_decoder
+
+BACKBONE = re.compile(r'model\.(backbone|conv_encoder)\.model\.')  # the second is of DEIMv2
 
 # Patterns of Hugging Face's names, and the names of rtdetr_pytorch.
 NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
@@ -38,13 +42,17 @@ NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'\.fc(\d)\.', r'.linear\1.'),
 ]
 
-# Of D-FINE, whose fusion blocks have other convolutions; applied first.
-DFINE_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
+# Of D-FINE's fusion blocks; applied first.
+DFINE_BLOCKS: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'(_blocks\.\d+)\.conv1\.', r'\1.cv1.'),
     (r'(_blocks\.\d+)\.conv([23])\.', r'\1.cv\2.1.'),
     (r'(_blocks\.\d+)\.conv4\.', r'\1.cv4.'),
     (r'(_blocks\.\d+)\.csp_rep1\.', r'\1.cv2.0.'),
     (r'(_blocks\.\d+)\.csp_rep2\.', r'\1.cv3.0.'),
+]
+
+# Of D-FINE and DEIMv2; applied next.
+DFINE_NAMES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r'(downsample_convs\.\d+)\.conv([12])\.(conv|norm)', r'\1.0.cv\2.\3'),
     (r'^model\.decoder\.(pre_bbox_head\.|up$|reg_scale$)', r'decoder.\1'),
     (r'^model\.decoder\.lqe_layers\.', 'decoder.decoder.lqe_layers.'),
@@ -61,14 +69,18 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to RT-DETR or D-FINE, or the two copies of a head differ.
+        ValueError: If a weight does not belong to RT-DETR, D-FINE or DEIMv2, the two copies of a head differ, or the
+            layer that transformers adds to DEIMv2 was trained.
     """
-    backbone, others, left_out, sources = {}, {}, {}, {}
-    names = [*(DFINE_NAMES if any('.csp_rep1.' in key for key in weights) else []), *NAMES]
+    backbone, others, left_out, sources = {}, {}, identities(weights), {}
+    blocks = DEIMV2_NAMES if is_deimv2(weights) else DFINE_BLOCKS
+    names = [*([*blocks, *DFINE_NAMES] if any('.csp_rep1.' in key for key in weights) else []), *NAMES]
     for source, value in weights.items():
         key = source
-        if key.startswith('model.backbone.model.'):
-            backbone[key.removeprefix('model.backbone.model.')] = value
+        if source in left_out:
+            continue
+        if found := BACKBONE.match(key):
+            backbone[key[found.end() :]] = value
             continue
         if key.startswith(('class_embed.', 'bbox_embed.')):
             twin = f'model.decoder.{key}'
@@ -90,6 +102,7 @@ def rtdetr_from_hugging_face(weights: Mapping[str, Tensor]) -> tuple[dict[str, T
         if missing:
             raise ValueError(f'{missing[0]!r} is missing')
         others[key.replace('.q_proj.', '.in_proj_')] = torch.cat([others.pop(part) for part in parts])
+    join_swiglu(others)
     is_hgnet = any(key.startswith('embedder.stem') for key in backbone)
     convert = hgnet_from_hugging_face if is_hgnet else _resnet_from_hugging_face
     return {**convert(backbone), **encoder_and_decoder(others, sources)}, left_out

@@ -38,7 +38,7 @@ def fold_encoder(encoder: HybridEncoder) -> HybridEncoder:
     input_convs, blocks = list(encoder.input_convs), list(encoder.top_down_blocks)
     for i, level in enumerate(range(len(input_convs) - 2, -1, -1)):
         before, entries = input_convs[level], {name: getattr(blocks[i], name) for name in blocks[i].entries}
-        if all(is_one_conv(conv) for conv in (before, *entries.values())):
+        if entries and all(is_one_conv(conv) for conv in (before, *entries.values())):
             split = {name: SplitProjection(conv.conv, conv.act, before.conv) for name, conv in entries.items()}
             blocks[i] = changed_copy(blocks[i], **split, is_split=True)
             input_convs[level] = nn.Identity()

@@ -160,7 +160,7 @@ TASKS = (
     ),
     Task(
         name='detector',
-        models=('RTDETR', 'DFINE'),
+        models=('RTDETR', 'DFINE', 'DEIMv2'),
         graph=DetectorGraph,
         outputs=('boxes', 'scores', 'labels'),
         head='bbox_head',

@@ -39,6 +39,7 @@ class DFINETransformerDecoderLayer(RTDETRTransformerDecoderLayer):
     """RT-DETR's layer, with a gate in place of the residual connection of the deformable attention."""
 
     attention_type = UnprojectedDeformableAttention
+    gate: nn.Module
 
     def _init_layers(self) -> None:
         super()._init_layers()
@@ -93,10 +94,12 @@ class DFINETransformerDecoder(RTDETRTransformerDecoder):
         logits: Any = 0.0
         detached = reference_points
         initial_boxes = reference_points  # of the first layer
+        query_pos = None
         for i, (layer, reg_branch) in enumerate(zip(self.layers[:count], head.reg_branches)):
+            query_pos = self.positions(detached.to(query.dtype), query_pos)
             query = layer(
                 query,
-                query_pos=self.query_pos_head(detached.to(query.dtype)).clamp(-10, 10),
+                query_pos=query_pos,
                 value=value,
                 self_attn_mask=mask,
                 reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),
@@ -120,3 +123,12 @@ class DFINETransformerDecoder(RTDETRTransformerDecoder):
             edges=torch.stack(edges),
             initial_boxes=initial_boxes,
         )
+
+    def positions(self, boxes: Tensor, before: Tensor | None) -> Tensor:
+        """Return the positions of a layer's queries ``(B, Q, C)``.
+
+        Args:
+            boxes (Tensor): Boxes (cx, cy, w, h) that the layer refines, ``(B, Q, 4)``.
+            before (Tensor, optional): Positions in the layer before; None in the first one.
+        """
+        return self.query_pos_head(boxes).clamp(-10, 10)

@@ -14,7 +14,8 @@ class DFINE(RTDETR):
     """:class:`~mmspartan.rtdetr.detector.RTDETR` whose decoder refines distributions of the boxes' edges.
 
     It takes the same arguments, ``xavier_init`` being True by default; ``bbox_head`` is a
-    :class:`~mmspartan.dfine.head.DFINEHead`. Feature maps with the channels of the decoder have no convolution before it.
+    :class:`~mmspartan.dfine.head.DFINEHead`. Feature maps with the channels of the decoder have no convolution before
+    it.
     """
 
     decoder_type = DFINETransformerDecoder

@@ -18,7 +18,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from ..checks import check_numbers
+from ..checks import check_flags, check_numbers
 from ..nn.mlp import MLP
 from ..rtdetr.head import RTDETRHead
 from ..rtdetr.matching import Layers, MatchedBoxes, names_of_layers
@@ -66,8 +66,12 @@ class DFINEHead(RTDETRHead):
     Args:
         *args, **kwargs: Arguments of :class:`~mmspartan.rtdetr.head.RTDETRHead`.
         distribution (dict): Arguments of :class:`~mmspartan.dfine.distribution.EdgeDistribution`.
-        fgl_weight, ddf_weight (float): Weights of the distributions' losses, at least 0. Default to 0.15 and 1.5.
+        fgl_weight, ddf_weight (float): Weights of the distributions' losses, at least 0. Default to 0.15 and 1.5. With
+            both 0 the distributions have no losses of their own, and each layer's boxes are compared with its own
+            matches, as in DEIMv2's smallest sizes.
         temperature (float): Temperature of the distillation. Defaults to 5.
+        share_reg_branches (bool): Whether all decoder layers have one branch of distributions, as in DEIMv2's smallest
+            sizes. Defaults to False.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -82,19 +86,25 @@ class DFINEHead(RTDETRHead):
         fgl_weight: float = 0.15,
         ddf_weight: float = 1.5,
         temperature: float = 5.0,
+        share_reg_branches: bool = False,
         **kwargs: Any,
     ):
         check_numbers('DFINEHead', '[0, inf)', fgl_weight=fgl_weight, ddf_weight=ddf_weight)
         check_numbers('DFINEHead', '(0, inf)', temperature=temperature)
+        check_flags('DFINEHead', share_reg_branches=share_reg_branches)
         self.distribution = EdgeDistribution(**distribution)
         self.fgl_weight, self.ddf_weight, self.temperature = fgl_weight, ddf_weight, temperature
+        self.share_reg_branches = share_reg_branches
         super().__init__(*args, **kwargs)
 
     def _init_layers(self) -> None:
         super()._init_layers()
         layers = range(self.num_pred_layer - 1)  # the last branch selects queries
         edges = 4 * (self.distribution.num_bins + 1)
-        self.reg_branches = nn.ModuleList([*(self._reg_branch(edges) for _ in layers), self.reg_branches[-1]])
+        branches = [self._reg_branch(edges) for _ in layers]
+        if self.share_reg_branches:
+            branches = branches[:1] * len(branches)
+        self.reg_branches = nn.ModuleList([*branches, self.reg_branches[-1]])
         self.initial_reg_branch = self._reg_branch(4)
         self.quality_branches = nn.ModuleList(QualityBranch(act_cfg=self.act_cfg) for _ in layers)
 
@@ -135,7 +145,12 @@ class DFINEHead(RTDETRHead):
         return DistributionLayers(names, *tensors).append('pre_', self.cls_branches[0](hidden_states[0]), initial_boxes)
 
     def match_boxes(self, pairs: list[np.ndarray]) -> list[np.ndarray]:
-        """Return the union of all layers' pairs, for each layer; a query has the object that most layers give it."""
+        """Return the union of all layers' pairs, for each layer; a query has the object that most layers give it.
+
+        Without losses of distributions, return each layer's own pairs.
+        """
+        if not self.fgl_weight and not self.ddf_weight:
+            return pairs
         found, counts = np.unique(np.concatenate(pairs, axis=1), axis=1, return_counts=True)
         found = found[:, np.argsort(-counts, kind='stable')]
         first = np.unique(found[:2], axis=1, return_index=True)[1]
@@ -146,6 +161,8 @@ class DFINEHead(RTDETRHead):
         assert isinstance(layers, DistributionLayers)
         *_, box_avg_factor = args
         terms = super().terms_by_match(layers, matched, box_matched, *args)
+        if not self.fgl_weight and not self.ddf_weight:
+            return terms
         count = len(layers.edges)
         num_pairs = box_matched.matches.counts[0]  # each layer has the same pairs
         image, query = (index[:num_pairs] for index in box_matched.matches.predictions[1:])

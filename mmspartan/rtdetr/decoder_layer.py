@@ -4,7 +4,7 @@ from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
 from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerDecoderLayer
 from mmengine.model import ModuleList
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from mmspartan_cli.choices import METHODS
@@ -47,6 +47,7 @@ class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
 
     is_region = True  # of regional compilation
     attention_type: type[DeformableAttention] = DeformableAttention
+    ffn_type: type[nn.Module] = FFN
 
     def _init_layers(self) -> None:
         for name in ('self_attn_cfg', 'cross_attn_cfg', 'ffn_cfg'):
@@ -54,7 +55,7 @@ class RTDETRTransformerDecoderLayer(DeformableDetrTransformerDecoderLayer):
         self.self_attn = SelfAttention(**self.self_attn_cfg)
         self.cross_attn = self.attention_type(**self.cross_attn_cfg)
         self.embed_dims = self.self_attn.embed_dims
-        self.ffn = FFN(**self.ffn_cfg)
+        self.ffn = self.ffn_type(**self.ffn_cfg)
         for name, module in (('cross_attn_cfg', self.cross_attn), ('ffn_cfg', self.ffn)):
             if module.embed_dims != self.embed_dims:
                 allowed = f'{self.embed_dims}, as in self_attn_cfg'

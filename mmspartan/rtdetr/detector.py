@@ -60,6 +60,8 @@ class RTDETR(DetectionTransformer):
     decoder_type = RTDETRTransformerDecoder
     decoder: Any  # a config until `_init_layers`
     embed_dims: int
+    memory_trans_fc: nn.Module
+    memory_trans_norm: nn.Module
     # a `mmspartan.runs.cuda_graphs.CudaGraphs`, where predictions run by them
     cuda_graphs: Callable[..., tuple[Tensor, ...]] | None = None
 
@@ -124,12 +126,16 @@ class RTDETR(DetectionTransformer):
         neck = getattr(self, 'neck', None)
         if not isinstance(neck, HybridEncoder):
             return
+        if len(neck.in_channels) != self.num_levels:
+            refuse('RTDETR', 'neck.in_channels', f'num_levels={self.num_levels} numbers', neck.in_channels)
+        self._check_channels(neck)
+
+    def _check_channels(self, neck: Any) -> None:
+        """Check that a neck takes the channels of the backbone, and returns those of the decoder."""
         channels = self.in_channels or self.embed_dims
         if neck.hidden_channels != channels:
             of = 'as in_channels says' if self.in_channels else 'as embed_dims of the decoder'
             refuse('RTDETR', 'neck.hidden_channels', f'{channels}, {of}', neck.hidden_channels)
-        if len(neck.in_channels) != self.num_levels:
-            refuse('RTDETR', 'neck.in_channels', f'num_levels={self.num_levels} numbers', neck.in_channels)
         returned = getattr(self.backbone, 'out_channels', None)  # SpaRTAN has it, as have some others
         if isinstance(returned, list | tuple) and list(neck.in_channels) != list(returned):
             allowed = f'{returned}, as the backbone returns'
@@ -169,7 +175,7 @@ class RTDETR(DetectionTransformer):
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the feature maps of the neck, in the dtype of the weights, since data preprocessors return float32."""
-        return super().extract_feat(batch_inputs.to(self.memory_trans_fc.weight.dtype))
+        return super().extract_feat(batch_inputs.to(self.bbox_head.cls_branches[-1].weight.dtype))
 
     def _init_layers(self) -> None:
         self.decoder = self.decoder_type(post_norm_cfg=None, **self.decoder)
@@ -194,11 +200,11 @@ class RTDETR(DetectionTransformer):
             )
         layers = [self.memory_trans_fc, *self.decoder.query_pos_head.layers[:2]]
         if self.xavier_init:
-            ffns = [layer.ffn.layers for layer in self.decoder.layers]
-            layers += [linear for ffn in ffns for linear in (ffn[0][0], ffn[1])]
+            layers += [module for layer in self.decoder.layers for module in layer.ffn.modules()]
             layers += [conv.conv for conv in self.input_convs if isinstance(conv, ConvNormAct)]
-        for module in layers:
-            nn.init.xavier_uniform_(module.weight)
+        for layer in layers:
+            if isinstance(layer, nn.Linear | nn.Conv2d):  # a subclass may have an identity
+                nn.init.xavier_uniform_(layer.weight)
         super().init_weights()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:

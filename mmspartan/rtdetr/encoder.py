@@ -113,6 +113,10 @@ class HybridEncoder(BaseModule):
         kind = TopDownFusion if is_top_down else CSPRepLayer
         return kind(2 * self.hidden_channels, self.hidden_channels, *self.block_options)
 
+    def join(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return what a bottom-up block reads of two maps of one size."""
+        return torch.cat([coarse, fine], dim=1)
+
     def conv(self, kernel_size: int, stride: int = 1, groups: int = 1, act_cfg: dict | None = None) -> ConvNormAct:
         """Return a convolution from hidden to hidden channels."""
         channels = self.hidden_channels
@@ -131,7 +135,7 @@ class HybridEncoder(BaseModule):
             outs.append(block(outs[-1], feat))
         fused = [outs.pop()]  # finest first
         for downsample, block in zip(self.downsample_convs, self.bottom_up_blocks):
-            fused.append(block(torch.cat([downsample(fused[-1]), outs.pop()], dim=1)))
+            fused.append(block(self.join(downsample(fused[-1]), outs.pop())))
         return tuple(fused)
 
     def switch_to_deploy(self) -> None:

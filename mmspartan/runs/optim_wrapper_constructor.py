@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn import GroupNorm, LayerNorm
 from torch.nn.modules.batchnorm import _NormBase
 
+from ..nn.rms_norm import RMSNorm
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
@@ -67,6 +69,6 @@ def fuses(model: nn.Module) -> bool:
 def tagged_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Iterate over a module's parameters and their names, with ``[norm]`` appended in normalization layers."""
     for prefix, child in module.named_modules():
-        tag = '[norm]' if isinstance(child, _NormBase | GroupNorm | LayerNorm) else ''
+        tag = '[norm]' if isinstance(child, _NormBase | GroupNorm | LayerNorm | RMSNorm) else ''
         for name, parameter in child.named_parameters(recurse=False):
             yield f'{prefix}.{name}{tag}'.lstrip('.'), parameter

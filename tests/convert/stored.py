@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch.testing import assert_close
 from mmspartan import config_path
 from mmspartan.convert import fit_exactly
 from tests.conftest import DATA
+from tests.deimv2 import make_golden as make_golden_v2
+from tests.deimv2 import make_golden_hf as make_golden_v2_hf
 from tests.dfine import make_golden, make_golden_hf
 
 
@@ -34,8 +37,8 @@ class Stored:
 
     @torch.no_grad()
     def compare(self, base: str, options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
-        """Build a model of this package with converted weights, and compare its outputs."""
-        cfg = Config.fromfile(config_path(f'_base_/models/{base}'))
+        """Build a model of this package on a config, with converted weights, and compare its outputs."""
+        cfg = Config.fromfile(config_path(base))
         cfg.merge_from_dict(dict(model=dict(options, num_queries=make_golden.QUERIES)))
         with DefaultScope.overwrite_default_scope('mmdet'):
             model = MODELS.build(cfg.model).double().eval()
@@ -47,6 +50,14 @@ class Stored:
 
 def of_hugging_face(size: str) -> Stored:
     return Stored('dfine_hf.npz', size, make_golden_hf.weight)
+
+
+def of_deimv2(size: str) -> Stored:
+    return Stored('deimv2.npz', size, partial(make_golden_v2.weight, size=size))
+
+
+def of_deimv2_hugging_face(size: str) -> Stored:
+    return Stored('deimv2_hf.npz', size, partial(make_golden_v2_hf.weight, size=size))
 
 
 def of_deim(kind: str) -> Stored:

@@ -6,7 +6,7 @@ from mmspartan.convert import edge_settings, points_of_levels, rtdetr_from_autho
 from tests.convert.stored import of_deim
 
 
-@pytest.mark.parametrize(('kind', 'base'), [('dfine', 'dfine'), ('rtdetrv2', 'rtdetr')])
+@pytest.mark.parametrize(('kind', 'base'), [('dfine', '_base_/models/dfine'), ('rtdetrv2', '_base_/models/rtdetr')])
 def test_logits_and_boxes(kind, base):
     theirs = of_deim(kind)
     source = theirs.weights | theirs.settings

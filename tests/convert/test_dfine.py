@@ -28,7 +28,7 @@ def test_logits_and_boxes_of_hugging_face(size):
     weights, left_out = rtdetr_from_hugging_face(source)
     assert left_out.keys() == theirs.settings.keys()
     options = rtdetr_options(weights, points_of_levels(source), edges=edge_settings(source))
-    theirs.compare('dfine', options, weights)
+    theirs.compare('_base_/models/dfine', options, weights)
 
 
 # Patterns of names in files, and the names in models of transformers 5.
@@ -122,3 +122,12 @@ def test_other_backbones():
     )
     with pytest.raises(ValueError, match=r'HGNetV2 with \(16, 9\) channels .* none of b0, b1'):
         hgnet_options(weights)
+
+
+def test_other_backbones_of_three_stages():
+    with torch.device('meta'):
+        weights = MODELS.build(dict(type='HGNetV2', arch='b0', out_indices=(2,))).state_dict(prefix='backbone.')
+    assert hgnet_options(weights) == dict(type='HGNetV2', arch='b0')
+    wider = {key: torch.zeros(768, 8, 1, 1) if 'aggregation.1.conv' in key else value for key, value in weights.items()}
+    with pytest.raises(ValueError, match='with 768 channels and 2 blocks in the last one is none of atto, femto, b0'):
+        hgnet_options(wider)

@@ -177,7 +177,7 @@ def test_configs_and_registered_names_exist(page: Path):
     text = page.read_text()
     for name in re.findall(r"config_path\('([^']+)'\)", text):
         config_path(name)
-    for name in re.findall(r'`((?:spartan|rtdetr|dfine|deim)_\w+_(?:in1k|coco|digits))`', text):
+    for name in re.findall(r'`((?:spartan|rtdetr|dfine|deim|deimv2)_\w+_(?:in1k|coco|digits))`', text):
         config_path(name)
     registries = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
     names = {name for one in registries for name in names_in(one)} | set(vars(mmcv.ops))

@@ -21,8 +21,8 @@ from tests.rtdetr.test_golden import CONFIG
 def build(num_classes: int = 10, kind: str = 'RTDETR', **options):
     torch.manual_seed(0)
     cfg = copy.deepcopy({**CONFIG, **options, 'type': kind})
-    if kind == 'DFINE':
-        cfg['neck']['type'], cfg['bbox_head']['type'] = 'DFINEEncoder', 'DFINEHead'
+    if kind != 'RTDETR':
+        cfg['neck']['type'], cfg['bbox_head']['type'] = f'{kind}Encoder', 'DFINEHead'
         cfg['decoder']['layer_cfg']['cross_attn_cfg'].setdefault('num_points', [3, 6, 3])
     cfg['bbox_head']['num_classes'] = num_classes
     if 'dn_cfg' not in options:
@@ -65,7 +65,7 @@ def total(losses: dict) -> torch.Tensor:
     return sum(loss for name, loss in losses.items() if 'loss' in name)
 
 
-kinds = pytest.mark.parametrize('kind', ['RTDETR', 'DFINE'])
+kinds = pytest.mark.parametrize('kind', ['RTDETR', 'DFINE', 'DEIMv2'])
 
 
 @kinds
@@ -91,7 +91,9 @@ def test_the_host_waits_for_the_device_once_a_step_for_the_matching(kind, monkey
         model.train()(**data, mode='loss')
     waits = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', 'is_nonzero', 'unique', '_unique2'}
     assert [name for name in operators.names if name in waits] == []
-    outputs = 2 + 1 + (kind == 'DFINE')  # layers, query selection, boxes that D-FINE's first layer has at the beginning
+    outputs = (
+        2 + 1 + (kind != 'RTDETR')
+    )  # layers, query selection, boxes that D-FINE's first layer has at the beginning
     assert transfers == [(outputs, 30, 3 + 2)]  # queries, objects
 
 

@@ -1,4 +1,4 @@
-"""``rtdetr_to_mmdet.py``: weights of the authors of RT-DETR, RT-DETRv2, D-FINE and DEIM, and of Hugging Face."""
+"""``rtdetr_to_mmdet.py``: weights of the authors of RT-DETR, D-FINE and DEIM, of each version, and of Hugging Face."""
 
 import json
 
@@ -8,13 +8,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
+from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert import spartan_to_authors
 from tests.conftest import DATA, Golden, perturb
-from tests.convert.stored import of_hugging_face
+from tests.convert.stored import of_deimv2, of_deimv2_hugging_face, of_hugging_face
+from tests.deimv2.make_golden import SIZES as SIZES_V2
 from tests.dfine.make_golden import SIZES
 from tests.rtdetr.test_golden import CONFIG, SIZE
 
@@ -409,3 +411,80 @@ def test_backbone_of_dfine_initializes_ours(convert, tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
     with pytest.raises(SystemExit, match='--write-config: SRC is a backbone'):
         convert(RTDETR, 'PPHGNetV2_B0_stage1.pth', 'dst.pth', '--write-config', 'detector.py')
+
+
+@pytest.mark.parametrize('size', SIZES_V2)
+def test_deimv2_of_each_size(size, convert, tmp_path):
+    theirs = of_deimv2(size)
+    weights = theirs.weights | theirs.settings
+    torch.save(dict(ema=dict(module=weights)), tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
+    assert 'DEIMv2, HGNetV2, 10 classes' in printed and f'configs/deimv2_hgnetv2_{size}_coco.py' in printed
+    assert 'activation: silu (networks of DEIMv2 have no other)' in printed
+    assert f'{len(theirs.weights)} of {len(weights)} tensors used' in printed
+    assert all(f'left out: {key}: ' in printed for key in theirs.settings)
+    cfg = Config.fromfile(tmp_path / 'detector.py')
+    assert cfg.model.num_queries == dict(atto=100, femto=150, pico=200, n=300)[size]  # the config's
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    with pytest.raises(SystemExit, match="--activation is 'relu'; networks of DEIMv2 have 'silu'"):
+        convert(RTDETR, 'src.pth', 'dst.pth', '--activation', 'relu')
+
+
+def test_deimv2_of_other_widths(convert, tmp_path):
+    theirs = of_deimv2('atto')
+    weights = theirs.weights | theirs.settings
+    for key in weights:  # half of the width of the feed-forward networks
+        if '.swish_ffn.w12.' in key:
+            weights[key] = weights[key][:80].clone()
+        elif key.endswith('.swish_ffn.w3.weight'):
+            weights[key] = weights[key][:, :40].clone()
+    torch.save(weights, tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
+    assert 'no config of this package fits' in printed and 'configs/deimv2_hgnetv2_pico_coco.py' in printed
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    assert model.decoder.layers[0].ffn.w3.in_features == 40
+
+
+def test_deimv2_of_hugging_face(convert, tmp_path):
+    theirs = of_deimv2_hugging_face('n')
+    weights = theirs.weights | theirs.settings
+    (tmp_path / 'theirs').mkdir()
+    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
+    path = tmp_path / 'theirs' / 'config.json'
+    path.write_text(json.dumps(dict(theirs.config, num_queries=300)))
+    printed = convert(RTDETR, 'theirs', 'dst.pth')
+    assert 'configs/deimv2_hgnetv2_n_coco.py' in printed
+    left_out = len(theirs.settings) + 4
+    assert f'{len(weights) - left_out} of {len(weights)} tensors used' in printed
+    assert 'left out: model.enc_output.0.weight: an identity' in printed
+    path.write_text(json.dumps(theirs.config))  # 30 queries, as no config has
+    assert "'num_queries': 30" in convert(RTDETR, 'theirs', 'dst.pth')
+
+
+def test_deimv2_of_its_authors_at_hugging_face(convert, tmp_path):
+    """Files of the hub's mixin have the authors' names, and of tensors that are shared one name."""
+    theirs = of_deimv2('pico')
+    settings = {
+        key: value
+        for key, value in theirs.settings.items()
+        if not key.startswith('decoder.decoder.') or 'points' in key
+    }
+    once = [key for key in theirs.weights if 'dec_bbox_head.' in key and 'dec_bbox_head.0.' not in key]
+    weights = {key: value for key, value in (theirs.weights | settings).items() if key not in once}
+    assert len(theirs.settings) - len(settings) == 2 and len(once) == 12
+    (tmp_path / 'theirs').mkdir()
+    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
+    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(dict(DEIMTransformer=dict(num_queries=200))))
+    printed = convert(RTDETR, 'theirs', 'dst.pth')
+    assert 'configs/deimv2_hgnetv2_pico_coco.py' in printed
+    assert f'{len(weights) - len(settings)} of {len(weights)} tensors used' in printed
+    torch.save(theirs.weights | theirs.settings, tmp_path / 'src.pth')
+    convert(RTDETR, 'src.pth', 'other.pth')
+    found, expected = (
+        torch.load(tmp_path / name, weights_only=True)['state_dict'] for name in ('dst.pth', 'other.pth')
+    )
+    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in found)

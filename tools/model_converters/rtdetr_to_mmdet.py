@@ -1,4 +1,4 @@
-"""Convert checkpoints of RT-DETR, RT-DETRv2, D-FINE and DEIM (the authors' .pth, or Hugging Face's folders).
+"""Convert checkpoints of RT-DETR, RT-DETRv2, D-FINE, DEIM and DEIMv2 (the authors' .pth, or Hugging Face's folders).
 
 The variant is derived from the tensors, but for discrete sampling (_dsp) and DEIM's activations, which they do not
 show. Each tensor is used, or listed with the reason for leaving it out. A file of D-FINE's backbone, HGNetV2, becomes
@@ -6,6 +6,7 @@ one for init_cfg. No code from SRC is executed, and DST is written atomically.
 """
 
 import argparse
+import copy
 import re
 from pathlib import Path
 
@@ -51,6 +52,7 @@ from mmspartan.convert import (
     fit_exactly,
     hgnet_from_authors,
     hgnet_options,
+    is_deimv2,
     is_dfine,
     is_hgnet,
     numbered_class_names,
@@ -73,6 +75,8 @@ CONFIGS_V2 = tuple(f'rtdetrv2_{name}_coco' for name in (*RESNETS, *(f'{name}_dsp
 
 def candidates(version: str, method: str, activation: str) -> tuple[str, ...]:
     """Return the names of the configs that may build the model."""
+    if version == 'DEIMv2':
+        return tuple(name for name in list_configs() if name.startswith('deimv2_'))
     if activation == 'relu' and version != 'D-FINE':
         return CONFIGS if version == 'RT-DETR' and method == 'default' else CONFIGS_V2
     prefix = 'dfine_' if activation == 'relu' else 'deim_'
@@ -94,6 +98,22 @@ def fitting_config(options: dict, names: tuple[str, ...]) -> str | None:
     head = {key: value for key, value in options['bbox_head'].items() if key != 'num_classes'}
     anything = {**options, 'bbox_head': head}
     return next((name for name in names if fits(Config.fromfile(config_path(name)).model, anything)), None)
+
+
+def version_of(weights: dict, points: list[int] | None) -> str:
+    """Return the name of the detector with these weights, by their names and the numbers of points on the levels."""
+    if is_deimv2(weights):
+        return 'DEIMv2'
+    return 'D-FINE' if is_dfine(weights) else 'RT-DETR' if points is None else 'RT-DETRv2'
+
+
+def base_configs(version: str, options: dict) -> tuple[str, str]:
+    """Return the config on which the options build the model, and the one from which a written config inherits."""
+    if version == 'DEIMv2':
+        name = f'deimv2_hgnetv2_{"pico" if options["neck"]["type"] == "LiteEncoder" else "n"}_coco'
+        return name, name
+    kind = 'dfine' if version == 'D-FINE' else 'rtdetr'
+    return f'_base_/models/{kind}', f'{kind}_spartan_t_coco'
 
 
 def describe(options: dict, version: str, name: str | None, base: str) -> str:
@@ -129,14 +149,18 @@ def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) 
     return 'default', 'the weights do not show it; for a network with discrete sampling (_dsp) give --method discrete'
 
 
-def decoder_activation(args: argparse.Namespace, is_hugging_face: bool, is_deim: bool) -> tuple[str, str]:
+def decoder_activation(args: argparse.Namespace, version: str, is_hugging_face: bool, is_deim: bool) -> tuple[str, str]:
     """Return the activation in decoder and head, and what says so.
 
     ``is_deim`` tells whether the weights show a network of DEIM; if not, it may be one still.
 
     Raises:
-        ValueError: If ``--activation`` is not that of Hugging Face's models.
+        ValueError: If ``--activation`` is not that of DEIMv2's or Hugging Face's models.
     """
+    if version == 'DEIMv2':
+        if args.activation == 'relu':
+            raise ValueError("--activation is 'relu'; networks of DEIMv2 have 'silu'")
+        return 'silu', 'networks of DEIMv2 have no other'
     if is_hugging_face:
         if args.activation == 'silu':
             raise ValueError("--activation is 'silu'; models of Hugging Face have 'relu'")
@@ -181,27 +205,29 @@ def convert(args) -> None:
     if is_hgnet(source):
         convert_backbone(args, source)
         return
-    is_hugging_face = any(key.startswith('model.backbone.') for key in source)
+    is_hugging_face = any(key.startswith(('model.backbone.', 'model.conv_encoder.')) for key in source)
     weights, left_out = (rtdetr_from_hugging_face if is_hugging_face else rtdetr_from_authors)(source)
     config = read_hugging_face_config(Path(args.src), count_levels(source)) if is_hugging_face else {}
     points = points_of_levels(source)
-    version = 'D-FINE' if is_dfine(weights) else 'RT-DETR' if points is None else 'RT-DETRv2'
+    version = version_of(weights, points)
     method, reason = sampling_method(args, config, points is not None)
     is_deim = any(key.startswith('decoder.query_pos_head.layers.2.') for key in weights)
-    activation, why_activation = decoder_activation(args, is_hugging_face, is_deim)
+    activation, why_activation = decoder_activation(args, version, is_hugging_face, is_deim)
     options = rtdetr_options(weights, points, method, activation, edge_settings(source))
-    if config.get('num_queries', 300) != 300:
+    if version == 'DEIMv2' and 'num_queries' in config:
+        options.update(num_queries=config['num_queries'])
+    elif config.get('num_queries', 300) != 300:
         options.update(num_queries=config['num_queries'], test_cfg=dict(max_per_img=config['num_queries']))
     name = fitting_config(options, candidates(version, method, activation))
     num_classes = options['bbox_head']['num_classes']
     classes = read_class_names(args.classes, num_classes) if args.classes else default_names(config, num_classes)
-    kind = 'dfine' if version == 'D-FINE' else 'rtdetr'
-    cfg = Config.fromfile(config_path(f'_base_/models/{kind}'))
-    cfg.merge_from_dict(dict(model=options))
+    base, parent = base_configs(version, options)
+    cfg = Config.fromfile(config_path(base))
+    cfg.merge_from_dict(dict(model=copy.deepcopy(options)))
     with DefaultScope.overwrite_default_scope('mmdet'):
         weights = fit_exactly(MODELS.build(cfg.model), weights, args.src)
 
-    print(f'{args.src}{entry and f" ({entry})"}: {describe(options, version, name, f"_base_/models/{kind}")}')
+    print(f'{args.src}{entry and f" ({entry})"}: {describe(options, version, name, base)}')
     print(f'sampling: {method} ({reason})')
     print(f'activation: {activation} ({why_activation})')
     print(f'{len(source) - len(left_out)} of {len(source)} tensors used')
@@ -212,7 +238,7 @@ def convert(args) -> None:
     if args.write_config:
         if name:  # it has the backbone, with settings for training
             del options['backbone']
-        write_config(args.write_config, name or f'{kind}_spartan_t_coco', options, args.src, args.dst)
+        write_config(args.write_config, name or parent, options, args.src, args.dst)
         print(f'written: {args.write_config}')
     print(f'written: {args.dst}')
 

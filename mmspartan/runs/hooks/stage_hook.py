@@ -12,7 +12,7 @@ from typing import Any
 from mmcv.transforms import Compose
 from mmdet.engine.hooks import PipelineSwitchHook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS
+from mmengine.registry import HOOKS, MODELS, TASK_UTILS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
@@ -20,7 +20,7 @@ from ...checks import is_integer, refuse
 from ...errors import InputError
 from .best_weights import load_best
 
-OPTIONAL = {'batch_augments', 'from_best', 'multi_scale'}
+OPTIONAL = {'batch_augments', 'from_best', 'match_costs', 'multi_scale'}
 
 
 @HOOKS.register_module()
@@ -35,8 +35,9 @@ class StageHook(PipelineSwitchHook):
             stages that begin in the same epoch the last one runs. Before the first stage nothing is changed.
         stages (Sequence[dict]): For each stage its training ``pipeline``; optional ``batch_augments``, configs of
             augmentations that the data preprocessor applies first in this stage; ``multi_scale``, whether it then
-            applies those of its own config, True by default; and ``from_best``, whether the stage begins with the
-            weights of the best checkpoint so far, False by default.
+            applies those of its own config, True by default; ``match_costs``, configs of the terms of the assigner's
+            cost in this stage, as DEIMv2 has in its last epochs, by default those of the model's config; and
+            ``from_best``, whether the stage begins with the weights of the best checkpoint so far, False by default.
 
     Raises:
         ValueError: If ``switch_epochs`` are no ascending epochs, or not as many as ``stages``, or a stage has no
@@ -59,6 +60,7 @@ class StageHook(PipelineSwitchHook):
         self._stage = -1
         self._datasets: list[Any] | None = None
         self._own_augments, self._has_own = None, False  # of the preprocessor's config, read in the first stage
+        self._own_costs: list[Any] | None = None  # of the assigner's config, read before they are replaced
 
     def begins(self, max_epochs: int) -> list[int]:
         """Return the epochs of a training in which its stages begin."""
@@ -78,6 +80,7 @@ class StageHook(PipelineSwitchHook):
             self.switch_pipeline = self.stages[stage]['pipeline']
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._set_augments(model.data_preprocessor, self.stages[stage])
+            self._set_costs(model, self.stages[stage])
             begins = stage >= 0 and runner.epoch == self.switch_epochs[stage]
             if begins and self.stages[stage].get('from_best') and is_at_start(runner):
                 load_best(runner)
@@ -96,6 +99,13 @@ class StageHook(PipelineSwitchHook):
         if stage.get('batch_augments'):
             augments = nn.ModuleList([*map(MODELS.build, stage['batch_augments']), *(augments or ())])
         preprocessor.batch_augments = augments
+
+    def _set_costs(self, model: Any, stage: Mapping[str, Any]) -> None:
+        costs = stage.get('match_costs')
+        if costs or self._own_costs is not None:
+            assigner = model.bbox_head.assigner
+            self._own_costs = self._own_costs or assigner.match_costs
+            assigner.match_costs = [*map(TASK_UTILS.build, costs)] if costs else self._own_costs
 
 
 def is_at_start(runner: Any) -> bool:

@@ -66,6 +66,26 @@ def test_of_stages_that_begin_together_the_last_runs():
     assert found == [EXPECTED[2], EXPECTED[2], EXPECTED[-1]]
 
 
+@pytest.mark.parametrize('first', range(4))
+def test_matching_costs_of_a_stage(first):
+    init_default_scope('mmdet')
+    costs = [dict(type='ScoreIoUCost', power=2.0)]
+    stages = [STAGES[0], dict(STAGES[0], match_costs=costs), STAGES[2]]
+    hook = HOOKS.build(dict(type='StageHook', switch_epochs=[1, 2, 3], stages=stages))
+    assigner = SimpleNamespace(match_costs=['own'])
+    preprocessor, head = SimpleNamespace(batch_augments=None), SimpleNamespace(assigner=assigner)
+    runner = SimpleNamespace(
+        model=SimpleNamespace(data_preprocessor=preprocessor, bbox_head=head),
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline='own')),
+        logger=MMLogger.get_current_instance(),
+    )
+    powers = []
+    for runner.epoch in range(first, 4):
+        hook.before_train_epoch(runner)
+        powers.append([getattr(cost, 'power', cost) for cost in assigner.match_costs])
+    assert powers == [['own'], ['own'], [2.0], ['own']][first:]
+
+
 def test_final_stage_is_counted_from_the_end():
     pipeline = STAGES[0]['pipeline']
     found = settings(range(9), type='FinalStageHook', final_epochs=2, pipeline=pipeline)

@@ -1,0 +1,103 @@
+"""Converted weights of DEIMv2, the authors' and Hugging Face's, compute what the authors' networks compute."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from mmspartan.convert import (
+    edge_settings,
+    points_of_levels,
+    read_hugging_face_config,
+    rtdetr_from_authors,
+    rtdetr_from_hugging_face,
+    rtdetr_options,
+)
+from tests.convert.stored import of_deimv2, of_deimv2_hugging_face
+from tests.deimv2 import make_golden_hf
+from tests.deimv2.make_golden import SIZES
+
+
+def base(size: str) -> str:
+    return f'deimv2_hgnetv2_{"n" if size == "n" else "pico"}_coco'
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_logits_and_boxes(size):
+    theirs = of_deimv2(size)
+    source = theirs.weights | theirs.settings
+    weights, left_out = rtdetr_from_authors(source)
+    assert left_out.keys() == theirs.settings.keys()
+    options = rtdetr_options(weights, points_of_levels(source), activation='silu', edges=edge_settings(source))
+    theirs.compare(base(size), options, weights)
+
+
+@pytest.mark.parametrize('size', make_golden_hf.SIZES)
+def test_logits_and_boxes_of_hugging_face(size):
+    theirs = of_deimv2_hugging_face(size)
+    source = theirs.weights | theirs.settings
+    weights, left_out = rtdetr_from_hugging_face(source)
+    added = {f'model.enc_output.{i}.{name}' for i in range(2) for name in ('weight', 'bias')}
+    assert left_out.keys() == theirs.settings.keys() | added
+    options = rtdetr_options(weights, points_of_levels(source), activation='silu', edges=edge_settings(source))
+    theirs.compare(base(size), options, weights)
+
+
+def test_shared_branch_may_be_stored_once():
+    weights = of_deimv2('atto').weights
+    once = {key: value for key, value in weights.items() if not re.search(r'dec_bbox_head\.[12]', key)}
+    assert len(weights) - len(once) == 12
+    found, expected = rtdetr_from_authors(once)[0], rtdetr_from_authors(weights)[0]
+    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in found)
+
+
+def test_branches_that_differ_are_not_shared():
+    theirs = of_deimv2('atto')
+    source = theirs.weights | theirs.settings
+    source['decoder.dec_bbox_head.1.layers.2.bias'] = source['decoder.dec_bbox_head.1.layers.2.bias'] + 1
+    weights = rtdetr_from_authors(source)[0]
+    options = rtdetr_options(weights, points_of_levels(source), activation='silu', edges=edge_settings(source))
+    assert 'share_reg_branches' not in options['bbox_head']
+
+
+@pytest.mark.parametrize(
+    ('change', 'problem'),
+    [
+        ({'model.enc_output.0.weight': torch.zeros(64, 64)}, "'model.enc_output.0.weight' was trained"),
+        ({'model.enc_output.1.bias': torch.ones(64)}, "'model.enc_output.1.bias' was trained"),
+        ({'model.decoder.layers.1.mlp.up_proj.bias': None}, 'layers.1.mlp.up_proj.bias'),
+        ({'model.decoder.layers.1.mlp.gate_proj.bias': None}, 'layers.1.mlp.gate_proj.bias'),
+    ],
+)
+def test_other_weights_of_hugging_face(change, problem):
+    weights = of_deimv2_hugging_face('atto').weights | change
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        rtdetr_from_hugging_face({key: value for key, value in weights.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ('size', 'option', 'value'),
+    [
+        ('n', 'encode_proj_layers', [0]),
+        ('n', 'encoder_fuse_op', 'cat'),
+        ('n', 'encoder_has_trailing_conv', False),
+        ('n', 'decoder_activation_function', 'relu'),
+        ('atto', 'layer_scale', 2.0),
+        ('atto', 'eval_idx', 1),
+        ('atto', 'backbone_config.hidden_act', 'gelu'),
+    ],
+)
+def test_settings_that_the_weights_do_not_show(size, option, value, tmp_path):
+    config = of_deimv2_hugging_face(size).config
+    path = tmp_path / 'config.json'
+    path.write_text(json.dumps(config))
+    assert read_hugging_face_config(tmp_path, num_levels=2) == config
+    part, (*parents, name) = config, option.split('.')
+    for parent in parents:
+        part = part[parent]
+    assert name in part
+    part[name] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=rf'config\.json: {re.escape(option)} is {re.escape(repr(value))}'):
+        read_hugging_face_config(tmp_path, num_levels=2)

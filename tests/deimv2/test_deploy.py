@@ -1,0 +1,46 @@
+"""DEIMv2 is folded, exported and captured as D-FINE is, with both of its encoders."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from mmspartan import config_path
+from tests.conftest import perturb
+from tests.deploy.test_onnx import needs_export
+from tests.rtdetr.test_version_2 import assert_is_computed_on_the_device, export_and_compare
+
+
+@pytest.fixture(params=['atto', 'n'])
+def model(request):
+    torch.manual_seed(0)
+    cfg = Config.fromfile(config_path(f'deimv2_hgnetv2_{request.param}_coco')).model
+    cfg.update(num_queries=30)
+    # constants are made once for each scale and size, and belong to the test that makes them
+    cfg.bbox_head.distribution.scale = dict(atto=5, n=6)[request.param]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg)
+        model.init_weights()
+    return model
+
+
+def test_everything_is_computed_on_the_device(model):
+    assert_is_computed_on_the_device(model, 576 + 32 * (model.embed_dims == 128))
+
+
+@needs_export
+def test_both_runtimes_give_the_same(model, tmp_path):
+    kinds, errors = export_and_compare(model, tmp_path)
+    assert 'GridSample' in kinds
+    assert errors['boxes'].max() < 1e-2 and errors['scores'].max() < 1e-5  # boxes in pixels
+
+
+@torch.no_grad()
+def test_everything_is_folded(model):
+    perturb(model.double(), 0.05)
+    images = torch.rand(2, 3, 128, 160).double()
+    expected = model.eval()(images)
+    model.switch_to_deploy()
+    assert not any('running_mean' in name for name in model.state_dict())
+    for found, wanted in zip(model(images), expected):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)

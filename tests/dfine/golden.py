@@ -1,0 +1,101 @@
+"""What the authors' implementations of D-FINE and DEIMv2 compute (float64), and its comparison with this package."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from mmspartan import config_path
+from mmspartan.convert import rtdetr_from_authors
+from tests.conftest import DATA
+from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images
+
+# our names of the authors' losses
+KINDS = dict(loss_bbox='loss_bbox', loss_iou='loss_giou', loss_fgl='loss_fgl', loss_ddf='loss_ddf')
+
+
+class Golden:
+    """The arrays of a size, and the model of a config with their weights."""
+
+    def __init__(self, file: str, size: str, config: str, weight: Callable[[str, tuple[int, ...]], Tensor]):
+        found = np.load(DATA / file)
+        self.arrays = {
+            name.removeprefix(f'{size}/'): found[name] for name in found.files if name.startswith(f'{size}/')
+        }
+        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in self.arrays['shapes']]
+        self.weights = {name: weight(name, shape) for name, shape in zip(self.arrays['names'].tolist(), shapes)}
+        cfg = Config.fromfile(config_path(config)).model
+        cfg.update(num_queries=QUERIES, dn_cfg=dict(num_denoising=DENOISING, label_noise=0.0, box_noise=1e-9))
+        cfg.bbox_head.num_classes = CLASSES
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            self.model: Any = MODELS.build(cfg).double()
+        incompatible = self.model.load_state_dict(rtdetr_from_authors(self.weights)[0], strict=False)
+        assert not incompatible.unexpected_keys
+        assert all(name.endswith('num_batches_tracked') for name in incompatible.missing_keys)
+
+    def group(self, name: str) -> dict[str, Tensor]:
+        found = [(key.removeprefix(f'{name}/'), value) for key, value in self.arrays.items() if f'{name}/' in key]
+        return {key: torch.from_numpy(value) for key, value in found}
+
+    @torch.no_grad()
+    def assert_outputs(self) -> None:
+        logits, boxes = self.model.eval()(images(), mode='tensor')
+        assert_close(logits[-1], torch.from_numpy(self.arrays['logits']), rtol=0, atol=1e-9)
+        assert_close(boxes[-1], torch.from_numpy(self.arrays['boxes']), rtol=0, atol=1e-9)
+
+    def losses(self) -> dict[str, Tensor]:
+        model = self.model.train()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return model(images(), samples(), mode='loss')
+
+    def assert_losses(self, losses: dict[str, Tensor], group: str, classification: str) -> None:
+        theirs, kinds = self.group(group), dict(KINDS, loss_cls=classification)
+        layers = len(self.model.decoder.layers)
+        suffixes = {'': '', 'pre_': '_pre', 'enc_': '_enc_0', 'dn_': f'_dn_{layers - 1}', 'pre_dn_': '_dn_pre'}
+        for i in range(layers - 1):
+            suffixes.update({f'd{i}.': f'_aux_{i}', f'd{i}.dn_': f'_dn_{i}'})
+        names = {f'{ours}{kind}': f'{kinds[kind]}{suffix}' for ours, suffix in suffixes.items() for kind in kinds}
+        expected = {ours: theirs.pop(name) for ours, name in names.items() if name in theirs}
+        assert not theirs
+        assert expected.pop('dn_loss_ddf', 0) == 0  # of the last layer towards itself
+        assert losses.keys() == expected.keys()
+        for name, loss in losses.items():
+            assert_close(loss, expected[name], rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f'{name}: {text}')
+
+    def assert_gradients(self, losses: dict[str, Tensor]) -> None:
+        self.model.zero_grad()
+        sum(losses.values()).backward()
+        parameters = dict(self.model.named_parameters())
+        gradients = self.group('grad')
+        # the mapping needs the other weights to count layers
+        others = {name: value.new_full(value.shape, torch.nan) for name, value in self.weights.items()}
+        renamed = {
+            name: value
+            for name, value in rtdetr_from_authors({**others, **gradients})[0].items()
+            if not value.isnan().any()
+        }
+        assert len(renamed) >= len(gradients) > 30
+        for name, gradient in renamed.items():
+            error, norm = (parameters[name].grad - gradient).norm(), gradient.norm()
+            assert error < 1e-8 * norm + 1e-10, f'{name}: error {error:.1e} of {norm:.1e}'
+
+
+def samples() -> list[DetDataSample]:
+    shape, found = (SIZE, SIZE), []
+    for labels, boxes in OBJECTS:
+        meta = dict(img_shape=shape, ori_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
+        sample = DetDataSample(metainfo=meta)
+        corners = bbox_cxcywh_to_xyxy(torch.tensor(boxes).double()) * SIZE
+        sample.gt_instances = InstanceData(labels=torch.tensor(labels), bboxes=corners)
+        found.append(sample)
+    return found
