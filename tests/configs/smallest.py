@@ -16,6 +16,7 @@ BACKBONES: dict[Any, tuple[Any, tuple[int, ...]]] = {
     **dict.fromkeys((18, 34), (18, (64, 128, 256, 512))),
     **dict.fromkeys((50, 101), (50, (256, 512, 1024, 2048))),
     **dict.fromkeys(('b0', 'b2'), ('b0', (64, 256, 512, 1024))),  # learnable affine blocks
+    **dict.fromkeys(('atto', 'femto'), ('atto', (64, 256, 256))),  # the same, of three stages
     **dict.fromkeys(('b4', 'b5'), ('b4', (128, 512, 1024, 2048))),
 }
 
@@ -32,9 +33,12 @@ def smallest(name: str) -> Config:
     if 'in_channels' in model:
         model.in_channels = 2 * WIDTH
     neck.hidden_channels = model.get('in_channels', WIDTH)
-    neck.update(feedforward_channels=WIDTH, num_blocks=1, expansion=1.0)
+    neck.update(num_blocks=1, expansion=1.0)
+    if neck.type != 'LiteEncoder':  # which has no attention
+        neck.feedforward_channels = WIDTH
     for part in decoder.layer_cfg.values():
-        part.embed_dims = WIDTH
+        if isinstance(part, dict):
+            part.embed_dims = WIDTH
     decoder.layer_cfg.ffn_cfg.feedforward_channels = WIDTH
     decoder.num_layers = 2
     model.bbox_head.update(embed_dims=WIDTH, num_classes=3)

@@ -53,14 +53,15 @@ def test_stages_of_the_augmentation(size):
     cfg, recipe = load_size(size), RECIPES[size]
     assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'NumClassCheckHook', 'StageHook']
     hook = HOOKS.build(cfg.custom_hooks[-1])
-    assert hook.switch_epochs == ([0, 4, 78, 136, 148] if size == 'n' else [0, 4, 250, 400, 450])
-    plain, dense, strong, fourth, last = hook.stages
+    assert hook.switch_epochs == ([0, 4, 78, 136, 148] if size == 'n' else [0, 4, 250, 400, 450, 468])
+    plain, dense, strong, fourth, *_, last = hook.stages
     assert fourth.pipeline == (strong if size == 'n' else plain).pipeline and last.pipeline == plain.pipeline
     assert strong.pipeline == cfg.train_pipeline == cfg.train_dataloader.dataset.pipeline
     assert cfg.train_dataloader.dataset.type == 'MosaicCocoDataset'
     last_cost = [dict(type='ScoreIoUCost', power=4.0)]
     costs = [stage.get('match_costs') for stage in hook.stages]
-    assert costs == [None, None, None, last_cost if size == 'n' else None, last_cost]
+    assert costs == [None] * (3 if size == 'n' else 4) + [last_cost] * 2
+    assert [stage.get('from_best', False) for stage in hook.stages] == [False] * (len(costs) - 1) + [True]
     (choice,) = steps(dense.pipeline, 'RandomChoice')
     index = dense.pipeline.index(choice)
     assert choice.prob == [recipe.mosaics, 1 - recipe.mosaics]

@@ -24,6 +24,8 @@ EXPORTED = [
     'deim_rtdetrv2_r18vd_coco',
     'dfine_hgnetv2_n_coco',
     'deim_hgnetv2_x_coco',
+    'deimv2_hgnetv2_atto_coco',
+    'deimv2_hgnetv2_n_coco',
 ]
 # What the kind of the detector does not change.
 ANYWHERE = ('.backbone.', '.in_channels=', '.neck.hidden_channels=')
