@@ -13,6 +13,7 @@ from statistics import mean, stdev
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
+from mmspartan.analysis.counting import build_counted, parameters
 from mmspartan.markdown import table_lines
 
 from .configs import ROOT, config_path
@@ -71,6 +72,7 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
     """Return the accuracies after fine-tuning, their difference from the whole network, and what remains of it."""
     scores: dict[str, list[float]] = {}
     left: dict[str, list[list[list[float]]]] = {}
+    parameters_of: dict[str, float] = {}
     for ratio, importance in VARIANTS:
         folders = [folder_of(ratio, importance, work_dirs, seed) for seed in range(seeds)]
         metrics = [found for found in map(metrics_of, folders) if found]
@@ -79,10 +81,12 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
         name = f'{ratio:.0%} by {importance}' if ratio else 'whole'
         scores[name] = [found['accuracy/top1'] for found in metrics]
         left[name] = [_remaining(folder) for folder in folders] if ratio else []
+        configs = [folder / 'pruned' / 'config.py' if ratio else config_path(CONFIG) for folder in folders]
+        parameters_of[name] = mean(parameters(build_counted(Config.fromfile(config))) for config in configs)
     compared = differences(scores)
     body = []
     for name, values in scores.items():
-        cells = [name, f'{mean(values):.2f} ± {stdev(values):.2f}']
+        cells = [name, f'{mean(values):.2f} ± {stdev(values):.2f}', f'{parameters_of[name] / 1e3:.0f}']
         if left[name]:
             difference = compared[name, 'whole']
             cells.append(f'{difference.mean:+.2f} ± {difference.margin:.2f}')
@@ -90,13 +94,20 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
         else:
             cells += [''] * 3
         body.append(cells)
-    heads = ['removed', 'top-1 (%)', 'difference', 'channels left in the SMixers of the stages', 'in the CMixers']
+    heads = [
+        'removed',
+        'top-1 (%)',
+        'parameters (thousand)',
+        'difference',
+        'channels left in the SMixers of the stages',
+        'in the CMixers',
+    ]
     return '\n'.join(table_lines(heads, body)) + '\n'
 
 
 def draw(work_dirs: str | Path, seeds: int, path: Path) -> None:
     """Draw which share of the channels remains in each stage, as a PNG."""
-    figure = Figure(figsize=(8, 3.2), layout='constrained')
+    figure = Figure(figsize=(9, 3.2), layout='constrained')
     axes = figure.subplots(1, 2, sharey=True)
     for i, (kind, axis) in enumerate(zip(('SMixers', 'CMixers'), axes)):
         for ratio, importance in VARIANTS[1:]:
@@ -106,7 +117,8 @@ def draw(work_dirs: str | Path, seeds: int, path: Path) -> None:
             color = f'C{RATIOS.index(ratio)}'
             axis.plot(range(1, 5), shares, style, color=color, marker='o', label=f'{ratio:.0%} by {importance}')
         axis.set(title=f'channels left in the {kind}', xlabel='stage', xticks=range(1, 5), ylim=(0, 1.05))
-    axes[0].legend(title='removed', fontsize='small', loc='lower left')
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, title='removed', fontsize='small', loc='outside right center')
     figure.savefig(path, dpi=150)
 
 

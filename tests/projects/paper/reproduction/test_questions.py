@@ -56,9 +56,11 @@ def test_pruned_networks_are_compared_with_the_whole_one(tmp_path, two_variants)
             folder = pruning.folder_of(ratio, importance, tmp_path, seed)
             write_log(folder / 'train' / '1', {'accuracy/top1': value, 'step': pruning.EPOCHS})
             (folder / 'pruned').mkdir()
-            (folder / 'pruned' / 'config.py').write_text(f'model = dict(backbone=dict(arch={arch}))')
+            base = config_path(pruning.CONFIG)
+            config = f"_base_ = '{base}'\nmodel = dict(backbone=dict(arch=dict(_delete_=True, **{arch})))"
+            (folder / 'pruned' / 'config.py').write_text(config)
     *_, whole, pruned = pruning.markdown(tmp_path, 2).splitlines()
-    assert whole == '| whole | 97.10 ± 0.14 |  |  |  |'
-    assert pruned == '| 25% by taylor | 96.60 ± 0.14 | -0.50 ± 0.00 | 100% 50% 75% 50% | 75% 50% 75% 50% |'
+    assert whole == '| whole | 97.10 ± 0.14 | 143 |  |  |  |'
+    assert pruned == '| 25% by taylor | 96.60 ± 0.14 | 96 | -0.50 ± 0.00 | 100% 50% 75% 50% | 75% 50% 75% 50% |'
     pruning.draw(tmp_path, 2, tmp_path / 'shares.png')
     assert (tmp_path / 'shares.png').read_bytes().startswith(b'\x89PNG')
