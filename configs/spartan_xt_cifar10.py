@@ -13,6 +13,7 @@ model = dict(
 )
 
 data_root = 'data/cifar10'
+how_to_get_data = 'mkdir -p data/cifar10, into which mmpretrain downloads CIFAR-10'
 image_size = 64
 train_pipeline = [
     dict(type='RandomCrop', crop_size=32, padding=4),

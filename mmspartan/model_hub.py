@@ -48,14 +48,19 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
         return load_model(cfg, str(pretrained)).to(device)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model)
+    init_quietly(model)
+    return model.to(device).eval()
+
+
+def init_quietly(model: Any) -> None:
+    """Initialize the weights without mmengine's line on each of them."""
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel(logging.WARNING)  # else a line on each weight
+    logger.setLevel(logging.WARNING)
     try:
         model.init_weights()
     finally:
         logger.setLevel(level)
-    return model.to(device).eval()
 
 
 def register_models() -> None:

@@ -5,13 +5,15 @@ described here:
 
 * The channels within the mixers are pruned, each block to its own width. The features between blocks keep theirs, so
   that neck and head fit as before.
-* CMixer: amplitude, phase, and the real and imaginary part of a wave stay or go together. The first C waves stay, since
-  the strongest *input* channel selects one of them at each position (Eq. 8).
+* CMixer: amplitude, phase, and the real and imaginary part of a wave stay or go together, with the other channels of
+  their group. The first C waves stay, since the strongest *input* channel selects one of them at each position (Eq. 8).
 * SMixer: a depthwise stage has one set of channels for both branches. With full convolutions, each convolution keeps
   channels of its own, as many as the others.
 """
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +57,11 @@ class Prunable:
     least: int  # width that must remain
     scores: Tensor  # (roots, units)
 
-    def widths(self, threshold: float) -> int:
+    def width_above(self, threshold: float) -> int:
         """The width that remains of units that score above the threshold, a multiple of :data:`MULTIPLE`."""
         ranked = self.scores.sort(1, descending=True).values.mean(0)
         width = self.unit * int((ranked > threshold).sum())
-        return min(self.width, max(self.least, -(-width // MULTIPLE) * MULTIPLE))
+        return min(self.width, max(self.least, _rounded(width, math.lcm(MULTIPLE, self.unit))))
 
     def prune(self, width: int) -> None:
         columns: list[int] = []
@@ -71,6 +73,8 @@ class Prunable:
                 columns += [channel + offset for offset in offsets for channel in channels]
         if columns:
             tp.prune_conv_in_channels(self.mixer.proj_out, columns)
+        if isinstance(self.mixer, CMixer):
+            self.mixer.groups = self.mixer.conv.conv.groups
 
 
 class PairPruner(tp.BasePruningFunc):
@@ -105,16 +109,26 @@ def prune(backbone: SpaRTAN, settings: dict, ratio: float, importance: str = 'ta
         dict: ``arch`` of the pruned backbone, which its weights fit.
 
     Raises:
-        InputError: If a mixer is another than ``SMixer`` and ``CMixer``, or so much cannot be removed.
+        InputError: If a mixer is another than ``SMixer`` and ``CMixer``, a gradient is missing, or so much cannot be
+            removed.
     """
-    check_numbers('prune', '(0, 1)', ratio=ratio)
+    check_prunable(backbone, ratio)
     arch = settings.get('arch', 't')
     arch = dict(ARCHS[arch] if isinstance(arch, str) else arch)
     mixers = [_prunable(mixer, importance) for mixer in _mixers(backbone)]
+    shapes = zip(arch['channels'], arch['expand_ratios'], arch['depths'])
+    blocks = [(channels, expand_ratio) for channels, expand_ratio, depth in shapes for _ in range(depth)]
+    before = dict(smixer_widths=[c // 2 for c, _ in blocks], cmixer_widths=[c * n for c, n in blocks])
+    before.update((key, arch[key]) for key in before.keys() & arch.keys())
 
     def pruned_arch(threshold: float) -> dict:
-        widths = [mixer.widths(threshold) for mixer in mixers]
-        return {**arch, 'smixer_widths': widths[::2], 'cmixer_widths': widths[1::2]}
+        left = [mixer.width_above(threshold) for mixer in mixers]
+        built = len(left) // 2  # not blocks of later stages than those of out_indices
+        return {
+            **arch,
+            'smixer_widths': [*left[::2], *before['smixer_widths'][built:]],
+            'cmixer_widths': [*left[1::2], *before['cmixer_widths'][built:]],
+        }
 
     limits = torch.cat([mixer.scores.sort(1).values.mean(0) for mixer in mixers]).sort().values.tolist()
     whole = multiply_adds(backbone)
@@ -132,9 +146,24 @@ def prune(backbone: SpaRTAN, settings: dict, ratio: float, importance: str = 'ta
             f'ratio={ratio}: at most {1 - left:.2f} of the multiply-adds of this backbone are within its mixers and '
             'can be removed'
         )
-    for mixer, width in zip(mixers, (w for pair in zip(arch['smixer_widths'], arch['cmixer_widths']) for w in pair)):
-        mixer.prune(width)
+    for mixer in mixers:
+        mixer.prune(mixer.width_above(limits[low]))
+    backbone._freeze_stages()  # the parameters are new ones
     return arch
+
+
+def check_prunable(backbone: SpaRTAN, ratio: float) -> None:
+    """Check what needs no data.
+
+    Raises:
+        InputError: If the ratio is not in (0, 1), or a mixer cannot be pruned.
+    """
+    check_numbers('prune', '(0, 1)', ratio=ratio)
+    if backbone.is_deployed:
+        raise InputError('the backbone is folded for inference: prune the checkpoint that was trained')
+    for mixer in _mixers(backbone):
+        if type(mixer) not in (SMixer, CMixer) or any(isinstance(part, LargeKernelConv) for part in mixer.modules()):
+            raise InputError(f'{type(mixer).__name__}: only CMixer, and SMixer without small_kernel, can be pruned')
 
 
 def add_gradients(model: BaseModel, loader: Any, batches: int) -> None:
@@ -158,11 +187,12 @@ def add_gradients(model: BaseModel, loader: Any, batches: int) -> None:
 
 def multiply_adds(backbone: SpaRTAN) -> float:
     """Multiply-adds of all convolutions but those of the gates, for one position of the first stage's features."""
+    first = backbone.patch_embeds[0][0].conv  # at four times as many positions
     total = 0.0
     for i, (patch_embed, blocks) in enumerate(zip(backbone.patch_embeds, backbone.stages)):
         for name, module in [*patch_embed.named_modules(), *blocks.named_modules()]:
             if isinstance(module, nn.Conv2d) and '_se.' not in name and '.se.' not in name:
-                total += module.weight.numel() / 4**i
+                total += module.weight.numel() / 4**i * (4 if module is first else 1)
     return total
 
 
@@ -178,17 +208,17 @@ def _mixers(backbone: Any) -> Iterator[nn.Module]:
 
 
 def _prunable(mixer: Any, importance: str) -> Prunable:
-    if type(mixer) not in (SMixer, CMixer):
-        raise InputError(f'{type(mixer).__name__}: only SMixer and CMixer can be pruned')
     is_cmixer = isinstance(mixer, CMixer)
     channels = mixer.proj_out.out_channels
     width = mixer.proj_out.in_channels if is_cmixer else mixer.proj_in.out_channels
-    unit = 2 if is_cmixer else 1
+    unit = math.lcm(2, width // mixer.groups) if is_cmixer else 1
+    if importance == 'taylor' and any(parameter.grad is None for parameter in mixer.parameters()):
+        raise InputError("importance 'taylor' needs gradients in all mixers: frozen stages have none, use 'magnitude'")
     graph = tp.DependencyGraph()
-    with gpu_forms(), torch.enable_grad():  # the plain equations, whose layers Torch-Pruning sees
+    with gpu_forms(), torch.enable_grad(), _unfrozen(mixer):  # the plain equations, whose layers Torch-Pruning sees
         graph.build_dependency(
             mixer,
-            torch.zeros(1, channels, 8, 8),
+            mixer.proj_out.weight.new_zeros(1, channels, 8, 8),
             forward_fn=None if is_cmixer else _branches,
             unwrapped_parameters=None if is_cmixer else [(mixer.gamma, 0)],
             customized_pruners={ModulatedConv2d: PairPruner()},
@@ -202,9 +232,27 @@ def _prunable(mixer: Any, importance: str) -> Prunable:
     stacked = torch.stack(scores)
     stacked /= stacked.mean()  # comparable between mixers
     if is_cmixer:
-        stacked[:, : channels // 2] = torch.inf
-    least = channels if is_cmixer else min(width, 2 * MULTIPLE)
+        stacked[:, : -(-channels // unit)] = torch.inf
+    least = _rounded(channels, unit) if is_cmixer else min(width, 2 * MULTIPLE)
     return Prunable(mixer, graph, roots, unit, width, least, stacked)
+
+
+@contextmanager
+def _unfrozen(mixer: nn.Module) -> Iterator[None]:
+    """Torch-Pruning follows gradients, which frozen parameters do not have."""
+    frozen = [parameter for parameter in mixer.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _rounded(number: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-number // multiple) * multiple
 
 
 def _branches(mixer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,8 +264,6 @@ def _branches(mixer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _roots(mixer: Any, width: int) -> dict[nn.Conv2d, tuple[int, ...]]:
-    if any(isinstance(module, LargeKernelConv) for module in mixer.modules()):
-        raise InputError('SMixer(small_kernel=True) cannot be pruned')
     high = mixer.high_conv.conv
     if high.groups > 1:
         return {mixer.proj_in: (0, width)}

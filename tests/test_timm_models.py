@@ -22,6 +22,15 @@ def test_features_of_the_stages():
     assert [tuple(x.shape[1:]) for x in model(torch.randn(1, 1, 64, 64))] == [(64, 8, 8), (256, 2, 2)]
 
 
+def test_created_quietly_and_recomputed_if_asked(capfd):
+    model = timm.create_model('spartan_xt')
+    assert 'init' not in ''.join(capfd.readouterr()) and model.pretrained_cfg['input_size'] == (3, 224, 224)
+    model.set_grad_checkpointing()
+    assert model.backbone.with_cp
+    _, (last,) = model.eval().forward_intermediates(torch.randn(1, 3, 64, 64), indices=1)
+    assert last.shape[1] == 192
+
+
 def test_classifier_is_replaced_for_other_classes():
     model = timm.create_model('spartan_xt', num_classes=0, drop_path_rate=0.1)
     x = torch.randn(2, 3, 64, 64)

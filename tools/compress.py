@@ -1,9 +1,8 @@
 """Make a trained network smaller: ``compress.py prune CONFIG CKPT --ratio 0.3 --out DIR``.
 
 Removes the least important channels within SpaRTAN's mixers, and writes the pruned weights and a config that builds
-them to DIR. Then fine-tune and use it as any other network, for example with a tenth of the learning rate::
-
-    python tools/train.py DIR/config.py --cfg-options optim_wrapper.optimizer.lr=2e-4
+them to DIR. Then fine-tune it by ``python tools/train.py DIR/config.py``, with a tenth of the learning rate of CONFIG,
+and use it as any other network.
 
 Needs ``pip install torch-pruning==1.6.0``.
 """
@@ -12,7 +11,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from mmspartan_cli import CfgOptions, parse
+from mmspartan_cli import parse
 
 
 def parse_args():
@@ -32,7 +31,6 @@ def parse_args():
     parser.add_argument('--batches', type=int, default=20, help='of the training set, for gradients; %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='for the choice of images, and of channels at random')
     parser.add_argument('--out', required=True, type=Path, help='folder to write, which must not exist')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='settings that override the config')
     return parse(parser, 'checkpoint')
 
 
@@ -40,6 +38,7 @@ if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
 import torch
+from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from mmspartan.commands.command import blame, command
@@ -53,7 +52,12 @@ from mmspartan.spartan import SpaRTAN
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    from mmspartan.pruning import add_gradients, multiply_adds, prune  # refuses in one line without Torch-Pruning
+    from mmspartan.pruning import (
+        add_gradients,
+        check_prunable,
+        multiply_adds,
+        prune,
+    )  # refuses in one line without Torch-Pruning
 
     logging.disable(logging.WARNING)
     if args.out.exists():
@@ -61,27 +65,31 @@ def main(args: argparse.Namespace) -> None:
     if args.batches < 1:
         raise InputError(f'--batches {args.batches}: must be at least 1')
     cfg = read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
     with blame(args.config, cfg):
         model = load_model(cfg, args.checkpoint)
         backbone = getattr(model, 'backbone', None)
         if not isinstance(backbone, SpaRTAN):
             raise InputError(f'{args.config}: model.backbone is no SpaRTAN; other backbones cannot be pruned')
+        check_prunable(backbone, args.ratio)
         torch.manual_seed(args.seed)
         if args.importance == 'taylor':
+            if not cfg.get('train_dataloader'):
+                raise InputError(f'{args.config}: has no train_dataloader; --importance magnitude needs none')
             loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-            add_gradients(model, loader, args.batches)
+            add_gradients(model.to(get_device()), loader, args.batches)
+            model.cpu()
         before = multiply_adds(backbone), sum(p.numel() for p in backbone.parameters())
         arch = prune(backbone, cfg.model.backbone.to_dict(), args.ratio, args.importance)
     after = multiply_adds(backbone), sum(p.numel() for p in backbone.parameters())
+    rate = cfg.get('optim_wrapper', {}).get('optimizer', {}).get('lr')
+    lines = [f'optim_wrapper = dict(optimizer=dict(lr={rate / 10:g}))'] if rate else []
     write_checkpoint(args.out / 'pruned.pth', model.state_dict(), list(model.dataset_meta.get('classes', ())))
     write_config(
         args.out / 'config.py',
         args.config,
         dict(backbone=dict(arch=arch)),
-        args.checkpoint,
-        str(args.out / 'pruned.pth'),
-        lines=["load_from = '{{ fileDirname }}/pruned.pth'", f"work_dir = './work_dirs/{args.out.name}'"],
+        f'{args.checkpoint}, pruned.',
+        [*lines, "load_from = '{{ fileDirname }}/pruned.pth'", f"work_dir = './work_dirs/{args.out.name}'"],
     )
     print(
         f'{args.out}: the backbone has {after[0] / before[0]:.0%} of its multiply-adds and '

@@ -269,7 +269,7 @@ def prepare(args: argparse.Namespace) -> None:
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     start = f'from {args.weights}' if args.weights else 'from random weights'
     if not args.weights and (weights := demo_weights(args.base)):
-        start += f"; the demo's detector is a better start:{weights}"
+        start += f"; the demo's detector is a better start: --base {args.base}{weights}"
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
     print(reason, end='\n' * bool(reason))
     if not args.no_plan:

@@ -1,8 +1,8 @@
 """Effective receptive fields (Luo et al., arXiv 1701.04128) of the two branches of SMixers (Sec. III-B).
 
 The field of a position is the root of the summed squares of the derivatives of its channels with respect to the input.
-Over the input of the branches it is at most as large as their kernels: 3x3 for the high-frequency branch, and every
-second position of 9x9 for the low-frequency branch, whether that is two 3x3 convolutions or one of 5x5.
+Over the input of the branches it is at most as large as their kernels: 3x3 for the high-frequency branch, and for the
+low-frequency branch of the paper every second position of 9x9, whether that is two 3x3 convolutions or one of 5x5.
 """
 
 from collections.abc import Callable

@@ -103,8 +103,6 @@ def train_in_miniature(args: argparse.Namespace, configs: Sequence[str]) -> None
         for run, config, seed in miniature.trainings(configs, args.work_dirs, args.seeds)
         if not run.metrics()
     ]
-    if not left:
-        return
     tools = ROOT / 'tools'
     if any('rtdetr' in config for _, config, _ in left):
         make_scenes = [sys.executable, str(tools / 'dataset_converters' / 'digits_to_coco.py')]
@@ -119,6 +117,8 @@ def train_in_miniature(args: argparse.Namespace, configs: Sequence[str]) -> None
 
 def run_or_end(commands: Sequence[Command], jobs: int) -> None:
     """Run commands, and end with the names of those that failed."""
+    if not commands:
+        return
     print(f'{len(commands)} trainings are left, {jobs} at a time', file=sys.stderr, flush=True)
     failed = run_all(commands, jobs, lambda line: print(line, file=sys.stderr, flush=True))
     if failed:
@@ -159,15 +159,21 @@ def main(args: argparse.Namespace) -> None:
     if 'kernels' in args.what:
         if args.jobs > 0:
             train_in_miniature(args, kernels.CONFIGS)
-        print(kernels.markdown(args.work_dirs, args.seeds), flush=True)
+        text = kernels.markdown(args.work_dirs, args.seeds)
+        print(text, flush=True)
+        if out:
+            (out / 'kernels.md').write_text(text)
 
     if 'pruning' in args.what:
         if args.jobs > 0:
             train_in_miniature(args, [pruning.CONFIG])
             run_or_end(list(pruning.commands(args.work_dirs, args.seeds)), args.jobs)
-        print(pruning.markdown(args.work_dirs, args.seeds), flush=True)
+        text = pruning.markdown(args.work_dirs, args.seeds)
+        print(text, flush=True)
         if out:
-            pruning.draw(args.work_dirs, args.seeds, out / 'pruning.png')
+            (out / 'pruning.md').write_text(text)
+            if '|' in text:
+                pruning.draw(args.work_dirs, args.seeds, out / 'pruning.png')
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))

@@ -91,9 +91,8 @@ def test_the_host_waits_for_the_device_once_a_step_for_the_matching(kind, monkey
         model.train()(**data, mode='loss')
     waits = {'_local_scalar_dense', 'nonzero', 'masked_select', 'equal', 'is_nonzero', 'unique', '_unique2'}
     assert [name for name in operators.names if name in waits] == []
-    outputs = (
-        2 + 1 + (kind != 'RTDETR')
-    )  # layers, query selection, boxes that D-FINE's first layer has at the beginning
+    # layers, query selection, boxes that D-FINE's first layer has at the beginning
+    outputs = 2 + 1 + (kind != 'RTDETR')
     assert transfers == [(outputs, 30, 3 + 2)]  # queries, objects
 
 

@@ -238,7 +238,7 @@ def convert(args) -> None:
     if args.write_config:
         if name:  # it has the backbone, with settings for training
             del options['backbone']
-        write_config(args.write_config, name or parent, options, args.src, args.dst)
+        write_config(args.write_config, name or parent, options, f'{args.src}, converted to {args.dst}.')
         print(f'written: {args.write_config}')
     print(f'written: {args.dst}')
 

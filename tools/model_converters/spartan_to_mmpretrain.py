@@ -113,7 +113,7 @@ def convert(args) -> None:
             data_preprocessor=dict(num_classes=num_classes),
         )
         name = f'spartan_{arch if isinstance(arch, str) else "t"}_in1k'
-        write_config(args.write_config, name, model, args.src, args.dst)
+        write_config(args.write_config, name, model, f'{args.src}, converted to {args.dst}.')
         print(f'written: {args.write_config}')
     print(f'written: {args.dst}')
 

@@ -98,7 +98,9 @@ def measure(cfg: Config) -> Cost:
     for epoch in begins:
         runner: Any = SimpleNamespace(
             epoch=epoch,
-            iter=-1,  # at the start of no epoch, where a stage may load the best checkpoint
+            train_loop=SimpleNamespace(
+                _done=1
+            ),  # not at the start of an epoch, where a stage loads the best checkpoint
             max_epochs=cfg.train_cfg.max_epochs,
             model=step.model,
             train_dataloader=loader,

@@ -20,12 +20,13 @@ def load_best(runner: Any) -> None:
     A score of 0 is none: the first of such checkpoints counts as the best, and the later ones have learned more. The
     main process reads the file, which others may not have on their disks.
     """
-    path = next((hook.best_path for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)), None) or ''
-    found = [Path(path).is_file() and runner.message_hub.get_info('best_score') != 0]
+    saving = next((hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)), None)
+    path = (saving and saving.best_path) or ''
+    found = [saving is not None and Path(path).is_file() and saving.best_score(runner) != 0]
     broadcast_object_list(found)
     if not found[0]:
         runner.logger.warning(
-            f'The last stage should begin with the best checkpoint, but there is none with a score above 0 '
+            f'The last stage should begin with the best checkpoint, but there is none with another score than 0 '
             f'({path or "nothing saved yet"}): it continues with the weights of the epoch before.'
         )
         return
@@ -34,8 +35,11 @@ def load_best(runner: Any) -> None:
     if is_main_process():
         checkpoint = read_checkpoint(path)
         for hook in averages:
-            hook._swap_ema_state_dict(checkpoint)  # the checkpoint's state_dict is the average
-            hook.ema_model.load_state_dict(checkpoint['ema_state_dict'])
+            if 'ema_state_dict' in checkpoint:
+                hook._swap_ema_state_dict(checkpoint)  # the checkpoint's state_dict is the average
+                hook.ema_model.load_state_dict(checkpoint['ema_state_dict'])
+            else:  # it was saved before there was an average
+                hook.ema_model.module.load_state_dict(checkpoint['state_dict'])
         model.load_state_dict(checkpoint['state_dict'])
     for module in (model, *(hook.ema_model for hook in averages)):
         for value in module.state_dict().values():

@@ -105,6 +105,11 @@ class SafeCheckpointHook(CheckpointHook):
         """Path of the best checkpoint so far, by the first metric; None if there is none."""
         return next(iter(self._best().values()), None)
 
+    def best_score(self, runner: Any) -> float | None:
+        """Return the score of the checkpoint at :attr:`best_path`; None if there is none."""
+        key = next(iter(self._best()), '')
+        return runner.message_hub.get_info(f'best_score_{key}' if key else 'best_score')
+
     def _best(self) -> dict[str, str | None]:
         """Return the path of each metric's best checkpoint.
 

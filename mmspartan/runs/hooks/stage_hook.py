@@ -110,7 +110,7 @@ class StageHook(PipelineSwitchHook):
 
 def is_at_start(runner: Any) -> bool:
     """Whether no iteration of this epoch is done, of which a resumed training may have done some."""
-    return runner.iter == runner.epoch * len(runner.train_dataloader)
+    return not getattr(runner.train_loop, '_done', 0)
 
 
 def with_pipelines(dataset: Any) -> Iterator[Any]:

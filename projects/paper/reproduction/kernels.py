@@ -36,7 +36,7 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
                 f'{mean(values):.2f} ± {stdev(values):.2f}',
                 f'{difference.mean:+.2f} ± {difference.margin:.2f}' if difference else '',
                 f'{count["parameters"] / 1e6:.3f}',
-                f'{count["flops"] / 1e6:.1f}',
+                f'{count["macs"] / 1e6:.1f}',
             ]
         )
     heads = ['config', 'top-1 (%)', 'difference', 'parameters (M)', 'multiply-adds (M)']

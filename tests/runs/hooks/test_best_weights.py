@@ -69,6 +69,9 @@ def test_last_stage_begins_with_the_best_weights_and_averages_also_after_a_resum
         )
         assert min(again.started) == done
         assert all(torch.equal(*pair) for pair in zip(again.started[3], found.started[3]))
+    folder = tmp_path / 'with_smaller_batches'  # an epoch has more of them
+    other = run(folder, resume=copied(tmp_path / 'unbroken', 2, folder), **{'train_dataloader.batch_size': 8})
+    assert all(torch.equal(*pair) for pair in zip(other.started[2], found.started[2]))
 
 
 def copied(source, epoch: int, folder) -> str:
