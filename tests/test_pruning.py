@@ -84,7 +84,7 @@ def test_groups_of_waves_stay_whole():
             kept = [int((rows == row).all(1).nonzero()) for row in getattr(rest, first).weight.flatten(1)]
             gates = [mixer.se] if first == 'wave' else [mixer.high_se, mixer.low_se]
             width = gates[0].fc1.in_channels
-            gone = torch.tensor(sorted(set(range(width)) - set(kept)))
+            gone = torch.tensor(sorted(set(range(width)) - set(kept)), dtype=torch.long)
             assert len(gone) or first == 'proj_in'  # the first SMixer has the least width
             mixer.proj_out.weight.data.unflatten(1, (-1, width))[:, :, gone] = 0
             for gate in gates:
