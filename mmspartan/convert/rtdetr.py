@@ -148,7 +148,7 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
         that is left out.
 
     Raises:
-        ValueError: If a weight does not belong to one of these.
+        ValueError: If a weight does not belong to one of these, or the backbone is DINOv3.
     """
     left_out = {key: reason for key, reason in COMPUTED.items() if key in weights}
     left_out |= computed_factors(weights) | computed_settings(weights)
@@ -158,6 +158,8 @@ def rtdetr_from_authors(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
             backbone[key.removeprefix('backbone.')] = value
         elif key not in left_out:
             others[key] = value
+    if any(key.startswith('dinov3.') for key in backbone):
+        raise ValueError('a DEIMv2 with DINOv3; those with HGNetV2 can be converted: Atto, Femto, Pico and N')
     converters = {'res_layers.': resnet_from_authors, 'stem.': hgnet_from_authors, 'stages.': hgnet_from_authors}
     found = {prefix for prefix in converters if any(key.startswith(prefix) for key in backbone)}
     convert = converters[min(found)] if found else spartan_from_authors

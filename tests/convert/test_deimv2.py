@@ -76,6 +76,11 @@ def test_other_weights_of_hugging_face(change, problem):
         rtdetr_from_hugging_face({key: value for key, value in weights.items() if value is not None})
 
 
+def test_sizes_with_dinov3_are_named():
+    with pytest.raises(ValueError, match='DINOv3'):
+        rtdetr_from_authors({'backbone.dinov3.norm.weight': torch.ones(1)})
+
+
 @pytest.mark.parametrize(
     ('size', 'option', 'value'),
     [
