@@ -17,7 +17,7 @@ from mmspartan.stack import release
 from tests.conftest import ROOT, python
 from tests.requirements.test_make_env import STACKS, load
 
-EXTRAS = ('classification', 'detection', 'hgnetv2', 'faster-coco-eval', 'deployment')
+EXTRAS = ('classification', 'detection', 'hgnetv2', 'compression', 'faster-coco-eval', 'deployment')
 # Packages whose version a user's environment depends on, with all distributions that install the same modules.
 OF_A_STACK = re.compile(r'torch|torchvision|numpy|opencv-.*|setuptools|mm(engine|cv|det|pretrain)|onedl-.*')
 
@@ -42,7 +42,7 @@ def test_wheel_holds_what_its_model_index_names_and_no_project(site):
 def test_installation_replaces_nothing_of_a_stack(site):
     """Only the extra for environments without a stack names one of its packages."""
     (path,) = site.glob('mmspartan-*.dist-info/METADATA')
-    named = re.findall(r'^Requires-Dist: (?:torch|mm|onedl|setuptools).*', path.read_text(), re.MULTILINE)
+    named = re.findall(r'^Requires-Dist: (?:torch(?!-pruning)|mm|onedl|setuptools).*', path.read_text(), re.MULTILINE)
     assert len(named) == 7 and all(line.replace("'", '"').endswith('extra == "openmmlab"') for line in named), named
 
 
