@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from .checks import check_numbers
 from .errors import InputError
 from .ops.device import gpu_forms
 from .spartan.backbone import ARCHS, SpaRTAN
+from .spartan.channel_gate import ChannelGate
 from .spartan.cmixer import CMixer
 from .spartan.large_kernel import LargeKernelConv
 from .spartan.modulated_conv import ModulatedConv2d
@@ -57,10 +59,14 @@ class Prunable:
     least: int  # width that must remain
     scores: Tensor  # (roots, units)
 
+    @cached_property
+    def ranked(self) -> Tensor:
+        """Scores of the units by their rank, means of all roots, of which each keeps units of its own."""
+        return self.scores.sort(1).values.mean(0)
+
     def width_above(self, threshold: float) -> int:
         """The width that remains of units that score above the threshold, a multiple of :data:`MULTIPLE`."""
-        ranked = self.scores.sort(1, descending=True).values.mean(0)
-        width = self.unit * int((ranked > threshold).sum())
+        width = self.unit * int((self.ranked > threshold).sum())
         return min(self.width, max(self.least, _rounded(width, math.lcm(MULTIPLE, self.unit))))
 
     def prune(self, width: int) -> None:
@@ -130,7 +136,7 @@ def prune(backbone: SpaRTAN, settings: dict, ratio: float, importance: str = 'ta
             'cmixer_widths': [*left[1::2], *before['cmixer_widths'][built:]],
         }
 
-    limits = torch.cat([mixer.scores.sort(1).values.mean(0) for mixer in mixers]).sort().values.tolist()
+    limits = torch.cat([mixer.ranked for mixer in mixers]).sort().values.tolist()
     whole = multiply_adds(backbone)
     low, high = 0, len(limits) - 1  # number of units, in the order of their score, that are at or below the threshold
     while low < high:
@@ -188,10 +194,11 @@ def add_gradients(model: BaseModel, loader: Any, batches: int) -> None:
 def multiply_adds(backbone: SpaRTAN) -> float:
     """Multiply-adds of all convolutions but those of the gates, for one position of the first stage's features."""
     first = backbone.patch_embeds[0][0].conv  # at four times as many positions
+    left_out = {part for gate in backbone.modules() if isinstance(gate, ChannelGate) for part in gate.modules()}
     total = 0.0
-    for i, (patch_embed, blocks) in enumerate(zip(backbone.patch_embeds, backbone.stages)):
-        for name, module in [*patch_embed.named_modules(), *blocks.named_modules()]:
-            if isinstance(module, nn.Conv2d) and '_se.' not in name and '.se.' not in name:
+    for i, parts in enumerate(zip(backbone.patch_embeds, backbone.stages)):
+        for module in (module for part in parts for module in part.modules()):
+            if isinstance(module, nn.Conv2d) and module not in left_out:
                 total += module.weight.numel() / 4**i * (4 if module is first else 1)
     return total
 

@@ -1,18 +1,21 @@
 """Files of weights whose golden outputs are stored; the weights follow from their names."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan import config_path
-from mmspartan.convert import fit_exactly
+from mmspartan.convert import fit_exactly, read_hugging_face_config
 from tests.conftest import DATA
 from tests.deimv2 import make_golden as make_golden_v2
 from tests.deimv2 import make_golden_hf as make_golden_v2_hf
@@ -62,3 +65,18 @@ def of_deimv2_hugging_face(size: str) -> Stored:
 
 def of_deim(kind: str) -> Stored:
     return Stored('deim.npz', kind, make_golden.weight)
+
+
+def assert_setting_is_refused(config: dict, option: str, value: object, folder: Path) -> None:
+    """The config is read as it is, and refused with another value of an option, a dotted name."""
+    path = folder / 'config.json'
+    path.write_text(json.dumps(config))
+    assert read_hugging_face_config(folder, num_levels=2) == config
+    part, (*parents, name) = config, option.split('.')
+    for parent in parents:
+        part = part[parent]
+    assert name in part
+    part[name] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=rf'config\.json: {re.escape(option)} is {re.escape(repr(value))}'):
+        read_hugging_face_config(folder, num_levels=2)

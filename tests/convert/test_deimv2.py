@@ -1,6 +1,5 @@
 """Converted weights of DEIMv2, the authors' and Hugging Face's, compute what the authors' networks compute."""
 
-import json
 import re
 
 import pytest
@@ -9,12 +8,11 @@ import torch
 from mmspartan.convert import (
     edge_settings,
     points_of_levels,
-    read_hugging_face_config,
     rtdetr_from_authors,
     rtdetr_from_hugging_face,
     rtdetr_options,
 )
-from tests.convert.stored import of_deimv2, of_deimv2_hugging_face
+from tests.convert.stored import assert_setting_is_refused, of_deimv2, of_deimv2_hugging_face
 from tests.deimv2 import make_golden_hf
 from tests.deimv2.make_golden import SIZES
 
@@ -94,15 +92,4 @@ def test_sizes_with_dinov3_are_named():
     ],
 )
 def test_settings_that_the_weights_do_not_show(size, option, value, tmp_path):
-    config = of_deimv2_hugging_face(size).config
-    path = tmp_path / 'config.json'
-    path.write_text(json.dumps(config))
-    assert read_hugging_face_config(tmp_path, num_levels=2) == config
-    part, (*parents, name) = config, option.split('.')
-    for parent in parents:
-        part = part[parent]
-    assert name in part
-    part[name] = value
-    path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=rf'config\.json: {re.escape(option)} is {re.escape(repr(value))}'):
-        read_hugging_face_config(tmp_path, num_levels=2)
+    assert_setting_is_refused(of_deimv2_hugging_face(size).config, option, value, tmp_path)

@@ -1,6 +1,5 @@
 """Converted weights of D-FINE and HGNetV2: Hugging Face's compute what its models compute, settings are checked."""
 
-import json
 import re
 
 import pytest
@@ -12,12 +11,11 @@ from mmspartan.convert import (
     hgnet_from_authors,
     hgnet_options,
     points_of_levels,
-    read_hugging_face_config,
     rtdetr_from_hugging_face,
     rtdetr_options,
 )
 from mmspartan.dfine.hgnet import ARCHS
-from tests.convert.stored import of_hugging_face
+from tests.convert.stored import assert_setting_is_refused, of_hugging_face
 from tests.dfine.make_golden_hf import SIZES
 
 
@@ -67,19 +65,7 @@ def test_names_of_transformers_5():
     ],
 )
 def test_settings_that_the_weights_do_not_show(option, value, tmp_path):
-    config = of_hugging_face('n').config
-    path = tmp_path / 'config.json'
-    path.write_text(json.dumps(config))
-    assert read_hugging_face_config(tmp_path, num_levels=2) == config
-    part = config
-    *parents, name = option.split('.')
-    for parent in parents:
-        part = part[parent]
-    assert name in part
-    part[name] = value
-    path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=rf'config\.json: {re.escape(option)} is {re.escape(repr(value))}'):
-        read_hugging_face_config(tmp_path, num_levels=2)
+    assert_setting_is_refused(of_hugging_face('n').config, option, value, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan import config_path
-from tests.conftest import perturb
+from tests.dfine.test_deploy import assert_everything_is_folded
 from tests.rtdetr.test_version_2 import assert_is_computed_on_the_device
 
 
@@ -27,12 +27,5 @@ def test_everything_is_computed_on_the_device(model):
     assert_is_computed_on_the_device(model, 576 + 32 * (model.embed_dims == 128))
 
 
-@torch.no_grad()
 def test_everything_is_folded(model):
-    perturb(model.double(), 0.05)
-    images = torch.rand(2, 3, 128, 160).double()
-    expected = model.eval()(images)
-    model.switch_to_deploy()
-    assert not any('running_mean' in name for name in model.state_dict())
-    for found, wanted in zip(model(images), expected):
-        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    assert_everything_is_folded(model, 128, 160)

@@ -24,10 +24,14 @@ def test_everything_is_computed_on_the_device(model):
     assert_is_computed_on_the_device(model, 512 + 32 * (type(model.backbone).__name__ == 'HGNetV2'))
 
 
-@torch.no_grad()
 def test_backbone_is_folded(model):
+    assert_everything_is_folded(model, 96, 128)
+
+
+@torch.no_grad()
+def assert_everything_is_folded(model, *size: int) -> None:
     perturb(model.double(), 0.05)
-    images = torch.rand(2, 3, 96, 128).double()
+    images = torch.rand(2, 3, *size).double()
     expected = model.eval()(images)
     model.switch_to_deploy()
     assert not any('running_mean' in name for name in model.state_dict())

@@ -98,9 +98,8 @@ def measure(cfg: Config) -> Cost:
     for epoch in begins:
         runner: Any = SimpleNamespace(
             epoch=epoch,
-            train_loop=SimpleNamespace(
-                _done=1
-            ),  # not at the start of an epoch, where a stage loads the best checkpoint
+            # not at the start of an epoch, where a stage loads the best checkpoint
+            train_loop=SimpleNamespace(_done=1),
             max_epochs=cfg.train_cfg.max_epochs,
             model=step.model,
             train_dataloader=loader,
