@@ -88,9 +88,11 @@ def refuse_training_of_deployed(module: nn.Module) -> None:
     """Raise an error if a module that was folded for inference is trained.
 
     Raises:
-        ValueError: If the module's ``is_deployed`` is true, and it is in training mode while autograd records.
+        ValueError: If the module's ``is_deployed`` is true, and it is in training mode while autograd records, but for
+            trainings with simulated quantization.
     """
-    if module.is_deployed and module.training and torch.is_grad_enabled():
+    is_trained = module.training and torch.is_grad_enabled() and not getattr(module, 'is_fake_quantized', False)
+    if module.is_deployed and is_trained:
         raise ValueError(
             f'{type(module).__name__}: deploy must be False in training, got a model folded for inference (deploy=True '
             'or switch_to_deploy). Build it with deploy=False, load the checkpoint that was trained, train that, and '

@@ -37,6 +37,7 @@ import onnx
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import load_config
 from mmspartan.convert.files import check_target
+from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy.evaluation import check_classes, evaluate
 from mmspartan.deploy.files import metadata, read_onnx
 from mmspartan.deploy.precision import precision_of
@@ -104,13 +105,13 @@ def main(args: argparse.Namespace) -> None:
     if task is None:
         raise InputError(f'{args.model}: not a file of tools/export_onnx.py')
     with blame(args.config, cfg):
-        reader = DatasetReader(cfg, args.images, task)
-    check_classes(str(args.model), reader.classes)
+        images = CalibrationImages(cfg, args.images)
+    check_classes(str(args.model), images.classes)
     paths = [args.model, args.out]
     # before the quantization, since it fails if file and config do not match
     metrics = [evaluate(cfg, str(args.model), args.backend)]
     keep += linear_nodes(model) if args.keep_linear else []
-    quantize(args.model, args.out, reader, keep, args.backend, args.reduce_range)
+    quantize(args.model, args.out, DatasetReader(images, task), keep, args.backend, args.reduce_range)
     metrics.append(evaluate(cfg, str(args.out), args.backend))
 
     names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)] or list(metrics[0])

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
-from mmengine.utils import track_iter_progress
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..checkpoints.checkpoint import AtomicLocalBackend
+from ..datasets.calibration import CalibrationImages
 from .precision import predictions
 from .tasks import Task
 
@@ -32,29 +30,15 @@ class Feeds(CalibrationDataReader):
 
 
 class DatasetReader(Feeds):
-    """Calibration data from evenly spaced images of the training set, loaded by the test pipeline.
+    """Calibration data from images of the training set.
 
     Args:
-        cfg: Config with ``train_dataloader`` and ``test_dataloader``.
-        count: Number of images.
+        images: As the test pipeline loads them.
         task: Task of the model.
-
-    Attributes:
-        classes: Class names of the training set; empty if it has none.
     """
 
-    def __init__(self, cfg: Config, count: int, task: Task):
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
-        dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': cfg.test_dataloader.dataset.pipeline})
-        self.classes = dataset.metainfo.get('classes', ())
-        chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int).tolist()
-        super().__init__(self._read(dataset, chosen, task))
-
-    @staticmethod
-    def _read(dataset, chosen: list[int], task: Task) -> Iterator[dict[str, np.ndarray]]:
-        for i in track_iter_progress(chosen):
-            data = dataset[i]
-            yield task.feed([data['inputs']], [data['data_samples']])
+    def __init__(self, images: CalibrationImages, task: Task):
+        super().__init__(task.feed([data['inputs']], [data['data_samples']]) for data in images)
 
 
 def quantize(

@@ -3,6 +3,7 @@
 from .accumulation import AccumulatedGradientsHook
 from .hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from .hooks.checkpoint_hook import SafeCheckpointHook
+from .hooks.fake_quant_hook import FakeQuantHook
 from .hooks.finite_hook import FiniteHook
 from .hooks.log_history_hook import LogHistoryHook
 from .hooks.missing_evaluation_hook import MissingEvaluationHook
@@ -19,6 +20,7 @@ from .screen import SlowStepHook
 __all__ = [
     'AccumulatedGradientsHook',
     'BroadcastBuffersHook',
+    'FakeQuantHook',
     'FiniteHook',
     'LogHistoryHook',
     'MissingEvaluationHook',

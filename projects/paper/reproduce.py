@@ -4,7 +4,8 @@
 computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
 ``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
 that is not done, and print which of the paper's orders they show. ``reproduce.py pruning``: prune the first of them,
-fine-tune it, and print what it loses. ``reproduce.py kernels``: the same network with other kernels in its SMixers.
+fine-tune it, and print what it loses. ``reproduce.py low-bits``: quantize it. ``reproduce.py kernels``: the same network
+with other kernels in its SMixers.
 """
 
 import argparse
@@ -21,10 +22,13 @@ from mmspartan_cli import parse
 from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
 
 
+OTHERS = ('schedule', 'miniature', 'pruning', 'low-bits', 'kernels')
+
+
 def parse_args():
     names = [f'table{table.number}' for table in TABLES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', nargs='+', choices=[*names, 'all', 'schedule', 'miniature', 'pruning', 'kernels'])
+    parser.add_argument('what', nargs='+', choices=[*names, 'all', *OTHERS])
     parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
     parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
     parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
@@ -47,7 +51,7 @@ if __name__ == '__main__':
 
 import torch
 
-from projects.paper.reproduction import kernels, miniature, pruning
+from projects.paper.reproduction import kernels, low_bits, miniature, pruning
 from projects.paper.reproduction.configs import ROOT, config_path
 from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
@@ -174,6 +178,15 @@ def main(args: argparse.Namespace) -> None:
             (out / 'pruning.md').write_text(text)
             if '|' in text:
                 pruning.draw(args.work_dirs, args.seeds, out / 'pruning.png')
+
+    if 'low-bits' in args.what:
+        if args.jobs > 0:
+            train_in_miniature(args, [low_bits.CONFIG])
+            run_or_end(list(low_bits.commands(args.work_dirs, args.seeds)), args.jobs)
+        text = low_bits.markdown(args.work_dirs, args.seeds)
+        print(text, flush=True)
+        if out:
+            (out / 'low_bits.md').write_text(text)
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))

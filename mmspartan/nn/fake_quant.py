@@ -1,0 +1,141 @@
+"""Simulated quantization of convolutions and linear layers, for training that is aware of it (Jacob et al., CVPR 2018).
+
+Inputs and weights are rounded as in the INT8 files of :mod:`mmspartan.deploy.quantization`: inputs per tensor to 8 bits
+from 0, weights per channel to symmetric integers; everything else stays in floating point. Gradients pass as if
+nothing was rounded. The quantizers are those of ``torch.ao.quantization``. NNCF and torchao place theirs by patterns of
+a traced graph, which are not those of the files.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.ao.quantization import (
+    FusedMovingAvgObsFakeQuantize,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+)
+from torch.nn.functional import linear
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from ..errors import InputError
+from .fold import changed_copy
+
+# Predictions and sampled points stay in floating point: positions need more than 8 bits.
+KEPT = r'head|sampling_offsets'
+BUFFERS = re.compile(r'(^|\.)(input|weight)_quantizer\.')  # names of what quantizers add to a state dict
+
+
+class FakeQuantConv2d(nn.Conv2d):
+    """Convolution of rounded inputs by rounded weights."""
+
+    input_quantizer: nn.Module
+    weight_quantizer: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+class FakeQuantLinear(nn.Linear):
+    """Linear layer of rounded inputs and weights."""
+
+    input_quantizer: nn.Module
+    weight_quantizer: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+def insert_quantizers(model: nn.Module, bits: Callable[[str], int]) -> int:
+    """Replace convolutions and linear layers by those of rounded inputs and weights, in place.
+
+    The parameters are the same objects under the same names. Projections within ``nn.MultiheadAttention`` stay in
+    floating point.
+
+    Args:
+        model (nn.Module): Folded for inference, so that the weights are those of the exported file.
+        bits (Callable): Gives the bits of the weights of a module by its name, 2 to 8; 0 leaves it as it is.
+
+    Returns:
+        int: The number of modules that are quantized.
+    """
+    replaced: dict[nn.Module, nn.Module] = {}
+    for name, module in [*model.named_modules(remove_duplicate=False)]:
+        for part, child in module.named_children():
+            kind = _quantized(child)
+            width = bits(f'{name}.{part}'.lstrip('.')) if kind else 0
+            if width:
+                if child not in replaced:
+                    replaced[child] = _with_quantizers(child, kind, width)
+                setattr(module, part, replaced[child])
+        if hasattr(module, 'is_deployed'):
+            module.is_fake_quantized = True  # which may be trained
+    return len(replaced)
+
+
+def bits_of(weight_bits: int = 8, keep: str = KEPT, keep_8bit: str = '') -> Callable[[str], int]:
+    """Return the bits of the weights by names of modules.
+
+    Args:
+        weight_bits (int): Of all others, 2 to 8.
+        keep (str): Regular expression of the names of those that stay in floating point; none if it is empty.
+        keep_8bit (str): Of those with 8 bits.
+
+    Raises:
+        InputError: If a regular expression is none.
+    """
+    patterns = {}
+    for option, pattern in dict(keep=keep, keep_8bit=keep_8bit).items():
+        try:
+            patterns[option] = re.compile(pattern or r'(?!)')
+        except re.error as error:
+            raise InputError(f'{option}={pattern!r}: is no regular expression ({error})') from error
+
+    def bits(name: str) -> int:
+        if patterns['keep'].search(name):
+            return 0
+        return 8 if patterns['keep_8bit'].search(name) else weight_bits
+
+    return bits
+
+
+def observe(model: nn.Module, enabled: bool) -> None:
+    """Let the ranges of the inputs follow what passes, or keep them. Those of weights always follow the weights."""
+    for module in model.modules():
+        if isinstance(module, FakeQuantConv2d | FakeQuantLinear):
+            module.input_quantizer.enable_observer(enabled)
+            module.input_quantizer.enable_fake_quant(not enabled)
+
+
+def pop_quantizers(state: dict[str, Any]) -> dict[str, Any]:
+    """Take the buffers of quantizers out of a state dict, which then fits the model without quantizers."""
+    return {name: state.pop(name) for name in [*filter(BUFFERS.search, state)]}
+
+
+def _quantized(module: nn.Module) -> type | None:
+    if isinstance(module, NonDynamicallyQuantizableLinear):  # whose weights nn.MultiheadAttention reads
+        return None
+    if isinstance(module, nn.Conv2d):
+        return FakeQuantConv2d
+    return FakeQuantLinear if isinstance(module, nn.Linear) else None
+
+
+def _with_quantizers(module: Any, kind: Any, width: int) -> nn.Module:
+    quantized = changed_copy(module)
+    quantized.__class__ = kind
+    limit = 2 ** (width - 1) - 1
+    quantized.input_quantizer = FusedMovingAvgObsFakeQuantize(
+        MovingAverageMinMaxObserver, quant_min=0, quant_max=255, dtype=torch.quint8, averaging_constant=0.01
+    )
+    quantized.weight_quantizer = FusedMovingAvgObsFakeQuantize(
+        MovingAveragePerChannelMinMaxObserver,
+        quant_min=-limit,
+        quant_max=limit,
+        dtype=torch.qint8,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        averaging_constant=1.0,  # the range of the weights as they are now
+    )
+    return quantized.to(module.weight.device)
