@@ -4,6 +4,7 @@ The network is folded first, so that what is rounded in training is what the INT
 with the branches of an SMixer or of RepVGG joined. The simulation is :mod:`mmspartan.nn.fake_quant`.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from .deploy.tasks import task_of_model
 from .errors import InputError
 from .nn.fake_quant import observe
+from .runs.optim_wrapper_constructor import tagged_parameters
 
 
 def folded_form(model: nn.Module) -> dict[str, Any]:
@@ -44,20 +46,34 @@ def calibrate(model: Any, images: Iterable[dict]) -> None:
     observe(model, False)
 
 
-def fine_tuning(cfg: Config, hook: dict[str, Any], epochs: int) -> dict[str, Any]:
+def fine_tuning(cfg: Config, model: nn.Module, hook: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Return the settings of a short training with quantizers: the last stage of the config's own, without averaging.
 
     Args:
         cfg (Config): Of the trained network.
+        model (nn.Module): The folded network.
         hook (dict): Config of the ``FakeQuantHook``.
         epochs (int): Number of epochs.
     """
+    settings = lower_rate(cfg, 0.05)
+    rules = cfg.get('optim_wrapper', {}).get('paramwise_cfg', {}).get('rules')
+    if rules:  # not those of layers that were folded
+        names = [name for name, _ in tagged_parameters(model)]
+        rules = [rule.to_dict() for rule in rules if any(re.search(rule.pattern, name) for name in names)]
+        settings.setdefault('optim_wrapper', {})['paramwise_cfg'] = dict(rules=rules)
     hooks = [last_stage(dict(each), epochs) for each in cfg.get('custom_hooks') or () if 'EMA' not in str(each['type'])]
     return dict(
+        **settings,
         train_cfg=dict(_delete_=True, by_epoch=True, max_epochs=epochs, val_interval=1),
         param_scheduler=[dict(type='CosineAnnealingLR', T_max=epochs, eta_min_ratio=0.1, convert_to_iter_based=True)],
         custom_hooks=[hook, *hooks],
     )
+
+
+def lower_rate(cfg: Config, share: float) -> dict[str, Any]:
+    """Return the setting of a share of the config's learning rate."""
+    rate = cfg.get('optim_wrapper', {}).get('optimizer', {}).get('lr')
+    return dict(optim_wrapper=dict(optimizer=dict(lr=float(f'{rate * share:g}')))) if rate else {}
 
 
 def last_stage(hook: dict[str, Any], epochs: int) -> dict[str, Any]:

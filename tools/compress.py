@@ -9,6 +9,7 @@ DIR/config.py``, and use the result as any other network.
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from mmspartan_cli import parse
 
@@ -62,7 +63,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.errors import InputError
 from mmspartan.nn.fake_quant import insert_quantizers, pop_quantizers
-from mmspartan.quantization import calibrate, fine_tuning, folded_form
+from mmspartan.quantization import calibrate, fine_tuning, folded_form, lower_rate
 from mmspartan.runs.hooks.fake_quant_hook import KEY, FakeQuantHook
 from mmspartan.spartan import SpaRTAN
 from mmspartan.version import __version__
@@ -84,7 +85,7 @@ def prune(args: argparse.Namespace, cfg: Config) -> str:
 
     if args.batches < 1:
         raise InputError(f'--batches {args.batches}: must be at least 1')
-    model = load_model(cfg, args.checkpoint)
+    model: Any = load_model(cfg, args.checkpoint)
     backbone = getattr(model, 'backbone', None)
     if not isinstance(backbone, SpaRTAN):
         raise InputError(f'{args.config}: model.backbone is no SpaRTAN; other backbones cannot be pruned')
@@ -100,7 +101,7 @@ def prune(args: argparse.Namespace, cfg: Config) -> str:
     arch = pruning.prune(backbone, cfg.model.backbone.to_dict(), args.ratio, args.importance)
     after = pruning.multiply_adds(backbone), count(backbone)
     write_checkpoint(args.out / 'pruned.pth', model.state_dict(), list(model.dataset_meta.get('classes', ())))
-    write(args, cfg, 'pruned', dict(backbone=dict(arch=arch)), rate=0.1)
+    write(args, 'pruned', dict(backbone=dict(arch=arch)), lower_rate(cfg, 0.1))
     return (
         f'the backbone has {after[0] / before[0]:.0%} of its multiply-adds and {after[1]:,} of its {before[1]:,} '
         'parameters'
@@ -111,12 +112,10 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def write(args: argparse.Namespace, cfg: Config, name: str, model: dict, rate: float, lines: list[str] = []) -> None:
-    """Write the config of the fine-tuning, whose learning rate is a share of the config's."""
-    learning_rate = cfg.get('optim_wrapper', {}).get('optimizer', {}).get('lr')
-    if learning_rate:
-        lines = [f'optim_wrapper = dict(optimizer=dict(lr={learning_rate * rate:g}))', *lines]
-    lines = [*lines, f"load_from = '{{{{ fileDirname }}}}/{name}.pth'", f"work_dir = './work_dirs/{args.out.name}'"]
+def write(args: argparse.Namespace, name: str, model: dict, settings: dict) -> None:
+    """Write the config of the fine-tuning: its model's and its own differences from the config."""
+    lines = [f'{key} = {value!r}' for key, value in settings.items()]
+    lines += [f"load_from = '{{{{ fileDirname }}}}/{name}.pth'", f"work_dir = './work_dirs/{args.out.name}'"]
     write_config(args.out / 'config.py', args.config, model, f'{args.checkpoint}, {name}.', lines)
 
 
@@ -127,24 +126,21 @@ def quantize(args: argparse.Namespace, cfg: Config) -> str:
     settings = dict(weight_bits=args.weight_bits, keep=args.keep, keep_8bit=args.keep_8bit)
     settings = {name: value for name, value in settings.items() if value is not None}
     bits = FakeQuantHook(**settings).bits
-    trained = load_model(cfg, args.checkpoint)
+    trained: Any = load_model(cfg, args.checkpoint)
     options = folded_form(trained)
-    model = deploy(trained)
+    model: Any = deploy(trained)
     weights = model.state_dict()
     images = CalibrationImages(cfg, args.images)
     quantized = insert_quantizers(model, bits)
     if not quantized:
         raise InputError(f'--keep {args.keep!r}: no module is left to quantize')
     calibrate(model, images)
-    content = dict(meta=dict(mmspartan_version=__version__), state_dict=weights)
+    content: dict[str, Any] = dict(meta=dict(mmspartan_version=__version__), state_dict=weights)
     if trained.dataset_meta:
         content['meta']['dataset_meta'] = trained.dataset_meta
     write_whole(args.out / 'quantized.pth', {**content, KEY: pop_quantizers(model.state_dict())})
-    lines = [
-        f'{name} = {value!r}'
-        for name, value in fine_tuning(cfg, dict(type='FakeQuantHook', **settings), args.epochs).items()
-    ]
-    write(args, cfg, 'quantized', options, rate=0.05, lines=lines)
+    hook = dict(type='FakeQuantHook', **settings)
+    write(args, 'quantized', options, fine_tuning(cfg, model, hook, args.epochs))
     return f'the inputs and weights of {quantized} convolutions and linear layers are rounded'
 
 

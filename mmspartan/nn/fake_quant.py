@@ -2,7 +2,7 @@
 
 Inputs and weights are rounded as in the INT8 files of :mod:`mmspartan.deploy.quantization`: inputs per tensor to 8 bits
 from 0, weights per channel to symmetric integers; everything else stays in floating point. Gradients pass as if
-nothing was rounded. The quantizers are those of ``torch.ao.quantization``. NNCF and torchao place theirs by patterns of
+nothing was rounded. The fake quantization is torch's own. NNCF and torchao place theirs by patterns of
 a traced graph, which are not those of the files.
 """
 
@@ -12,11 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.ao.quantization import (
-    FusedMovingAvgObsFakeQuantize,
-    MovingAverageMinMaxObserver,
-    MovingAveragePerChannelMinMaxObserver,
-)
+from torch.ao.quantization import FusedMovingAvgObsFakeQuantize, MovingAverageMinMaxObserver
 from torch.nn.functional import linear
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
@@ -25,27 +21,35 @@ from .fold import changed_copy
 
 # Predictions and sampled points stay in floating point: positions need more than 8 bits.
 KEPT = r'head|sampling_offsets'
-BUFFERS = re.compile(r'(^|\.)(input|weight)_quantizer\.')  # names of what quantizers add to a state dict
+BUFFERS = re.compile(r'(^|\.)input_quantizer\.')  # names of what quantizers add to a state dict
 
 
 class FakeQuantConv2d(nn.Conv2d):
     """Convolution of rounded inputs by rounded weights."""
 
-    input_quantizer: nn.Module
-    weight_quantizer: nn.Module
+    input_quantizer: Any
+    weight_bits: int
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+        return self._conv_forward(self.input_quantizer(x), round_weight(self.weight, self.weight_bits), self.bias)
 
 
 class FakeQuantLinear(nn.Linear):
     """Linear layer of rounded inputs and weights."""
 
-    input_quantizer: nn.Module
-    weight_quantizer: nn.Module
+    input_quantizer: Any
+    weight_bits: int
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+        return linear(self.input_quantizer(x), round_weight(self.weight, self.weight_bits), self.bias)
+
+
+def round_weight(weight: Tensor, bits: int) -> Tensor:
+    """Round weights ``(O, ...)`` to symmetric integers of that many bits, with a scale for each output channel."""
+    limit = 2 ** (bits - 1) - 1
+    scale = weight.detach().flatten(1).abs().amax(1).clamp(min=torch.finfo(weight.dtype).tiny) / limit
+    zero_point = torch.zeros_like(scale, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zero_point, 0, -limit, limit)
 
 
 def insert_quantizers(model: nn.Module, bits: Callable[[str], int]) -> int:
@@ -102,7 +106,7 @@ def bits_of(weight_bits: int = 8, keep: str = KEPT, keep_8bit: str = '') -> Call
 
 
 def observe(model: nn.Module, enabled: bool) -> None:
-    """Let the ranges of the inputs follow what passes, or keep them. Those of weights always follow the weights."""
+    """Let the ranges of the inputs follow what passes, which is not rounded then, or keep them."""
     for module in model.modules():
         if isinstance(module, FakeQuantConv2d | FakeQuantLinear):
             module.input_quantizer.enable_observer(enabled)
@@ -110,7 +114,7 @@ def observe(model: nn.Module, enabled: bool) -> None:
 
 
 def pop_quantizers(state: dict[str, Any]) -> dict[str, Any]:
-    """Take the buffers of quantizers out of a state dict, which then fits the model without quantizers."""
+    """Take the ranges of inputs out of a state dict, which then fits the model without quantizers."""
     return {name: state.pop(name) for name in [*filter(BUFFERS.search, state)]}
 
 
@@ -123,19 +127,10 @@ def _quantized(module: nn.Module) -> type | None:
 
 
 def _with_quantizers(module: Any, kind: Any, width: int) -> nn.Module:
-    quantized = changed_copy(module)
+    quantized: Any = changed_copy(module)
     quantized.__class__ = kind
-    limit = 2 ** (width - 1) - 1
+    quantized.weight_bits = width
     quantized.input_quantizer = FusedMovingAvgObsFakeQuantize(
         MovingAverageMinMaxObserver, quant_min=0, quant_max=255, dtype=torch.quint8, averaging_constant=0.01
-    )
-    quantized.weight_quantizer = FusedMovingAvgObsFakeQuantize(
-        MovingAveragePerChannelMinMaxObserver,
-        quant_min=-limit,
-        quant_max=limit,
-        dtype=torch.qint8,
-        qscheme=torch.per_channel_symmetric,
-        ch_axis=0,
-        averaging_constant=1.0,  # the range of the weights as they are now
-    )
-    return quantized.to(module.weight.device)
+    ).to(module.weight.device)
+    return quantized

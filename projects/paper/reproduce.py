@@ -4,8 +4,8 @@
 computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
 ``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
 that is not done, and print which of the paper's orders they show. ``reproduce.py pruning``: prune the first of them,
-fine-tune it, and print what it loses. ``reproduce.py low-bits``: quantize it. ``reproduce.py kernels``: the same network
-with other kernels in its SMixers.
+fine-tune it, and print what it loses. ``reproduce.py low-bits``: quantize it. ``reproduce.py kernels``: the same
+network with other kernels in its SMixers.
 """
 
 import argparse
@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
 
 from mmspartan_cli import parse
 from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
-
 
 OTHERS = ('schedule', 'miniature', 'pruning', 'low-bits', 'kernels')
 

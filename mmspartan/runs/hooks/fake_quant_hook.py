@@ -51,7 +51,9 @@ class FakeQuantHook(Hook):
         if not any(getattr(module, 'is_deployed', False) for module in model.modules()):
             raise InputError('FakeQuantHook: the model must be folded for inference (deploy=True), got one that is not')
         if not self.ranges:
-            raise InputError('FakeQuantHook: no checkpoint is loaded: set load_from to that of tools/compress.py quantize')
+            raise InputError(
+                'FakeQuantHook: no checkpoint is loaded: set load_from to that of tools/compress.py quantize'
+            )
         insert_quantizers(model, self.bits)
         expected = {name for name in model.state_dict() if BUFFERS.search(name)}
         if expected != self.ranges.keys():

@@ -3,16 +3,28 @@
 Each trained network is folded and its inputs and weights are rounded, without training or with some epochs of training
 that is aware of it. The network in floating point trains as many further epochs with the same learning rate. With
 weights of 4 bits in one kind of layer and 8 in all others, the second table shows which kind suffers.
+
+``python -m projects.paper.reproduction.low_bits CHECKPOINT OUT.json`` evaluates all networks that are not trained.
 """
 
 import json
 import shlex
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+
+from mmspartan.datasets.calibration import CalibrationImages
+from mmspartan.deploy import deploy
+from mmspartan.deploy.load import load_model
 from mmspartan.markdown import table_lines
+from mmspartan.nn.fake_quant import bits_of, insert_quantizers
+from mmspartan.quantization import calibrate
 
 from .configs import config_path
 from .miniature import run
@@ -23,44 +35,12 @@ from .training import Command
 
 EPOCHS = 3
 RATE = 2e-4  # a twentieth of the recipe's, as compress.py writes
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A way to quantize.
-
-    Args:
-        name: As the table has it.
-        options: Of ``compress.py quantize``; None for floating point.
-        is_aware: Whether it is trained.
-    """
-
-    name: str
-    options: tuple[str, ...] | None
-    is_aware: bool = False
-
-    def folder(self, work_dirs: str | Path, seed: int) -> Path:
-        name = self.name.replace(' ', '_')
-        return Path(work_dirs, 'low_bits', f'seed{seed}', f'{name}_aware' if self.is_aware else name)
-
-    def accuracy(self, work_dirs: str | Path, seed: int) -> float | None:
-        folder = self.folder(work_dirs, seed)
-        if self.is_aware:
-            found = metrics_after(folder / 'train', EPOCHS)
-            return found and found['accuracy/top1']
-        tests = [json.loads(path.read_text()) for path in sorted(folder.glob('test/*/*.json'))]
-        return tests[-1]['accuracy/top1'] if tests else None
-
-
-BITS = {
-    'W8A8': ('--weight-bits', '8'),
-    'W4A8': ('--weight-bits', '4'),
-    'W4A8, stem and downsampling W8': ('--weight-bits', '4', '--keep-8bit', 'patch_embeds'),
+FLOAT = 'float'
+BITS: dict[str, dict] = {
+    'W8A8': dict(weight_bits=8),
+    'W4A8': dict(weight_bits=4),
+    'W4A8, stem and downsampling W8': dict(weight_bits=4, keep_8bit='patch_embeds'),
 }
-VARIANTS = [
-    Variant('float', None, is_aware=True),
-    *(Variant(name, options, is_aware) for is_aware in (False, True) for name, options in BITS.items()),
-]
 KINDS = {
     'stem and downsampling': 'patch_embeds',
     'SMixer, convolutions': r'smixer\.(proj|high|low)',
@@ -69,52 +49,93 @@ KINDS = {
     'CMixer, projection': r'cmixer\.proj_out',
     'gates': r'\.se\.',
 }
-PROFILE = [Variant(kind, ('--weight-bits', '4', '--keep-8bit', f'^(?!.*{part})')) for kind, part in KINDS.items()]
+PROFILE: dict[str, dict] = {kind: dict(weight_bits=4, keep_8bit=f'^(?!.*{part})') for kind, part in KINDS.items()}
+
+
+def evaluate(checkpoint: str) -> dict[str, float]:
+    """Return the accuracies of a trained network that is rounded in each of the ways, and not trained again."""
+    cfg = Config.fromfile(config_path(CONFIG))
+    trained, images = load_model(cfg, checkpoint), list(CalibrationImages(cfg, 128))
+    loader = Runner.build_dataloader(cfg.val_dataloader)
+    batches = [trained.data_preprocessor(batch, False) for batch in loader]
+    found = {}
+    for name, settings in {**BITS, **PROFILE}.items():
+        model, evaluator = deploy(trained), Evaluator(cfg.val_evaluator)
+        insert_quantizers(model, bits_of(**settings))
+        calibrate(model, images)
+        with torch.no_grad():
+            for batch in batches:
+                evaluator.process(model(**batch, mode='predict'))
+        found[name] = evaluator.evaluate(len(loader.dataset))['accuracy/top1']
+    return found
+
+
+def folder_of(name: str, work_dirs: str | Path, seed: int) -> Path:
+    return Path(work_dirs, 'low_bits', f'seed{seed}', name.replace(' ', '_'))
+
+
+def untrained(work_dirs: str | Path, seed: int) -> Path:
+    return folder_of('untrained.json', work_dirs, seed)
 
 
 def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
-    """Iterate over what is left: for each network and seed a process that quantizes, and tests it or trains it."""
+    """Iterate over what is left: for each seed a process that evaluates, and one for each training."""
     for seed in range(seeds):
         trained = run(CONFIG, work_dirs, seed)
         checkpoint = trained.folder / f'epoch_{trained.epochs}.pth'
-        for variant in VARIANTS + PROFILE:
-            if variant.accuracy(work_dirs, seed) is not None:
+        target = untrained(work_dirs, seed)
+        if not target.exists():
+            words = [sys.executable, '-m', __name__, str(checkpoint), str(target)]
+            yield Command(f'low bits seed {seed}', words, target.with_suffix('.log'))
+        for name in (FLOAT, *BITS):
+            folder = folder_of(name, work_dirs, seed)
+            if metrics_after(folder / 'train', EPOCHS):
                 continue
-            folder, steps = variant.folder(work_dirs, seed), []
-            config, weights, quantized = config_path(CONFIG), checkpoint, folder / 'quantized'
-            options = ['--cfg-options', f'randomness.seed={seed}', f'train_cfg.val_interval={EPOCHS}']
-            if variant.options is None:
+            config, quantized, steps = config_path(CONFIG), folder / 'quantized', list[list]()
+            options = [f'randomness.seed={seed}', f'train_cfg.val_interval={EPOCHS}']
+            if name == FLOAT:
                 options += [f'max_epochs={EPOCHS}', f'optim_wrapper.optimizer.lr={RATE}', f'load_from={checkpoint}']
             else:
-                config, weights = str(quantized / 'config.py'), quantized / 'quantized.pth'
+                config = str(quantized / 'config.py')
                 if not Path(config).exists():  # the last file that compress.py writes
-                    given = [*variant.options, '--epochs', EPOCHS, '--out', quantized]
+                    given = [f'--{key.replace("_", "-")}={value}' for key, value in BITS[name].items()]
+                    given += [f'--epochs={EPOCHS}', f'--out={quantized}']
                     steps.append(['rm', '-rf', quantized])
                     steps.append([*tool('compress.py'), 'quantize', config_path(CONFIG), checkpoint, *given])
-            if variant.is_aware:
-                steps.append([*tool('train.py'), config, '--work-dir', folder / 'train', '--resume', *options])
-            else:
-                steps.append([*tool('test.py'), config, weights, '--work-dir', folder / 'test'])
+            steps.append(
+                [*tool('train.py'), config, '--work-dir', folder / 'train', '--resume', '--cfg-options', *options]
+            )
             script = '\n'.join(shlex.join(map(str, words)) for words in steps)
-            yield Command(f'{folder.name} seed {seed}', ['bash', '-ec', script], folder / 'train.log')
+            yield Command(f'{name} seed {seed}', ['bash', '-ec', script], folder / 'train.log')
 
 
 def markdown(work_dirs: str | Path, seeds: int) -> str:
     """Return accuracies and their difference from floating point, in two tables."""
     scores: dict[str, list[float]] = {}
-    for variant in VARIANTS + PROFILE:
-        found = [variant.accuracy(work_dirs, seed) for seed in range(seeds)]
-        name = f'{variant.name}, trained' if variant.is_aware and variant.options else variant.name
-        scores[name] = [value for value in found if value is not None]
-        if len(scores[name]) < seeds:
+    for seed in range(seeds):
+        evaluated = untrained(work_dirs, seed)
+        runs = [metrics_after(folder_of(name, work_dirs, seed) / 'train', EPOCHS) for name in (FLOAT, *BITS)]
+        trained = {name: found['accuracy/top1'] for name, found in zip((FLOAT, *BITS), runs) if found}
+        if not evaluated.exists() or len(trained) < len(runs):
             return 'Not all networks are quantized and evaluated.\n'
+        found = json.loads(evaluated.read_text())
+        scores.setdefault(FLOAT, []).append(trained[FLOAT])
+        for name in BITS:
+            scores.setdefault(name, []).append(found[name])
+            scores.setdefault(f'{name}, trained', []).append(trained[name])
+        for name in PROFILE:
+            scores.setdefault(name, []).append(found[name])
     rows = []
     compared = differences(scores)
     for name, values in scores.items():
-        difference = compared.get((name, 'float'))
+        difference = compared.get((name, FLOAT))
         shown = f'{difference.mean:+.2f} ± {difference.margin:.2f}' if difference else ''
         rows.append([name, f'{mean(values):.2f} ± {stdev(values):.2f}', shown])
     heads = ['top-1 (%)', 'difference']
-    tables = table_lines(['network', *heads], rows[: len(VARIANTS)])
-    profile = table_lines(['4 bits in', *heads], rows[len(VARIANTS) :])
+    tables = table_lines(['network', *heads], rows[: -len(PROFILE)])
+    profile = table_lines(['4 bits in', *heads], rows[-len(PROFILE) :])
     return '\n'.join([*tables, '', *profile]) + '\n'
+
+
+if __name__ == '__main__':
+    Path(sys.argv[2]).write_text(json.dumps(evaluate(sys.argv[1])))
