@@ -1,5 +1,6 @@
 """Models of this package by name, and their names in mmpretrain's ``list_models``, ``get_model`` and inferencer."""
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
             "training, or the authors' converted by tools/model_converters/ (docs/weights.md lists them)"
         )
     cfg = Config.fromfile(name if Path(name).is_file() else config_path(name))
-    cfg.merge_from_dict(dict(model=overrides))
+    cfg.merge_from_dict(dict(model=copy.deepcopy(overrides)))  # mmengine takes _delete_ out of what it merges
     if pretrained is not False:
         if not pretrained:
             raise InputError(

@@ -3,15 +3,16 @@
 import copy
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
-from onnxruntime import InferenceSession
 from torch import nn
 
-from mmspartan import config_path, get_model
+from mmspartan import get_model
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.onnx import to_onnx
@@ -28,6 +29,17 @@ from tests.rtdetr.test_detector import batch
 
 CONFIG = 'spartan_xt_digits'
 TOOL = ROOT / 'tools' / 'compress.py'
+TINY = dict(
+    backbone=dict(arch=dict(channels=(8, 16, 24, 32), depths=(1, 1, 1, 1), expand_ratios=(2, 2, 2, 2), _delete_=True)),
+    head=dict(in_channels=32),
+)
+
+
+def build() -> nn.Module:
+    torch.manual_seed(0)
+    model = get_model(CONFIG, **TINY)
+    perturb(model)
+    return model
 
 
 @pytest.mark.parametrize(('kind', 'shape'), [(nn.Conv2d, (2, 3, 6, 5)), (nn.Linear, (7, 3))])
@@ -39,7 +51,7 @@ def test_inputs_have_256_steps_and_weights_those_of_their_bits_in_each_channel(k
     assert model[0].weight is not layer.weight and [*dict(model.named_parameters())] == ['0.weight', '0.bias']
     x = torch.randn(shape)
     observe(model, True)
-    torch.testing.assert_close(model(x)[0], _rounded_weights(layer, 7)(x)[0])  # inputs are not rounded yet
+    torch.testing.assert_close(model(x), layer(x))  # nothing is rounded yet
     observe(model, False)
     step = (x.max() - x.min()) / 255
     rounded = ((x / step).round() * step).requires_grad_()
@@ -87,7 +99,7 @@ def test_detectors_train_with_rounded_weights(name):
     optim_wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='AdamW', lr=1e-3)))
     assert model.train().train_step(data, optim_wrapper)['loss'].isfinite()
     moved = [key for key, value in model.named_parameters() if not value.equal(names[key])]
-    assert dict(model.named_parameters()).keys() == names.keys() and len(moved) > 0.9 * len(names)
+    assert dict(model.named_parameters()).keys() == names.keys() and len(moved) > 0.8 * len(names)
 
 
 def test_last_stage_of_a_recipe_is_trained():
@@ -106,13 +118,16 @@ def test_last_stage_of_a_recipe_is_trained():
 def quantized(tmp_path_factory) -> Path:
     """A folder with what compress.py makes of an untrained classifier with 4-bit weights, trained for two epochs."""
     folder = tmp_path_factory.mktemp('quantized')
-    torch.manual_seed(0)
-    model = get_model(CONFIG)
-    perturb(model)
+    (folder / 'tiny.py').write_text(
+        f"_base_ = __import__('mmspartan').config_path({CONFIG!r})\nmodel = {TINY}\n"
+        'train_dataloader = dict(dataset=dict(indices=64))\nval_dataloader = dict(dataset=dict(indices=64))\n'
+        'test_dataloader = val_dataloader\n'
+    )
+    model = build()
     meta = dict(dataset_meta=dict(classes=list('0123456789')))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'weights.pth')
     options = ['--out', 'small', '--weight-bits', 4, '--keep-8bit', 'patch_embeds', '--images', 8, '--epochs', 2]
-    printed = run_here(TOOL, 'quantize', config_path(CONFIG), 'weights.pth', *options, cwd=folder)
+    printed = run_here(TOOL, 'quantize', 'tiny.py', 'weights.pth', *options, cwd=folder)
     assert 'convolutions and linear layers are rounded' in printed
     run_here(ROOT / 'tools' / 'train.py', 'small/config.py', '--work-dir', 'run', cwd=folder)
     return folder
@@ -126,7 +141,7 @@ def test_checkpoints_fit_the_folded_network_and_evaluate_as_in_training(quantize
     assert model.backbone.is_deployed and checkpoint['state_dict'].keys() == model.state_dict().keys()
     ranges = checkpoint[KEY]
     assert ranges.keys() == start[KEY].keys()
-    assert all(value.equal(start[KEY][key]) for key, value in ranges.items())
+    assert all(value.equal(start[KEY][key]) for key, value in ranges.items() if key.endswith(('min_val', 'max_val')))
     printed = run_here(ROOT / 'tools' / 'test.py', 'small/config.py', 'run/epoch_2.pth', cwd=quantized)
     last = [line for line in (quantized / 'run').glob('*/*.log').__next__().read_text().splitlines() if 'top1' in line][
         -1
@@ -149,27 +164,39 @@ def test_training_goes_on_with_its_ranges(quantized, tmp_path):
             assert value.equal(resumed[part][key]), key
 
 
-def test_weights_without_ranges_are_refused(quantized):
+def test_weights_without_ranges_and_networks_that_are_not_folded_are_refused(quantized):
+    weights = torch.load(quantized / 'small' / 'quantized.pth', weights_only=True)
+    del weights[KEY]
+    torch.save(weights, quantized / 'without.pth')
+    test, options = ROOT / 'tools' / 'test.py', ('--cfg-options', 'model.backbone.deploy=False')
     with pytest.raises(AssertionError, match=r'has no ranges of inputs: make it by tools/compress\.py quantize'):
-        run_here(ROOT / 'tools' / 'test.py', 'small/config.py', 'weights.pth', cwd=quantized)
+        run_here(test, 'small/config.py', 'without.pth', cwd=quantized)
+    weights['state_dict'] = build().state_dict()
+    torch.save({**weights, KEY: {'some': 0}}, quantized / 'unfolded.pth')
+    with pytest.raises(AssertionError, match='deploy=True'):
+        run_here(test, 'small/config.py', 'unfolded.pth', *options, cwd=quantized)
+    with pytest.raises(AssertionError, match='small: is there already'):
+        run_here(TOOL, 'quantize', 'tiny.py', 'weights.pth', '--out', 'small', cwd=quantized)
 
 
-def test_simulation_is_what_the_int8_file_computes(tmp_path):
-    torch.manual_seed(0)
-    model = get_model(CONFIG)
-    perturb(model)
-    graph = build_graph(deploy(model))
+def test_what_is_rounded_is_what_the_int8_file_rounds(tmp_path):
+    graph = build_graph(deploy(build()))
     x = torch.rand(8, 3, 32, 32) * 255
     to_onnx(graph, (x,), input_names=['images'], output_names=['scores']).save(tmp_path / 'm.onnx')
     quantize(tmp_path / 'm.onnx', tmp_path / 'm.onnx', Feeds(iter([{'images': x.numpy()}])))
-    session = InferenceSession(tmp_path / 'm.onnx')
-    file = torch.from_numpy(session.run(None, {'images': x.numpy()})[0]).log()
+    file = onnx.load(tmp_path / 'm.onnx').graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.initializer}
+    nodes = [node for node in file.node if node.op_type == 'DequantizeLinear']
+    of_inputs = [float(values[node.input[1]]) for node in nodes if node.input[0] not in values]
+    of_weights = [values[node.input[1]] for node in nodes if node.input[0] in values]
     with torch.no_grad():
-        exact = graph(x).log()
         insert_quantizers(graph, bits_of())
         observe(graph, True)
         graph(x)
         observe(graph, False)
-        simulated = graph(x).log()
-    effect = (simulated - exact).abs().mean()
-    assert (simulated - file).abs().mean() < 0.1 * effect
+        graph(x)
+    layers = [module for module in graph.modules() if hasattr(module, 'input_quantizer')]
+    scales = [float(layer.input_quantizer.scale) for layer in layers]
+    assert sorted(scales) == pytest.approx(sorted(of_inputs), rel=1e-4)
+    steps = torch.cat([layer.weight.detach().flatten(1).abs().amax(1) / 127 for layer in layers])
+    torch.testing.assert_close(steps.sort().values, torch.tensor(np.concatenate(of_weights)).sort().values)

@@ -29,9 +29,11 @@ class FakeQuantConv2d(nn.Conv2d):
 
     input_quantizer: Any
     weight_bits: int
+    is_rounded: bool
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.input_quantizer(x), round_weight(self.weight, self.weight_bits), self.bias)
+        weight = round_weight(self.weight, self.weight_bits) if self.is_rounded else self.weight
+        return self._conv_forward(self.input_quantizer(x), weight, self.bias)
 
 
 class FakeQuantLinear(nn.Linear):
@@ -39,9 +41,11 @@ class FakeQuantLinear(nn.Linear):
 
     input_quantizer: Any
     weight_bits: int
+    is_rounded: bool
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(self.input_quantizer(x), round_weight(self.weight, self.weight_bits), self.bias)
+        weight = round_weight(self.weight, self.weight_bits) if self.is_rounded else self.weight
+        return linear(self.input_quantizer(x), weight, self.bias)
 
 
 def round_weight(weight: Tensor, bits: int) -> Tensor:
@@ -106,9 +110,10 @@ def bits_of(weight_bits: int = 8, keep: str = KEPT, keep_8bit: str = '') -> Call
 
 
 def observe(model: nn.Module, enabled: bool) -> None:
-    """Let the ranges of the inputs follow what passes, which is not rounded then, or keep them."""
+    """Let the ranges of the inputs follow what passes, while nothing is rounded, or keep them and round."""
     for module in model.modules():
         if isinstance(module, FakeQuantConv2d | FakeQuantLinear):
+            module.is_rounded = not enabled
             module.input_quantizer.enable_observer(enabled)
             module.input_quantizer.enable_fake_quant(not enabled)
 
@@ -129,7 +134,7 @@ def _quantized(module: nn.Module) -> type | None:
 def _with_quantizers(module: Any, kind: Any, width: int) -> nn.Module:
     quantized: Any = changed_copy(module)
     quantized.__class__ = kind
-    quantized.weight_bits = width
+    quantized.weight_bits, quantized.is_rounded = width, True
     quantized.input_quantizer = FusedMovingAvgObsFakeQuantize(
         MovingAverageMinMaxObserver, quant_min=0, quant_max=255, dtype=torch.quint8, averaging_constant=0.01
     ).to(module.weight.device)

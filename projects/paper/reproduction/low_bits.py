@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -55,7 +56,8 @@ PROFILE: dict[str, dict] = {kind: dict(weight_bits=4, keep_8bit=f'^(?!.*{part})'
 def evaluate(checkpoint: str) -> dict[str, float]:
     """Return the accuracies of a trained network that is rounded in each of the ways, and not trained again."""
     cfg = Config.fromfile(config_path(CONFIG))
-    trained, images = load_model(cfg, checkpoint), list(CalibrationImages(cfg, 128))
+    trained: Any = load_model(cfg, checkpoint)
+    images = list(CalibrationImages(cfg, 128))
     loader = Runner.build_dataloader(cfg.val_dataloader)
     batches = [trained.data_preprocessor(batch, False) for batch in loader]
     found = {}
