@@ -63,7 +63,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.errors import InputError
 from mmspartan.nn.fake_quant import insert_quantizers, pop_quantizers
-from mmspartan.quantization import calibrate, fine_tuning, folded_form, lower_rate
+from mmspartan.quantization_aware import calibrate, fine_tuning, folded_form, lower_rate
 from mmspartan.runs.hooks.fake_quant_hook import KEY, FakeQuantHook
 from mmspartan.spartan import SpaRTAN
 from mmspartan.version import __version__

@@ -94,4 +94,9 @@ def parse(script: Path, arguments: list[str]) -> argparse.Namespace:
 
 
 def options_of(script: Path) -> set[str]:
-    return {option for action in parser_of(script)._actions for option in action.option_strings}
+    parsers = [parser_of(script)]
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+    return {option for parser in parsers for action in parser._actions for option in action.option_strings}

@@ -25,7 +25,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.markdown import table_lines
 from mmspartan.nn.fake_quant import bits_of, insert_quantizers
-from mmspartan.quantization import calibrate
+from mmspartan.quantization_aware import calibrate
 
 from .configs import config_path
 from .miniature import run

@@ -1,10 +1,12 @@
 """The tables of the paper's open questions: what is run, and what is said of the results."""
 
+import json
+
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from projects.paper.reproduction import kernels, pruning
+from projects.paper.reproduction import kernels, low_bits, pruning
 from projects.paper.reproduction.configs import config_path
 from tests.projects.paper.reproduction.test_runs import write_log
 
@@ -64,3 +66,35 @@ def test_pruned_networks_are_compared_with_the_whole_one(tmp_path, two_variants)
     assert pruned == '| 25% by taylor | 96.60 ± 0.14 | 96 | -0.50 ± 0.00 | 100% 50% 75% 50% | 75% 50% 75% 50% |'
     pruning.draw(tmp_path, 2, tmp_path / 'shares.png')
     assert (tmp_path / 'shares.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_networks_are_quantized_once_and_evaluated_and_trained_until_they_are_done(tmp_path):
+    evaluation, whole, *others = low_bits.commands(tmp_path, 1)
+    weights = str(tmp_path / 'miniature' / 'seed0' / 'spartan_xt' / 'epoch_20.pth')
+    assert evaluation.words[2:] == [low_bits.__name__, weights, str(low_bits.untrained(tmp_path, 0))]
+    assert 'compress.py' not in whole.words[-1] and f'load_from={weights}' in whole.words[-1]
+    assert f'compress.py quantize {config_path(pruning.CONFIG)} {weights} --weight-bits=4 ' in others[1].words[-1]
+    done = low_bits.folder_of('W4A8', tmp_path, 0)
+    (done / 'quantized').mkdir(parents=True)
+    (done / 'quantized' / 'config.py').touch()
+    assert 'compress.py' not in [*low_bits.commands(tmp_path, 1)][3].words[-1]
+    write_log(done / 'train' / '1', {'accuracy/top1': 97.0, 'step': low_bits.EPOCHS})
+    low_bits.untrained(tmp_path, 0).touch()
+    assert [command.name for command in low_bits.commands(tmp_path, 1)] == [
+        'float seed 0', 'W8A8 seed 0', 'W4A8, stem and downsampling W8 seed 0',
+    ]  # fmt: skip
+
+
+def test_quantized_networks_are_compared_with_floating_point(tmp_path):
+    assert low_bits.markdown(tmp_path, 2).startswith('Not all')
+    names = [*low_bits.BITS, *low_bits.PROFILE]
+    for seed in range(2):
+        for name in (low_bits.FLOAT, *low_bits.BITS):
+            folder = low_bits.folder_of(name, tmp_path, seed) / 'train' / '1'
+            write_log(folder, {'accuracy/top1': 97.0 + seed, 'step': low_bits.EPOCHS})
+        found = {name: 90.0 + seed + i for i, name in enumerate(names)}
+        low_bits.untrained(tmp_path, seed).write_text(json.dumps(found))
+    lines = low_bits.markdown(tmp_path, 2).splitlines()
+    assert lines[2:4] == ['| float | 97.50 ± 0.71 |  |', '| W8A8 | 90.50 ± 0.71 | -7.00 ± 0.00 |']
+    assert lines[4] == '| W8A8, trained | 97.50 ± 0.71 | +0.00 ± 0.00 |'
+    assert lines[-1] == '| gates | 98.50 ± 0.71 | +1.00 ± 0.00 |'

@@ -20,7 +20,7 @@ from mmspartan.deploy.quantization import Feeds, quantize
 from mmspartan.deploy.tasks import build_graph
 from mmspartan.errors import InputError
 from mmspartan.nn.fake_quant import bits_of, insert_quantizers, observe
-from mmspartan.quantization import calibrate, last_stage
+from mmspartan.quantization_aware import calibrate, last_stage
 from mmspartan.runs.hooks.fake_quant_hook import KEY, FakeQuantHook
 from tests.configs.smallest import smallest
 from tests.conftest import ROOT, perturb, refuses
@@ -188,7 +188,8 @@ def test_what_is_rounded_is_what_the_int8_file_rounds(tmp_path):
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.initializer}
     nodes = [node for node in file.node if node.op_type == 'DequantizeLinear']
     of_inputs = [float(values[node.input[1]]) for node in nodes if node.input[0] not in values]
-    of_weights = [values[node.input[1]] for node in nodes if node.input[0] in values]
+    weights = [node for node in nodes if node.input[0] in values and values[node.input[0]].dtype == np.int8]
+    of_weights = [values[node.input[1]] for node in weights]
     with torch.no_grad():
         insert_quantizers(graph, bits_of())
         observe(graph, True)
