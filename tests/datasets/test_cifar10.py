@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10
 from mmpretrain.registry import DATASETS
@@ -62,16 +63,20 @@ def test_faults_of_folders_are_named(folders):
 
 
 @pytest.mark.parametrize('name', ['spartan_xt_cifar10', 'spartan_t_cifar10'])
-def test_configs_train_and_predict_enlarged_images(name, folders, monkeypatch):
+def test_configs_train_first_on_small_and_then_on_enlarged_images(name, folders, monkeypatch):
     monkeypatch.setattr(cifar10, 'IMAGES', {'train': 10})
     (folders / 'test').rename(folders / 'train')
     cfg = Config.fromfile(config_path(name))
     cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.dataset.data_root = str(folders)
-    model = get_model(name)
-    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
-    data = model.data_preprocessor(batch, training=True)
-    assert data['inputs'].shape == (4, 3, 64, 64)
-    assert data['inputs'][:, 0].max() > 2 > 0 > data['inputs'][:, 1:].max()  # red, as RGB, and black where it is padded
+    model = get_model(name)  # which enters mmpretrain's scope
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    (switch,) = map(HOOKS.build, cfg.custom_hooks)
+    for size, pipeline in (32, loader.dataset.pipeline), (64, switch.schedule[10]['train_pipeline']):
+        loader.dataset.pipeline = pipeline
+        data = model.data_preprocessor(next(iter(loader)), training=True)
+        assert data['inputs'].shape == (4, 3, size, size)
+        # red, as RGB, and black where it is padded
+        assert data['inputs'][:, 0].max() > 2 > 0 > data['inputs'][:, 1:].max()
     assert model.train()(**data, mode='loss')['loss'].isfinite()
     assert len(model.eval()(**data, mode='predict')[0].pred_score) == 10
