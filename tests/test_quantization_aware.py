@@ -70,6 +70,20 @@ def _rounded_weights(layer, limit: int):
     return layer
 
 
+def test_lower_precision_rounds_as_float32_does():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+    x = torch.randn(2, 3, 8, 8)
+    insert_quantizers(model, bits_of(4))
+    observe(model, True)
+    model(x)
+    observe(model, False)
+    expected = model(x)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(model(x).float(), expected, rtol=0.02, atol=0.02)
+    assert model.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
+
+
 def test_layers_are_chosen_by_their_names():
     bits = bits_of(4, keep_8bit='stem')
     assert [bits(name) for name in ('backbone.stem.0', 'backbone.conv', 'bbox_head.fc', 'attn.sampling_offsets')] == [

@@ -32,8 +32,7 @@ class FakeQuantConv2d(nn.Conv2d):
     is_rounded: bool
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = round_weight(self.weight, self.weight_bits) if self.is_rounded else self.weight
-        return self._conv_forward(self.input_quantizer(x), weight, self.bias)
+        return self._conv_forward(*rounded(self, x), self.bias)
 
 
 class FakeQuantLinear(nn.Linear):
@@ -44,8 +43,13 @@ class FakeQuantLinear(nn.Linear):
     is_rounded: bool
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = round_weight(self.weight, self.weight_bits) if self.is_rounded else self.weight
-        return linear(self.input_quantizer(x), weight, self.bias)
+        return linear(*rounded(self, x), self.bias)
+
+
+def rounded(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the input and the weight of a layer, rounded; fake quantization is for float32."""
+    x, weight = layer.input_quantizer(x.float()).to(x.dtype), layer.weight
+    return x, round_weight(weight.float(), layer.weight_bits).to(weight.dtype) if layer.is_rounded else weight
 
 
 def round_weight(weight: Tensor, bits: int) -> Tensor:
