@@ -160,12 +160,7 @@ def _has_strong(part: Any) -> bool:
 
 
 class Resizing:
-    """What a config trains and evaluates with, made for another size of the network's input.
-
-    Args:
-        base: The config's content.
-        image_size: Width and height of the input. None changes nothing.
-    """
+    """What a config trains and evaluates with, made for another width and height of the input; None changes nothing."""
 
     def __init__(self, base: Any, image_size: tuple[int, int] | None):
         steps = base['test_pipeline'] if image_size else []

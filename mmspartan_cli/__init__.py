@@ -1,34 +1,154 @@
-"""What the scripts of ``tools/`` do before they import torch: they read their arguments and set how OpenMP waits.
+"""What the scripts of ``tools/`` do before they import torch: read and check their arguments, and set how OpenMP waits.
 
 ``mmspartan`` imports torch and OpenMMLab, which takes seconds; this package imports neither torch nor ``mmspartan``.
 """
 
-from .arguments import (
-    CfgOptions,
-    build_launch_parser,
-    build_parser,
-    build_subject_parser,
-    find_images,
-    parse,
-    printable,
-    require_config,
-    require_file,
-    require_path,
-    shown,
-    sibling_command,
-)
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-__all__ = [
-    'CfgOptions',
-    'build_launch_parser',
-    'build_parser',
-    'build_subject_parser',
-    'find_images',
-    'parse',
-    'printable',
-    'require_config',
-    'require_file',
-    'require_path',
-    'shown',
-    'sibling_command',
-]
+from .choices import IMAGE_SUFFIXES
+from .openmp import limit_spinning
+
+PACKAGE = 'mmspartan::'  # as OpenMMLab's packages begin the names of their configs
+JOINERS = '\u200c\u200d'  # format characters of Persian, of Indian languages and of emoji
+
+
+class CfgOptions(argparse.Action):
+    """mmengine's ``DictAction``, which is imported when the option is given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *given: Any) -> None:
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, *given)
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """Build a parser with the arguments of scripts that build a Runner."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; work_dirs/<config name> by default')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        help='settings that override the config: key=value, key="[a,b]" or key=a,b for lists',
+    )
+    parser.set_defaults(launcher='none', local_rank=0)
+    return parser
+
+
+def build_launch_parser(description: str) -> argparse.ArgumentParser:
+    """Build a parser with the common arguments of OpenMMLab's training and test scripts, which a launcher may start."""
+    parser = build_parser(description)
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def build_subject_parser(description: str, compare: bool = True) -> argparse.ArgumentParser:
+    """Build a parser for a model and an image, or with ``compare`` for several of both."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='weights')
+    if not compare:
+        parser.add_argument('image', help='image')
+    else:
+        parser.add_argument('image', nargs='+', help='images, or folders of images')
+        parser.add_argument(
+            '--compare',
+            nargs=2,
+            action='append',
+            default=[],
+            metavar=('CONFIG', 'CHECKPOINT'),
+            help='another model; may be given several times',
+        )
+    parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
+    """Parse the command line, check the files that it names, and prepare the import of torch.
+
+    Args:
+        parser: Its argument ``config``, if there is one, names one or several configs.
+        files: Arguments that name a file.
+
+    Raises:
+        SystemExit: If a config or file does not exist. The message is one line that names it.
+    """
+    args = parser.parse_args()
+    configs = getattr(args, 'config', None) or []
+    for config in [configs] if isinstance(configs, str) else configs:
+        require_config(config)
+    for name in files:
+        require_file(str(getattr(args, name)))
+    limit_spinning()
+    if sys.stderr.isatty() and 'torch' not in sys.modules:
+        print('loading PyTorch and OpenMMLab', file=sys.stderr)
+    return args
+
+
+def config_name(name: str) -> str:
+    """Return the name of a config as ``mmspartan.config_path`` takes it, of one in OpenMMLab's form."""
+    return name.removeprefix(PACKAGE).removeprefix('configs/').removesuffix('.py')
+
+
+def require_config(path: str) -> None:
+    """Exit with a message of one line if a config file does not exist."""
+    if path.startswith(PACKAGE):
+        name = config_name(path)
+        raise SystemExit(f'{path}: give a path: configs/{name}.py, or what mmspartan.config_path({name!r}) returns')
+    if not os.path.isfile(path):
+        raise SystemExit(f'{shown(path)}: no such config file')
+
+
+def require_file(path: str) -> None:
+    """Exit with a message of one line if a local file does not exist; URLs are not checked."""
+    if '://' not in path and not os.path.isfile(path):
+        raise SystemExit(f'{shown(path)}: no such file')
+
+
+def require_path(path: str) -> None:
+    """Exit with a message of one line if a local file or folder does not exist; URLs are not checked."""
+    if '://' not in path and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise SystemExit(f'{shown(path)}: no such file')
+
+
+def find_images(sources: Iterable[str]) -> list[Path]:
+    """Return the image files among files and folders with their sub-folders.
+
+    Exits with a message of one line if a source does not exist, or a folder has no image.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        if not source.exists():
+            raise SystemExit(f'{source}: no such image or folder')
+        inside = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        if source.is_dir() and not inside:
+            raise SystemExit(f'{source}: no image in it; looked for {", ".join(IMAGE_SUFFIXES)}')
+        found += inside or [source]
+    return found
+
+
+def printable(text: str) -> str:
+    r"""Return a text without control characters and bytes that are no UTF-8, which become ``\x1b`` and the like."""
+    return ''.join(
+        char if char.isprintable() or char in JOINERS else char.encode('unicode_escape').decode() for char in text
+    )
+
+
+def shown(path: str) -> str:
+    """Return a path for a message of one line, printable and shortened to 300 characters."""
+    text = printable(path) if path.strip() else repr(path)
+    return text if len(text) <= 300 else f'{text[:297]}...'
+
+
+def sibling_command(tool: str, *arguments: str) -> str:
+    """Return the command line, for a shell, that runs another tool of this one's folder."""
+    return f'python {shlex.join([str(Path(sys.argv[0]).with_name(tool)), *map(printable, arguments)])}'

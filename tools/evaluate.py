@@ -42,17 +42,11 @@ if __name__ == '__main__':
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import load_config
 from mmspartan.errors import InputError
-from mmspartan.evaluation.report import (
-    GroundTruth,
-    Report,
-    find_source,
-    load_or_predict,
-    open_folder,
-    require_source,
-    select_split,
-    terminal_table,
-    write_report,
-)
+from mmspartan.evaluation.report.folder import open_folder
+from mmspartan.evaluation.report.ground_truth import GroundTruth, select_split
+from mmspartan.evaluation.report.predictions import find_source, load_or_predict, require_source
+from mmspartan.evaluation.report.report import Report, write_report
+from mmspartan.evaluation.report.tables import terminal_table
 
 
 @command()

@@ -33,12 +33,7 @@ def parse_args():
         help=f'{OPSETS[0]} to {OPSETS[-1]}, %(default)s by default; lower for older runtimes (17 for TensorRT 8.6)',
     )
     parser.add_argument('--dynamic-batch', action='store_true', help='accept any number of images instead of one')
-    parser.add_argument(
-        '--winograd', action='store_true', help='3x3 convolutions with half the multiplications, for float32 on CPUs'
-    )
-    parser.add_argument(
-        '--simplify', action='store_true', help='simplify by onnxslim, which doubles the size of Winograd kernels'
-    )
+    parser.add_argument('--simplify', action='store_true', help='simplify by onnxslim')
     parser.add_argument(
         '--precision',
         choices=PRECISION_NAMES,
@@ -71,16 +66,11 @@ from mmspartan.deploy.onnx import require_exporter, to_onnx
 from mmspartan.deploy.precision import PRECISIONS, PROPERTY, Precision
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
-from mmspartan.deploy.winograd import use_winograd
 from mmspartan.errors import InputError
 
 
 def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:
-    """Check that the model accepts images of that size.
-
-    Raises:
-        InputError: If it does not.
-    """
+    """Raise InputError unless the model accepts images of that size."""
     try:
         with torch.no_grad():
             graph(*task.example(1, size).values())
@@ -94,8 +84,7 @@ def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> Non
 def check_predictions(model: BaseModel, graph: torch.nn.Module, task: Task, samples: list[dict]) -> None:
     """Compare what the model predicts from the images of the test pipeline with what its graph makes of them.
 
-    Raises:
-        InputError: If they differ in the median of the images: the pipeline or the model does what the graph does not.
+    Raises InputError if they differ in the median: the pipeline or the model does what the graph does not.
     """
     if task.read is None or not samples:
         return
@@ -141,11 +130,7 @@ def export(
 
 
 def read_test_images(cfg: Config, size: tuple[int, int], count: int = 8) -> list[dict]:
-    """Return the first images of the test set.
-
-    Raises:
-        InputError: If the pipeline gives them another size.
-    """
+    """Return the first images of the test set; raises InputError if the pipeline gives them another size."""
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     samples = [dataset[i] for i in range(min(count, len(dataset)))]
     for found in (tuple(data['inputs'].shape[-2:]) for data in samples):
@@ -179,8 +164,6 @@ def main(args: argparse.Namespace) -> None:
     precision = PRECISIONS[args.precision]
     if args.opset not in OPSETS:
         raise InputError(f'--opset {args.opset}: can be {OPSETS[0]} to {OPSETS[-1]}')
-    if args.winograd and args.precision != 'f32':
-        raise InputError(f'--winograd is for float32, not for --precision {args.precision}')
     logging.disable(logging.WARNING)
     cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
@@ -189,15 +172,11 @@ def main(args: argparse.Namespace) -> None:
     with blame(args.config, cfg):
         plain = load_model(cfg, args.checkpoint)
         task = task_of_model(plain)
-        deployed = deploy(plain)
-        replaced = use_winograd(deployed) if args.winograd else 0
-        reference, graph = build_graph(plain), build_graph(deployed)
+        reference, graph = build_graph(plain), build_graph(deploy(plain))
     check_size(reference, task, size)
     samples = read_test_images(cfg, size) if args.verify else []
     with blame(args.config):
         check_predictions(plain, reference, task, samples)
-    if args.winograd:
-        print(f'{replaced} convolutions in the form of Winograd' + ('' if replaced else ': none is large enough'))
     print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
     model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
     if args.simplify:
@@ -206,13 +185,7 @@ def main(args: argparse.Namespace) -> None:
         model = onnxslim.slim(model)
     model = precision.convert(model)
     classes = '\n'.join(names_in_file(plain, task, cfg))
-    props = {
-        'config': Path(args.config).stem,
-        'classes': classes,
-        'winograd': str(replaced),
-        PROPERTY: args.precision,
-    }
-    onnx.helper.set_model_props(model, props)
+    onnx.helper.set_model_props(model, {'config': Path(args.config).stem, 'classes': classes, PROPERTY: args.precision})
     onnx.checker.check_model(model)
     AtomicLocalBackend().put(model.SerializeToString(), args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')

@@ -195,11 +195,7 @@ def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str
 
 
 def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
-    """Read the config back: names of a dataset must come out of it as they are.
-
-    Raises:
-        InputError: If they do not.
-    """
+    """Read the config back, and raise InputError unless the names of the dataset come out of it as they are."""
     cfg = Config.fromfile(path)
     for split, folder in folders.items():
         dataset = cfg[f'{split}_dataloader'].dataset
@@ -281,11 +277,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 def detector(name: str) -> Config:
-    """Return the config of a detector of this package.
-
-    Raises:
-        InputError: If there is no such config, or it is of another task.
-    """
+    """Return the config of a detector of this package; raises InputError if there is none, or it is of another task."""
     try:
         base = Config.fromfile(mmspartan.config_path(name))
     except FileNotFoundError as error:

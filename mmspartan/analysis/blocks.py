@@ -1,11 +1,10 @@
 """Blocks of a SpaRTAN backbone, and what goes into their modules."""
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..spartan.backbone import SpaRTAN
-from .subject import Example, Subject
+from .subject import Subject
 
 
 def stages_of(subject: Subject) -> nn.ModuleList:
@@ -21,13 +20,10 @@ def stages_of(subject: Subject) -> nn.ModuleList:
 
 
 def mixer_of(subject: Subject, name: str, stage: int, block: int | None = None) -> nn.Module:
-    """Return the mixer ``name``, ``smixer`` or ``cmixer``, of a block.
+    """Return the mixer ``name``, ``smixer`` or ``cmixer``, of a block; stages and blocks count from 1.
 
     Args:
-        subject: The model.
-        name: Attribute of the block.
-        stage: Of the block, from 1.
-        block: In its stage, from 1; the last by default.
+        block: In its stage; the last by default.
 
     Raises:
         InputError: If the model's backbone is no SpaRTAN, or has no such block.
@@ -41,13 +37,12 @@ def mixer_of(subject: Subject, name: str, stage: int, block: int | None = None) 
     return getattr(blocks[-1 if block is None else block - 1], name)
 
 
-@torch.no_grad()
-def input_of(module: nn.Module, subject: Subject, example: Example) -> Tensor:
-    """Run the backbone and return the first argument of a module in it."""
-    seen: list[Tensor] = []
-    hook = module.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+def run_until(module: nn.Module, backbone: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a backbone and return the first argument and the output of a module in it."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = module.register_forward_hook(lambda module, given, output: seen.append((given[0], output)))
     try:
-        subject.model.backbone(example.inputs)
+        backbone(inputs)
     finally:
         hook.remove()
     return seen[0]

@@ -14,11 +14,7 @@ from .subject import Subject
 
 
 def load_subject(config: str, checkpoint: str, device: str | None) -> Subject:
-    """Load a model, by default to a GPU if there is one.
-
-    Raises:
-        InputError: If that fails. The message names the file and the entry.
-    """
+    """Load a model, by default to a GPU if there is one; an InputError names file and entry if that fails."""
     require_config(config)
     require_file(checkpoint)
     cfg = read_config(config)

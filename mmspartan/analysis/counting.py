@@ -44,8 +44,7 @@ def forward_of(model: nn.Module, size: tuple[int, int]) -> Any:
 def operations(model: nn.Module, size: tuple[int, int], element_wise: bool) -> Counter[str]:
     """Return the multiply-adds for an image of ``size`` (height, width) by the name of the operation.
 
-    Args:
-        element_wise: Count element-wise operations, too.
+    ``element_wise`` operations are counted on request.
     """
     forward = model.forward
     with countable():

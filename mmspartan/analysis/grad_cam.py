@@ -56,8 +56,6 @@ def grad_cam(
     """Compute the mean of the maps of some layers.
 
     Args:
-        subject: The model.
-        example: The picture.
         layers: Modules of the model whose outputs are feature maps, in the order in which they run.
         category: A class. By default that of the highest logit, or of a detector all classes.
         score_thr: Lowest score of a detection that counts.
@@ -109,14 +107,7 @@ class _Detections:
 
 
 def draw_sheet(subjects: Sequence[Subject], examples: Sequence[Example], cams: Sequence[Sequence[Cam]], path: Path):
-    """Draw the maps of several models over one picture.
-
-    Args:
-        subjects: The models, one a column.
-        examples: The picture, as each model reads it.
-        cams: Rows of maps, one map a model.
-        path: File to write.
-    """
+    """Draw maps over one picture, as each model reads it: a column for each model, a row for each of ``cams``."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 

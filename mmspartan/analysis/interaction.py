@@ -27,15 +27,12 @@ Value = Callable[[Tensor], Tensor]
 
 
 def interaction(value: Value, n: int, pair: tuple[int, int], order: int, contexts: int, generator=None) -> float:
-    """Compute the interaction between two of ``n`` variables.
+    """Compute the interaction between a pair of ``n`` variables.
 
     Args:
         value: Maps ``(B, n)``, true for the variables that are shown, to ``(B,)``.
-        n: Number of variables.
-        pair: The two variables.
         order: Number of other variables in a context, 0 to ``n - 2``.
         contexts: Random contexts over which the mean is taken; all of them if there are no more.
-        generator: Of the random contexts.
     """
     shown = random_contexts(n, pair, order, contexts, generator)
     count = len(shown)
@@ -70,15 +67,10 @@ def neighbouring_pairs(grid: int, count: int, generator=None) -> list[tuple[int,
 
 
 class LogOdds:
-    """The log odds of the class that a classifier predicts for a picture, if only some patches are shown.
+    """The log odds of the class that a classifier predicts, if only some of ``grid * grid`` patches are shown.
 
-    The others have the value zero after normalization, the mean color of the training set.
-
-    Args:
-        subject: A classifier.
-        example: The picture.
-        grid: Patches in a row and in a column.
-        batch_size: Pictures at a time.
+    The others have the value zero after normalization, the mean color of the training set. ``batch_size`` counts
+    pictures at a time.
 
     Raises:
         InputError: If the model is a detector, or the input has fewer pixels than patches.
@@ -127,7 +119,6 @@ def draw_strengths(curves: dict[str, Tensor], shares: Sequence[float], path: Pat
     Args:
         curves: Relative strengths ``(pictures, orders)`` by the name of the model.
         shares: The orders, relative to the largest.
-        path: File to write.
     """
     from matplotlib.figure import Figure
 

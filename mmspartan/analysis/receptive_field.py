@@ -7,7 +7,6 @@ low-frequency branch of the paper every second position of 9x9, whether that is 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from ..errors import InputError
 from ..spartan.smixer import SMixer
-from .blocks import input_of, mixer_of
+from .blocks import mixer_of, run_until
 from .subject import Example, Subject
 
 BRANCHES = {'high_conv': 'high', 'low_conv': 'low'}
@@ -106,24 +105,18 @@ def fields_of_stage(
     fields = {}
     for attribute, branch in BRANCHES.items():
         conv = getattr(mixer, attribute)
-        features = input_of(conv, subject, example)
+        with torch.no_grad():
+            features, _ = run_until(conv, subject.model.backbone, example.inputs)
         rows, columns = (side // 2 for side in features.shape[2:])
         fields[branch, 'positions'] = Field(field_energy(conv, features), (rows, columns))
         in_pixels = center_in_pixels(rows, stage), center_in_pixels(columns, stage)
-        to_branch = partial(output_of, conv, subject.model.backbone)
-        fields[branch, 'pixels'] = Field(field_energy(to_branch, example.inputs, probes), in_pixels)
+
+        def to_branch(x: Tensor, conv: nn.Module = conv) -> Tensor:
+            return run_until(conv, subject.model.backbone, x)[1]
+
+        energy = field_energy(to_branch, example.inputs, probes)
+        fields[branch, 'pixels'] = Field(energy, in_pixels)
     return fields
-
-
-def output_of(module: nn.Module, backbone: nn.Module, inputs: Tensor) -> Tensor:
-    """Run a backbone and return the output of a module in it."""
-    seen: list[Tensor] = []
-    hook = module.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    try:
-        backbone(inputs)
-    finally:
-        hook.remove()
-    return seen[0]
 
 
 def draw_fields(rows: dict[str, dict[tuple[str, str], Field]], path: Path) -> None:
@@ -131,7 +124,6 @@ def draw_fields(rows: dict[str, dict[tuple[str, str], Field]], path: Path) -> No
 
     Args:
         rows: Titles, and the fields of :func:`fields_of_stage`.
-        path: File to write.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle

@@ -61,11 +61,7 @@ class Subject:
         self._pipeline = Compose([step for step in steps if 'Load' not in step.type])
 
     def read(self, path: str | Path) -> Example:
-        """Read a picture.
-
-        Raises:
-            InputError: If the file cannot be read. The message names it.
-        """
+        """Read a picture; raises InputError, which names the file, if it cannot be read."""
         picture = mmcv.imfrombytes(read_picture(path))
         if picture is None:
             raise InputError(f'{path}: is damaged, or a picture of a kind that OpenCV cannot decode')
@@ -78,11 +74,7 @@ class Subject:
         return Example(str(path), mmcv.bgr2rgb(picture), image, batch['inputs'], batch['data_samples'])
 
     def category(self, name: str) -> int:
-        """Return the number of a class, given by its name or its number.
-
-        Raises:
-            InputError: If there is no such class.
-        """
+        """Return the number of a class, given by its name or its number; raises InputError if there is none."""
         if name in self.classes:
             return self.classes.index(name)
         count = self.num_classes

@@ -16,7 +16,7 @@ from ..ops.halved_conv import halved_conv
 from ..ops.modulated_conv import modulate
 from ..ops.superposition import superpose
 from ..spartan.cmixer import CMixer
-from .blocks import input_of, mixer_of
+from .blocks import mixer_of, run_until
 from .subject import Example, Subject
 
 
@@ -47,6 +47,7 @@ def as_complex(x: Tensor) -> Tensor:
     return torch.complex(x[0::2].contiguous(), x[1::2].contiguous())
 
 
+@torch.no_grad()
 def waves(subject: Subject, example: Example, stage: int, block: int) -> dict[str, Tensor]:
     """Compute the waves of the CMixer of a block, counted from 1, for a picture; see :func:`waves_of_mixer`.
 
@@ -56,7 +57,7 @@ def waves(subject: Subject, example: Example, stage: int, block: int) -> dict[st
     mixer = mixer_of(subject, 'cmixer', stage, block)
     if not isinstance(mixer, CMixer):
         raise InputError(f'{subject.name}: its channel mixers are of type {type(mixer).__name__}, not CMixer')
-    return waves_of_mixer(mixer, input_of(mixer, subject, example))
+    return waves_of_mixer(mixer, run_until(mixer, subject.model.backbone, example.inputs)[0])
 
 
 def position_of(steps: dict[str, Tensor], example: Example, at: Sequence[int] | None) -> tuple[int, int]:
@@ -85,10 +86,7 @@ def draw_waves(
     Args:
         steps: As :func:`waves` returns them.
         position: Row and column in the feature map.
-        example: The picture.
-        title: Title of the figure.
         count: How many waves to draw at all positions; those of the largest mean amplitude.
-        path: File to write.
     """
     from matplotlib.figure import Figure
 

@@ -22,7 +22,6 @@ from ..deploy import fold_in_place
 from ..deploy.onnx import to_onnx
 from ..deploy.quantization import Feeds, quantize
 from ..deploy.session import Session
-from ..deploy.winograd import use_winograd
 from ..errors import InputError
 from ..runs.regional_compile import compile_regions
 from ..spartan import ARCHS
@@ -30,7 +29,7 @@ from ..spartan.reference import ReferenceSpaRTAN
 
 TRAINED = ('eager', 'cl', 'regions', 'compile', 'with_cp')
 DEPLOYED = ('deploy', 'deploy+compile', 'deploy+graph')
-EXPORTED = ('onnxruntime', 'openvino', 'winograd', 'int8')
+EXPORTED = ('onnxruntime', 'openvino', 'int8')
 FORMS = (*TRAINED, *DEPLOYED, *EXPORTED)
 OBJECTS = 7  # in each training image, COCO's mean
 CLASSES = 10  # of the labels of training images; fewer than any model has
@@ -93,11 +92,7 @@ def ground_truth(model: Any, x: Tensor) -> list:
 
 
 def config_of(what: str) -> Config:
-    """Read a config by its path, or one of an installed OpenMMLab package.
-
-    Raises:
-        InputError: If there is no such file.
-    """
+    """Read a config by its path, or one of an installed OpenMMLab package; raises InputError if there is none."""
     if '::' in what and not what.startswith('mmspartan::'):
         return get_config(what)
     if not Path(what).is_file():
@@ -106,11 +101,7 @@ def config_of(what: str) -> Config:
 
 
 def check(what: str, form: str, device: str) -> None:
-    """Check that there is such a model, and such a form on this device.
-
-    Raises:
-        InputError: If there is not.
-    """
+    """Raise InputError unless there is such a model, and such a form on this device."""
     if form not in FORMS:
         raise InputError(f'{what}@{form}: forms are {", ".join(FORMS)}')
     if form in EXPORTED and device != 'cpu':
@@ -156,18 +147,14 @@ def autocast(x: Tensor, dtype: torch.dtype) -> AbstractContextManager:
 def runner(
     what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype, options: Mapping[str, Any] | None = None
 ) -> tuple[nn.Module, Callable[[], object]]:
-    """Build a model, and return it and a function that runs it once.
+    """Build a model, and return it, for training as :class:`Loss`, and a function that runs it once.
 
     Args:
-        what: Its name.
         form: One of ``FORMS``.
         x: Images, float32 ``(B, 3, H, W)``.
         train: Whether a run is a forward and a backward pass instead of an inference.
         dtype: Precision of weights and images; in training that of autocast, and in OpenVINO that of operations.
         options: Settings that override a config.
-
-    Returns:
-        tuple: The model, with ``train`` as :class:`Loss`, and the function.
 
     Raises:
         InputError: If it does not run in this form here.
@@ -229,8 +216,6 @@ def _exported(what: str, form: str, model: nn.Module, x: Tensor, dtype: torch.dt
     precision = {torch.float32: 'f32', torch.bfloat16: 'bf16'}.get(dtype)
     if precision is None or (precision, backend) == ('bf16', 'onnxruntime'):
         raise InputError(f'{what}@{form}: runs in float32' + (' or bfloat16' if backend == 'openvino' else ''))
-    if form == 'winograd':
-        use_winograd(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'model.onnx'
         streams = math.gcd(len(x), torch.get_num_threads()) if backend == 'openvino' else 1

@@ -150,8 +150,7 @@ def force_weights_only() -> None:
 def refuse_programs(path: str | Path) -> None:
     """Refuse formats that ``torch.load`` opens by other means before torch 2.6, also if it is to read weights-only.
 
-    Raises:
-        InputError: If the file is an archive of TorchScript, which runs code as it is loaded, or a tar file.
+    Raises InputError for an archive of TorchScript, which runs code as it is loaded, and for a tar file.
     """
     if tarfile.is_tarfile(path):
         raise InputError(f'{path}: refused. It is a tar file, not a checkpoint.')
@@ -207,8 +206,7 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
 def state_dict_of(checkpoint: Any, source: str | Path) -> dict[str, Any]:
     """Return the weights of a checkpoint or of a bare state dict, without DistributedDataParallel's prefix ``module.``.
 
-    Raises:
-        InputError: If it holds no weights. The message names ``source``.
+    Raises InputError, which names ``source``, if it holds no weights.
     """
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
@@ -280,8 +278,7 @@ def _problem(value: Any, expected: Tensor) -> str | None:
 def check_weights_sound(weights: Mapping[str, Any], source: str | Path, names: Collection[str] = ()) -> None:
     """Check that tensors can be weights of a network: dense, real and finite; of ``names`` also that they are floats.
 
-    Raises:
-        InputError: If one cannot. The message names the source and the tensor.
+    Raises InputError, which names the source and the tensor, if one cannot.
     """
     for key, value in weights.items():
         if isinstance(value, Tensor):

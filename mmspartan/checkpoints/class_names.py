@@ -81,9 +81,8 @@ def check_same_labels(found: Sequence[str], source: str, expected: Sequence[str]
 def check_num_classes(model: Any, dataset: Any) -> None:
     """Check that a detector has as many classes as its training set.
 
-    Raises:
-        InputError: If ``model.bbox_head.num_classes`` is another number, which the message names with that of the
-            training set, or the training set has an empty list of classes.
+    Raises InputError if ``model.bbox_head.num_classes`` is another number, or the training set has an empty list of
+    classes.
     """
     classes = classes_of_dataset(dataset)
     number = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)

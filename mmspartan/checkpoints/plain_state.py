@@ -33,11 +33,7 @@ def to_plain(content: Any) -> Any:
 
 
 def from_plain_history(history: Any) -> HistoryBuffer:
-    """Convert the dict that :func:`to_plain` makes of a ``HistoryBuffer`` back to a ``HistoryBuffer``.
-
-    Raises:
-        ValueError: If it is not such a dict.
-    """
+    """Convert the dict that :func:`to_plain` makes of a ``HistoryBuffer`` back; raises ValueError for others."""
     entries: Any = history if isinstance(history, Mapping) else {}
     values, counts, length = (entries.get(key) for key in ('values', 'counts', 'max_length'))
     are_rows = _is_row_of_numbers(values) and _is_row_of_numbers(counts)

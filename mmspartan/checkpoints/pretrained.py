@@ -35,8 +35,7 @@ def pretrained_weights_only(model: nn.Module) -> Iterator[None]:
 def check_pretrained(module: nn.Module, name: str) -> None:
     """Check that the file of a ``Pretrained`` initialization has a weight of the module, which mmengine does not check.
 
-    Raises:
-        InputError: If it has none. The message names the option, the file and the prefix.
+    Raises InputError, which names the option, the file and the prefix, if it has none.
     """
     for cfg in pretrained_settings(module):
         path = str(cfg['checkpoint']).removeprefix(WEIGHTS_ONLY)

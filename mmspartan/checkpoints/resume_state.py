@@ -130,13 +130,7 @@ def restored_schedulers(schedulers: Any, states: Any) -> Any:
 
 
 def warn_of_other_length(runtime_info: Mapping[str, Any], loop: Any, source: str) -> None:
-    """Warn if a training of another length is resumed, whose schedule continues as it began.
-
-    Args:
-        runtime_info: Counters of the checkpoint.
-        loop: The training loop of this run.
-        source: Name of the checkpoint in the message.
-    """
+    """Warn if a training of another length is resumed, whose schedule continues as it began."""
     key = 'max_epochs' if isinstance(loop, EpochBasedTrainLoop) else 'max_iters'
     before, now = runtime_info.get(key), getattr(loop, key, None)
     if isinstance(before, int) and before != now:

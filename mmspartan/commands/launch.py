@@ -15,7 +15,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmspartan_cli.arguments import PACKAGE, config_name
+from mmspartan_cli import PACKAGE, config_name
 
 from ..checkpoints.checkpoint import force_weights_only
 from ..compat import locals_of
@@ -76,8 +76,7 @@ def load_config(args: argparse.Namespace) -> Config:
 def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
     """Return the height and width of the images that the test pipeline produces, in pixels.
 
-    Raises:
-        InputError: If the pipeline does not determine the size. The message names the command line's ``option`` for it.
+    Raises InputError, which names the command line's ``option`` for it, if the pipeline does not determine the size.
     """
     for transform in reversed(cfg.test_dataloader.dataset.pipeline):
         name = transform.type.rpartition('.')[2]  # without the scope of a registry
@@ -97,8 +96,7 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
 def build_runner(cfg: Config) -> Runner:
     """Build a ``ResumableRunner``, or the config's ``runner_type``; without a GPU use gloo and full precision.
 
-    Raises:
-        InputError: If a data set of the config does not exist.
+    Raises InputError if a data set of the config does not exist.
     """
     require_data(cfg)
     if get_device() == 'cpu':
@@ -169,9 +167,7 @@ def _destroy_process_group() -> None:
 def require_data(cfg: Config) -> None:
     """Check that the annotation files and image folders of a config exist.
 
-    Raises:
-        InputError: If one does not. The message names the path and the setting, and repeats the config's
-            ``how_to_get_data``.
+    Raises InputError, which names path and setting and repeats the config's ``how_to_get_data``, if one does not.
     """
     for phase in ('train', 'val', 'test'):
         for name, dataset in inner_datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):

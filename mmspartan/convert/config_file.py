@@ -16,7 +16,6 @@ def write_config(path: str | Path, base: str, model: dict[str, Any], comment: st
     """Write a config that inherits from another and builds the model of weights with other widths.
 
     Args:
-        path: File to write.
         base: Config to inherit from: a file, or the name of one of this package, such as ``'spartan_t_in1k'``.
         model: Options of the model. ``backbone`` and ``arch`` replace the base's where they have a ``type`` or are a
             dict; everything else is merged into it.

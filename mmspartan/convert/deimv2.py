@@ -73,10 +73,9 @@ def with_all_branches(weights: Mapping[str, Tensor], num_layers: int) -> dict[st
 
 
 def split_csp_convs(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Split the convolution of a CSP block into those of both branches; the first half is the one without blocks.
+    """Split the convolution of a CSP block, with the names of this package, into those of both branches.
 
-    Args:
-        weights: Weights with the names of this package.
+    The first half is the one without blocks.
     """
     split = dict(weights)
     for key, value in weights.items():
@@ -88,11 +87,7 @@ def split_csp_convs(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def join_swiglu(weights: dict[str, Tensor]) -> None:
-    """Join Hugging Face's two linear layers of SwiGLU, in place.
-
-    Raises:
-        ValueError: If there is only one of them.
-    """
+    """Join Hugging Face's two linear layers of SwiGLU, in place; raises ValueError if there is only one of them."""
     found = {key.replace('.up_proj.', '.gate_proj.') for key in weights if re.search(r'\.mlp\.(gate|up)_proj\.', key)}
     for key in sorted(found):
         parts = (key, key.replace('.gate_proj.', '.up_proj.'))
@@ -105,8 +100,7 @@ def join_swiglu(weights: dict[str, Tensor]) -> None:
 def identities(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Return Hugging Face's names of the layer before the query selection, with the reason why it is left out.
 
-    Raises:
-        ValueError: If the layer was trained.
+    Raises ValueError if the layer was trained.
     """
     if not is_deimv2(weights):
         return {}

@@ -27,8 +27,7 @@ def is_dfine(weights: Mapping[str, Tensor]) -> bool:
 def edge_settings(weights: Mapping[str, Tensor]) -> dict[str, float]:
     """Return ``up`` and ``reg_scale``, as far as the weights, with the names of their source, have them.
 
-    Raises:
-        ValueError: If one is not a positive number, ``up`` is not 0.5, or two copies differ.
+    Raises ValueError if one is not a positive number, ``up`` is not 0.5, or two copies differ.
     """
     found: dict[str, float] = {}
     for key, name in _settings(weights):
@@ -55,14 +54,9 @@ def _settings(weights: Mapping[str, Tensor]) -> list[tuple[str, str]]:
 
 
 def encoder_options(weights: Mapping[str, Tensor], hidden_channels: int) -> dict[str, Any]:
-    """Return the options of the encoder's fusion blocks.
+    """Return the options of the encoder's fusion blocks, of weights with the names of this package.
 
-    Args:
-        weights: Weights with the names of this package.
-        hidden_channels: Channels of the encoder.
-
-    Raises:
-        ValueError: If a weight is missing.
+    Raises ValueError if a weight is missing.
     """
     prefix = 'neck.top_down_blocks.0.stage1.0.'
     channels = shape_of(weights, f'{prefix}conv1.conv.weight')[0]

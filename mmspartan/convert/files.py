@@ -126,11 +126,7 @@ def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], classes: l
 
 
 def write_whole(path: str | Path, content: dict) -> None:
-    """Write a file atomically by ``torch.save``.
-
-    Raises:
-        InputError: If the file cannot be written.
-    """
+    """Write a file atomically by ``torch.save``; raises InputError if it cannot be written."""
     check_target(path)
     written = io.BytesIO()
     torch.save(content, written)
@@ -143,8 +139,7 @@ def write_whole(path: str | Path, content: dict) -> None:
 def check_target(path: str | Path, source: str | Path | None = None) -> None:
     """Check that ``path`` can be written as a local file.
 
-    Raises:
-        InputError: If it is a folder, a device, a URL or the file ``source``, or its parent is not a folder.
+    Raises InputError if it is a folder, a device, a URL or the file ``source``, or its parent is not a folder.
     """
     target = Path(path)
     if not str(path) or '://' in str(path):

@@ -34,14 +34,10 @@ EXPECTED_HGNET: dict[str, Any] = dict(
 
 
 def read_hugging_face_config(src: Path, num_levels: int) -> dict[str, Any]:
-    """Read ``config.json`` beside the weights; {} if there is none.
+    """Read ``config.json`` in a folder, or beside a file of weights that show ``num_levels``; {} if there is none.
 
-    Args:
-        src: The folder, or a file in it.
-        num_levels: Number of levels that the weights show.
-
-    Raises:
-        ValueError: If it cannot be read, or a setting that the weights do not show differs from this package's models.
+    Raises ValueError if it cannot be read, or a setting that the weights do not show is not that of this package's
+    models.
     """
     path = (src if src.is_dir() else src.parent) / 'config.json'
     if not path.is_file():

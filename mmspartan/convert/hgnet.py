@@ -57,8 +57,7 @@ def is_hgnet(weights: Mapping[str, Tensor]) -> bool:
 def hgnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return the options that build the HGNetV2 with these weights ``backbone.net.*``.
 
-    Raises:
-        ValueError: If the widths are not those of B0 to B6 or of DEIMv2's, or a weight is missing.
+    Raises ValueError if the widths are not those of B0 to B6 or of DEIMv2's, or a weight is missing.
     """
     if not any(key.startswith('backbone.net.stages_3.') for key in weights):
         return dict(type='HGNetV2', arch=_three_stages(weights))

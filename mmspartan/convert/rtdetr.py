@@ -124,11 +124,7 @@ def _block(found: re.Match) -> str:
 
 
 def resnet_from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of PResNet, variant d.
-
-    Raises:
-        ValueError: If a weight does not belong to PResNet.
-    """
+    """Rename the weights of PResNet, variant d; raises ValueError if there are others."""
     renamed = {}
     for key, value in weights.items():
         for pattern, name in RESNET_NAMES:

@@ -9,8 +9,7 @@ from torch import Tensor
 def shape_of(weights: Mapping[str, Tensor], name: str) -> torch.Size:
     """Return the shape of a weight of a detector: 4 numbers for a convolution, 2 for a linear layer.
 
-    Raises:
-        ValueError: If the weight is missing, or has another number of dimensions or no elements.
+    Raises ValueError if the weight is missing, or has another number of dimensions or no elements.
     """
     if name not in weights:
         raise ValueError(f'not a whole detector: there is no {name}')

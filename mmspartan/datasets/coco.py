@@ -43,16 +43,10 @@ class CheckedCocoDataset(CocoDataset):
 
 
 def check_categories(classes: Sequence[str], names: Sequence[str], path: str, option: str) -> None:
-    """Check that a file has these class names in this order.
+    """Check that the categories of a file have these class names in this order.
 
-    Args:
-        classes: Class names in the order of the labels.
-        names: Names of the file's categories.
-        path: The file.
-        option: Name of ``classes`` in the error message.
-
-    Raises:
-        InputError: If a class is missing, given twice, or in another order. The message lists both.
+    Raises InputError if a class is missing, given twice, or in another order. The message lists both, with ``option``
+    as the name of ``classes``.
     """
     sides = f'{option}: {list(classes)}; categories of {path}: {list(names)}'
     missing = [name for name in classes if name not in names]

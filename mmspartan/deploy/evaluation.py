@@ -51,16 +51,11 @@ def evaluate(
 def check_classes(path: str, expected: Sequence[str]) -> None:
     """Compare the classes that ``tools/export_onnx.py`` stored in a file with the classes of a dataset.
 
-    Raises:
-        ValueError: If the number or the order of the classes differs, or the file is not an ONNX file.
+    Raises InputError if their number or order differs, or the file is not an ONNX file.
     """
     check_class_names(classes_of_exported(path), path, expected, "the config's test set", same_number=True)
 
 
 def classes_of_exported(path: str) -> list[str]:
-    """Return the class names that ``tools/export_onnx.py`` stored in a file; [] if there are none.
-
-    Raises:
-        ValueError: If the file is not an ONNX file.
-    """
+    """Return the class names that ``tools/export_onnx.py`` stored in an ONNX file; [] if there are none."""
     return metadata(read_onnx(path)).get('classes', '').splitlines()

@@ -33,9 +33,7 @@ MATRICES = ('Conv', 'Gemm', 'MatMul', 'ConvTranspose')
 def read_onnx(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file, without weights that are stored in external files.
 
-    Raises:
-        ValueError: If the file is not a regular file, is empty, cannot be read or is not an ONNX file. The message is
-            one line.
+    Raises InputError, in one line, if it is no regular file, is empty, cannot be read or is not an ONNX file.
     """
     try:
         if not Path(path).exists():
@@ -64,9 +62,8 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
     """Check the weights of a model.
 
-    Raises:
-        InputError: If a constant holds a NaN, or the weight of a convolution or matrix product an infinite value. The
-            message names the file and the weight.
+    Raises InputError, which names file and weight, if a constant holds a NaN, or the weight of a convolution or matrix
+    product an infinite value.
     """
     kernels = {node.input[1] for node in model.graph.node if node.op_type in MATRICES and len(node.input) > 1}
     for tensor in model.graph.initializer:
@@ -81,12 +78,9 @@ def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
 
 
 def check_onnx(path: str | Path) -> None:
-    """Check a file against the specification of ONNX, including shapes.
+    """Check a file against the specification of ONNX, including shapes; raises an InputError of one line.
 
     ONNX Runtime does so itself. In OpenVINO some invalid files end the process.
-
-    Raises:
-        ValueError: If the file is not valid. The message is one line.
     """
     try:
         onnx.checker.check_model(str(path), full_check=True)  # the path is needed to find external data

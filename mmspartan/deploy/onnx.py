@@ -124,21 +124,13 @@ def to_onnx(
 
 
 def require_exporter() -> None:
-    """Check that torch exports with ``custom_translation_table``.
-
-    Raises:
-        InputError: If it is older than 2.6.
-    """
+    """Check that torch exports with ``custom_translation_table``; raises InputError if it is older than 2.6."""
     if release(torch.__version__) < (2, 6):
         raise InputError(f'export to ONNX needs torch 2.6 or later, and {torch.__version__} is installed')
 
 
 def lower(model: ir.Model, opset: int) -> None:
-    """Convert a model of opset 18 to opset 16 or 17 in place.
-
-    Raises:
-        InputError: If the opset lacks an operation of the model.
-    """
+    """Convert a model of opset 18 to 16 or 17 in place; raises InputError if that lacks an operation of it."""
     for node in model.graph.all_nodes():
         if node.domain not in ('', 'ai.onnx'):
             continue

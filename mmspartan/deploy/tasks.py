@@ -21,15 +21,10 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Input:
-    """An input in addition to the images: a row of numbers for each image.
+    """An input in addition to the images: a row of numbers for each image."""
 
-    Attributes:
-        read: Returns the row of a data sample.
-        example: A row to trace the graph with.
-    """
-
-    read: Callable[[BaseDataElement], Sequence[float]]
-    example: Sequence[float]
+    read: Callable[[BaseDataElement], Sequence[float]]  # of a data sample
+    example: Sequence[float]  # to trace the graph with
 
 
 @dataclass(frozen=True)
@@ -196,11 +191,7 @@ TASKS = (
 
 
 def task_of_model(model: nn.Module) -> Task:
-    """Return the task of a model.
-
-    Raises:
-        InputError: If models of this class cannot be exported. The message names those that can.
-    """
+    """Return the task of a model; raises InputError, which names the models that can be exported, if there is none."""
     for task in TASKS:
         if type(model).__name__ in task.models:
             return task
@@ -209,11 +200,7 @@ def task_of_model(model: nn.Module) -> Task:
 
 
 def build_graph(model: nn.Module) -> nn.Module:
-    """Build the graph that is exported for a model, in evaluation mode.
-
-    Raises:
-        InputError: If models of this class cannot be exported.
-    """
+    """Build the graph that is exported for a model, in evaluation mode; raises InputError if there is none."""
     return task_of_model(model).graph(model).eval()
 
 

@@ -10,7 +10,6 @@ class FasterCocoMetric(CheckedCocoMetric):
     """:class:`CheckedCocoMetric` with the evaluator of faster-coco-eval.
 
     Takes the same arguments; in a config or on the command line set ``test_evaluator.type=FasterCocoMetric``.
-    ``tools/analysis_tools/compare_coco_eval.py`` compares the numbers and times of both evaluators.
 
     Raises:
         ImportError: If faster-coco-eval is not installed.

@@ -52,14 +52,9 @@ def limited(evaluator: type, ap_index: int) -> type:
 
 
 def limits_of(proposal_nums: Sequence[int] | None, name: str = 'proposal_nums') -> tuple[tuple[int, ...], int]:
-    """Return the limits of an evaluation, and the index of the one for AP.
+    """Return the limits of an evaluation, and the index of the one for AP, by a metric's ``proposal_nums``.
 
-    Args:
-        proposal_nums: Setting of the metric in the config; None if there is none.
-        name: Name of the setting in the error message.
-
-    Raises:
-        InputError: If it is not three ascending positive integers.
+    Raises InputError, in which ``name`` is the setting, if it is not three ascending positive integers.
     """
     if proposal_nums is None:
         return LIMITS, 0

@@ -84,11 +84,9 @@ def slices(height: int, width: int, size: int, overlap: float) -> list[list[int]
 
 
 def without_pieces(found: InstanceData, share: float = 0.7) -> InstanceData:
-    """Leave out detections that are cut and lie in a complete one of the same object.
+    """Leave out detections that are cut (``is_cut``) and lie in a complete one of the same object.
 
-    Args:
-        found: Detections with ``is_cut``, which the result does not have.
-        share: Share of a cut box that is in the complete one, whose score is at least half of its own.
+    ``share`` is that of a cut box in the complete one, whose score is at least half of its own.
     """
     cut, complete = found[found.is_cut], found[~found.is_cut]
     covered = bbox_overlaps(cut.bboxes, complete.bboxes, mode='iof') >= share
@@ -104,12 +102,8 @@ def is_cut(boxes: torch.Tensor, part: list[int], size: tuple[int, int], toleranc
 
     Args:
         boxes: Corners in pixels of the part, ``(N, 4)``.
-        part: Left, top, right and bottom in pixels of the image.
-        size: Height and width of the image.
+        part: Left, top, right and bottom in pixels of the image, whose height and width are ``size``.
         tolerance: Distance to the border relative to the part that counts as touching.
-
-    Returns:
-        Tensor: ``(N,)``.
     """
     left, top, right, bottom = part
     margin = tolerance * max(right - left, bottom - top)

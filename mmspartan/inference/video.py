@@ -82,14 +82,9 @@ class Frames:
 
 
 class VideoResults:
-    """Writes ``vis/NAME.mp4`` and ``preds/NAME.json``, whose list has an entry for each frame; a context manager.
+    """Writes ``vis/NAME.mp4``, of ``fps`` frames a second, and ``preds/NAME.json`` with an entry for each frame.
 
-    Both files are complete whenever the context ends, also by an exception or by Ctrl-C.
-
-    Args:
-        folder: Folder of the results.
-        name: Name of the files.
-        fps: Frames a second.
+    A context manager. Both files are complete whenever it ends, also by an exception or by Ctrl-C.
     """
 
     def __init__(self, folder: Path, name: str, fps: float):

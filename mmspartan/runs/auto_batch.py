@@ -17,17 +17,10 @@ STEPS = 20  # of an epoch, at least: a small dataset needs steps more than a lar
 
 
 def fitting_batch(memory_of: Callable[[int], int], available: int, most: int = LARGEST) -> int:
-    """Return the largest batch whose memory fits, a multiple of 8 or a smaller power of two.
+    """Return the largest batch whose memory fits, a multiple of 8 or a smaller power of two, at most ``most``.
 
-    Memory grows linearly with the batch, over what model, optimizer and averaged weights take.
-
-    Args:
-        memory_of: Returns the peak memory in bytes of a training step with this batch.
-        available: Memory in bytes.
-        most: Largest batch, at least 2.
-
-    Raises:
-        InputError: If a batch of 2 does not fit.
+    ``memory_of`` returns the peak memory in bytes of a training step. It grows linearly with the batch, over what
+    model, optimizer and averaged weights take. Raises InputError if a batch of 2 does not fit.
     """
     two, four = memory_of(2), memory_of(4)
     each = max(1, (four - two) // 2)

@@ -91,11 +91,7 @@ class CudaGraphs:
 
 
 def capture(network: Function, x: Tensor, memory: Memory) -> Function:
-    """Capture a network for tensors like ``x``.
-
-    Raises:
-        RuntimeError: If an operation cannot be captured.
-    """
+    """Capture a network for tensors like ``x``; raises RuntimeError if an operation cannot be captured."""
     stream, pool = memory
     caches = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # the graph would read weights that autocast has freed
@@ -136,11 +132,9 @@ def autocast_dtype() -> torch.dtype:
 
 
 def use_cuda_graphs(model: nn.Module, cfg: Config) -> None:
-    """Let detectors on a GPU that say they can (``is_capturable``) predict by CUDA graphs, unless the config says no.
+    """Let detectors on a GPU that say they can (``is_capturable``) predict by CUDA graphs.
 
-    Args:
-        model: A model; it may be wrapped.
-        cfg: Its config, of which ``cuda_graphs = False`` says no.
+    ``cuda_graphs = False`` in the config says no.
     """
     if not cfg.get('cuda_graphs', True):
         return

@@ -11,15 +11,9 @@ from ..errors import InputError
 
 
 def check_evaluation_data(dataset: Any, cfg: Config, phase: str) -> None:
-    """Check that an evaluator reads the annotation file of the dataset.
+    """Check that the evaluator of a phase, ``'val'`` or ``'test'``, reads the annotation file of the dataset.
 
-    Args:
-        dataset: The dataset of the data loader, including its wrappers.
-        cfg: The config of the run.
-        phase: ``'val'`` or ``'test'``.
-
-    Raises:
-        InputError: If it reads another file. The message shows both paths.
+    Raises InputError, which shows both paths, if it reads another file.
     """
     evaluators = cfg.get(f'{phase}_evaluator') or []
     wanted = {path for path in _annotation_files(dataset) if path}

@@ -21,10 +21,7 @@ PROGRESS = ('last_step', '_global_step', '_last_value', 'base_values', 'verbose'
 def changed_settings(optimizer: torch.optim.Optimizer, schedulers: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     """Return what differs between a checkpoint and the config, as ``name: saved value -> value of the config``.
 
-    Args:
-        optimizer: The optimizer that the config builds.
-        schedulers: The parameter schedulers that the config builds.
-        checkpoint: With ``optimizer`` and ``param_schedulers``.
+    Optimizer and schedulers are those that the config builds.
     """
     found: dict[str, int] = {}
     for group, saved in zip(optimizer.param_groups, checkpoint['optimizer']['param_groups']):
@@ -60,13 +57,7 @@ def take_settings(optimizer: torch.optim.Optimizer, checkpoint: dict[str, Any]) 
 def advance(schedulers: Any, iterations: int, epoch_length: int) -> None:
     """Bring new schedulers to where they would be after a number of iterations.
 
-    Args:
-        schedulers: List of mmengine's parameter schedulers, in their first step.
-        iterations: Number of iterations that were trained.
-        epoch_length: Number of iterations of an epoch.
-
-    Raises:
-        InputError: If they are not a list, or one of them follows a metric.
+    Raises InputError if they are not a list, or one of them follows a metric.
     """
     schedulers = schedulers or []
     if not isinstance(schedulers, list) or any(hasattr(scheduler, 'monitor') for scheduler in schedulers):

@@ -44,12 +44,9 @@ class SeededBatchSampler:
     """A batch sampler whose batches are :class:`SeededBatch`, and which can start in the middle of an epoch.
 
     Args:
-        sampler: Sampler of indices.
-        batch_size (int): Number of indices in a batch.
-        drop_last (bool): Drop the last batch if it is incomplete. Defaults to False.
+        sampler, batch_size, drop_last: As of torch's ``BatchSampler``.
         seed (int): Seed of the training. Defaults to 0.
-        batch_sampler (dict, optional): Config of the batch sampler that forms the batches. Defaults to torch's
-            ``BatchSampler``.
+        batch_sampler (dict, optional): Config of a batch sampler that forms the batches instead of torch's.
     """
 
     def __init__(

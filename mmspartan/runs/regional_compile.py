@@ -36,15 +36,10 @@ def regions(model: nn.Module) -> list[nn.Module]:
 
 
 def compile_regions(model: nn.Module, **options: Any) -> Counter[str]:
-    """Compile the regions of a model in place.
+    """Compile the regions of a model, which may be wrapped, in place; return how many modules of each class.
 
-    Args:
-        model: A model; it may be wrapped.
-        **options: Arguments of ``torch.compile``. By default a second size of the images is compiled with dynamic
-            height and width, and further sizes are not compiled.
-
-    Returns:
-        Counter: How many modules of each class are compiled.
+    ``options`` are those of ``torch.compile``. By default a second size of the images is compiled with dynamic height
+    and width, and further sizes are not compiled.
     """
     config: Any = torch._dynamo.config
     name = 'recompile_limit' if hasattr(config, 'recompile_limit') else 'cache_size_limit'

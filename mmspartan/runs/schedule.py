@@ -91,10 +91,7 @@ def without_too_short(schedulers: Any, epoch_length: int) -> Any:
     """Leave out parameter schedulers in fractions of an epoch that would be shorter than two iterations.
 
     mmengine's schedulers need two steps: a warm-up of one would keep its first learning rate for the whole training.
-
-    Args:
-        schedulers: Entry of a config. Anything but a list of dicts is returned as it is.
-        epoch_length: Iterations of an epoch.
+    Anything but a list of dicts is returned as it is.
     """
     if not isinstance(schedulers, list) or not all(isinstance(scheduler, Mapping) for scheduler in schedulers):
         return schedulers

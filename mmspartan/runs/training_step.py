@@ -16,13 +16,7 @@ def fix_size(model: Any, choose: Callable[[Sequence[int]], int]) -> None:
 
 
 class TrainingStep:
-    """Calls ``model.train_step`` with the model and the optimizer of a config.
-
-    Args:
-        cfg: A config whose model is built in its default scope, with random weights.
-        device: Where it runs.
-        choose: As of :func:`fix_size`.
-    """
+    """Calls ``model.train_step`` with the optimizer of a config and its model, built with random weights."""
 
     def __init__(self, cfg: Config, device: str, choose: Callable[[Sequence[int]], int]):
         init_default_scope(cfg.get('default_scope', 'mmengine'))

@@ -15,11 +15,7 @@ from ..errors import InputError
 class WorkDirLock:
     """Locks a work dir for one training. The operating system releases the lock when the process ends for any reason.
 
-    Args:
-        work_dir: The folder, which is created if it does not exist.
-
-    Raises:
-        InputError: If another process trains there. The message names the process.
+    The folder is created if it does not exist. Raises InputError, which names the process, if another one trains there.
     """
 
     def __init__(self, work_dir: str | Path):
@@ -48,11 +44,7 @@ class WorkDirLock:
 
 
 def remove_partial_files(work_dir: str | Path) -> list[str]:
-    """Remove incomplete files that killed runs were writing. Only the holder of the lock may call this.
-
-    Returns:
-        list[str]: Names of the removed files.
-    """
+    """Remove incomplete files that killed runs were writing, and return their names; for the holder of the lock."""
     ours = re.compile(r'(\.pth|last_checkpoint)\.\d+\.part$')  # as AtomicLocalBackend names them
     found = [path for path in Path(work_dir).glob('*.part') if ours.search(path.name)]
     for path in found:

@@ -33,11 +33,7 @@ class HoldingDataLoader(DataLoader):
 
 
 class WorkerInit:
-    """A data loader's ``worker_init_fn`` that lets workers run on after a signal; the main process ends them.
-
-    Args:
-        init: Is called first, with the number of the worker.
-    """
+    """A data loader's ``worker_init_fn`` that calls another one, and lets workers run on after a signal."""
 
     grace = 120.0  # seconds, since the main process may need their batches until its step or validation loss is done
 

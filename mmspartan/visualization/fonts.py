@@ -14,12 +14,9 @@ DEFAULT = 'DejaVu Sans'  # comes with matplotlib
 
 
 def legible(name: str, number: int, length: int = 18) -> str:
-    """Return a class name that can be drawn: on one line, shortened, and with characters that a font has.
+    """Return a class name that can be drawn: on one line, of at most ``length`` characters, which a font has.
 
-    Args:
-        name: Any text.
-        number: Number of the class from 1 on. ``class <number>`` stands for a name that no installed font has.
-        length: Longest text.
+    ``class <number>``, from 1 on, stands for a name that no installed font has.
     """
     name = ' '.join(name.split())
     if any(_font_of(character) is None for character in name):

@@ -8,10 +8,8 @@ Rectangle = tuple[float, float, float, float]  # left, top, right, bottom in pix
 def place_labels(boxes: list[Rectangle], sizes: list[tuple[int, int]], image: tuple[int, int]) -> list[Rectangle]:
     """Place a label for each box: above it, below it, or inside, where it covers least of the labels before it.
 
-    Args:
-        boxes: The boxes, the most important first.
-        sizes: Width and height of each label in pixels.
-        image: Width and height of the image in pixels. Labels lie in it, if they are not larger.
+    The most important box comes first. ``sizes`` are width and height of each label, ``image`` those of the image, in
+    pixels; labels lie in it, if they are not larger.
     """
     placed: list[Rectangle] = []
     for (x1, y1, x2, y2), (width, height) in zip(boxes, sizes):

@@ -12,12 +12,7 @@ JPEG_QUALITY = 85
 
 
 def render(template: Path, **values: Any) -> str:
-    """Return a page made of a Jinja2 template, which extends ``layout.html`` of this folder.
-
-    Args:
-        template: Path of the template.
-        **values: What it refers to. All of it is escaped.
-    """
+    """Return a page made of a Jinja2 template, which extends ``layout.html`` of this folder; all values are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=True,
@@ -34,12 +29,7 @@ def embed_png(path: Path) -> str:
 
 
 def embed_jpeg(image: np.ndarray, longest: int | None = None) -> str:
-    """Return an image as the URL of a JPEG.
-
-    Args:
-        image: BGR, uint8, ``(H, W, 3)``.
-        longest: Largest number of pixels of the longer side. Defaults to that of the image.
-    """
+    """Return a BGR image, uint8 ``(H, W, 3)``, as the URL of a JPEG with at most ``longest`` pixels a side."""
     scale = min(1.0, (longest or np.inf) / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -15,7 +15,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan import config_path
-from mmspartan.convert import fit_exactly, read_hugging_face_config
+from mmspartan.convert.files import fit_exactly
+from mmspartan.convert.hf_config import read_hugging_face_config
 from tests.conftest import DATA
 from tests.deimv2 import make_golden as make_golden_v2
 from tests.deimv2 import make_golden_hf as make_golden_v2_hf

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mmspartan.convert import edge_settings, points_of_levels, rtdetr_from_authors, rtdetr_options
+from mmspartan.convert.dfine import edge_settings
+from mmspartan.convert.rtdetr import points_of_levels, rtdetr_from_authors, rtdetr_options
 from tests.convert.stored import of_deim
 
 

@@ -5,13 +5,9 @@ import re
 import pytest
 import torch
 
-from mmspartan.convert import (
-    edge_settings,
-    points_of_levels,
-    rtdetr_from_authors,
-    rtdetr_from_hugging_face,
-    rtdetr_options,
-)
+from mmspartan.convert.dfine import edge_settings
+from mmspartan.convert.rtdetr import points_of_levels, rtdetr_from_authors, rtdetr_options
+from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
 from tests.convert.stored import assert_setting_is_refused, of_deimv2, of_deimv2_hugging_face
 from tests.deimv2 import make_golden_hf
 from tests.deimv2.make_golden import SIZES

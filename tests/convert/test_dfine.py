@@ -6,14 +6,10 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmspartan.convert import (
-    edge_settings,
-    hgnet_from_authors,
-    hgnet_options,
-    points_of_levels,
-    rtdetr_from_hugging_face,
-    rtdetr_options,
-)
+from mmspartan.convert.dfine import edge_settings
+from mmspartan.convert.hgnet import hgnet_from_authors, hgnet_options
+from mmspartan.convert.rtdetr import points_of_levels, rtdetr_options
+from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
 from mmspartan.dfine.hgnet import ARCHS
 from tests.convert.stored import assert_setting_is_refused, of_hugging_face
 from tests.dfine.make_golden_hf import SIZES

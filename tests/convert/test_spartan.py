@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmspartan.convert import spartan_from_authors
+from mmspartan.convert.spartan import spartan_from_authors
 
 
 def test_number_of_values_is_kept(golden_spartan):

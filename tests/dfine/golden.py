@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
-from mmspartan.convert import rtdetr_from_authors
+from mmspartan.convert.rtdetr import rtdetr_from_authors
 from tests.conftest import DATA
 from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images
 

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
-from mmspartan.convert import rtdetr_from_authors
+from mmspartan.convert.rtdetr import rtdetr_from_authors
 from tests.conftest import TINY, Golden
 
 SIZE = 128

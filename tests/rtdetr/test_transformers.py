@@ -11,7 +11,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
-from mmspartan.convert import rtdetr_from_hugging_face
+from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
 from tests.rtdetr.test_golden import CONFIG
 
 transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')

@@ -190,7 +190,7 @@ def wait_at(moment: str, mark: Path) -> None:
     from mmengine.fileio import LocalBackend
     from mmengine.runner import ValLoop
 
-    from mmspartan.runs import SafeCheckpointHook
+    from mmspartan.runs.hooks.checkpoint_hook import SafeCheckpointHook
 
     def pause(*args, **kwargs) -> None:
         mark.touch()

@@ -6,7 +6,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.testing import assert_close
 
-from mmspartan.convert import spartan_from_authors
+from mmspartan.convert.spartan import spartan_from_authors
 from tests.conftest import TINY
 
 

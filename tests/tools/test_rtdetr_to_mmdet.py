@@ -13,7 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
-from mmspartan.convert import spartan_to_authors
+from mmspartan.convert.spartan import spartan_to_authors
 from tests.conftest import DATA, Golden, perturb
 from tests.convert.stored import of_deimv2, of_deimv2_hugging_face, of_hugging_face
 from tests.deimv2.make_golden import SIZES as SIZES_V2

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from mmspartan import config_path
-from mmspartan.convert import spartan_from_authors, spartan_to_authors
+from mmspartan.convert.spartan import spartan_from_authors, spartan_to_authors
 from tests.conftest import TINY
 from tests.spartan.test_golden import Classifier
 

@@ -52,10 +52,9 @@ Drawn = tuple[list[int], np.ndarray]
 
 
 def draw_digit(image: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> Drawn | None:
-    """Draw a digit ``(8, 8)``, 0..1, at a random position.
+    """Draw a digit ``(8, 8)``, 0..1, at a random position; None if it does not fit.
 
-    Returns:
-        tuple: Its box (x, y, w, h) and where its ink is within the box, bool ``(h, w)``; None if it does not fit.
+    Returns its box (x, y, w, h) and where its ink is within the box, bool ``(h, w)``.
     """
     size = len(image)
     side = int(size * np.exp(rng.uniform(np.log(0.25), np.log(0.55))))

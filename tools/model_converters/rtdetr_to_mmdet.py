@@ -45,27 +45,15 @@ from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan import config_path, list_configs
 from mmspartan.commands.command import blame, command
-from mmspartan.convert import (
-    check_target,
-    count_levels,
-    edge_settings,
-    fit_exactly,
-    hgnet_from_authors,
-    hgnet_options,
-    is_deimv2,
-    is_dfine,
-    is_hgnet,
-    numbered_class_names,
-    points_of_levels,
-    read_class_names,
-    read_hugging_face_config,
-    read_weights,
-    rtdetr_from_authors,
-    rtdetr_from_hugging_face,
-    rtdetr_options,
-    write_checkpoint,
-    write_config,
-)
+from mmspartan.convert.classes import numbered_class_names, read_class_names
+from mmspartan.convert.config_file import write_config
+from mmspartan.convert.deimv2 import is_deimv2
+from mmspartan.convert.dfine import edge_settings, is_dfine
+from mmspartan.convert.files import check_target, fit_exactly, read_weights, write_checkpoint
+from mmspartan.convert.hf_config import read_hugging_face_config
+from mmspartan.convert.hgnet import hgnet_from_authors, hgnet_options, is_hgnet
+from mmspartan.convert.rtdetr import count_levels, points_of_levels, rtdetr_from_authors, rtdetr_options
+from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
 
 RESNETS = ('r18vd', 'r34vd', 'r50vd', 'r50vd_m', 'r101vd')
 CONFIGS = tuple(f'rtdetr_{name}_coco' for name in ('spartan_xt', 'spartan_t', *RESNETS))
@@ -132,8 +120,7 @@ def describe(options: dict, version: str, name: str | None, base: str) -> str:
 def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) -> tuple[str, str]:
     """Return how the network samples, and what says so.
 
-    Raises:
-        ValueError: If Hugging Face's config names another method than ``--method``, or an unknown one.
+    Raises ValueError if Hugging Face's config names another method than ``--method``, or an unknown one.
     """
     stated = config.get('decoder_method')
     if stated not in (None, *METHODS):
@@ -152,10 +139,8 @@ def sampling_method(args: argparse.Namespace, config: dict, is_version_2: bool) 
 def decoder_activation(args: argparse.Namespace, version: str, is_hugging_face: bool, is_deim: bool) -> tuple[str, str]:
     """Return the activation in decoder and head, and what says so.
 
-    ``is_deim`` tells whether the weights show a network of DEIM; if not, it may be one still.
-
-    Raises:
-        ValueError: If ``--activation`` is not that of DEIMv2's or Hugging Face's models.
+    ``is_deim`` tells whether the weights show a network of DEIM; if not, it may be one still. Raises ValueError if
+    ``--activation`` is not that of DEIMv2's or Hugging Face's models.
     """
     if version == 'DEIMv2':
         if args.activation == 'relu':

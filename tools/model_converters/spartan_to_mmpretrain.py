@@ -33,19 +33,10 @@ from mmengine.registry import MODELS
 
 from mmspartan import config_path
 from mmspartan.commands.command import blame, command
-from mmspartan.convert import (
-    check_target,
-    fit_exactly,
-    numbered_class_names,
-    read_class_names,
-    read_weights,
-    spartan_from_authors,
-    spartan_options,
-    spartan_to_authors,
-    write_checkpoint,
-    write_config,
-    write_whole,
-)
+from mmspartan.convert.classes import numbered_class_names, read_class_names
+from mmspartan.convert.config_file import write_config
+from mmspartan.convert.files import check_target, fit_exactly, read_weights, write_checkpoint, write_whole
+from mmspartan.convert.spartan import spartan_from_authors, spartan_options, spartan_to_authors
 
 
 def describe(options: dict, num_classes: int | None) -> str:

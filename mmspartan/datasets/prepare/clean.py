@@ -43,21 +43,13 @@ MIRRORED: dict[int, Callable[[float, float], tuple[float, float]]] = {
 
 @dataclass
 class File:
-    """An image file as it is decoded.
+    """An image file as it is decoded."""
 
-    Args:
-        size: Width and height in pixels of the stored image.
-        orientation: Its EXIF orientation, 1 if the decoder does not rotate it.
-        digest: Of its content.
-        frames: Number of its images, of which the first is used.
-        bits: Bits of the largest value of an image with more than 8 bits a value; 0 for others.
-    """
-
-    size: tuple[int, int]
-    orientation: int
-    digest: str
-    frames: int
-    bits: int
+    size: tuple[int, int]  # width and height in pixels of the stored image
+    orientation: int  # of EXIF, 1 if the decoder does not rotate it
+    digest: str  # of its content
+    frames: int  # number of its images, of which the first is used
+    bits: int  # of the largest value of an image with more than 8 bits a value; 0 for others
 
 
 def clean(
@@ -66,18 +58,13 @@ def clean(
     progress: Callable[[Iterable, int], Iterable],
     choices: Choices | None = None,
 ) -> dict[Path, File]:
-    """Check all images and objects in place.
+    """Check all images and objects in place, and return what is known of each image file that can be read.
 
     Boxes become pixels of the upright image, inside of it; ``size`` becomes the size of the upright image.
 
     Args:
-        source: The dataset.
-        faults: Faults are added to it.
         progress: Called with an iterable and its length; returns an iterable that shows the progress.
         choices: What the user decided.
-
-    Returns:
-        dict: What is known of each image file that can be read.
     """
     _strip_names(source, faults)
     paths = list(dict.fromkeys(sample.path for samples in source.splits.values() for sample in samples))
@@ -162,11 +149,7 @@ ROTATED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'WEBP')
 
 
 def _bits(image: Image.Image, content: bytes) -> int:
-    """Return ``bits`` of :class:`File`.
-
-    Raises:
-        InputError: If the values are of another type than 8 or 16 bits, which OpenCV would cut.
-    """
+    """Return ``bits`` of :class:`File`; raises InputError for other types than 8 or 16 bits, which OpenCV would cut."""
     is_deep = image.mode[0] in 'IF' or (image.format == 'PNG' and content[24] > 8)
     if isinstance(image, TiffImageFile):
         is_deep |= max(image.tag_v2.get(BITSPERSAMPLE, (8,))) > 8

@@ -23,9 +23,8 @@ Box = tuple[float, float, float, float]
 def read_coco_files(contents: Documents, files: Files, faults: Faults) -> Source:
     """Read COCO files.
 
-    Raises:
-        InputError: If images, annotations or categories are not lists of dicts with the entries that they need, or
-            files contradict each other. The message names the file and the entry.
+    Raises InputError, which names file and entry, if images, annotations or categories are not lists of dicts with the
+    entries that they need, or files contradict each other.
     """
     others = [path for path in contents if OTHER_TASKS.match(path.name)]
     others = [path for path in others if path.with_name(OTHER_TASKS.sub('instances_', path.name)) in contents]
@@ -132,8 +131,7 @@ def _reason(error: Exception) -> str:
 def _box(annotation: dict[str, Any], sample: Sample) -> Box:
     """Return an annotation's ``bbox`` as corners, or the box around its segmentation if it has no box.
 
-    Raises:
-        ValueError, TypeError or KeyError: If there is none.
+    Raises ValueError, TypeError or KeyError if there is none.
     """
     segmentation = annotation.get('segmentation')
     if annotation.get('bbox') not in (None, []):
@@ -153,13 +151,8 @@ def _box(annotation: dict[str, Any], sample: Sample) -> Box:
 def mask_box(counts: Any, height: int, width: int) -> Box:
     """Return the box around a run-length encoded mask; pycocotools would crash on a mask that contradicts itself.
 
-    Args:
-        counts: Lengths of the runs of 0 and 1 in turn, column by column, or COCO's text for them.
-        height: Height of the mask in pixels.
-        width: Width of the mask in pixels.
-
-    Raises:
-        MaskError: If the mask is empty, or has another size.
+    ``counts`` are the lengths of the runs of 0 and 1 in turn, column by column, or COCO's text for them. Raises
+    MaskError if the mask is empty, or has another size.
     """
     runs = _decompressed(counts) if isinstance(counts, str) else counts
     total = height * width

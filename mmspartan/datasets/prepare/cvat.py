@@ -11,11 +11,7 @@ from .source import Files, Object, Source, number_of, polygon_box, size_of, spli
 
 
 def read_cvat(documents: Documents, files: Files, faults: Faults) -> Source:
-    """Read CVAT's annotations of images.
-
-    Raises:
-        InputError: If a file has annotations of a video, or none. The message names it.
-    """
+    """Read CVAT's annotations of images; raises InputError for a file of a video, or without images."""
     source, entries = Source('CVAT'), []
     for path, root in documents.items():
         if root.find('track') is not None:

@@ -32,22 +32,31 @@ JSON_KINDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def json_documents(paths: list[Path]) -> tuple[dict[str, Documents], dict[Path, str]]:
-    """Return the JSON files by their kinds, and the files that cannot be read with the reason; others are left out."""
+def documents_of(name: str, paths: list[Path]) -> tuple[dict[str, Documents], dict[Path, str]]:
+    """Return files by their kinds, and those that cannot be read with the reason; others are left out.
+
+    ``name`` is JSON or XML. The kinds of XML are the tags of the roots, without namespaces.
+    """
+    read = dict(JSON=_read_json, XML=_read_xml)[name]
     kinds: dict[str, Documents] = defaultdict(dict)
     broken = {}
     for path in paths:
         try:
-            content = _parsed(path.read_bytes())
-        except (ValueError, RecursionError, OSError) as error:  # UnicodeDecodeError is a ValueError
-            broken[path] = f'no JSON: {" ".join(str(error).split())[:100]}'
-            continue
-        kind = next((kind for kind, is_kind in JSON_KINDS.items() if is_kind(content)), None)
-        if kind == 'labelme':
-            content.pop('imageData', None)  # the image once more
-        if kind:
-            kinds[kind][path] = content
+            kind, content = read(path)
+        except (ElementTree.ParseError, ValueError, LookupError, RecursionError, OSError) as error:
+            broken[path] = f'no {name}: {" ".join(str(error).split())[:100]}'
+        else:
+            if kind:
+                kinds[kind][path] = content
     return kinds, broken
+
+
+def _read_json(path: Path) -> tuple[str | None, Any]:
+    content = _parsed(path.read_bytes())
+    kind = next((kind for kind, is_kind in JSON_KINDS.items() if is_kind(content)), None)
+    if kind == 'labelme':
+        content.pop('imageData', None)  # the image once more
+    return kind, content
 
 
 def _parsed(content: bytes) -> Any:
@@ -59,17 +68,8 @@ def _parsed(content: bytes) -> Any:
         return json.loads(content, parse_int=lambda text: int(text) if len(text) < 400 else float(text))
 
 
-def xml_documents(paths: list[Path]) -> tuple[dict[str, Documents], dict[Path, str]]:
-    """Return the roots of XML files by their tags without namespaces, and the files that cannot be read."""
-    kinds: dict[str, Documents] = defaultdict(dict)
-    broken = {}
-    for path in paths:
-        try:
-            root = ElementTree.parse(path).getroot()
-        except (ElementTree.ParseError, ValueError, LookupError, RecursionError, OSError) as error:
-            broken[path] = f'no XML: {" ".join(str(error).split())[:100]}'
-            continue
-        for element in root.iter():
-            element.tag = str(element.tag).rpartition('}')[2]
-        kinds[root.tag][path] = root
-    return kinds, broken
+def _read_xml(path: Path) -> tuple[str, ElementTree.Element]:
+    root = ElementTree.parse(path).getroot()
+    for element in root.iter():
+        element.tag = str(element.tag).rpartition('}')[2]
+    return root.tag, root

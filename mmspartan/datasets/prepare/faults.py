@@ -23,12 +23,9 @@ class Faults:
         self.notes: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     def add(self, what: str, done: str, *places: str) -> None:
-        """Record a fault.
+        """Record a fault, in the same words for the same kind, at places; without a place nothing is recorded.
 
-        Args:
-            what: The fault, the same text for the same kind.
-            done: One of KEPT, CLIPPED, DROPPED, RENAMED, ROTATED.
-            places: Files, or places in a file; without one nothing is recorded.
+        ``done`` is one of KEPT, CLIPPED, DROPPED, RENAMED, ROTATED.
         """
         if places:
             self.places[what, done] += places
@@ -54,8 +51,7 @@ class Faults:
     def rows(self, kind: str = 'places') -> Iterable[tuple[str, str, int, list[str]]]:
         """Iterate over ``(fault, what was done, how often, first places)``, the most frequent first.
 
-        Args:
-            kind: ``'places'``, ``'guesses'`` (with the option instead of what was done) or ``'notes'``.
+        Of ``'guesses'``, the second is the option instead; of ``'notes'`` it is empty.
         """
         ordered = sorted(getattr(self, kind).items(), key=lambda item: -len(item[1]))
         for (what, done), places in ordered:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import InputError
 from .coco import read_coco_files
 from .cvat import read_cvat
-from .documents import Documents, json_documents, xml_documents
+from .documents import Documents, documents_of
 from .faults import DROPPED, KEPT, Faults
 from .label_studio import read_label_studio
 from .labelme import read_labelme, read_supervisely
@@ -44,7 +44,6 @@ def read_source(
         path: A folder, one annotation file, or the YAML or names file of a YOLO dataset.
         faults: Faults are added to it, also for each file that is not used.
         images: Folder of the images if it is not below ``path``, or beside the annotation file.
-        choices: What the user decided.
 
     Returns:
         tuple: The dataset, and the folder below which its images were searched.
@@ -107,14 +106,12 @@ def read_source(
 
 def read_xml(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
     """Read XML files of the first kind of XML_READERS that is there; None if there is none."""
-    kinds, broken = xml_documents([chosen] if chosen else files.ending('.xml'))
-    return _read(XML_READERS, kinds, broken, files, faults)
+    return _read(XML_READERS, 'XML', chosen, files, faults)[0]
 
 
 def read_json(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
     """Read JSON files of the first kind of JSON_READERS that is there; None if there is none."""
-    kinds, broken = json_documents([chosen] if chosen else files.ending('.json'))
-    source = _read(JSON_READERS, kinds, broken, files, faults)
+    source, kinds = _read(JSON_READERS, 'JSON', chosen, files, faults)
     for kind in NOT_READ if source is None else ():
         if kind in kinds:
             raise InputError(f'{next(iter(kinds[kind]))}: {NOT_READ[kind]}')
@@ -129,17 +126,19 @@ ENDINGS = {
 
 
 def _read(
-    readers: dict[str, Reader], kinds: dict[str, Documents], broken: dict[Path, str], files: Files, faults: Faults
-) -> Source | None:
+    readers: dict[str, Reader], name: str, chosen: Path | None, files: Files, faults: Faults
+) -> tuple[Source | None, dict[str, Documents]]:
+    """Return the dataset, if there is one, and all documents by their kinds."""
+    kinds, broken = documents_of(name, [chosen] if chosen else files.ending(f'.{name.lower()}'))
     files.broken.update(broken)
     kind = next((kind for kind in readers if kind in kinds), None)
     if kind is None:
-        return None
+        return None, kinds
     if broken and kind not in ONE_FILE_AN_IMAGE:  # it may hold a split
         path, reason = next(iter(broken.items()))
         raise InputError(f'{path}: {reason}')
     files.named.update(kinds[kind])
-    return readers[kind](kinds[kind], files, faults)
+    return readers[kind](kinds[kind], files, faults), kinds
 
 
 def _join(source: Source, faults: Faults) -> None:

@@ -35,11 +35,9 @@ class Recommendation:
 
 
 def recommend(samples: list[Sample], image_size: tuple[int, int] | None = None) -> Recommendation:
-    """Return the base for a training set on this machine.
+    """Return the base for a training set, checked and with an object at least, on this machine.
 
-    Args:
-        samples: Checked images, with an object at least.
-        image_size: Width and height of the network's input, if they are given.
+    ``image_size`` is width and height of the network's input, if they are given.
     """
     device = get_device()
     if device == 'cpu':

@@ -34,12 +34,8 @@ def tables_of(
 ) -> dict[str, Table]:
     """Return the report's tables by title, each a list of rows of which the first is the head.
 
-    Args:
-        statistics: Numbers by split.
-        classes: Names of the classes in the order of their labels.
-        faults: The faults.
-        image_size: Width and height of the network's input.
-        queries: Largest number of objects that the detector finds in an image.
+    ``image_size`` is width and height of the network's input, ``queries`` the largest number of objects that the
+    detector finds in an image.
     """
     splits = list(statistics)
     of_classes = [['class', *(f'{split} {what}' for split in splits for what in ('images', 'objects'))]]
@@ -122,11 +118,7 @@ def printed(tables: dict[str, Table], most: int = 40) -> str:
 
 
 def drawn(samples: list[Sample], classes: list[str], count: int, seed: int) -> list[tuple[str, np.ndarray]]:
-    """Draw boxes on images chosen at random, with objects if possible.
-
-    Returns:
-        list: File name and RGB image ``(H, W, 3)``, uint8, of each image.
-    """
+    """Draw boxes on images chosen at random, with objects if possible: names and RGB ``(H, W, 3)``, uint8."""
     chosen = [sample for sample in samples if sample.objects] or samples
     chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
     visualizer = LegibleDetLocalVisualizer()
@@ -157,15 +149,7 @@ def page(
     advice: list[str],
     images: dict[str, list[tuple[str, np.ndarray]]],
 ) -> str:
-    """Return the report as an HTML page.
-
-    Args:
-        title: Heading.
-        summary: Paragraphs below it.
-        tables: Tables by their titles.
-        advice: Sentences on what to do.
-        images: By title, names and RGB images ``(H, W, 3)``.
-    """
+    """Return the report as an HTML page; ``images`` are RGB ``(H, W, 3)`` with their names, by title."""
     return render(
         Path(__file__).with_name('report.html'),
         title=title,

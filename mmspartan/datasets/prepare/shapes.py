@@ -15,23 +15,14 @@ WITHOUT_FILE = 'image has no annotation file: taken as one without objects'
 
 @dataclass
 class Entry:
-    """An image of an annotation file.
-
-    Args:
-        file: The annotation file.
-        where: The place in it, for messages.
-        name: Name of the image.
-        size: Width and height in pixels, as the annotations say; None if they do not.
-        shapes: Its shapes, as the format has them.
-        split: Its split, by the folders of the image by default.
-    """
+    """An image of an annotation file."""
 
     file: Path
-    where: str
+    where: str  # place in the file, for messages
     name: Any
-    size: tuple[int, int] | None
-    shapes: Any
-    split: str = ''
+    size: tuple[int, int] | None  # width and height in pixels, as the annotations say
+    shapes: Any  # as the format has them
+    split: str = ''  # by the folders of the image by default
 
 
 def collect(
@@ -41,15 +32,10 @@ def collect(
     files: Files,
     faults: Faults,
 ) -> Source:
-    """Add the images and objects of entries to a dataset.
+    """Add the images and objects of entries to a dataset, new classes in alphabetical order.
 
-    Args:
-        source: The dataset; classes that it does not have yet follow in alphabetical order.
-        entries: The images.
-        object_of: Converts a shape. Raises ValueError with the reason for a shape that has no box; other errors of
-            data (KeyError, TypeError, AttributeError) mean that it is no shape of the format.
-        files: The files of the dataset.
-        faults: Faults are added to it.
+    ``object_of`` converts a shape. It raises ValueError with the reason for a shape that has no box; other errors of
+    data (KeyError, TypeError, AttributeError) mean that it is no shape of the format.
     """
     names = set[str]()
     for entry in entries:

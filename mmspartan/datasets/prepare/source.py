@@ -41,53 +41,32 @@ PREPARED = {'config.py', 'train.json', 'val.json', 'report.html'}
 
 @dataclass
 class Object:
-    """An annotated object.
+    """An annotated object."""
 
-    Args:
-        name: Name of its class.
-        box: ``(x0, y0, x1, y1)`` in pixels, or in shares of the image's width and height if ``relative``.
-        relative: Whether the box is in shares of the image.
-        ignored: Whether training and evaluation ignore it: VOC's ``difficult``, COCO's ``iscrowd``.
-        where: The place in the annotation file, for messages.
-    """
-
-    name: str
-    box: tuple[float, float, float, float]
-    relative: bool = False
-    ignored: bool = False
-    where: str = ''
+    name: str  # of its class
+    box: tuple[float, float, float, float]  # (x0, y0, x1, y1) in pixels, or in shares of the image's width and height
+    relative: bool = False  # whether the box is in shares
+    ignored: bool = False  # by training and evaluation: VOC's ``difficult``, COCO's ``iscrowd``
+    where: str = ''  # place in the annotation file, for messages
 
 
 @dataclass
 class Sample:
-    """An image and its objects.
-
-    Args:
-        path: The image file.
-        objects: Its objects.
-        size: Width and height in pixels, as the annotations say; None if they do not.
-        where: The annotation file, for messages; the image file by default.
-    """
+    """An image and its objects."""
 
     path: Path
     objects: list[Object] = field(default_factory=list)
-    size: tuple[int, int] | None = None
-    where: str = ''
+    size: tuple[int, int] | None = None  # width and height in pixels, as the annotations say
+    where: str = ''  # the annotation file, for messages; the image file by default
 
 
 @dataclass
 class Source:
-    """A dataset as its files describe it.
+    """A dataset as its files describe it."""
 
-    Args:
-        format: Name of the format and the layout, for the report.
-        classes: Names of the classes in the order of their labels.
-        splits: Images of ``'train'``, ``'val'`` and ``'test'``; of ``''`` if they are not split.
-    """
-
-    format: str
-    classes: list[str] = field(default_factory=list)
-    splits: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    format: str  # and the layout, for the report
+    classes: list[str] = field(default_factory=list)  # in the order of their labels
+    splits: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))  # train, val, test; '' for none
 
 
 # Conventions of boxes, and the format that they belong to.
@@ -100,19 +79,13 @@ BOX_FORMATS = {
 
 @dataclass
 class Choices:
-    """What the user decides where the files do not tell it; see the options of ``tools/prepare_dataset.py``.
+    """What the user decides where the files do not tell it; see the options of ``tools/prepare_dataset.py``."""
 
-    Args:
-        split_by: ``'folders'`` and names of annotation files, ``'names'`` of images as well, or ``'nothing'``.
-        box_format: One of BOX_FORMATS; found out by default.
-        attribute: Name of the attribute that holds the class, of VIA.
-        box_orientation: ``'upright'`` or ``'stored'``: what boxes refer to where an image has an EXIF orientation and
-            its annotations do not tell it. By default it is guessed from the images whose annotations do.
-    """
-
-    split_by: str = 'folders'
-    box_format: str | None = None
-    attribute: str | None = None
+    split_by: str = 'folders'  # and names of annotation files; 'names' of images as well, or 'nothing'
+    box_format: str | None = None  # one of BOX_FORMATS; found out by default
+    attribute: str | None = None  # that holds the class, of VIA
+    # 'upright' or 'stored': what boxes refer to where an image has an EXIF orientation and its annotations do not tell
+    # it; by default guessed from the images whose annotations do
     box_orientation: str | None = None
 
 
@@ -130,12 +103,8 @@ def text_of(path: Path) -> str:
 class Files:
     """The regular files below folders, found by paths of which only the end may be right.
 
-    Args:
-        root: The folder of the images. Hidden files and folders, ``__MACOSX`` and folders that prepare_dataset.py wrote
-            are left out.
-        faults: Faults are added to it.
-        annotations: Folder of the annotations, if it is another one.
-        choices: What the user decided.
+    Hidden files and folders, ``__MACOSX`` and folders that prepare_dataset.py wrote are left out. ``annotations`` is
+    the folder of the annotations, if it is another one than ``root``, that of the images.
     """
 
     def __init__(self, root: Path, faults: Faults, annotations: Path | None = None, choices: Choices | None = None):
@@ -157,9 +126,7 @@ class Files:
     def split_of(self, path: Path, by_name: bool = False) -> str:
         """Return the split that the folders below the root name, the innermost first; ``''`` if they name none.
 
-        Args:
-            path: A file.
-            by_name: Whether its own name counts as well.
+        With ``by_name`` the name of the file counts as well.
         """
         parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else path.parts[-1:]
         if not by_name and self.choices.split_by != 'names':
@@ -180,7 +147,7 @@ class Files:
         Args:
             name: A path, of any system, of which the end is right, with or without a suffix, or a URL of Label Studio.
             folder: The folder of the annotation file.
-            preferred: A split. Its folder is preferred where several images have the name.
+            preferred: A split, whose folder is preferred where several images have the name.
             where: The place of the name, for messages.
         """
         texts = spellings(name)
@@ -308,8 +275,7 @@ def split_in(name: str) -> str:
 def numbers(values: Any, count: int | None = None) -> list[float]:
     """Return a list of numbers as floats, those that are too large for a float as infinity.
 
-    Raises:
-        ValueError: If it is no list, has another length than ``count``, or an item is no number.
+    Raises ValueError if it is no list, has another length than ``count``, or an item is no number.
     """
     if not isinstance(values, list | tuple) or (count is not None and len(values) != count):
         raise ValueError('no list of numbers')
@@ -320,11 +286,7 @@ def numbers(values: Any, count: int | None = None) -> list[float]:
 
 
 def number_of(text: str) -> float:
-    """Return the number that a text has; Python's own spelling with underscores is none here.
-
-    Raises:
-        ValueError: If it has none.
-    """
+    """Return the number that a text has, or raise ValueError; Python's own spelling with underscores is none here."""
     if '_' in text:
         raise ValueError('no number')
     return float(text)
@@ -340,11 +302,7 @@ def size_of(width: Any, height: Any) -> tuple[int, int] | None:
 
 
 def polygon_box(points: Any) -> tuple[float, float, float, float]:
-    """Return the box ``(x0, y0, x1, y1)`` around points ``[x, y, x, y, ...]``.
-
-    Raises:
-        ValueError: If they are no list of pairs of numbers.
-    """
+    """Return the box ``(x0, y0, x1, y1)`` around points ``[x, y, x, y, ...]``; raises ValueError for others."""
     points = numbers(points)
     if not points or len(points) % 2:
         raise ValueError('no pairs of numbers')

@@ -21,14 +21,12 @@ def stratified_split(
 ) -> tuple[list[Sample], list[Sample]]:
     """Divide images at random, class by class from the rarest; images without objects are a class as well.
 
-    Versions of an image and files of the same content come into the same set. The time grows with the number of
-    images and objects, not with their product with the number of classes.
+    Versions of an image and files of the same content, by their ``digests``, come into the same set. The time grows
+    with the number of images and objects, not with their product with the number of classes. The same seed gives the
+    same division of the same files.
 
     Args:
-        samples: The images and their objects.
         share: Share of the images to validate with, between 0 and 1.
-        seed: Seed of the random numbers; the same one gives the same division of the same files.
-        digests: A digest of the content of each file.
 
     Returns:
         tuple: The training and the validation images, in their order in ``samples``.

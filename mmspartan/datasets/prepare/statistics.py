@@ -13,38 +13,21 @@ SMALL, MEDIUM = 32**2, 96**2
 
 @dataclass
 class SplitStatistics:
-    """Numbers of one split.
-
-    Args:
-        images: Number of images.
-        empty: Number of images without an object.
-        ignored: Number of objects that training and evaluation ignore; all other numbers are of the others.
-        objects: Number of objects by class.
-        images_of: Number of images by class.
-        most: Largest number of objects in an image.
-        mean: Mean number of objects in an image.
-        sizes: Numbers of small, medium and large objects at the training resolution.
-        tiny: Number of objects narrower or lower than 8 pixels there, a cell of the finest feature map.
-    """
+    """Numbers of one split; but for ``ignored``, of objects that count in training and evaluation."""
 
     images: int
-    empty: int
-    ignored: int
-    objects: Counter
-    images_of: Counter
-    most: int
-    mean: float
-    sizes: tuple[int, int, int]
-    tiny: int
+    empty: int  # images without an object
+    ignored: int  # objects
+    objects: Counter  # by class
+    images_of: Counter  # by class
+    most: int  # objects in an image
+    mean: float  # of the objects in an image
+    sizes: tuple[int, int, int]  # small, medium and large objects at the training resolution
+    tiny: int  # objects narrower or lower than 8 pixels there, a cell of the finest feature map
 
 
 def statistics_of(samples: list[Sample], image_size: tuple[int, int]) -> SplitStatistics:
-    """Count the images and objects of a split.
-
-    Args:
-        samples: Checked images with boxes in pixels.
-        image_size: Width and height to which training resizes every image.
-    """
+    """Count images and objects of a checked split, in images that are resized to ``image_size``, width and height."""
     used = [[item for item in sample.objects if not item.ignored] for sample in samples]
     counts = list(map(len, used))
     sides = np.array(

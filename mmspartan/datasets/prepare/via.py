@@ -14,9 +14,7 @@ def read_via(documents: Documents, files: Files, faults: Faults) -> Source:
     """Read VIA's annotations.
 
     The class is the value of a region's attribute; of several attributes the most frequent one, unless the user chose.
-
-    Raises:
-        InputError: If no region has the attribute that the user chose. The message names those that there are.
+    Raises InputError if no region has the attribute that the user chose.
     """
     entries = []
     for path, content in documents.items():

@@ -15,12 +15,9 @@ from .source import Sample
 
 
 def coco_of(samples: list[Sample], classes: list[str], names: dict[Path, str]) -> dict[str, Any]:
-    """Return the content of a COCO annotation file, with ids from 1.
+    """Return the content of a COCO annotation file, with ids from 1; objects of other classes are left out.
 
-    Args:
-        samples: Checked images with boxes in pixels.
-        classes: Names of the classes in the order of their labels; objects of others are left out.
-        names: ``file_name`` of each image.
+    ``names`` has the ``file_name`` of each image.
     """
     ids = {name: i for i, name in enumerate(classes, 1)}
     images: list[dict] = []
@@ -62,13 +59,9 @@ def names_in_place(images: Iterable[Path], root: Path) -> dict[Path, str]:
 
 
 def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | None = None) -> dict[Path, str]:
-    """Copy images into a folder and return their names in it; equal names of different folders are kept apart.
+    """Copy images below ``root`` into a folder and return their names in it, which differ for equal names.
 
-    Args:
-        images: The images.
-        root: Folder of which their other folders are below.
-        folder: Folder to write into.
-        bits: Bits of a value of 16-bit images, which are written with 8 bits; by default they are copied as they are.
+    ``bits`` are those of a value of 16-bit images, which are then written with 8 bits.
     """
     names: dict[Path, str] = {}
     taken = set()

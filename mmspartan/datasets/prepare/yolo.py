@@ -26,13 +26,8 @@ NULL = ('', '~', 'null', 'Null', 'NULL')  # as YAML has it
 def read_yolo(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
     """Read the dataset if it has YOLO annotations; None if it has none.
 
-    Args:
-        files: The files of the dataset.
-        faults: Faults are added to it.
-        chosen: The file with the names of the classes, a YAML or a text file; it is searched by default.
-
-    Raises:
-        InputError: If the names of the classes are missing or of a wrong type. The message names the file.
+    ``chosen`` is the file with the names of the classes, which is searched by default. Raises InputError if these names
+    are missing or of a wrong type.
     """
     yamls = [chosen] if chosen else files.ending('.yaml', '.yml')
     described = {path: content for path in yamls if (content := _yaml(path, files))}

@@ -87,19 +87,12 @@ class DetectionStatistics:
 
 @dataclass(frozen=True)
 class ScoredDetections:
-    """Detections of one or more classes in all images, except those of crowd regions.
+    """Detections of one or more classes in all images, except those of crowd regions."""
 
-    Attributes:
-        scores: ``(N,)``.
-        is_right: Whether a detection belongs to an object, ``(N,)``.
-        objects: Number of objects.
-        images: Ids of the images with objects.
-    """
-
-    scores: np.ndarray
-    is_right: np.ndarray
+    scores: np.ndarray  # (N,)
+    is_right: np.ndarray  # whether a detection belongs to an object, (N,)
     objects: int
-    images: frozenset
+    images: frozenset  # ids of those with objects
 
     @classmethod
     def of(cls, run: COCOeval, k: int, t: int) -> 'ScoredDetections':

@@ -28,17 +28,11 @@ GAP = 8  # between images
 
 @dataclass(frozen=True)
 class Panel:
-    """Detections of a model.
-
-    Attributes:
-        detections: The detections.
-        marked: Ids of those in the color of errors, on top of the others.
-        ignored: Ids of those in the color of crowd regions.
-    """
+    """Detections of a model, and the ids of those in another color."""
 
     detections: COCO
-    marked: frozenset[int]
-    ignored: frozenset[int] = frozenset()
+    marked: frozenset[int]  # in the color of errors, on top of the others
+    ignored: frozenset[int] = frozenset()  # in the color of crowd regions
 
     @classmethod
     def of_errors(cls, point: OperatingPoint) -> 'Panel':
@@ -49,13 +43,7 @@ class Panel:
 
 
 class ImageDrawer:
-    """Draws images with objects and detections by mmdet's visualizer.
-
-    Args:
-        truth: The objects.
-        missed: Ids of the objects in the color of errors.
-        panels: Detections of one or two models.
-    """
+    """Draws images with objects, the ``missed`` ones in the color of errors, and detections of one or two models."""
 
     def __init__(self, truth: GroundTruth, missed: Iterable[int], panels: Sequence[Panel]):
         self.truth, self.missed, self.panels = truth, frozenset(missed), panels
@@ -66,14 +54,7 @@ class ImageDrawer:
         self.visualizer = LegibleDetLocalVisualizer(name='report', min_side=MIN_SIDE, bbox_color=PALETTE)
 
     def draw(self, image_id: Any) -> np.ndarray:
-        """Draw objects, then the detections of each model, side by side.
-
-        Returns:
-            np.ndarray: BGR image.
-
-        Raises:
-            InputError: If the image cannot be read. The message names it.
-        """
+        """Draw objects, then detections of each model, side by side, BGR; raises InputError without the image."""
         image = self._read(image_id)
         factor = min(1.0, MAX_SIDE / max(image.shape[:2]))
         if factor < 1:

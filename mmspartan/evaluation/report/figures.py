@@ -19,14 +19,12 @@ def as_text(name: str, number: int) -> str:
 
 
 def draw_curves(recalls: np.ndarray, precisions: np.ndarray, names: Sequence[str], iou: float, path: Path) -> None:
-    """Draw the precision-recall curve of all classes, and thinner ones of each class.
+    """Draw the precision-recall curve of all classes, and thinner ones of each class, as a PNG file.
 
     Args:
         recalls: ``(R,)`` in [0, 1].
         precisions: ``(R, num_classes)``; NaN for classes without objects.
-        names: Names of the classes.
         iou: IoU threshold of the curves, for the title.
-        path: PNG file to write.
     """
     figure = Figure(figsize=(7, 5), dpi=110, layout='constrained')
     axes = figure.add_subplot()
@@ -71,12 +69,9 @@ def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: S
 
 
 def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Draw a confusion matrix, whose rows are shaded by the share of their sum.
+    """Draw a confusion matrix, whose rows are shaded by the share of their sum, as a PNG file.
 
-    Args:
-        matrix: Numbers, ``(num_classes + 1, num_classes + 1)``; the last row and column are the background.
-        names: Names of the classes.
-        path: PNG file to write.
+    ``matrix`` is ``(num_classes + 1, num_classes + 1)``, its last row and column are the background.
     """
     if len(names) > MAX_CLASSES:  # those with most objects
         kept = np.sort(np.argsort(-matrix[:-1].sum(1), kind='stable')[:MAX_CLASSES])

@@ -13,8 +13,7 @@ METRICS = 'metrics.json'
 def open_folder(path: str | Path) -> Path:
     """Create the folder of a report, or open that of a former one, whose files will be replaced.
 
-    Raises:
-        InputError: If the path is a file, or a folder that holds other files and no report.
+    Raises InputError if the path is a file, or a folder that holds other files and no report.
     """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():

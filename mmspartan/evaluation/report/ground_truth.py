@@ -90,10 +90,6 @@ class GroundTruth:
         """A sentence on images with more objects than AP counts detections; None if there is none."""
         return crowded(self.coco, self.max_detections[self.ap_index])
 
-    @property
-    def image_ids(self) -> list:
-        return self.coco.get_img_ids()
-
     def image_path(self, image_id: Any) -> Path:
         return Path(os.path.normpath(Path(self.folder, self.coco.imgs[image_id]['file_name'])))
 
@@ -114,8 +110,7 @@ def coco_metric(cfg: Config) -> dict:
 def select_split(cfg: Config, split: str) -> None:
     """Make the data and evaluator of a split, ``'test'`` or ``'val'``, those that the config is tested on.
 
-    Raises:
-        InputError: If the config has no data of this split.
+    Raises InputError if the config has no data of this split.
     """
     for key in ('dataloader', 'evaluator'):
         if cfg.get(f'{split}_{key}') is None:

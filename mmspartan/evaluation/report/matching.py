@@ -22,17 +22,11 @@ MATCH_IOU = 0.5
 
 @dataclass(frozen=True)
 class Matching:
-    """Detections and objects at one IoU threshold.
+    """Ids of detections and objects at one IoU threshold."""
 
-    Attributes:
-        right: Ids of the objects, by the ids of the detections that belong to them.
-        false: Ids of the detections without an object.
-        missed: Ids of the objects without a detection.
-    """
-
-    right: dict[int, int]
-    false: list[int]
-    missed: list[int]
+    right: dict[int, int]  # of objects, by those of the detections that belong to them
+    false: list[int]  # of detections without an object
+    missed: list[int]  # of objects without a detection
 
 
 def coco_of(images: COCO, annotations: Iterable[dict]) -> COCO:

@@ -73,9 +73,8 @@ def errors_by_image(objects: COCO, detections: COCO, matching: Matching) -> dict
 def differences(truth: GroundTruth, first: OperatingPoint, second: OperatingPoint, iou: float) -> Matching:
     """Match the detections of two models.
 
-    Returns:
-        Matching: ``false`` are the ids of the first model's detections for which the second has none of the same class
-        and with at least ``iou``, ``missed`` those of the second for which the first has none.
+    ``false`` are the ids of the first model's detections for which the second has none of the same class and with at
+    least ``iou``, ``missed`` those of the second for which the first has none.
     """
     return match(second.detections, first.detections, truth.category_ids, iou)
 

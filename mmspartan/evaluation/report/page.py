@@ -13,12 +13,7 @@ MOST_CONFUSED = 10
 
 
 def render_page(metrics: dict[str, Any], folder: Path) -> str:
-    """Return the page of a report.
-
-    Args:
-        metrics: Content of ``metrics.json``.
-        folder: Folder with the figures and drawn images.
-    """
+    """Return the page of a report from the content of ``metrics.json`` and the folder with figures and drawn images."""
     return render(
         Path(__file__).with_name('page.html'),
         title=metrics['model'],

@@ -28,11 +28,7 @@ def is_exported(model: str | Path) -> bool:
 
 
 def require_source(source: str) -> None:
-    """Check that a source of predictions is a file or a report folder.
-
-    Raises:
-        InputError: If it is neither.
-    """
+    """Raise InputError unless a source of predictions is a file or a report folder."""
     path = Path(source)
     if not (path.is_file() or path.is_dir() or '://' in source):
         raise InputError(f'{source}: no such file')
@@ -43,8 +39,7 @@ def require_source(source: str) -> None:
 def find_source(source: str, truth: GroundTruth) -> Path:
     """Return the file of a source of predictions: of a report folder that with its predictions, or else the source.
 
-    Raises:
-        InputError: If there is no such source, or the report is on other classes.
+    Raises InputError if there is no such source, or the report is on other classes.
     """
     require_source(source)
     path = Path(source)
@@ -65,12 +60,8 @@ def load_or_predict(
 ) -> list[dict[str, Any]]:
     """Return the predictions of a source, and save them to ``<prefix>.bbox.json``.
 
-    Args:
-        source: A report folder or a file of predictions, ``.json``, which are read, or else a model as in
-            :func:`predict`, whose other arguments these are.
-
-    Raises:
-        InputError: If the source does not exist or its predictions are not valid.
+    A report folder and a file of predictions, ``.json``, are read; others are models, see :func:`predict`. Raises
+    InputError if the source does not exist or its predictions are not valid.
     """
     path, target = find_source(source, truth), Path(f'{prefix}.bbox.json')
     if path.suffix != '.json':
@@ -122,18 +113,10 @@ def predict(
 
 
 def read_predictions(path: str | Path, truth: GroundTruth) -> list[dict[str, Any]]:
-    """Read predictions, and check each of them.
+    """Read predictions in COCO's result format, and check each of them.
 
-    Args:
-        path: A file in COCO's result format.
-        truth: What the predictions are compared with.
-
-    Returns:
-        list[dict]: The predictions.
-
-    Raises:
-        InputError: If the file is not a list of results, one of them is of an image or class that is not evaluated, or
-            a number is not finite. The message names the file and the entry.
+    Raises InputError, which names file and entry, if the file is not a list of results, one of them is of an image or
+    class that is not evaluated, or a number is not finite.
     """
     try:
         found = json.loads(Path(path).read_bytes())

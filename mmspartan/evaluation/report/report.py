@@ -41,13 +41,9 @@ class Report:
 
     @classmethod
     def of(cls, truth: GroundTruth, model: str, found: list[dict], score_thr: float | None = None) -> 'Report':
-        """Evaluate predictions.
+        """Evaluate predictions of :func:`~mmspartan.evaluation.report.predictions.read_predictions`.
 
-        Args:
-            truth: What they are compared with.
-            model: Name of the model.
-            found: Predictions of :func:`~mmspartan.evaluation.report.predictions.read_predictions`.
-            score_thr: One score threshold for all classes; the best one of each class if None.
+        ``score_thr`` is one score threshold for all classes; the best one of each class if None.
         """
         print(f'comparing {len(found)} detections of {model} with {len(truth.coco.anns)} objects', flush=True)
         detections = coco_of(truth.coco, found)

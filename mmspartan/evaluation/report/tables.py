@@ -11,11 +11,7 @@ COMPARED = ('AP_compared', 'AP_difference')
 
 
 def class_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each class and one for all, with the AP of a compared model and the difference to it.
-
-    Args:
-        metrics: Content of ``metrics.json``.
-    """
+    """Return a row for each class and one for all, with the AP of a compared model and the difference to it."""
     return _compared([*metrics['classes'], dict(name='all', **metrics['total'])], metrics, _classes_of)
 
 

@@ -52,11 +52,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._remove_outdated(runner)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Check the weights and convert the Runner's state to plain containers.
-
-        Raises:
-            NonFiniteError: If weights are not finite.
-        """
+        """Convert the Runner's state to plain containers; raises NonFiniteError if weights are not finite."""
         names = names_of_weights(runner.model)
         for name in ('state_dict', 'ema_state_dict'):
             weights = state_dict_of(checkpoint.get(name, {}), name)

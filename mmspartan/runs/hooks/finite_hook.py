@@ -73,14 +73,9 @@ class FiniteHook(Hook):
 
 
 def check_predictions(data_samples: Sequence[Any], source: str) -> None:
-    """Check that predictions are finite.
+    """Check that the predictions in data samples of mmdet or mmpretrain are finite.
 
-    Args:
-        data_samples: Data samples of mmdet or mmpretrain with predictions.
-        source: Name of the model in the error message.
-
-    Raises:
-        NonFiniteError: If a prediction is NaN or infinite. The message names the model and the image.
+    Raises NonFiniteError, which names the model, ``source``, and the image, if one is NaN or infinite.
     """
     tensors = [(sample, tensor) for sample in data_samples for tensor in _predicted(sample)]
     if not tensors or torch.stack([tensor.isfinite().all() for _, tensor in tensors]).all():

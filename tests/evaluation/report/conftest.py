@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmspartan.evaluation.report import GroundTruth
+from mmspartan.evaluation.report.ground_truth import GroundTruth
 
 SIDE = 200
 

@@ -100,7 +100,7 @@ def test_numbers_are_those_of_the_metric(make_truth, tmp_path):
     metric = METRICS.build(dict(type='CheckedCocoMetric', ann_file=truth.path))
     metric.dataset_meta = dict(classes=truth.classes)
     metric.classwise = True  # refused in a config, since it exchanges the classes
-    for image in truth.image_ids:
+    for image in truth.coco.get_img_ids():
         own = [result for result in found if result['image_id'] == image]
         boxes = torch.tensor([result['bbox'] for result in own], dtype=torch.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]

@@ -9,19 +9,14 @@ import cv2
 import pytest
 
 from mmspartan.errors import InputError
-from mmspartan.evaluation.report import (
-    GroundTruth,
-    Report,
-    figures,
-    open_folder,
-    select_split,
-    terminal_table,
-    write_report,
-)
+from mmspartan.evaluation.report import figures
 from mmspartan.evaluation.report.drawing import ERROR, RIGHT, ImageDrawer, Panel
 from mmspartan.evaluation.report.figures import as_text
+from mmspartan.evaluation.report.folder import open_folder
+from mmspartan.evaluation.report.ground_truth import GroundTruth, select_split
 from mmspartan.evaluation.report.predictions import read_predictions, require_source
-from mmspartan.evaluation.report.tables import shown, signed, write_csv
+from mmspartan.evaluation.report.report import Report, write_report
+from mmspartan.evaluation.report.tables import shown, signed, terminal_table, write_csv
 from tests.evaluation.report.conftest import a_detection, an_object, config_of, write_dataset
 
 STRANGE = {1: '<b>&"bold"</b>', 2: '猫と犬', 3: r'$\frac{1}$ costs', 4: 'two  words\nand a line that is much too long'}
