@@ -1,4 +1,4 @@
-"""Reproducible costs of a model: multiply-adds, and bytes in use."""
+"""Reproducible costs of a model: operators, multiply-adds, and bytes in use."""
 
 import logging
 import operator
@@ -9,6 +9,34 @@ from typing import Any
 import torch
 from mmengine.analysis import FlopAnalyzer
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# Operators that launch nothing: they reserve memory, are views by another name, or are for profilers.
+IDLE = {
+    *('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided'),
+    *('_unsafe_view', 'promote_types', 'result_type', '_record_function_enter_new', '_record_function_exit'),
+}
+
+
+class Operators(TorchDispatchMode):
+    """Record the operators that run in a context: ``with Operators() as operators: ...``, then ``operators.names``.
+
+    On a GPU each of them launches something. Views and reserved memory are not recorded, since they do not.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        aliases = [result.alias_info for result in function._schema.returns]
+        name = function.overloadpacket.__name__
+        if name not in IDLE and not any(alias is not None and not alias.is_write for alias in aliases):
+            self.note(name)
+        return function(*args, **(kwargs or {}))
+
+    def note(self, name: str) -> None:
+        self.names.append(name)
 
 
 @contextmanager

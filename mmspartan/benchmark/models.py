@@ -92,7 +92,11 @@ def ground_truth(model: Any, x: Tensor) -> list:
 
 
 def config_of(what: str) -> Config:
-    """Read a config by its path, or one of an installed OpenMMLab package; raises InputError if there is none."""
+    """Read a config by its path, or one of an installed OpenMMLab package.
+
+    Raises:
+        InputError: If there is no such file.
+    """
     if '::' in what and not what.startswith('mmspartan::'):
         return get_config(what)
     if not Path(what).is_file():
@@ -101,7 +105,11 @@ def config_of(what: str) -> Config:
 
 
 def check(what: str, form: str, device: str) -> None:
-    """Raise InputError unless there is such a model, and such a form on this device."""
+    """Check that there is such a model, and such a form on this device.
+
+    Raises:
+        InputError: If there is not.
+    """
     if form not in FORMS:
         raise InputError(f'{what}@{form}: forms are {", ".join(FORMS)}')
     if form in EXPORTED and device != 'cpu':
@@ -147,14 +155,18 @@ def autocast(x: Tensor, dtype: torch.dtype) -> AbstractContextManager:
 def runner(
     what: str, form: str, x: Tensor, train: bool, dtype: torch.dtype, options: Mapping[str, Any] | None = None
 ) -> tuple[nn.Module, Callable[[], object]]:
-    """Build a model, and return it, for training as :class:`Loss`, and a function that runs it once.
+    """Build a model, and return it and a function that runs it once.
 
     Args:
+        what: Its name.
         form: One of ``FORMS``.
         x: Images, float32 ``(B, 3, H, W)``.
         train: Whether a run is a forward and a backward pass instead of an inference.
         dtype: Precision of weights and images; in training that of autocast, and in OpenVINO that of operations.
         options: Settings that override a config.
+
+    Returns:
+        tuple: The model, with ``train`` as :class:`Loss`, and the function.
 
     Raises:
         InputError: If it does not run in this form here.

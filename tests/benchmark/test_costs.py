@@ -9,14 +9,13 @@ import onnx
 import pytest
 import torch
 
-from mmspartan.benchmark.costs import multiply_adds, peak_bytes, saved_bytes
+from mmspartan.benchmark.costs import Operators, multiply_adds, peak_bytes, saved_bytes
 from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.quantization import Feeds, count_products, quantize
 from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.spartan.backbone import ARCHS
 from mmspartan.spartan.reference import ReferenceSpaRTAN
-from tests.benchmark.operations import Operators
 from tests.rtdetr.test_detector import build as build_detector
 
 X = torch.zeros(2, 3, 224, 224)

@@ -6,9 +6,11 @@ from mmengine.config import Config
 from torch import nn
 
 from mmspartan import config_path
+from mmspartan.benchmark.costs import Operators
 from mmspartan.benchmark.models import build
+from mmspartan.benchmark.operations import PartOperators, count_inference, count_training_step
 from mmspartan.ops.device import gpu_forms
-from tests.benchmark.operations import Operators, PartOperators, count_inference, count_training_step
+from tests.conftest import last_line
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 
@@ -56,3 +58,9 @@ def test_parts_are_those_of_the_methods_that_run():
     with operators:
         inner(x)
     assert operators.counts == {'part': 1, 'other': 2}
+
+
+def test_config_that_is_not_there(tmp_path):
+    assert (
+        last_line('analysis_tools/count_operations.py', 'absent.py', cwd=tmp_path) == 'absent.py: no such config file'
+    )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmspartan.benchmark.record import read_record
 from mmspartan.runs.auto_batch import auto_batch
 from mmspartan.runs.work_dir import latest_checkpoint
 from tests.conftest import DATA, ROOT
@@ -96,12 +97,10 @@ def test_times_and_memory_of_the_published_network(dtype, forms, options, run_on
     models = [f'{config}@{form}' for form in forms]
     sizes = ['--size', 64, '--batch-size', 4, '--repeats', 2, '--dtype', dtype, '--json', 'a.json']
     run_on_gpu('analysis_tools/benchmark.py', *models, 'timm/resnet18', *sizes, *options, cwd=tmp_path)
-    measured = json.loads((tmp_path / 'a.json').read_text())['models']
-    assert [model['name'] for model in measured] == [f'spartan_xt_in1k@{form}' for form in forms] + [
-        'timm/resnet18@eager'
-    ]
-    for model in measured:
-        assert min(model['times']) > 0 and model['peak_memory'] > 0 and (model['saved'] is None) == (not options)
+    measured = read_record(tmp_path / 'a.json')['models']
+    assert [*measured] == [f'spartan_xt_in1k@{form}' for form in forms] + ['timm/resnet18@eager']
+    for model in measured.values():
+        assert min(model.times) > 0 and model.peak_memory > 0 and (model.saved is None) == (not options)
 
 
 def test_largest_batch(project, run_on_gpu):

@@ -38,6 +38,7 @@ COMMANDS = {
     'convert rtdetr': ['model_converters/rtdetr_to_mmdet.py', 'rtdetr_authors.pth', 'written.pth'],
     'convert spartan': ['model_converters/spartan_to_mmpretrain.py', 'spartan_authors.pth', 'written.pth'],
     'fold': ['model_converters/reparameterize_model.py', *_DETECTOR, 'written.pth'],
+    'publish': ['misc/publish_model.py', 'detector.pth', 'written.pth'],
 }
 
 

@@ -9,11 +9,11 @@ from mmdet.structures import DetDataSample
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
+from mmspartan.benchmark.costs import Operators
 from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
 from mmspartan.rtdetr.matching import Objects
-from tests.benchmark.operations import Operators
 from tests.conftest import perturb, refuses, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 

@@ -46,8 +46,11 @@ MISTYPED = [
     ['model_converters/reparameterize_model.py', 'CONFIG', 'no_such', 'a.pth'],
     ['model_converters/rtdetr_to_mmdet.py', 'no_such', 'a.pth'],
     ['model_converters/spartan_to_mmpretrain.py', 'no_such', 'a.pth'],
+    ['misc/publish_model.py', 'no_such', 'a.pth'],
     ['analysis_tools/get_flops.py', 'CONFIG', 'no_such'],
     ['analysis_tools/erf.py', 'CONFIG', 'no_such', 'a.png', '--out', 'b.png'],
+    ['analysis_tools/benchmark_dataloader.py', 'no_such'],
+    ['analysis_tools/compare_benchmarks.py', 'no_such', 'CONFIG'],
 ]
 
 

@@ -3,13 +3,17 @@
 import json
 import re
 import runpy
+import sys
 from unittest import mock
 
 import pytest
 import torch
+from mmengine.registry import DATASETS
 
+from mmspartan.benchmark.peak import peak
 from mmspartan.benchmark.workers import Measured
 from tests.conftest import DATA, ROOT, last_line, run_script
+from tests.docs.scripts import run_here
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
 FORMS = ('deploy', 'onnxruntime', 'int8')
@@ -26,6 +30,8 @@ def test_inference_of_forms_side_by_side(tmp_path):
     options = ['--size', 64, '--repeats', 2, '--json', tmp_path / 'a.json']
     printed = run_script(TOOLS / 'benchmark.py', *forms, 'timm/mobileone_s0', *options, cwd=ROOT)
     assert '64x64, float32, 2 threads' in printed
+    for dtype in ('float32', 'int8'):
+        assert f'large matrix product in {dtype}: ' in printed
     head, _, first, *others, peer = rows(printed)
     assert first[head.index('ratio')] == '1.00x'
     assert [row[0] for row in (first, *others)] == [f'digits_quick@{form}' for form in FORMS]
@@ -34,8 +40,24 @@ def test_inference_of_forms_side_by_side(tmp_path):
     for row in (first, *others, peer):
         median = float(row[head.index('median')].removesuffix(' ms'))
         assert float(row[head.index('images/s')]) == pytest.approx(1e3 / median, rel=0.05)
-    content = json.loads((tmp_path / 'a.json').read_text())
-    assert content['settings']['size'] == 64 and [len(model['times']) for model in content['models']] == [2] * 4
+        assert 0 < int(row[head.index('of peak')].removesuffix('%')) + 1 <= 101
+    compared = run_script(TOOLS / 'compare_benchmarks.py', 'a.json', 'a.json', cwd=tmp_path)
+    table = rows(compared)[2:]
+    assert len(table) == len(FORMS) + 1 and {tuple(row[3:]) for row in table} == {('1.00x', 'within the spread')}
+
+
+def record(path, **times: list[float]) -> None:
+    settings = dict(batch_size=1, size=64, train=False, dtype='float32', tf32=False, threads=2, device='cpu')
+    facts = dict(parameters=1, multiply_adds=1.0, saved=None, peak_memory=None)
+    models = [dict(facts, name=name, times=values) for name, values in times.items()]
+    path.write_text(json.dumps(dict(settings=settings, machine='a', torch='2', peaks={}, models=models)))
+
+
+def test_differences_beyond_the_spread_are_told(tmp_path):
+    record(tmp_path / 'a.json', same=[1.0, 1.1, 1.2, 1.3], faster=[2.0, 2.1, 2.2, 2.3], gone=[1.0, 1.0, 1.0, 1.0])
+    record(tmp_path / 'b.json', same=[1.1, 1.2, 1.3, 1.0], faster=[1.0, 1.1, 1.1, 1.2], new=[1.0, 1.0, 1.0, 1.0])
+    printed = run_here(TOOLS / 'compare_benchmarks.py', 'a.json', 'b.json', cwd=tmp_path)
+    assert [row[::4] for row in rows(printed)[2:]] == [['same', 'within the spread'], ['faster', 'faster']]
 
 
 def test_two_turns_have_quartiles_between_them():
@@ -43,10 +65,27 @@ def test_two_turns_have_quartiles_between_them():
     assert 1 <= low < median < high <= 9
 
 
+@pytest.mark.parametrize('content', ['[]', '{"models": [{}]}', 'one turn', 'no machine'])
+def test_other_files_are_not_compared(content, tmp_path):
+    record(tmp_path / 'a.json', model=[1.0, 1.1])
+    record(tmp_path / 'b.json', model=[1.0, 1.1] if content == 'no machine' else [1.0])
+    if content == 'no machine':
+        content = (tmp_path / 'b.json').read_text().replace('machine', 'made')
+    if content != 'one turn':
+        (tmp_path / 'b.json').write_text(content)
+    told = last_line('analysis_tools/compare_benchmarks.py', 'a.json', 'b.json', cwd=tmp_path)
+    assert told == 'b.json: no file of benchmark.py --json'
+
+
 def test_models_of_one_name_are_told_apart():
     named = runpy.run_path(str(TOOLS / 'benchmark.py'))['named']
     models = [('a/t.py', 'eager'), ('b/t.py', 'eager'), ('a/t.py', 'cl'), ('a/t.py', 'eager')]
     assert [name for name, *_ in named(models)] == ['t@eager', 't@eager#2', 't@cl', 't@eager#3']
+
+
+def test_int8_needs_a_library_that_computes_in_it():
+    with mock.patch.dict(sys.modules, openvino=None), pytest.raises(ValueError, match=r'^int8 on cpu: openvino is not'):
+        peak('cpu', 'int8')
 
 
 def test_training_steps_side_by_side():
@@ -107,3 +146,28 @@ def test_unknown_models_and_forms_end_in_one_line(model, message, tmp_path):
 def test_one_round_has_no_spread(tmp_path):
     told = last_line('analysis_tools/benchmark.py', 'reference-xt', '--repeats', 1, cwd=tmp_path)
     assert told.startswith('--repeats: ')
+
+
+def test_loader_is_held_against_the_step():
+    printed = run_script(
+        TOOLS / 'benchmark_dataloader.py', DATA / 'rtdetr_quick.py', '--photos', '--images', 4, '--batches', 2, cwd=ROOT
+    )
+    times = re.findall(r'^ +(\d+\.\d+)  (\w+)$', printed, re.M)
+    assert [name for _, name in times] == [
+        'LoadImageFromFile',
+        'CheckPicture',
+        'LoadAnnotations',
+        'Resize',
+        'PackDetInputs',
+    ]
+    one = float(re.search(r'one process: (\S+) images/s', printed)[1])
+    assert one == pytest.approx(1e3 / sum(float(time) for time, _ in times), rel=0.05)
+    eaten, workers = re.search(r'(\S+) images/s, which (\d+) workers feed', printed).groups()
+    assert int(workers) - 1 <= float(eaten) / one <= int(workers)
+
+
+def test_data_that_is_not_there_is_named(tmp_path):
+    config = ROOT / 'configs' / 'rtdetr_spartan_xt_coco.py'
+    with mock.patch.dict(DATASETS._module_dict):  # the script registers one
+        told = last_line('analysis_tools/benchmark_dataloader.py', config, cwd=tmp_path)
+    assert re.match(r'data/coco/: not there .*; --photos takes two', told)

@@ -1,12 +1,10 @@
 """Own data from end to end: convert, fine-tune a converted detector for other classes, evaluate, draw, publish."""
 
 import re
-from pathlib import Path
 
-import mmdet
 import torch
 
-from tests.conftest import ROOT, TINY, Golden, last_line, run_script
+from tests.conftest import ROOT, TINY, Golden, last_line
 from tests.docs.scripts import run_here
 
 CONFIG = f"""
@@ -65,10 +63,11 @@ def test_fine_tuning_a_converted_detector(tmp_path):
     log = run_here(ROOT / 'tools' / 'test.py', 'mine.py', checkpoint, '--show-dir', 'drawn', cwd=tmp_path)
     assert re.search(r'bbox_mAP_copypaste: 0\.\d+', log)
     assert len(list(tmp_path.glob('drawn/*'))) == 2
-    publish = Path(mmdet.__path__[0], '.mim', 'tools', 'model_converters', 'publish_model.py')
-    run_script(publish, checkpoint, 'mine.pth', cwd=tmp_path)
-    (published,) = tmp_path.glob('mine*-????????.pth')
-    weights = torch.load(published, weights_only=True)
-    assert set(weights) == {'meta', 'state_dict'}
-    assert weights['meta']['dataset_meta']['classes'] == trained['meta']['dataset_meta']['classes']
-    assert all(torch.equal(value, after[key]) for key, value in weights['state_dict'].items())
+    publish = ROOT / 'tools' / 'misc' / 'publish_model.py'
+    for toolbox in ('mmdet', 'mmpretrain'):
+        run_here(publish, checkpoint, f'{toolbox}.pth', '--toolbox', toolbox, cwd=tmp_path)
+        (published,) = tmp_path.glob(f'{toolbox}*-????????.pth')
+        weights = torch.load(published, weights_only=True)
+        assert set(weights) == {'meta', 'state_dict'}
+        assert weights['meta']['dataset_meta']['classes'] == trained['meta']['dataset_meta']['classes']
+        assert all(torch.equal(value, after[key]) for key, value in weights['state_dict'].items())

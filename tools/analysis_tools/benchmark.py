@@ -16,12 +16,8 @@ GPUs only.
 """
 
 import argparse
-import json
-import platform
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from mmspartan_cli import CfgOptions, parse
@@ -46,7 +42,7 @@ def parse_args():
     )
     parser.add_argument('--device', help='cuda if there is a GPU, or else cpu, by default')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='settings that override those of configs')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write settings and all times')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all times, for compare_benchmarks.py')
     return parse(parser)
 
 
@@ -56,13 +52,12 @@ if __name__ == '__main__':
 import torch
 
 from mmspartan.benchmark.models import check, config_of
-from mmspartan.benchmark.workers import Measured, Settings, measure
+from mmspartan.benchmark.record import machine, write_record
+from mmspartan.benchmark.workers import Measured, Settings, measure, measure_peak
 from mmspartan.commands.command import command
 from mmspartan.commands.launch import size_of_test_images
 from mmspartan.errors import InputError
 
-# Flags of /proc/cpuinfo on which the speed of convolutions and products depends.
-INSTRUCTION_SETS = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'avx_vnni', 'amx_bf16', 'amx_int8')
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # Models of Table II that timm and mmpretrain have. projects/paper/ has all of them.
 PEERS = (
@@ -89,18 +84,10 @@ def named(models: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
     return [(f'{name}#{n}' if n > 1 else name, *model) for name, n, model in zip(names, counts, models)]
 
 
-def machine(device: str) -> str:
-    """Return the name of the GPU, or of the processor and its instruction sets."""
-    if device.startswith('cuda'):
-        return torch.cuda.get_device_name()
-    try:
-        text = Path('/proc/cpuinfo').read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    name = re.search(r'model name\s*: (.*)', text)
-    flags = re.search(r'^(?:flags|Features)\s*: (.*)', text, re.MULTILINE)
-    sets = [flag for flag in INSTRUCTION_SETS if flags and flag in flags[1].split()]
-    return f'{name[1] if name else platform.machine()} ({", ".join(sets)})' if sets else platform.machine()
+def peaks_of(settings: Settings, forms: Sequence[str]) -> dict[str, float]:
+    """Measure the peak of each precision in which a form computes."""
+    dtypes = ['int8'] if set(forms) == {'int8'} else [settings.dtype, *(['int8'] if 'int8' in forms else [])]
+    return {dtype: measure_peak(settings, dtype) for dtype in dtypes}
 
 
 def progress(text: str) -> None:
@@ -132,17 +119,17 @@ def main(args: argparse.Namespace) -> None:
         args.device,
         args.cfg_options or {},
     )
-    print_head(settings)
+    peaks = peaks_of(settings, [form for _, form in models])
+    print_head(settings, peaks)
     measured = measure(named(models), settings, args.repeats, progress=progress)
     progress('')
-    print_table(measured, settings)
+    print_table(measured, [form for _, form in models], settings, peaks)
     if args.json:
-        content = dict(settings=asdict(settings), machine=machine(args.device), torch=torch.__version__)
-        args.json.write_text(json.dumps(dict(content, models=[asdict(model) for model in measured]), indent=1))
+        write_record(args.json, settings, peaks, measured)
         print(f'\nwritten to {args.json}')
 
 
-def print_head(settings: Settings) -> None:
+def print_head(settings: Settings, peaks: dict[str, float]) -> None:
     kind = 'training step' if settings.train else 'inference'
     precision = 'TF32' if settings.tf32 and settings.dtype == 'float32' else settings.dtype
     threads = '' if settings.device.startswith('cuda') else f', {settings.threads} threads'
@@ -150,17 +137,22 @@ def print_head(settings: Settings) -> None:
     if settings.options:
         print(', '.join(f'{name}={value}' for name, value in settings.options.items()))
     print(f'{machine(settings.device)}, torch {torch.__version__}')
+    for dtype, peak in peaks.items():
+        print(f'large matrix product in {dtype}: {peak:.0f} G multiply-adds a second')
 
 
-def print_table(measured: list[Measured], settings: Settings) -> None:
-    head = ['parameters', 'mult.-adds', 'median', 'quartiles', 'images/s', 'ratio']
+def print_table(measured: list[Measured], forms: list[str], settings: Settings, peaks: dict[str, float]) -> None:
+    head = ['parameters', 'mult.-adds', 'median', 'quartiles', 'images/s', 'ratio', 'of peak']
     sizes = [name for name in ('saved', 'peak_memory') if any(getattr(model, name) is not None for model in measured)]
     print_row('model', *head, *(name.replace('_', ' ') for name in sizes))
     print_row('-' * 36, *('-' * 11 + ':' for _ in (*head, *sizes)))
     first = measured[0].quartiles()[1]
-    for model in measured:
+    for model, form in zip(measured, forms):
         low, median, high = model.quartiles()
         places = 1 if median > 10 else 2
+        # a backward pass is counted as two forward passes
+        work = model.multiply_adds * settings.batch_size * (3 if settings.train else 1)
+        peak = peaks['int8' if form == 'int8' else settings.dtype]
         print_row(
             model.name,
             f'{model.parameters:,}',
@@ -169,6 +161,7 @@ def print_table(measured: list[Measured], settings: Settings) -> None:
             f'{low:.{places}f} to {high:.{places}f}',
             f'{settings.batch_size / median * 1e3:.4g}',
             f'{first / median:.2f}x',
+            f'{work / median * 1e3 / peak:.0%}',
             *(in_megabytes(getattr(model, name)) for name in sizes),
         )
 

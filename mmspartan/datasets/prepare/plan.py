@@ -1,4 +1,4 @@
-"""How long a training takes on this machine, by steps of each of its stages."""
+"""How long a training takes on this machine, by steps of each of its stages, and a smaller one if that is too long."""
 
 import copy
 import io
@@ -19,15 +19,18 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ...benchmark.timing import timed
+from ...configs import config_path
 from ...errors import InputError
+from ...own_data import own_data
 from ...runs.hooks.stage_hook import StageHook
 from ...runs.training_step import TrainingStep
 from ...runs.work_dir import latest_checkpoint
+from .recommend import CPU_BASE, HEIGHTS
 
 BUDGET = 45.0  # seconds of a measurement
 LEAST = 3.0  # seconds of steps of a stage: the first ones have batches that were loaded before them
 HOUR = 3600.0
-LONG = 4 * HOUR  # a training on a CPU for which shorter ones are named
+LONG = 4 * HOUR  # a training on a CPU for which a smaller one is named
 DEMO = Path('work_dirs', 'rtdetr_spartan_xt_digits')  # of `make demo`
 
 
@@ -59,7 +62,11 @@ def default_epochs(images: int, batch_size: int) -> int:
 
 
 def length_of(cfg: Config, train: int, val: int) -> Length:
-    """Return the length of a training on so many images; raises InputError if they do not fill a batch."""
+    """Return the length of a training on so many images.
+
+    Raises:
+        InputError: If they do not fill a batch.
+    """
     loader, epochs = cfg.train_dataloader, cfg.train_cfg.max_epochs
     steps = train // loader.batch_size if loader.get('drop_last') else -(-train // loader.batch_size)
     if not steps:
@@ -137,7 +144,7 @@ def _first(batch: dict, count: int) -> dict:
 
 
 def plan_of(cfg: Config, train: int, val: int, measured: Callable[[Config], Cost] = measure) -> list[str]:
-    """Return the lines of a plan: the time of the training and, if that is long on a CPU, what shortens it."""
+    """Return the lines of a plan: the time of the training and, if that is long on a CPU, a smaller one."""
     try:
         length = length_of(cfg, train, val)
         with redirect_stdout(io.StringIO()):  # of pycocotools
@@ -150,11 +157,7 @@ def plan_of(cfg: Config, train: int, val: int, measured: Callable[[Config], Cost
             f'about {spoken(seconds)} with {length.evaluations} evaluations. Seconds a step: {stages}'
         ]
         if get_device() == 'cpu' and seconds > LONG:
-            epochs = max(1, int(sum(length.epochs) * HOUR / seconds))
-            lines.append(
-                'That is long for a CPU. Without --base and --image-size a small detector is chosen; '
-                f'--max-epochs {epochs} takes about an hour'
-            )
+            lines += _smaller(cfg, train, val, measured, seconds)
         return lines
     except Exception as error:  # without memory, workers or a working GPU; the dataset is written nevertheless
         text = str(error).strip().partition('\n')[0]
@@ -165,6 +168,46 @@ def plan_of(cfg: Config, train: int, val: int, measured: Callable[[Config], Cost
 def _threads() -> str:
     count = torch.get_num_threads()
     return f'{count} threads' if count > 1 else '1 thread'
+
+
+def _smaller(cfg: Config, train: int, val: int, measured: Callable[[Config], Cost], now: float) -> list[str]:
+    """Return the options of a training of an hour; its time grows at most as the number of pixels."""
+    width, height = next(item.scale for item in cfg.train_pipeline if item.type.endswith('Resize'))
+    sizes = [(max(32, round(width / height * side / 32) * 32), side) for side in reversed(HEIGHTS)]
+    small = with_base(cfg, CPU_BASE, sizes[-1], train)
+    length = length_of(small, train, val)
+    with redirect_stdout(io.StringIO()):
+        smallest = length.seconds(measured(small))
+    pixels = sizes[-1][0] * sizes[-1][1]
+    times = [smallest * wide * high / pixels for wide, high in sizes]
+    chosen = next((i for i, seconds in enumerate(times) if seconds <= HOUR), len(sizes) - 1)
+    seconds, options = times[chosen], f'--base {CPU_BASE} --image-size {sizes[chosen][0]} {sizes[chosen][1]}'
+    if seconds > HOUR:
+        epochs = max(1, int(sum(length.epochs) * HOUR / seconds))
+        seconds *= epochs / sum(length.epochs)
+        options += f' --max-epochs {epochs}'
+    if seconds > now / 2:
+        return []
+    return [f'A smaller detector takes about {spoken(seconds)}: prepare again with {options}{demo_weights(CPU_BASE)}']
+
+
+def with_base(cfg: Config, base: str, size: tuple[int, int], train: int) -> Config:
+    """Return the config of another base for the datasets of a config that uses ``own_data``."""
+    small = Config.fromfile(config_path(base))
+    dataset, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    epochs = default_epochs(train, small.train_dataloader.batch_size)
+    small.merge_from_dict(
+        own_data(
+            small,
+            dataset.data_root,
+            dataset.metainfo.classes,
+            train=(dataset.ann_file, dataset.data_prefix.img),
+            val=(val.ann_file, val.data_prefix.img),
+            image_size=size,
+            max_epochs=epochs,
+        )
+    )
+    return small
 
 
 def demo_weights(base: str) -> str:

@@ -1,12 +1,14 @@
 """The plan of a training: its time is the sum of its steps and evaluations, and a long one names a shorter."""
 
+import re
+
 import pytest
 from mmengine.config import Config
 
 from mmspartan import config_path, own_data
 from mmspartan.datasets.mosaic import GridMosaic
 from mmspartan.datasets.prepare import plan
-from mmspartan.datasets.prepare.plan import Cost, Length, demo_weights, length_of, measure, plan_of, spoken
+from mmspartan.datasets.prepare.plan import Cost, Length, length_of, measure, plan_of, spoken
 from mmspartan.runs.training_step import TrainingStep
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
@@ -43,22 +45,29 @@ def test_durations_have_the_unit_that_people_use(seconds, text):
     assert spoken(seconds) == text
 
 
-def test_long_training_on_a_cpu_names_shorter_ones(cfg, monkeypatch):
-    monkeypatch.setattr(plan, 'get_device', lambda: 'cpu')
-    lines = plan_of(cfg, 400, 20, lambda config: Cost(steps=[10.0] * 2, image=0.0))
-    assert '14 hours' in lines[0]  # 50 epochs of 100 steps
-    assert 'Without --base and --image-size' in lines[1] and '--max-epochs 3 ' in lines[1]
-    assert len(plan_of(cfg, 400, 20, lambda config: Cost(steps=[1.0] * 2, image=0.0))) == 1
-
-
-def test_demo_is_the_start_of_its_own_base(monkeypatch, tmp_path):
+def test_long_training_on_a_cpu_names_one_of_an_hour_and_the_start_that_fits_it(cfg, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(plan, 'CPU_BASE', 'rtdetr_spartan_xt_digits')  # of the demo
+    measured = []
+
+    def measure(config: Config) -> Cost:
+        measured.append(config)
+        return Cost(steps=[10.0] * 2, image=1.0) if len(measured) == 1 else Cost(steps=[0.5] * 2, image=0.0)
+
+    lines = plan_of(cfg, 400, 20, measure)
+    small = measured[1]
+    assert next(item.scale for item in small.train_pipeline if item.type == 'Resize') == (160, 128)
+    assert small.model.bbox_head.num_classes == 1 and small.train_cfg.max_epochs == 100
+    width, height = map(int, re.search(r'--base rtdetr_spartan_xt_digits --image-size (\d+) (\d+)', lines[1]).groups())
+    seconds = 100 * 50 * 0.5 * width * height / (160 * 128)
+    assert seconds <= 3600 and width / height == pytest.approx(4 / 3, abs=0.1)
+    assert '--weights' not in lines[1]
     demo = tmp_path / 'work_dirs' / 'rtdetr_spartan_xt_digits'
-    assert demo_weights(demo.name) == ''
     demo.mkdir(parents=True)
     (demo / 'epoch_6.pth').touch()
-    assert demo_weights(demo.name) == ' --weights work_dirs/rtdetr_spartan_xt_digits/epoch_6.pth'
-    assert demo_weights('rtdetr_spartan_t_coco') == ''
+    measured.clear()
+    assert '--weights work_dirs/rtdetr_spartan_xt_digits/epoch_6.pth' in plan_of(cfg, 400, 20, measure)[1]
 
 
 def test_what_cannot_be_measured_is_said(cfg):

@@ -21,6 +21,7 @@ READERS = {
     'resume': 'resumable.pth',
     'demo': 'detector.pth',
     'fold': 'detector.pth',
+    'publish': 'detector.pth',
     'convert rtdetr': 'rtdetr_authors.pth',
     'convert spartan': 'spartan_authors.pth',
 }
@@ -139,13 +140,14 @@ def broken_weight(rng: random.Random, checkpoint: Checkpoint) -> Case:
     else:
         weights[key] = NO_WEIGHTS[what](weights[key])
     checkpoint.save(content)
-    if checkpoint.command == 'load_from' and (what not in NO_WEIGHTS or what in SHAPES):  # fine-tuning
+    is_unchecked = checkpoint.command in ('publish', 'load_from') and what not in NO_WEIGHTS  # fine-tuning
+    if is_unchecked or (checkpoint.command in ('publish', 'load_from') and what in SHAPES):
         checkpoint.refer_to(content)
         return checkpoint.case(f'{key}: {what}', 'either', [key])
     return checkpoint.case(f'{key}: {what}', 'refused', [key])
 
 
-# For fine-tuning, weights of another shape are left out.
+# For fine-tuning, weights of another shape are left out; what is published may have any.
 SHAPES = ('empty', 'one dimension more', 'one row more', 'twice as long')
 
 
@@ -165,20 +167,24 @@ def all_weights(rng: random.Random, checkpoint: Checkpoint) -> Case:
                 weights[key] = value.to(dtype)
                 weights_of(clean)[key] = value.to(dtype).float()
         checkpoint.refer_to(clean)
-        expected = 'either' if checkpoint.command == 'resume' else 'same'
-        if checkpoint.command in ('convert rtdetr', 'convert spartan', 'fold'):
+        expected = 'either' if checkpoint.command in ('publish', 'resume') else 'same'
+        if checkpoint.command in ('publish', 'convert rtdetr', 'convert spartan', 'fold'):
             checkpoint.refer_to(content)  # the dtype is kept
     elif how == 'prefix':
         changed = {f'module.{key}': value for key, value in weights.items()}
         content['state_dict' if 'state_dict' in content else 'model'] = changed
+        if checkpoint.command == 'publish':
+            checkpoint.refer_to(content)
     elif how in ('none', 'others'):
         weights.clear()
         if how == 'others':
             weights.update({f'layer{i}.weight': torch.rand(3, 3) for i in range(3)})
-        expected = 'refused'
+        expected = 'either' if checkpoint.command == 'publish' else 'refused'
+        if checkpoint.command == 'publish':
+            checkpoint.refer_to(content)
     elif how == 'bare':
         content = dict(weights)
-        if checkpoint.command == 'resume':
+        if checkpoint.command in ('resume', 'publish'):
             expected = 'refused'
         elif checkpoint.command in OURS:
             checkpoint.refer_to(dict(state_dict=content))
@@ -219,7 +225,7 @@ def other_meta(rng: random.Random, checkpoint: Checkpoint) -> Case:
     else:
         content['meta'][place] = value
     checkpoint.save(content)
-    if checkpoint.command == 'fold':
+    if checkpoint.command in ('publish', 'fold'):
         checkpoint.refer_to(content)
     return checkpoint.case(
         f'{place}: {str(value)[:30] if place != "names" else "of others"}', 'either', ['meta', place]

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmspartan import config_path
+from mmspartan.benchmark.costs import Operators
 from mmspartan.runs.hooks.foreach_ema import ForeachExpMomentumEMA
-from tests.benchmark.operations import Operators
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,6 @@ mmcv's operator, which makes fewer.
 """
 
 import logging
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -20,42 +19,14 @@ from mmengine.dataset import pseudo_collate
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
-from mmspartan.benchmark.models import ground_truth
-from mmspartan.deploy import fold_in_place
-from mmspartan.ops.device import gpu_forms
-from mmspartan.runs.runner import ResumableRunner
-from mmspartan.runs.training_step import fix_size
-
-# Operators that launch nothing: they reserve memory, are views by another name, or are for profilers.
-IDLE = {
-    *('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided'),
-    *('_unsafe_view', 'promote_types', 'result_type', '_record_function_enter_new', '_record_function_exit'),
-}
-
-
-class Operators(TorchDispatchMode):
-    """Record the operators that run in a context: ``with Operators() as operators: ...``, then ``operators.names``.
-
-    On a GPU each of them launches something. Views and reserved memory are not recorded, since they do not.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        aliases = [result.alias_info for result in function._schema.returns]
-        name = function.overloadpacket.__name__
-        if name not in IDLE and not any(alias is not None and not alias.is_write for alias in aliases):
-            self.note(name)
-        return function(*args, **(kwargs or {}))
-
-    def note(self, name: str) -> None:
-        self.names.append(name)
-
+from ..deploy import fold_in_place
+from ..ops.device import gpu_forms
+from ..runs.runner import ResumableRunner
+from ..runs.training_step import fix_size
+from .costs import Operators
+from .models import ground_truth
 
 REST = 'other'
 # Parts of models by the methods that compute them.
@@ -199,20 +170,3 @@ def count_inference(cfg: Config, size: int = 128, deploy: bool = False, graph: b
         stack.enter_context(operators)
         model(images, samples, mode='predict')
     return operators.counts
-
-
-def main() -> None:
-    """Print the counts of configs: ``python -m tests.benchmark.operations CONFIG ...``."""
-    for path in sys.argv[1:]:
-        cfg = Config.fromfile(path)
-        for name, counts in (
-            ('training step', count_training_step(cfg)),
-            ('one image', count_inference(cfg)),
-            ('one image, deployed', count_inference(cfg, deploy=True)),
-            ('one image, detectors by a CUDA graph', count_inference(cfg, graph=True)),
-        ):
-            print(f'{path}, {name}: all {counts.total():,}, {dict(counts.most_common())}')
-
-
-if __name__ == '__main__':
-    main()
