@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.robustness.children import exit_code
+
 ROOT = Path(__file__).parents[1]
 CONTEXT = multiprocessing.get_context('forkserver')
 # The server must not compute: a fork has only the thread that forked.
@@ -21,7 +23,7 @@ CONTEXT.set_forkserver_preload(
 
 
 class Fork:
-    """A started script; it sees no GPU.
+    """A started script, in a process group of its own; it sees no GPU.
 
     Args:
         command: The script's path and its arguments.
@@ -37,6 +39,10 @@ class Fork:
         self.process = CONTEXT.Process(target=_run, args=(self.command, str(cwd), variables, self._output))
         self.process.start()
 
+    def printed(self) -> list[str]:
+        """What it has printed so far to its standard output and its standard error."""
+        return [Path(path).read_text(errors='replace') if Path(path).exists() else '' for path in self._output]
+
     def end(self, timeout: float = 240) -> subprocess.CompletedProcess:
         """Wait for its end.
 
@@ -48,11 +54,11 @@ class Fork:
             self.process.kill()
             raise subprocess.TimeoutExpired(self.command, timeout)
         with self._folder:
-            printed = [Path(path).read_text(errors='replace') for path in self._output]
-        return subprocess.CompletedProcess(self.command, self.process.exitcode, *printed)
+            return subprocess.CompletedProcess(self.command, self.process.exitcode, *self.printed())
 
 
 def _run(command: list[str], cwd: str, variables: dict[str, str], output: list[str]) -> None:
+    os.setsid()
     for number, path in enumerate(output, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(cwd)
@@ -60,4 +66,6 @@ def _run(command: list[str], cwd: str, variables: dict[str, str], output: list[s
     os.environ.update(variables)
     sys.argv = command
     sys.path[:0] = [str(Path(command[0]).parent), str(ROOT)]
-    runpy.run_path(command[0], run_name='__main__')
+    code = exit_code(lambda: runpy.run_path(command[0], run_name='__main__'))
+    sys.stdout.flush()
+    os._exit(code)  # multiprocessing would wait for the workers of data loaders, which end when they miss their parent
