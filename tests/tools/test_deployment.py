@@ -166,10 +166,7 @@ def test_int8_is_compared(backend, project, exported):
     assert not readers & {'ReduceMax', 'Less', 'GridSample'}
     assert readers >= ({'Conv', 'MatMul'} if model.graph.input[1:] else {'Conv'})
     assert ('Gelu' in readers) == (backend == 'onnxruntime')
-    for source, target, message in [
-        ('small', 'smaller', 'is INT8 already'),
-        ('mine', 'mine', 'would be lost'),
-    ]:
+    for source, target, message in [('small', 'smaller', 'is INT8 already'), ('mine', 'mine', 'would be lost')]:
         before = (project / f'{source}.onnx').read_bytes()
         arguments = ['mine.py', f'{source}.onnx', '--out', f'{target}.onnx']
         assert message in last_line('quantize_onnx.py', *arguments, cwd=project)
@@ -230,11 +227,7 @@ def test_what_is_no_model_is_refused_in_one_line(project):
         ('deploy_test.py', ['mine.py', 'broken.onnx'], r'^broken\.onnx: not an ONNX file'),
         ('export_onnx.py', [*export, '--verify', '--size', 96, 96], r'^--verify: the test pipeline makes images of'),
         ('export_onnx.py', [*export, '--opset', 15], r'^--opset 15: can be 16 to 20$'),
-        (
-            'export_onnx.py',
-            [*export, '--winograd', '--precision', 'f16'],
-            r'^--winograd is for float32, not for',
-        ),
+        ('export_onnx.py', [*export, '--winograd', '--precision', 'f16'], r'^--winograd is for float32, not for'),
         ('export_onnx.py', [*export, '--size', 2, 2], r'^--size 2 2: multiples of 32 fit the model'),
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', 'mine.pth'], r'^mine\.pth: is the file to read'),
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', '.'], r'^\.: there is something that is no file'),

@@ -287,10 +287,7 @@ def dfine_weights(size: str) -> dict:
         if name.endswith('cross_attn.attention_weights.bias'):
             weights[name.replace('attention_weights.bias', 'num_points_scale')] = factors
     for prefix in ('decoder.', 'decoder.decoder.'):
-        weights |= {
-            f'{prefix}up': torch.tensor([0.5]),
-            f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4]),
-        }
+        weights |= {f'{prefix}up': torch.tensor([0.5]), f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4])}
     return weights
 
 
