@@ -8,10 +8,12 @@ if 'PYTEST_XDIST_WORKER' in os.environ:  # a process a core: each and what it st
 else:
     limit_spinning()
 
+import gc
 import io
 import logging
 import runpy
 import shutil
+import socket
 import subprocess
 import sys
 import warnings
@@ -32,6 +34,7 @@ from mmspartan.checkpoints.checkpoint import FORCE_NO_WEIGHTS_ONLY, FORCE_WEIGHT
 from mmspartan.errors import OptionError
 from mmspartan.stack import release
 from tests.docs.scripts import called_as
+from tests.forks import Fork
 
 DATA = Path(__file__).parent / 'data'
 ROOT = Path(__file__).parents[1]
@@ -41,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long trainings first, or one process would end with them while the others have nothing to do."""
     long = {item.path for item in items if item.get_closest_marker('training')}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """Datasets collect garbage when they are built; that need not go through all modules each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,9 +116,7 @@ class Golden(dict):
 
 def run_script(*command, cwd: Path) -> str:
     """Run a Python script without a GPU, which has to succeed; returns all that it printed."""
-    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}
-    command = [sys.executable, *map(str, command)]
-    result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    result = Fork(*command, cwd=cwd).end(timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout + result.stderr
 
@@ -222,32 +229,26 @@ def run_tool(tmp_path):
 
     def run(script: str, *args, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
         path = ROOT / 'tools' / script
-        interpreter = ['bash'] if path.suffix == '.sh' else [sys.executable]
-        return subprocess.run(
-            [*interpreter, str(path), *map(str, args)],
-            cwd=cwd,
-            env={**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        if path.suffix == '.py':
+            return Fork(path, *args, cwd=cwd).end(timeout=600)
+        env = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''}
+        command = ['bash', str(path), *map(str, args)]
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
     return run
 
 
 @pytest.fixture
 def two_processes(tmp_path):
-    """Run a script in two processes under torchrun; both must come to its end."""
+    """Run a script in two processes with the variables that torchrun sets; both must come to its end."""
 
     def run(script: str) -> None:
-        done = f"import os, pathlib\npathlib.Path(r'{tmp_path}', 'done' + os.environ['RANK']).touch()\n"
-        (tmp_path / 'script.py').write_text(script + done)
-        launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', tmp_path / 'script.py']
-        env = {**os.environ, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': ''}
-        result = subprocess.run(
-            [sys.executable, *launch], env=env, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert result.returncode == 0, result.stderr[-2000:]
-        assert sorted(path.name for path in tmp_path.glob('done*')) == ['done0', 'done1']
+        (tmp_path / 'script.py').write_text(script)
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free.getsockname()[1], WORLD_SIZE=2)
+        forks = [Fork(tmp_path / 'script.py', cwd=tmp_path, RANK=rank, LOCAL_RANK=rank, **group) for rank in (0, 1)]
+        for result in [fork.end() for fork in forks]:
+            assert result.returncode == 0, result.stderr[-2000:]
 
     return run

@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmspartan import config_path
 from mmspartan.commands.launch import build_runner
+from tests.configs.smallest import shrink
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
 
@@ -31,8 +32,6 @@ locals().update(
         _base_, 'mine', ('washer', 'nut', 'bolt'), *_files, image_size=(96, 64), max_epochs=2, batch_size=2
     )
 )
-model['num_queries'] = 30
-model['test_cfg'] = dict(max_per_img=30)
 train_dataloader.update(num_workers=0, persistent_workers=False)
 val_dataloader.update(num_workers=0, persistent_workers=False)
 randomness = dict(seed=1)
@@ -131,6 +130,7 @@ def test_training_with_evaluations_resumes_as_if_unbroken(base, tmp_path, monkey
 
     def train(folder: str, **options) -> dict:
         cfg = Config.fromfile(config)
+        shrink(cfg.model)
         cfg.update(work_dir=folder, experiment_name=f'{base}_{folder}', launcher='none', log_level='ERROR', **options)
         runner = build_runner(cfg)
         runner.train()

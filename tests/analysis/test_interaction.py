@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmspartan.analysis.interaction import (
-    LogOdds,
-    interaction,
-    neighbouring_pairs,
-    random_contexts,
-    strengths,
-)
+from mmspartan.analysis.interaction import LogOdds, interaction, neighbouring_pairs, random_contexts, strengths
 from mmspartan.analysis.subject import Example
 
 N = 9

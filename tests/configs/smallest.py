@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
 from mmspartan import config_path, list_configs
@@ -22,10 +22,16 @@ BACKBONES: dict[Any, tuple[Any, tuple[int, ...]]] = {
 
 
 def smallest(name: str) -> Config:
-    """Return the config ``name`` with the smallest network that has its options, without multi-scale training."""
+    """Return the config ``name`` with the smallest network that has its options, without augmentations of a batch."""
     cfg = Config.fromfile(config_path(name))
     init_default_scope(cfg.default_scope)
-    model = cfg.model
+    shrink(cfg.model)
+    cfg.model.data_preprocessor.batch_augments = None
+    return cfg
+
+
+def shrink(model: ConfigDict) -> None:
+    """Make the network of a detector the smallest that has its options; for three classes."""
     backbone, neck, decoder = model.backbone, model.neck, model.decoder
     key = 'depth' if 'depth' in backbone else 'arch'
     backbone[key], channels = BACKBONES[backbone[key]]
@@ -45,5 +51,3 @@ def smallest(name: str) -> Config:
     model.num_queries = model.test_cfg.max_per_img = 6
     if 'num_decoder_layers' in model.test_cfg:
         model.test_cfg.num_decoder_layers = 1
-    model.data_preprocessor.batch_augments = None
-    return cfg

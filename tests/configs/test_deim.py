@@ -7,14 +7,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 from mmengine.runner import find_latest_checkpoint
 
 from mmspartan.commands.launch import build_runner
 from mmspartan.datasets.mosaic import GridMosaic
-from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
 from mmspartan.runs.schedule import stretch_schedule
+from tests.configs.rates import rates_and_decays
 from tests.configs.test_rtdetr import load
 from tests.conftest import DATA, ROOT
 from tests.docs.scripts import run_here
@@ -120,12 +119,7 @@ def test_batches_on_eight_gpus_and_warm_up_of_the_averages(name):
 @pytest.mark.parametrize('name', [name for name in RECIPES if name not in ('rtdetrv2_r50vd_m', 'rtdetrv2_r101vd')])
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
     cfg, recipe = load(f'deim_{name}_coco'), RECIPES[name]
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
-    for key, parameter in tagged_parameters(model):
-        rate, decay = values[id(parameter)]
+    for key, (rate, decay) in rates_and_decays(cfg).items():
         inside = key.startswith('backbone') and ('[norm]' not in key or recipe.backbone_norms_alike)
         assert rate == pytest.approx(recipe.backbone if inside else recipe.rate), key
         without = not inside and ('[norm]' in key or (key.endswith('bias') and not recipe.biases_decay))

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
-from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
+from tests.configs.rates import rates_and_decays
 from tests.configs.test_rtdetr import load
 
 
@@ -99,17 +98,13 @@ def test_length_batches_and_losses(size):
 @sizes
 def test_learning_rate_and_decay_of_each_kind_of_parameter(size):
     cfg, recipe = load_size(size), RECIPES[size]
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
-    tagged = dict(tagged_parameters(model))
-    assert sum('decoder.layers' in key and '[norm]' in key for key in tagged) == 9
-    for key, parameter in tagged.items():
+    values = rates_and_decays(cfg)
+    assert sum('decoder.layers' in key and '[norm]' in key for key in values) == 9
+    for key, found in values.items():
         inside = key.startswith('backbone.')
         without = not inside and ('[norm]' in key or (key.endswith('bias') and not recipe.biases_decay))
         expected = (recipe.rate * (0.5 if inside else 1), 0 if without else 1e-4)
-        assert values[id(parameter)] == pytest.approx(expected), key
+        assert found == pytest.approx(expected), key
 
 
 @sizes

@@ -1,10 +1,9 @@
 """The configs of D-FINE have the recipes of the authors' configs; SpaRTAN's are those of the same widths."""
 
 import pytest
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS
+from mmengine.registry import HOOKS
 
-from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
+from tests.configs.rates import rates_and_decays
 from tests.configs.test_rtdetr import load
 
 # epochs, last of them without strong augmentation, images a step, how often 640 is among the sizes, rate, rate of the
@@ -43,25 +42,17 @@ def test_length_stages_and_sizes(name):
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
     cfg = load(f'dfine_{name}_coco')
     *_, rate, backbone, decay, bias_decays = RECIPES[name]
-    model = MODELS.build(cfg.model)
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
-    frozen = []
-    for key, parameter in tagged_parameters(model):
-        if not parameter.requires_grad:
-            frozen.append(key)
-            continue
+    values = rates_and_decays(cfg)
+    frozen = [key for key, found in values.items() if found is None]
+    for key in values.keys() - frozen:
         inside, is_norm = key.startswith('backbone'), '[norm]' in key
         # the first of the authors' patterns, ^(?=.*backbone)(?!.*norm|bn).*$, matches the backbone's normalizations too
         without = not inside and (is_norm or (key.endswith('bias') and not bias_decays))
         expected = (backbone if inside else rate, 0 if without else decay)
-        assert values[id(parameter)] == pytest.approx(expected), key
+        assert values[key] == pytest.approx(expected), key
     assert all(key.startswith('backbone.net.stem.') or '[norm]' in key for key in frozen)
     assert bool(frozen) == bias_decays  # of L and X the stem and all normalizations of the backbone
-    if frozen:
-        assert {key for key, _ in tagged_parameters(model.backbone) if '[norm]' in key} <= {
-            key.removeprefix('backbone.') for key in frozen
-        }
+    assert not frozen or {key for key in values if key.startswith('backbone.') and '[norm]' in key} <= {*frozen}
 
 
 @pytest.mark.parametrize(('spartan', 'of'), [('xt_n', 'n'), ('xt', 's'), ('t', 's')])

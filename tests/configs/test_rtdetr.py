@@ -5,8 +5,6 @@ import copy
 import math
 import random
 import shlex
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -21,9 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from mmspartan import config_path
-from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
+from tests.configs.rates import rates_and_decays
 from tests.configs.smallest import DETECTORS, smallest
 from tests.conftest import ROOT
+from tests.docs.scripts import run_here
 from tests.rtdetr.test_detector import batch
 
 SMALL = ['rtdetr_spartan_xt_coco', 'rtdetr_spartan_t_coco', 'rtdetr_r18vd_coco', 'rtdetr_r34vd_coco']
@@ -60,20 +59,12 @@ def test_two_steps_and_a_prediction(name):
 @pytest.mark.parametrize('name', COCO)
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
     cfg = load(name)
-    model = MODELS.build(cfg.model)
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    values = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
-    backbone = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5)
-    for key, parameter in tagged_parameters(model):
-        if not parameter.requires_grad:
-            assert id(parameter) not in values
-            continue
-        rate, decay = values[id(parameter)]
-        assert rate == pytest.approx(backbone if key.startswith('backbone') else 1e-4), key
-        without_decay = '[norm]' in key or (key.endswith('bias') and not key.startswith('backbone'))
-        assert decay == (0 if without_decay else 1e-4), key
-    frozen = [key for key, parameter in tagged_parameters(model) if not parameter.requires_grad]
-    assert bool(frozen) == (name not in SMALL)
+    backbone, values = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5), rates_and_decays(cfg)
+    for key, found in values.items():
+        inside = key.startswith('backbone')
+        without = '[norm]' in key or (key.endswith('bias') and not inside)
+        assert found is None or found == pytest.approx((backbone if inside else 1e-4, 0 if without else 1e-4)), key
+    assert (None in values.values()) == (name not in SMALL)
 
 
 @pytest.mark.parametrize('name', COCO)
@@ -170,9 +161,8 @@ PUBLISHED = {  # SpaRTAN paper, Table III, and RT-DETR's repository for RT-DETRv
 
 
 def test_parameters_and_flops_are_the_published_ones():
-    command = [sys.executable, ROOT / 'tools' / 'analysis_tools' / 'get_flops.py', *map(config_path, PUBLISHED)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = [line.split() for line in result.stdout.splitlines() if line.startswith('rtdetr')]
+    printed = run_here(ROOT / 'tools' / 'analysis_tools' / 'get_flops.py', *map(config_path, PUBLISHED), cwd=ROOT)
+    rows = [line.split() for line in printed.splitlines() if line.startswith('rtdetr')]
     assert [row[0] for row in rows] == list(PUBLISHED)
     # published are those of the authors' code, which makes boxes of all 8400 features, not of the 300 selected alone
     unselected = 2 * (8400 - 300) * (2 * 256 * 256 + 256 * 4)

@@ -28,12 +28,10 @@ def data(tmp_path_factory):
 
 
 def wrapped(name: str, dataset: dict) -> dict:
-    if name == 'ConcatDataset':
-        return dict(type=name, datasets=[dataset, dataset])
-    if name == 'RepeatDataset':
-        return dict(type=name, dataset=dataset, times=2)
-    if name == 'ClassBalancedDataset':
-        return dict(type=name, dataset=dataset, oversample_thr=0.5)
+    if name == 'indices':  # all wrappers that only choose images
+        balanced = dict(type='ClassBalancedDataset', dataset=dataset, oversample_thr=0.5)
+        repeated = dict(type='RepeatDataset', dataset=balanced, times=2)
+        return dict(type='ConcatDataset', datasets=[repeated, dataset])
     return dict(
         type='MultiImageMixDataset', dataset=dict(dataset, pipeline=LOAD), pipeline=[dict(type=name, **MIX), *PACK]
     )
@@ -55,7 +53,7 @@ def weights_after_one_epoch(work_dir, data, name: str, workers: int) -> dict[str
     return runner.model.state_dict()
 
 
-@pytest.mark.parametrize('name', ['ConcatDataset', 'RepeatDataset', 'ClassBalancedDataset', 'Mosaic'])
+@pytest.mark.parametrize('name', ['indices', 'Mosaic'])
 def test_detector_trains_on_a_wrapper_the_same_with_any_number_of_workers(name, data, tmp_path):
     first, second = (weights_after_one_epoch(tmp_path / str(n), data, name, n) for n in (0, 2))
     assert all(value.isfinite().all() and torch.equal(value, second[key]) for key, value in first.items())

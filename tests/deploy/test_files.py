@@ -186,11 +186,7 @@ def test_mutated_file_gives_finite_numbers_or_is_refused(backend, content, tmp_p
     path = tmp_path / 'mutated.onnx'
 
     @settings(
-        max_examples=60,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
     @given(CHANGES)
     def check(changes):

@@ -15,11 +15,7 @@ from mmspartan.runs.work_dir import latest_checkpoint
 from tests.conftest import DATA, ROOT
 from tests.runs.conftest import same_result, train  # noqa: F401 - a fixture
 
-AMP = {
-    'optim_wrapper.type': 'AmpOptimWrapper',
-    'optim_wrapper.loss_scale': 'dynamic',
-    'randomness.deterministic': True,
-}
+AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic', 'randomness.deterministic': True}
 
 
 def test_resumed_ends_as_an_unbroken_run(deterministic, train):  # noqa: F811

@@ -82,14 +82,15 @@ def _be_child(work: Callable[[], None], folder: Path, output: Path) -> None:
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        code = _exit_code(work)
+        code = exit_code(work)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-def _exit_code(work: Callable[[], None]) -> int:
+def exit_code(work: Callable[[], object]) -> int:
+    """Do some work as an interpreter does a script's; returns the exit code."""
     sys.stdout = open(1, 'w', closefd=False)  # noqa: SIM115 - the parent's may hold text, or belong to pytest
     sys.stderr = open(2, 'w', closefd=False, buffering=1, errors='backslashreplace')  # noqa: SIM115
     try:
@@ -122,7 +123,7 @@ def run_tool(argv: list[str], folder: Path, timeout: float = 60, then: Callable[
     """
 
     def work() -> None:
-        code = _exit_code(lambda: run_main(argv[0], argv[1:]))
+        code = exit_code(lambda: run_main(argv[0], argv[1:]))
         if code:
             sys.exit(code)
         then()

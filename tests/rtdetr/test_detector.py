@@ -69,7 +69,7 @@ kinds = pytest.mark.parametrize('kind', ['RTDETR', 'DFINE', 'DEIMv2'])
 
 
 @kinds
-@pytest.mark.parametrize('counts', [(3, 2), (3, 0), (0, 0), (40, 1)])
+@pytest.mark.parametrize('counts', [(3, 2), (0, 3, 0), (0, 0), (700, 1)])
 def test_every_parameter_learns_whatever_the_number_of_objects(counts, kind):
     model = build(kind=kind)
     losses = losses_of(model, batch(*counts))
@@ -167,18 +167,6 @@ def test_neck_with_another_normalization_deploys_without_folding_it():
     neck.switch_to_deploy()
     for found, wanted in zip(neck(feats), expected):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
-
-
-def test_ignored_boxes_are_not_learnt():
-    model, data = build(), batch(3, 2)
-    torch.manual_seed(1)
-    expected = total(losses_of(model, data))
-    data['data_samples'][0].ignored_instances = InstanceData(
-        bboxes=torch.tensor([[5.0, 5.0, 60.0, 60.0]]), labels=torch.tensor([1])
-    )
-    model = build()
-    torch.manual_seed(1)
-    assert torch.equal(total(losses_of(model, data)), expected)
 
 
 SCRIPT = """

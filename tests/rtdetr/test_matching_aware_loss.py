@@ -11,8 +11,7 @@ IOUS = torch.tensor([[0.9, 0.0, 0.1, 0.0], [0.0, 0.0, 1.0, 0.5]], dtype=torch.fl
 
 
 @pytest.mark.parametrize(
-    ('options', 'alpha', 'gamma'),
-    [({}, 1.0, 1.5), (dict(alpha=0.3, gamma=2.0, loss_weight=4.0), 0.3, 2.0)],
+    ('options', 'alpha', 'gamma'), [({}, 1.0, 1.5), (dict(alpha=0.3, gamma=2.0, loss_weight=4.0), 0.3, 2.0)]
 )
 def test_value_and_gradient_are_those_of_the_equation(options, alpha, gamma):
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 """A training that is killed goes on as if it had not been."""
 
+import os
 import re
 import shutil
 import signal
@@ -17,6 +18,7 @@ from mmspartan.commands.launch import build_runner
 from mmspartan.errors import InputError
 from mmspartan.runs.work_dir import latest_checkpoint
 from tests.conftest import DATA, ROOT
+from tests.forks import Fork
 from tests.runs.conftest import KillAt, Killed, digits_config, same_result
 
 
@@ -208,17 +210,15 @@ param_scheduler = []
 )
 def test_signal_ends_a_run_with_a_checkpoint_and_the_command_that_goes_on(number, loop, reached, tmp_path):
     (tmp_path / 'mine.py').write_text(WATCHED.format(base=str(DATA / 'digits_quick.py')) + loop)
-    command = [sys.executable, ROOT / 'tools' / 'train.py', 'mine.py', '--work-dir', 'run']
-    with open(tmp_path / 'output', 'w') as output:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True)
-        while not re.search(reached, (tmp_path / 'output').read_text()):
-            assert process.poll() is None, (tmp_path / 'output').read_text()[-2000:]
-            time.sleep(0.1)
-        for _ in range(2 if number == 'TERM' else 1):  # a scheduler's may come twice
-            subprocess.run(['pkill', f'-{number}', '-g', str(process.pid)], check=True)  # the loader's worker as well
-        ended = process.wait(timeout=60)
-        assert ended == dict(TERM=143, INT=130)[number], (tmp_path / 'output').read_text()[-2000:]
-    last = (tmp_path / 'output').read_text().strip().splitlines()[-1]
+    training = Fork(ROOT / 'tools' / 'train.py', 'mine.py', '--work-dir', 'run', cwd=tmp_path)
+    while not re.search(reached, training.printed()[0]):
+        assert training.process.is_alive(), training.printed()
+        time.sleep(0.1)
+    for _ in range(2 if number == 'TERM' else 1):  # a scheduler's may come twice
+        os.killpg(training.process.pid, dict(TERM=signal.SIGTERM, INT=signal.SIGINT)[number])  # the worker as well
+    ended = training.end(timeout=60)
+    assert ended.returncode == dict(TERM=143, INT=130)[number], ended.stderr[-2000:]
+    last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith(f'SIG{number}: stopped after ') and last.endswith('--resume') and 'train.py' in last
     meta = torch.load(tmp_path / 'run' / 'interrupted.pth')['meta']
     assert meta['iter'] >= 8 and f'after {meta["iter"]} iterations' in last

@@ -82,9 +82,7 @@ REFUSED = dict(
     norm_eval=(1,),
 )
 REFUSED_ARCH = dict(
-    channels=((16, 24, 36, 48), 32),
-    depths=((1, 2, 2), (1, 2.5, 2, 1), (1, True, 2, 1)),
-    expand_ratios=((4, 4, 2, 0),),
+    channels=((16, 24, 36, 48), 32), depths=((1, 2, 2), (1, 2.5, 2, 1), (1, True, 2, 1)), expand_ratios=((4, 4, 2, 0),)
 )
 
 

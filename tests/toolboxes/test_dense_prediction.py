@@ -11,18 +11,20 @@ from mmengine.registry import MODELS, DefaultScope
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.tasks import build_graph, task_of_model
-from tests.conftest import ROOT, perturb
+from mmspartan.spartan.backbone import ARCHS
+from tests.conftest import ROOT, TINY, perturb
 from tests.docs.scripts import run_here
 
 CONFIGS = ROOT / 'configs'
 
 
 class Toolbox:
-    """A config of a toolbox, and how its metric is printed."""
+    """A config of a toolbox with a small backbone in a folder, and how its metric is printed."""
 
-    def __init__(self, package: str, config: str, metric: str):
-        pytest.importorskip(package, reason=f'{package} is not installed')
-        self.config, self.metric = CONFIGS / f'{config}.py', metric
+    def __init__(self, folder: Path, config: str, metric: str, head: str, channels: object):
+        self.folder, self.config, self.metric = folder, folder / 'mine.py', metric
+        model = f'backbone=dict(arch=dict(_delete_=True, **{TINY})), {head}=dict(in_channels={channels})'
+        self.config.write_text(f"_base_ = '{CONFIGS / config}.py'\nmodel = dict({model})\n")
 
     def value(self, printed: str) -> float:
         return float(re.findall(rf'\b{self.metric}: ([\d.]+)', printed)[-1])
@@ -36,13 +38,17 @@ class Toolbox:
 
 @pytest.fixture(
     scope='module',
-    params=[('mmseg', 'segformer_spartan_xt_digits', 'mIoU'), ('mmpose', 'heatmap_spartan_xt_digits', 'PCK')],
+    params=[
+        ('mmseg', 'segformer_spartan_xt_digits', 'mIoU', 'decode_head', TINY['channels']),
+        ('mmpose', 'heatmap_spartan_xt_digits', 'PCK', 'head', TINY['channels'][-1]),
+    ],
     ids=['mmseg', 'mmpose'],
 )
 def toolbox(request, tmp_path_factory) -> Toolbox:
     """The toolbox with a config that was trained for an epoch on few and small scenes, and what was printed."""
-    toolbox = Toolbox(*request.param)
-    toolbox.folder = tmp_path_factory.mktemp(request.param[0])
+    package, *options = request.param
+    pytest.importorskip(package, reason=f'{package} is not installed')
+    toolbox = Toolbox(tmp_path_factory.mktemp(package), *options)
     scenes = ['--train', 64, '--val', 8, '--masks', '--keypoints']
     make = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
     run_here(make, '--out', 'data/digits_dense', *scenes, cwd=toolbox.folder)
@@ -87,6 +93,15 @@ def test_exported_file_has_the_metric_of_the_checkpoint(toolbox):
     head, exact, rounded = (line.split() for line in compared.splitlines()[-4:-1])
     column = head.index(toolbox.metric) - len(head)
     assert float(exact[column]) == pytest.approx(found, abs=0.05) and float(rounded[column]) >= 0
+
+
+def test_heads_have_the_widths_of_the_backbone():
+    channels = ARCHS['xt']['channels']
+    segmenter, estimator = (
+        Config.fromfile(CONFIGS / f'{name}_spartan_xt_digits.py').model for name in ('segformer', 'heatmap')
+    )
+    assert segmenter.backbone.arch == estimator.backbone.arch == 'xt'
+    assert tuple(segmenter.decode_head.in_channels) == tuple(channels) and estimator.head.in_channels == channels[-1]
 
 
 def test_heat_maps_of_other_codecs_are_refused():

@@ -28,7 +28,7 @@ def rows(printed: str) -> list[list[str]]:
 def test_inference_of_forms_side_by_side(tmp_path):
     forms = [f'{DATA / "digits_quick.py"}@{form}' for form in FORMS]
     options = ['--size', 64, '--repeats', 2, '--json', tmp_path / 'a.json']
-    printed = run_script(TOOLS / 'benchmark.py', *forms, 'timm/mobileone_s0', *options, cwd=ROOT)
+    printed = run_here(TOOLS / 'benchmark.py', *forms, 'timm/mobileone_s0', *options, cwd=ROOT)
     assert '64x64, float32, 2 threads' in printed
     for dtype in ('float32', 'int8'):
         assert f'large matrix product in {dtype}: ' in printed
@@ -41,7 +41,7 @@ def test_inference_of_forms_side_by_side(tmp_path):
         median = float(row[head.index('median')].removesuffix(' ms'))
         assert float(row[head.index('images/s')]) == pytest.approx(1e3 / median, rel=0.05)
         assert 0 < int(row[head.index('of peak')].removesuffix('%')) + 1 <= 101
-    compared = run_script(TOOLS / 'compare_benchmarks.py', 'a.json', 'a.json', cwd=tmp_path)
+    compared = run_here(TOOLS / 'compare_benchmarks.py', 'a.json', 'a.json', cwd=tmp_path)
     table = rows(compared)[2:]
     assert len(table) == len(FORMS) + 1 and {tuple(row[3:]) for row in table} == {('1.00x', 'within the spread')}
 
@@ -90,7 +90,7 @@ def test_int8_needs_a_library_that_computes_in_it():
 
 def test_training_steps_side_by_side():
     models = ['reference-xt', f'{XT}@cl', f'{XT}@with_cp']
-    printed = run_script(
+    printed = run_here(
         TOOLS / 'benchmark.py', *models, '--train', '--size', 64, '--batch-size', 2, '--repeats', 2, cwd=ROOT
     )
     head, _, *table = rows(printed)

@@ -16,8 +16,5 @@ def test_images_of_any_size_become_one(tmp_path):
 
 def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / 'a.png').write_text('text')
-    for source, message in (
-        ('none', 'none: no such image or folder'),
-        ('a.png', 'a.png: cannot be read as an image'),
-    ):
+    for source, message in (('none', 'none: no such image or folder'), ('a.png', 'a.png: cannot be read as an image')):
         assert last_line('misc/contact_sheet.py', source, '--out', 'b.png', cwd=tmp_path) == message

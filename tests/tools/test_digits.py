@@ -80,13 +80,6 @@ def test_first_start_with_resume_has_the_weights_of_load_from(trained, tmp_path)
     assert found['head.fc.weight'].equal(expected['head.fc.weight'])
 
 
-def test_two_processes_without_a_gpu_evaluate_as_one(trained, run_tool):
-    work_dir, output = trained
-    result = run_tool('dist_test.sh', QUICK, work_dir / 'epoch_1.pth', 2)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert accuracy(result.stdout + result.stderr, 'test') == accuracy(output, 'val')
-
-
 def test_learning_rate_scales_with_the_batch(tmp_path):
     options = ['train_dataloader.batch_size=16', 'train_dataloader.dataset.indices=32', 'param_scheduler=[]']
     command = [QUICK, '--auto-scale-lr', '--no-validate', '--cfg-options', 'default_hooks.logger.interval=1', *options]

@@ -12,6 +12,7 @@ import torch
 
 from tests.conftest import DATA, ROOT, last_line, save_untrained
 from tests.docs.scripts import run_here
+from tests.forks import Fork
 
 TOOLS = ROOT / 'tools'
 PORT = int(os.environ.get('PORT', 29500))
@@ -127,20 +128,11 @@ def test_slurms_variables_join_the_tasks_of_two_nodes(project, monkeypatch):
     for name in ('MASTER_ADDR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         monkeypatch.delenv(name, raising=False)
     job = dict(SLURM_NTASKS='2', SLURM_NODELIST='node[07-08]', SLURM_LOCALID='0')
-    tasks = [
-        subprocess.Popen(
-            [sys.executable, '-c', TASK],
-            env={**os.environ, **job, 'SLURM_PROCID': str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    for rank, task in enumerate(tasks):
-        printed, errors = task.communicate(timeout=240)
-        assert task.returncode == 0, errors[-2000:]
-        *numbers, variables = json.loads(printed.splitlines()[-1])
+    (project / 'task.py').write_text(TASK)
+    tasks = [Fork(project / 'task.py', cwd=project, **job, SLURM_PROCID=rank) for rank in (0, 1)]
+    for rank, ended in enumerate([task.end() for task in tasks]):
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        *numbers, variables = json.loads(ended.stdout.splitlines()[-1])
         assert numbers == [rank, 2, 1 + 2, [0]]
         assert variables == dict(
             MASTER_ADDR='127.0.0.1', MASTER_PORT=str(PORT + 2), RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK='0'

@@ -281,6 +281,15 @@ def test_wrong_arguments(options, message, faulty):
     assert not (faulty / 'mine').exists()
 
 
+# A smaller network, which is trained and exported sooner.
+SMALLER = """
+_arch = dict(channels=(8, 16, 24, 32), depths=(1, 1, 1, 1), expand_ratios=(2, 2, 2, 2))
+model['backbone'] = dict(arch=dict(_delete_=True, **_arch))
+model['neck'] = dict(in_channels=[16, 24, 32])
+model['decoder'] = dict(num_layers=1)
+"""
+
+
 @pytest.mark.training
 def test_from_the_files_to_an_exported_detector(tmp_path):
     """The commands of docs/own-data.md, on few and small pictures for an epoch."""
@@ -289,6 +298,8 @@ def test_from_the_files_to_an_exported_detector(tmp_path):
     printed = run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
     assert re.search(r'1 epochs of 3 steps on .* with 1 evaluations. Seconds a step: [\d.e-]+ \(1 ', printed)
     config, tools = 'data/mine/config.py', ROOT / 'tools'
+    with (tmp_path / config).open('a') as file:
+        file.write(SMALLER)
     printed = run_script(tools / 'train.py', config, '--auto-scale-lr', cwd=tmp_path)
     assert 'tools/evaluate.py data/mine/config.py' in printed
     (checkpoint,) = (tmp_path / 'work_dirs' / 'mine').glob('best_coco_bbox_mAP_epoch_1.pth')

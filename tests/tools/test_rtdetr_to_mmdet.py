@@ -24,6 +24,14 @@ RTDETR = 'model_converters/rtdetr_to_mmdet.py'
 NAMES = ['bolt', 'nut', 'Schlüssel', *'defghij']
 
 
+def loaded(folder) -> nn.Module:
+    """The detector of the config that was written, with all of its converted weights."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(folder / 'detector.py').model)
+    load_checkpoint(model, str(folder / 'dst.pth'), strict=True)
+    return model
+
+
 @pytest.fixture(scope='module')
 def golden_rtdetr() -> Golden:
     return Golden('rtdetr_tiny.npz')
@@ -182,26 +190,17 @@ def test_detector_without_one_of_its_layers(convert, golden_rtdetr, tmp_path):
 def test_config_of_a_detector_of_any_widths(convert, golden_rtdetr, tmp_path):
     torch.save(golden_rtdetr.group('sd'), tmp_path / 'src.pth')
     convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    loaded(tmp_path)
 
 
 @pytest.mark.parametrize('points', [1, 2])
 def test_detector_with_fewer_sampling_points(points, convert, golden_rtdetr, tmp_path):
     """As the files rtdetrv2_r18vd_sp1 and _sp2 of RT-DETRv2."""
-    weights = golden_rtdetr.group('sd')
-    for key, value in weights.items():
-        for name, values in {'sampling_offsets': 2, 'attention_weights': 1}.items():
-            if f'.cross_attn.{name}.' in key:  # (heads, levels, points, values)
-                chosen = value.unflatten(0, (8, 3, 4, values))[:, :, :points]
-                weights[key] = chosen.flatten(0, 3).clone()
-    torch.save(weights, tmp_path / 'src.pth')
+    weights = version_2(golden_rtdetr, [points] * 3)
+    torch.save({key: v for key, v in weights.items() if 'num_points_scale' not in key}, tmp_path / 'src.pth')
     printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
     assert f"'num_points': {points}" in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    loaded(tmp_path)
 
 
 def version_2(golden_rtdetr, points: list[int]) -> dict:
@@ -235,23 +234,28 @@ def test_sampling_of_version_2_is_stated_with_its_reason(name, options, method, 
     assert (
         'RT-DETRv2, SpaRTAN, 10 classes' in printed and f'{len(weights) - 2} of {len(weights)} tensors used' in printed
     )
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    model = loaded(tmp_path)
     attention = model.decoder.layers[0].cross_attn
     assert attention.points == [4, 2, 1] and attention.is_discrete == (method == 'discrete')
 
 
 @pytest.mark.parametrize(
-    ('suffix', 'expected'), [('', 'rtdetrv2_r18vd_coco.py'), ('_dsp', 'rtdetrv2_r18vd_dsp_coco.py')]
+    ('source', 'config', 'name'),
+    [
+        ('rtdetr_r18vd', 'rtdetrv2_r18vd', 'rtdetrv2_r18vd.pth'),
+        ('rtdetr_r18vd', 'rtdetrv2_r18vd_dsp', 'rtdetrv2_r18vd_dsp.pth'),
+        ('deim_rtdetrv2_r18vd', 'deim_rtdetrv2_r18vd', 'renamed.pth'),
+    ],
 )
-def test_config_of_version_2_is_named(suffix, expected, convert, tmp_path):
-    cfg = Config.fromfile(config_path('rtdetr_r18vd_coco'))
+def test_config_of_version_2_and_of_deim_is_named(source, config, name, convert, tmp_path):
+    cfg = Config.fromfile(config_path(f'{source}_coco'))
     with DefaultScope.overwrite_default_scope('mmdet'):
         weights = detector_to_authors(MODELS.build(cfg.model).state_dict(), 3)
     weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
-    torch.save(dict(ema=dict(module=weights)), tmp_path / f'rtdetrv2_r18vd{suffix}.pth')
-    assert f'configs/{expected}' in convert(RTDETR, f'rtdetrv2_r18vd{suffix}.pth', 'dst.pth')
+    torch.save(dict(ema=dict(module=weights)), tmp_path / name)
+    printed = convert(RTDETR, name, 'dst.pth')
+    assert f'configs/{config}_coco.py' in printed
+    assert ('activation: silu (three layers for the positions of queries' in printed) == (source == config)
 
 
 def test_folder_of_hugging_face_states_its_sampling(convert, tmp_path):
@@ -283,10 +287,7 @@ def dfine_weights(size: str) -> dict:
         if name.endswith('cross_attn.attention_weights.bias'):
             weights[name.replace('attention_weights.bias', 'num_points_scale')] = factors
     for prefix in ('decoder.', 'decoder.decoder.'):
-        weights |= {
-            f'{prefix}up': torch.tensor([0.5]),
-            f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4]),
-        }
+        weights |= {f'{prefix}up': torch.tensor([0.5]), f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4])}
     return weights
 
 
@@ -299,9 +300,7 @@ def test_dfine_of_each_size(size, convert, tmp_path):
     left_out = [key for key in weights if key.endswith(('num_points_scale', '.up', '.reg_scale'))]
     assert f'{len(weights) - len(left_out)} of {len(weights)} tensors used' in printed
     assert all(f'left out: {key}: ' in printed for key in left_out)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    model = loaded(tmp_path)
     assert model.bbox_head.distribution.scale == (8 if size == 'x' else 4)
     assert model.backbone.frozen_norm == (size in 'lx')  # the config's
 
@@ -325,9 +324,7 @@ def test_other_scale_of_distributions_fits_no_config(convert, tmp_path):
     torch.save(weights, tmp_path / 'src.pth')
     printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
     assert 'no config of this package fits' in printed and 'configs/_base_/models/dfine.py' in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    model = loaded(tmp_path)
     assert model.bbox_head.distribution.scale == 6
 
 
@@ -368,17 +365,6 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
     for part in parts:
         found = {type(module) for module in part.modules() if isinstance(module, nn.ReLU | nn.SiLU)}
         assert found == {kind}, part
-
-
-def test_config_of_deim_is_named(convert, tmp_path):
-    cfg = Config.fromfile(config_path('deim_rtdetrv2_r18vd_coco'))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        weights = detector_to_authors(MODELS.build(cfg.model).state_dict(), 3)
-    weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
-    torch.save(weights, tmp_path / 'renamed.pth')
-    printed = convert(RTDETR, 'renamed.pth', 'dst.pth')
-    assert 'configs/deim_rtdetrv2_r18vd_coco.py' in printed
-    assert 'activation: silu (three layers for the positions of queries' in printed
 
 
 def test_folder_of_hugging_face_with_dfine(convert, tmp_path):
@@ -443,9 +429,7 @@ def test_deimv2_of_other_widths(convert, tmp_path):
     torch.save(weights, tmp_path / 'src.pth')
     printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
     assert 'no config of this package fits' in printed and 'configs/deimv2_hgnetv2_pico_coco.py' in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    model = loaded(tmp_path)
     assert model.decoder.layers[0].ffn.w3.in_features == 40
 
 

@@ -143,14 +143,8 @@ BROKEN = {
         'smixer.proj_in.weight is of shape (8, 9, 1, 1)',
     ),
     'missing': (lambda w: {k: v for k, v in w.items() if k != 'layers.0.smixer.gamma'}, 'smixer.gamma is missing'),
-    'dtype': (
-        lambda w: {**w, 'linear.bias': torch.zeros(10).int()},
-        'among the weights is of torch.int32',
-    ),
-    'nan': (
-        lambda w: {**w, 'linear.bias': torch.full((10,), torch.nan)},
-        "'linear.bias' among the weights holds",
-    ),
+    'dtype': (lambda w: {**w, 'linear.bias': torch.zeros(10).int()}, 'among the weights is of torch.int32'),
+    'nan': (lambda w: {**w, 'linear.bias': torch.full((10,), torch.nan)}, "'linear.bias' among the weights holds"),
     'no tensor': (lambda w: {**w, 'linear.bias': 3}, "'linear.bias' among the weights is no tensor but int"),
     'layer': (lambda w: {k: v for k, v in w.items() if 'layers.5.' not in k}, "there is no 'layers.5'"),
     'sparse': (lambda w: {**w, 'linear.bias': torch.ones(10).to_sparse()}, "'linear.bias' among the weights is a"),

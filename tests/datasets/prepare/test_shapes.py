@@ -27,11 +27,7 @@ def test_labelme(tmp_path, read):
     (tmp_path / 'broken.json').write_text('{"shapes": [')
     source, faults = read()
     assert found(source, tmp_path) == {
-        '': {
-            'a.jpg': [('x', BOX), ('y', BOX), ('x', (45, 35, 55, 45))],
-            'renamed.jpg': [('y', BOX)],
-            'empty.jpg': [],
-        }
+        '': {'a.jpg': [('x', BOX), ('y', BOX), ('x', (45, 35, 55, 45))], 'renamed.jpg': [('y', BOX)], 'empty.jpg': []}
     }
     assert source.classes == ['x', 'y'] and source.format == 'labelme'
     assert [place.partition(' no JSON')[0].removeprefix(f'{tmp_path}/') for place in places(faults)] == [
@@ -152,10 +148,7 @@ def test_label_studio(tmp_path, read):
     (tmp_path / 'export.json').write_text(json.dumps(tasks))
     source, faults = read()
     assert found(source, tmp_path) == {
-        '': {
-            'a.jpg': [('x', BOX), ('x', (1, 4, 3, 8)), ('x', (45, 32, 55, 48)), ('x', (42, 40, 50, 60))],
-            'b.jpg': [],
-        }
+        '': {'a.jpg': [('x', BOX), ('x', (1, 4, 3, 8)), ('x', (45, 32, 55, 48)), ('x', (42, 40, 50, 60))], 'b.jpg': []}
     }
     found_places = [place.removeprefix(f'{tmp_path}/') for place in places(faults)]
     expected = ['0: object 5', '0: object 6', '1', '2', '3']

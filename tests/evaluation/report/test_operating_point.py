@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from mmspartan.evaluation.report.matching import coco_of
-from mmspartan.evaluation.report.operating_point import (
-    OperatingPoint,
-    differences,
-    errors_by_image,
-    worst_first,
-)
+from mmspartan.evaluation.report.operating_point import OperatingPoint, differences, errors_by_image, worst_first
 from tests.evaluation.report.conftest import a_detection, an_object
 
 CLASSES = {1: 'a', 2: 'b', 3: 'c'}

@@ -41,12 +41,7 @@ def run(folder, resume: str | None = None, **options) -> GivenScores:
     """Train four epochs, the last two of them a stage that begins with the best checkpoint."""
     cfg = digits_config(folder, **{'train_cfg.max_epochs': 4, 'train_dataloader.dataset.indices': 64, **options})
     cfg.custom_hooks += [
-        dict(
-            type='FinalStageHook',
-            final_epochs=2,
-            pipeline=cfg.train_dataloader.dataset.pipeline,
-            from_best=True,
-        ),
+        dict(type='FinalStageHook', final_epochs=2, pipeline=cfg.train_dataloader.dataset.pipeline, from_best=True),
         dict(type='GivenScores'),
     ]
     cfg.default_hooks.checkpoint.max_keep_ckpts = -1
