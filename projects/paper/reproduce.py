@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
 
@@ -60,6 +61,8 @@ from projects.paper.reproduction.runs import Run
 from projects.paper.reproduction.schedule import overview, shell_script, slurm_array, trainings
 from projects.paper.reproduction.throughput import throughput
 from projects.paper.reproduction.training import Command, run_all
+
+QUESTIONS: dict[str, Any] = {'pruning': pruning, 'low-bits': low_bits, 'kernels': kernels}
 
 
 def progress(text: str) -> None:
@@ -159,33 +162,19 @@ def main(args: argparse.Namespace) -> None:
         if out:
             (out / 'miniature.md').write_text(text)
 
-    if 'kernels' in args.what:
+    for name, question in QUESTIONS.items():
+        if name not in args.what:
+            continue
         if args.jobs > 0:
-            train_in_miniature(args, kernels.CONFIGS)
-        text = kernels.markdown(args.work_dirs, args.seeds)
+            train_in_miniature(args, kernels.CONFIGS if question is kernels else [pruning.CONFIG])
+            if question is not kernels:
+                run_or_end(list(question.commands(args.work_dirs, args.seeds)), args.jobs)
+        text = question.markdown(args.work_dirs, args.seeds)
         print(text, flush=True)
         if out:
-            (out / 'kernels.md').write_text(text)
-
-    if 'pruning' in args.what:
-        if args.jobs > 0:
-            train_in_miniature(args, [pruning.CONFIG])
-            run_or_end(list(pruning.commands(args.work_dirs, args.seeds)), args.jobs)
-        text = pruning.markdown(args.work_dirs, args.seeds)
-        print(text, flush=True)
-        if out:
-            (out / 'pruning.md').write_text(text)
-            if '|' in text:
+            (out / f'{name}.md').write_text(text)
+            if question is pruning and '|' in text:
                 pruning.draw(args.work_dirs, args.seeds, out / 'pruning.png')
-
-    if 'low-bits' in args.what:
-        if args.jobs > 0:
-            train_in_miniature(args, [low_bits.CONFIG])
-            run_or_end(list(low_bits.commands(args.work_dirs, args.seeds)), args.jobs)
-        text = low_bits.markdown(args.work_dirs, args.seeds)
-        print(text, flush=True)
-        if out:
-            (out / 'low_bits.md').write_text(text)
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))
