@@ -39,11 +39,18 @@ def calibrate(model: Any, images: Iterable[dict]) -> None:
     Args:
         model (BaseModel): With quantizers, see :func:`~mmspartan.nn.fake_quant.insert_quantizers`.
         images (Iterable[dict]): Samples of a dataset, as the test pipeline gives them.
+
+    Raises:
+        InputError: If a module is not called. The message names it.
     """
     observe(model, True)
     for data in images:
         model(**model.data_preprocessor(pseudo_collate([data]), training=False), mode='predict')
     observe(model, False)
+    unseen = [name for name, value in model.named_buffers() if name.endswith('min_val') and value.isinf().any()]
+    if unseen:
+        module = unseen[0].removesuffix('.input_quantizer.activation_post_process.min_val')
+        raise InputError(f'{module}: was not called in a prediction; leave it in floating point by --keep')
 
 
 def fine_tuning(cfg: Config, model: nn.Module, hook: dict[str, Any], epochs: int) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Python scripts in processes of their own, forked from a server that has imported torch and OpenMMLab.
 
 The imports take longer than most of these scripts. ``tests/tools/test_digits.py`` and ``test_arguments.py`` run scripts
-by the interpreter itself.
+by the interpreter itself, as tests must do of what torch reads when it is imported, and of what a script has to import.
 """
 
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,8 @@ class Fork:
         """
         self.process.join(timeout)
         if self.process.exitcode is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # and what it started
+            self.process.join()
             raise subprocess.TimeoutExpired(self.command, timeout)
         with self._folder:
             return subprocess.CompletedProcess(self.command, self.process.exitcode, *self.printed())

@@ -7,9 +7,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from mmcv.cnn.bricks import wrappers
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from mmspartan import get_model
@@ -19,9 +21,10 @@ from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.quantization import Feeds, quantize
 from mmspartan.deploy.tasks import build_graph
 from mmspartan.errors import InputError
-from mmspartan.nn.fake_quant import bits_of, insert_quantizers, observe
+from mmspartan.nn.fake_quant import bits_of, insert_quantizers, observe, round_weight
 from mmspartan.quantization_aware import calibrate, last_stage
 from mmspartan.runs.hooks.fake_quant_hook import KEY, FakeQuantHook
+from mmspartan.spartan.modulated_conv import ModulatedConv2d
 from tests.configs.smallest import smallest
 from tests.conftest import ROOT, perturb, refuses
 from tests.docs.scripts import run_here
@@ -84,12 +87,36 @@ def test_lower_precision_rounds_as_float32_does():
     assert model.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
 
+def test_a_channel_of_zeros_can_learn():
+    weight = torch.stack([torch.zeros(3, 3, 3), torch.ones(3, 3, 3)]).requires_grad_()
+    rounded = round_weight(weight, 4)
+    torch.testing.assert_close(rounded, weight)
+    rounded.sum().backward()
+    assert (weight.grad == 1).all()
+
+
+def test_only_layers_that_compute_a_plain_product_are_rounded():
+    model = nn.Sequential(ModulatedConv2d(6, 3, 2), nn.MultiheadAttention(4, 2), wrappers.Linear(4, 4))
+    assert insert_quantizers(model, bits_of()) == 1 and hasattr(model[2], 'input_quantizer')
+
+
+def test_a_layer_that_is_not_called_is_named():
+    model = build()
+    model.backbone.unused = nn.Linear(2, 2)
+    insert_quantizers(model, bits_of())
+    image = dict(inputs=torch.zeros(3, 32, 32, dtype=torch.uint8), data_samples=DataSample())
+    with pytest.raises(InputError, match=r'backbone\.unused: was not called'):
+        calibrate(model, [image])
+    insert_quantizers(kept := build(), bits_of(keep='unused'))
+    calibrate(kept, [image])
+
+
 def test_layers_are_chosen_by_their_names():
     bits = bits_of(4, keep_8bit='stem')
     assert [bits(name) for name in ('backbone.stem.0', 'backbone.conv', 'bbox_head.fc', 'attn.sampling_offsets')] == [
         8, 4, 0, 0,
     ]  # fmt: skip
-    assert bits_of(8, keep='')('head.fc') == 8
+    assert bits_of(8, keep='stem')('stem.conv') == bits_of(8, keep='stem')('head.fc') == 0
     with pytest.raises(InputError, match=r"keep='\('"):
         bits_of(8, keep='(')
     with refuses('FakeQuantHook', 'weight_bits', 9):
@@ -106,6 +133,8 @@ def test_detectors_train_with_rounded_weights(name):
     before = model.test_step(copy.deepcopy(data))
     insert_quantizers(model, bits_of())
     calibrate(model, [dict(inputs=x, data_samples=sample) for x, sample in zip(data['inputs'], data['data_samples'])])
+    ranges = [value for key, value in model.named_buffers() if key.endswith('min_val')]
+    assert len(ranges) > 50 and all(value.isfinite().all() for value in ranges)
     after = model.test_step(copy.deepcopy(data))
     for one, other in zip(before, after):
         difference = (one.pred_instances.scores - other.pred_instances.scores).abs().max()
@@ -189,6 +218,12 @@ def test_weights_without_ranges_and_networks_that_are_not_folded_are_refused(qua
     torch.save({**weights, KEY: {'some': 0}}, quantized / 'unfolded.pth')
     with pytest.raises(AssertionError, match='deploy=True'):
         run_here(test, 'small/config.py', 'unfolded.pth', *options, cwd=quantized)
+    hooks = "custom_hooks = [dict(type='FakeQuantHook'), dict(type='EMAHook')]"
+    (quantized / 'averaged.py').write_text(f"_base_ = 'small/config.py'\n{hooks}\n")
+    with pytest.raises(AssertionError, match='leave EMAHook out'):
+        run_here(test, 'averaged.py', 'small/quantized.pth', cwd=quantized)
+    with pytest.raises(AssertionError, match='--weight-bits 9: can be 2 to 8'):
+        run_here(TOOL, 'quantize', 'tiny.py', 'weights.pth', '--out', 'x', '--weight-bits', 9, cwd=quantized)
     with pytest.raises(AssertionError, match='small: is there already'):
         run_here(TOOL, 'quantize', 'tiny.py', 'weights.pth', '--out', 'small', cwd=quantized)
 

@@ -37,7 +37,8 @@ def parse_args():
     quantize.add_argument('--weight-bits', type=int, default=8, help='bits of weights, 2 to 8; %(default)s')
     quantize.add_argument(
         '--keep',
-        help='regular expression: modules that stay in floating point; heads and sampled points by default',
+        default='',
+        help='regular expression: modules that stay in floating point, besides heads and sampled points',
     )
     quantize.add_argument('--keep-8bit', default='', help='regular expression: modules whose weights have 8 bits')
     quantize.add_argument('--images', type=int, default=128, help='for the ranges of activations; %(default)s')
@@ -123,8 +124,9 @@ def quantize(args: argparse.Namespace, cfg: Config) -> str:
     for option in ('images', 'epochs'):
         if getattr(args, option) < 1:
             raise InputError(f'--{option} {getattr(args, option)}: must be at least 1')
+    if not 2 <= args.weight_bits <= 8:
+        raise InputError(f'--weight-bits {args.weight_bits}: can be 2 to 8')
     settings = dict(weight_bits=args.weight_bits, keep=args.keep, keep_8bit=args.keep_8bit)
-    settings = {name: value for name, value in settings.items() if value is not None}
     bits = FakeQuantHook(**settings).bits
     trained: Any = load_model(cfg, args.checkpoint)
     options = folded_form(trained)
@@ -133,7 +135,7 @@ def quantize(args: argparse.Namespace, cfg: Config) -> str:
     images = CalibrationImages(cfg, args.images)
     quantized = insert_quantizers(model, bits)
     if not quantized:
-        raise InputError(f'--keep {args.keep!r}: no module is left to quantize')
+        raise InputError(f'{args.config}: the model has no convolution or linear layer to quantize, but for --keep')
     calibrate(model, images)
     content: dict[str, Any] = dict(meta=dict(mmspartan_version=__version__), state_dict=weights)
     if trained.dataset_meta:

@@ -39,7 +39,7 @@ from mmspartan.commands.launch import load_config
 from mmspartan.convert.files import check_target
 from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy.evaluation import check_classes, evaluate
-from mmspartan.deploy.files import metadata, read_onnx
+from mmspartan.deploy.files import read_onnx
 from mmspartan.deploy.precision import precision_of
 from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
 from mmspartan.deploy.session import Session
@@ -82,8 +82,6 @@ def read_model(path: Path) -> onnx.ModelProto:
         InputError: If the file is not an ONNX file or cannot be quantized.
     """
     model = read_onnx(path)
-    if metadata(model).get('winograd', '0') != '0':
-        raise InputError(f'{path}: was exported with --winograd, which is for float32; export it without')
     if not precision_of(model, path).runtimes:
         raise InputError(f'{path}: is FP16; export it with --precision f32')
     if any(node.op_type == 'DequantizeLinear' for node in model.graph.node):

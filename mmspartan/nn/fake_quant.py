@@ -1,7 +1,8 @@
 """Simulated quantization of convolutions and linear layers, for training that is aware of it (Jacob et al., CVPR 2018).
 
-Inputs and weights are rounded as in the INT8 files of :mod:`mmspartan.deploy.quantization`: inputs per tensor to 8 bits
-from 0, weights per channel to symmetric integers; everything else stays in floating point. Gradients pass as if
+Inputs and weights are rounded as in the INT8 files of :mod:`mmspartan.deploy.quantization`: inputs to 256 steps of a
+range for each tensor, which contains 0, weights to symmetric integers with a scale for each output channel; everything
+else stays in floating point. Gradients pass as if
 nothing was rounded. The fake quantization is torch's own. NNCF and torchao place theirs by patterns of
 a traced graph, which are not those of the files.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks import wrappers
 from torch import Tensor, nn
 from torch.ao.quantization import FusedMovingAvgObsFakeQuantize, MovingAverageMinMaxObserver
 from torch.nn.functional import linear
@@ -55,9 +57,9 @@ def rounded(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 def round_weight(weight: Tensor, bits: int) -> Tensor:
     """Round weights ``(O, ...)`` to symmetric integers of that many bits, with a scale for each output channel."""
     limit = 2 ** (bits - 1) - 1
-    scale = weight.detach().flatten(1).abs().amax(1).clamp(min=torch.finfo(weight.dtype).tiny) / limit
-    zero_point = torch.zeros_like(scale, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zero_point, 0, -limit, limit)
+    scale = weight.detach().flatten(1).abs().amax(1).clamp(min=1e-12) / limit
+    # with a zero point of integers, CUDA would compare them on the host
+    return torch.fake_quantize_per_channel_affine(weight, scale, torch.zeros_like(scale), 0, -limit, limit)
 
 
 def insert_quantizers(model: nn.Module, bits: Callable[[str], int]) -> int:
@@ -83,16 +85,16 @@ def insert_quantizers(model: nn.Module, bits: Callable[[str], int]) -> int:
                     replaced[child] = _with_quantizers(child, kind, width)
                 setattr(module, part, replaced[child])
         if hasattr(module, 'is_deployed'):
-            module.is_fake_quantized = True  # which may be trained
+            module.is_fake_quantized = True  # so that it may be trained though it is folded
     return len(replaced)
 
 
-def bits_of(weight_bits: int = 8, keep: str = KEPT, keep_8bit: str = '') -> Callable[[str], int]:
+def bits_of(weight_bits: int = 8, keep: str = '', keep_8bit: str = '') -> Callable[[str], int]:
     """Return the bits of the weights by names of modules.
 
     Args:
         weight_bits (int): Of all others, 2 to 8.
-        keep (str): Regular expression of the names of those that stay in floating point; none if it is empty.
+        keep (str): Regular expression of the names of those that stay in floating point besides :data:`KEPT`.
         keep_8bit (str): Of those with 8 bits.
 
     Raises:
@@ -106,7 +108,7 @@ def bits_of(weight_bits: int = 8, keep: str = KEPT, keep_8bit: str = '') -> Call
             raise InputError(f'{option}={pattern!r}: is no regular expression ({error})') from error
 
     def bits(name: str) -> int:
-        if patterns['keep'].search(name):
+        if re.search(KEPT, name) or patterns['keep'].search(name):
             return 0
         return 8 if patterns['keep_8bit'].search(name) else weight_bits
 
@@ -130,9 +132,10 @@ def pop_quantizers(state: dict[str, Any]) -> dict[str, Any]:
 def _quantized(module: nn.Module) -> type | None:
     if isinstance(module, NonDynamicallyQuantizableLinear):  # whose weights nn.MultiheadAttention reads
         return None
-    if isinstance(module, nn.Conv2d):
-        return FakeQuantConv2d
-    return FakeQuantLinear if isinstance(module, nn.Linear) else None
+    kinds: dict[Any, type] = {nn.Conv2d: FakeQuantConv2d, nn.Linear: FakeQuantLinear}
+    # mmcv's classes differ from torch's for empty tensors before torch 1.5; others may compute something else
+    plain: Any = {wrappers.Conv2d: nn.Conv2d, wrappers.Linear: nn.Linear}.get(type(module), type(module))
+    return next((new for old, new in kinds.items() if plain.forward is old.forward), None)
 
 
 def _with_quantizers(module: Any, kind: Any, width: int) -> nn.Module:

@@ -147,7 +147,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
     def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
         """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
         sizes = [height * width for height, width in shapes]
-        if on_gpu(value) and not is_traced():  # a pass over the values more, and a tenth of the operations
+        is_rounded = hasattr(self.value_proj, 'input_quantizer')  # by the module itself
+        if is_rounded or (on_gpu(value) and not is_traced()):  # a pass over the values more, a tenth of the operations
             levels = self.value_proj(value).mT.contiguous().split(sizes, dim=2)
             return [level.unflatten(2, shape) for level, shape in zip(levels, shapes)]
         levels = value.mT.split(sizes, dim=2)

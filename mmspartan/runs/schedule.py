@@ -41,6 +41,10 @@ def stretch_schedule(cfg: Config, options: Mapping[str, Any] | None) -> list[str
     if not any(name.split('.')[0] == 'custom_hooks' for name in options):
         for i, hook in enumerate(cfg.get('custom_hooks') or []):
             lines += _stretch(hook, HOOK, new / old, f'custom_hooks.{i}', whole=True)
+            for j, stage in enumerate(hook.get('schedule') or []):  # of mmpretrain's SwitchRecipeHook
+                lines += _stretch_from_one(stage, 'action_epoch', new / old, f'custom_hooks.{i}.schedule.{j}')
+    if 'train_cfg.val_begin' not in options:
+        lines += _stretch_from_one(cfg.train_cfg, 'val_begin', new / old, 'train_cfg')
     return [f'{key} is {new} instead of {old}: the schedule moves with it', *lines] if lines else []
 
 
@@ -85,6 +89,14 @@ def _stretch(entry: Any, keys: tuple[str, ...], ratio: float, name: str, whole: 
         if moved != values:
             entry[key] = moved if is_list else moved[0]
             yield f'  {name}.{key}: {value} -> {entry[key]}'
+
+
+def _stretch_from_one(entry: Any, key: str, ratio: float, name: str) -> Iterator[str]:
+    """Move the number of an epoch or iteration that is counted from 1."""
+    value = entry.get(key)
+    if isinstance(value, int) and value > 1 and (moved := 1 + round((value - 1) * ratio)) != value:
+        entry[key] = moved
+        yield f'  {name}.{key}: {value} -> {moved}'
 
 
 def without_too_short(schedulers: Any, epoch_length: int) -> Any:

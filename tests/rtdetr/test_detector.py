@@ -169,6 +169,18 @@ def test_neck_with_another_normalization_deploys_without_folding_it():
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
+def test_ignored_boxes_are_not_learnt():
+    model, data = build(), batch(3, 2)
+    torch.manual_seed(1)
+    expected = total(losses_of(model, data))
+    data['data_samples'][0].ignored_instances = InstanceData(
+        bboxes=torch.tensor([[5.0, 5.0, 60.0, 60.0]]), labels=torch.tensor([1])
+    )
+    model = build()
+    torch.manual_seed(1)
+    assert torch.equal(total(losses_of(model, data)), expected)
+
+
 SCRIPT = """
 import sys, torch
 import torch.distributed as dist

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.soak.kills import kill_runs
+from tests.soak.kills import HOW, kill_runs
 from tests.soak.memory import grow
 
 MAX_SLOPE = 100.0  # bytes a step; the log's history took 300
@@ -43,7 +43,8 @@ def main() -> None:
             rows.append(
                 f'{name}: {figures["kills"]} kills of {figures["runs"]} runs; {figures["resumed"]} resumed to the end, '
                 f'{figures["equal"]} equal to the unbroken run bit by bit, {figures["leftovers"]} files left over, '
-                f'{figures["statuses"]} wrong exit statuses'
+                f'{figures["statuses"]} wrong exit statuses; by '
+                + ', '.join(f'{how} {figures[how]}' for how in dict.fromkeys(HOW))
             )
             failed |= not figures['runs'] == figures['resumed'] == figures['equal'] or figures['leftovers'] > 0
             failed |= figures['statuses'] > 0

@@ -40,7 +40,7 @@ def kill_runs(
     Returns:
         Counter: ``kills``, ``runs``, ``resumed`` (runs that came to their end), ``equal`` (bit by bit as the unbroken
         run), ``leftovers`` (files that an unbroken run does not have), ``statuses`` (wrong
-        ones after SIGTERM or SIGINT).
+        ones after SIGTERM or SIGINT), and the kills of each way in ``HOW``.
     """
     rng, figures = random.Random(seed), Counter()
     start = time.monotonic()
@@ -53,6 +53,7 @@ def kill_runs(
             moment, how = rng.choice(MOMENTS), rng.choice(HOW)
             ended = run(folder, processes, moment, rng.uniform(0, duration), how, options, figures)
             figures['kills'] += not ended
+            figures[how] += not ended
         figures['runs'] += 1
         resumed = run(folder, processes, 'any', None, options=options)
         figures['resumed'] += resumed

@@ -1,5 +1,6 @@
 """A part of ``make soak``."""
 
+import re
 import subprocess
 import sys
 
@@ -15,3 +16,5 @@ def test_runs_of_one_and_two_processes_survive_kills():
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert '2 processes: ' in result.stdout and ' 0 files left over' in result.stdout
+    sent = re.findall(r'; by kill (\d+), TERM (\d+), INT (\d+)', result.stdout)
+    assert len(sent) == 3 and all(sum(map(int, counts)) > 0 for counts in zip(*sent))

@@ -28,7 +28,7 @@ if __name__ == '__main__':
 
 from mmspartan.checkpoints.checkpoint import read_checkpoint
 from mmspartan.commands.command import command
-from mmspartan.convert import check_target, read_weights, write_whole
+from mmspartan.convert.files import check_target, read_weights, write_whole
 from mmspartan.errors import InputError
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from ...checks import check_integers
 from ...errors import InputError
-from ...nn.fake_quant import BUFFERS, KEPT, bits_of, insert_quantizers, pop_quantizers
+from ...nn.fake_quant import BUFFERS, bits_of, insert_quantizers, pop_quantizers
 
 KEY = 'fake_quant'  # of the state of the quantizers in checkpoints
 
@@ -23,18 +23,18 @@ class FakeQuantHook(Hook):
 
     Args:
         weight_bits (int): Bits of weights, 2 to 8. Inputs have 8. Defaults to 8.
-        keep (str): Regular expression of the names of modules that stay in floating point. By default heads and
-            ``sampling_offsets``.
+        keep (str): Regular expression of the names of modules that stay in floating point, besides heads and
+            ``sampling_offsets``. None by default.
         keep_8bit (str): Of modules whose weights have 8 bits, if ``weight_bits`` is less.
 
     Raises:
-        InputError: If an argument is invalid, the model is not folded for inference, or the checkpoint has no ranges.
+        InputError: If an argument is invalid, the model is not folded for inference, the checkpoint has no ranges,
+            or an ``EMAHook`` averages weights.
     """
 
-    def __init__(self, weight_bits: int = 8, keep: str = KEPT, keep_8bit: str = ''):
+    def __init__(self, weight_bits: int = 8, keep: str = '', keep_8bit: str = ''):
         check_integers('FakeQuantHook', 2, 8, weight_bits=weight_bits)
         self.bits = bits_of(weight_bits, keep, keep_8bit)
-
         self.ranges: dict[str, Any] = {}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -50,6 +50,8 @@ class FakeQuantHook(Hook):
             return
         if not any(getattr(module, 'is_deployed', False) for module in model.modules()):
             raise InputError('FakeQuantHook: the model must be folded for inference (deploy=True), got one that is not')
+        if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+            raise InputError('FakeQuantHook: weights cannot be averaged meanwhile: leave EMAHook out of custom_hooks')
         if not self.ranges:
             raise InputError(
                 'FakeQuantHook: no checkpoint is loaded: set load_from to that of tools/compress.py quantize'
