@@ -1,4 +1,4 @@
-"""A detector that is rounded by ranges of a CPU computes the same on a GPU, and trains there without waits in between."""
+"""A detector that is rounded by ranges of a CPU computes the same on a GPU, and trains there."""
 
 import copy
 
