@@ -2,9 +2,8 @@
 
 Inputs and weights are rounded as in the INT8 files of :mod:`mmspartan.deploy.quantization`: inputs to 256 steps of a
 range for each tensor, which contains 0, weights to symmetric integers with a scale for each output channel; everything
-else stays in floating point. Gradients pass as if
-nothing was rounded. The fake quantization is torch's own. NNCF and torchao place theirs by patterns of
-a traced graph, which are not those of the files.
+else stays in floating point. Gradients pass as if nothing was rounded. The fake quantization is torch's own. NNCF and
+torchao place theirs by patterns of a traced graph, which are not those of the files.
 """
 
 import re
