@@ -58,7 +58,7 @@ from torch import nn
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import read_config
 from mmspartan.convert.config_file import write_config
-from mmspartan.convert.files import write_checkpoint, write_whole
+from mmspartan.convert.files import write_checkpoint
 from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
@@ -67,7 +67,6 @@ from mmspartan.nn.fake_quant import insert_quantizers, pop_quantizers
 from mmspartan.quantization_aware import calibrate, fine_tuning, folded_form, lower_rate
 from mmspartan.runs.hooks.fake_quant_hook import KEY, FakeQuantHook
 from mmspartan.spartan import SpaRTAN
-from mmspartan.version import __version__
 
 
 @command()
@@ -137,10 +136,8 @@ def quantize(args: argparse.Namespace, cfg: Config) -> str:
     if not quantized:
         raise InputError(f'{args.config}: the model has no convolution or linear layer to quantize, but for --keep')
     calibrate(model, images)
-    content: dict[str, Any] = dict(meta=dict(mmspartan_version=__version__), state_dict=weights)
-    if trained.dataset_meta:
-        content['meta']['dataset_meta'] = trained.dataset_meta
-    write_whole(args.out / 'quantized.pth', {**content, KEY: pop_quantizers(model.state_dict())})
+    classes = list(trained.dataset_meta.get('classes', ()))
+    write_checkpoint(args.out / 'quantized.pth', weights, classes, **{KEY: pop_quantizers(model.state_dict())})
     hook = dict(type='FakeQuantHook', **settings)
     write(args, 'quantized', options, fine_tuning(cfg, model, hook, args.epochs))
     return f'the inputs and weights of {quantized} convolutions and linear layers are rounded'

@@ -117,12 +117,14 @@ def fit_exactly(model: nn.Module, weights: Mapping[str, Tensor], source: str) ->
     return {**weights, **counters}
 
 
-def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], classes: list[str] | None = None) -> None:
-    """Write weights in the format of mmengine's Runner, with the class names if they are known."""
+def write_checkpoint(
+    path: str | Path, weights: Mapping[str, Tensor], classes: list[str] | None = None, **entries: Any
+) -> None:
+    """Write weights in the format of mmengine's Runner, with the class names if they are known, and further entries."""
     meta: dict[str, Any] = dict(mmspartan_version=__version__)
     if classes:
         meta['dataset_meta'] = dict(classes=tuple(classes))
-    write_whole(path, dict(meta=meta, state_dict=dict(weights)))
+    write_whole(path, dict(meta=meta, state_dict=dict(weights), **entries))
 
 
 def write_whole(path: str | Path, content: dict) -> None:
