@@ -46,7 +46,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmspartan', 'mmspartan.*', 'mmspartan_cli']),
-    package_data={'mmspartan': ['**/*.html']},
+    package_data={'mmspartan': ['**/*.html', 'pretrained/*.safetensors']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10,<3.14',
     # Neither torch nor OpenMMLab's packages: pip would lay them over a fork's files, or over versions that belong to a

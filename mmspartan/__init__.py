@@ -7,7 +7,7 @@ from .stack import has_mmdet  # first: it says in one line if torch, mmengine or
 # isort: split
 from . import checkpoints, datasets, deploy, runs  # noqa: F401 - register
 from .configs import config_path, list_configs
-from .model_hub import get_model, register_models
+from .model_hub import get_model, register_models, weights
 from .own_data import own_data
 from .spartan import SpaRTAN
 from .version import __version__
@@ -21,7 +21,7 @@ if has_mmdet():
 
 register_models()
 
-__all__ = ['Detector', 'SpaRTAN', '__version__', 'config_path', 'get_model', 'list_configs', 'own_data']
+__all__ = ['Detector', 'SpaRTAN', '__version__', 'config_path', 'get_model', 'list_configs', 'own_data', 'weights']
 
 
 def __getattr__(name: str) -> Any:

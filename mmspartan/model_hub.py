@@ -2,17 +2,22 @@
 
 import copy
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from .configs import config_path
+from .checkpoints.safetensors_file import SUFFIX, read_safetensors
+from .configs import PACKAGE, config_path
 from .errors import InputError
 from .stack import has_mmpretrain
+
+WEIGHTS = PACKAGE / 'pretrained'
 
 
 def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'cpu', **overrides: Any) -> nn.Module:
@@ -20,7 +25,8 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
 
     Args:
         name: Name of a config of this package, see :func:`~mmspartan.configs.list_configs`, or a config file.
-        pretrained: Checkpoint to load. False for random weights.
+        pretrained: Checkpoint to load, or True for the weights that come with this package, see :func:`weights`. False
+            for random weights.
         device: ``cpu``, ``cuda:0``, ...
         **overrides: Entries of the config's ``model``, as ``head=dict(num_classes=5)``.
 
@@ -29,14 +35,11 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
 
     Raises:
         FileNotFoundError: If there is no such config. The message names similar ones.
-        InputError: If the checkpoint is missing or does not fit the model, or ``pretrained`` is True: no weights come
-            with this package.
+        InputError: If the checkpoint is missing or does not fit the model, or no weights of this name come with this
+            package.
     """
     if pretrained is True:
-        raise InputError(
-            f'pretrained=True: no weights of {name} come with mmspartan; give the path of a checkpoint: of your own '
-            "training, or the authors' converted by tools/model_converters/ (docs/weights.md lists them)"
-        )
+        pretrained = weights(name)
     cfg = Config.fromfile(name if Path(name).is_file() else config_path(name))
     cfg.merge_from_dict(dict(model=copy.deepcopy(overrides)))  # mmengine takes _delete_ out of what it merges
     if pretrained is not False:
@@ -51,6 +54,33 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
     model = MODELS.build(cfg.model)
     init_quietly(model)
     return model.to(device).eval()
+
+
+def weights(name: str) -> str:
+    """Return the path of weights that come with this package, for ``Pretrained`` initializations and ``get_model``.
+
+    For a backbone: ``init_cfg=dict(type='Pretrained', checkpoint=mmspartan.weights(NAME), prefix='backbone.')``.
+
+    Args:
+        name: Name of the config that they were trained with.
+
+    Raises:
+        InputError: If there are none. The message names those that there are.
+    """
+    path = WEIGHTS / f'{name}{SUFFIX}'
+    if not path.is_file():
+        known = ', '.join(sorted(path.stem for path in WEIGHTS.glob(f'*{SUFFIX}')))
+        raise InputError(
+            f'no weights of {name} come with mmspartan, but of {known}; give the path of a checkpoint: of your own '
+            "training, or the authors' converted by tools/model_converters/ (docs/weights.md lists them)"
+        )
+    return str(path)
+
+
+@CheckpointLoader.register_scheme(prefixes=re.escape(str(WEIGHTS)), force=True)
+def load_weights(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Let mmengine read the weights of this package, in a Runner of any project."""
+    return read_safetensors(filename, map_location)
 
 
 def init_quietly(model: Any) -> None:

@@ -1,15 +1,20 @@
 """Models by name, in mmpretrain and through the model index that mim reads."""
 
+from pathlib import Path
+
 import mmpretrain
 import numpy as np
 import pytest
 import torch
 from mmdet.apis import DetInferencer
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from modelindex.load_model_index import load
 
-from mmspartan import config_path, get_model, list_configs
+from mmspartan import config_path, get_model, list_configs, weights
+from mmspartan.checkpoints.checkpoint import read_checkpoint
 from mmspartan.errors import InputError
+from mmspartan.model_hub import WEIGHTS
 from tests.conftest import ROOT
 
 NAMES = [f'spartan_{size}_in1k' for size in ('t', 't_256', 'xt', 'xt_256')]
@@ -24,7 +29,9 @@ def test_mmpretrain_lists_and_builds_them():
 
 
 def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_path):
-    with pytest.raises(InputError, match=r'pretrained=True.*spartan_xt_in1k'):
+    with pytest.raises(
+        InputError, match=r'no weights of spartan_xt_in1k come with mmspartan, but of spartan_xt_cifar10;'
+    ):
         get_model('spartan_xt_in1k', pretrained=True)
     for nothing in ('', None):
         with pytest.raises(InputError, match='pretrained='):
@@ -43,6 +50,21 @@ def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_pa
     )
     with pytest.raises(InputError, match=r'weights\.pth does not fit'):
         get_model('spartan_xt_digits', pretrained=path)
+
+
+@pytest.mark.parametrize('name', sorted(path.stem for path in WEIGHTS.glob('*')))
+def test_weights_that_come_along_are_loaded_offline(name):
+    assert Path(weights(name)).stat().st_size < 10e6
+    model = get_model(name, pretrained=True)
+    assert len(model.dataset_meta['classes']) == model.head.num_classes == 10
+    start = dict(type='Pretrained', checkpoint=weights(name), prefix='backbone.')
+    backbone = MODELS.build({**Config.fromfile(config_path(name)).model.backbone, 'init_cfg': start})
+    backbone.init_weights()  # by mmengine, outside of our Runner
+    for key, value in model.backbone.state_dict().items():
+        torch.testing.assert_close(backbone.state_dict()[key], value)
+    assert all(
+        tensor.dtype in (torch.float16, torch.int64) for tensor in read_checkpoint(weights(name))['state_dict'].values()
+    )
 
 
 def test_configs_are_listed():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from . import plain_pickle
+from .safetensors_file import SUFFIX, read_safetensors
 from .stock_checkpoint import HAS_SAFE_GLOBALS, NotPlainError, stand_ins, without_stand_ins
 
 # Environment variables of torch.load, which raises an error if both are set.
@@ -94,6 +95,8 @@ def load_plain(path: str | Path, map_location: Any = 'cpu') -> Any:
 
 def load_file(path: str | Path, map_location: Any) -> Any:
     """Load a local file weights-only, whatever classes are on torch's list, and verify its checksums."""
+    if Path(path).suffix == SUFFIX:
+        return read_safetensors(path, map_location)
     verify_checksums(path)
     refuse_programs(path)
     if HAS_SAFE_GLOBALS:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import AtomicLocalBackend, check_weights_fit, dense_problem, load_plain, weight_problem
+from ..checkpoints.safetensors_file import SUFFIX
 from ..errors import InputError
 from ..version import __version__
 
@@ -84,22 +85,12 @@ def _problem(key: Any, value: Any) -> str | None:
 
 def _read(path: Path) -> Any:
     if path.is_dir():
-        files = sorted(path.glob('*.safetensors'))
+        files = sorted(path.glob(f'*{SUFFIX}'))
         if not files:
             raise InputError(f'{path}: a folder without a .safetensors file')
         return {key: value for file in files for key, value in _read(file).items()}
-    if path.suffix != '.safetensors':
-        return load_plain(path)
-    if not path.is_file():
-        raise InputError(f'{path}: no such file')
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise InputError(f'{path}: reading it needs safetensors: pip install safetensors') from error
-    try:
-        return load_file(path)
-    except Exception as error:  # a library in Rust, with errors of many types
-        raise InputError(f'{path}: damaged, or not a file of safetensors: {" ".join(str(error).split())}') from error
+    content = load_plain(path)
+    return content['state_dict'] if path.suffix == SUFFIX else content
 
 
 def fit_exactly(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import re
 
 import torch
 
+from mmspartan.checkpoints.checkpoint import read_checkpoint
 from tests.conftest import ROOT, TINY, Golden, last_line
 from tests.docs.scripts import run_here
 
@@ -71,3 +72,8 @@ def test_fine_tuning_a_converted_detector(tmp_path):
         assert set(weights) == {'meta', 'state_dict'}
         assert weights['meta']['dataset_meta']['classes'] == trained['meta']['dataset_meta']['classes']
         assert all(torch.equal(value, after[key]) for key, value in weights['state_dict'].items())
+    run_here(publish, checkpoint, 'half.safetensors', cwd=tmp_path)
+    half = read_checkpoint(tmp_path / 'half.safetensors')
+    assert half['meta']['dataset_meta']['classes'] == trained['meta']['dataset_meta']['classes']
+    for key, value in half['state_dict'].items():
+        assert torch.equal(value, after[key].to(value.dtype)), key

@@ -3,6 +3,9 @@
 Those scripts read checkpoints that torch reads weights-only, so checkpoints of a stock mmengine are converted first.
 The result has the weights that were evaluated (averaged ones, if there are any) and their meta information, and a hash
 in its name.
+
+A file with the suffix ``.safetensors`` is written by this script: in float16, half the size, with the class names and
+without a hash.
 """
 
 import argparse
@@ -26,7 +29,9 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmspartan.checkpoints.checkpoint import read_checkpoint
+from mmspartan.checkpoints.checkpoint import AtomicLocalBackend, read_checkpoint
+from mmspartan.checkpoints.class_names import classes_of
+from mmspartan.checkpoints.safetensors_file import SUFFIX, float16_safetensors
 from mmspartan.commands.command import command
 from mmspartan.convert.files import check_target, read_weights, write_whole
 from mmspartan.errors import InputError
@@ -38,12 +43,16 @@ def main(args: argparse.Namespace) -> None:
     if package is None:
         raise InputError(f'{args.toolbox} is not installed; see --toolbox')
     check_target(args.out_file)
-    _, entry = read_weights(args.in_file)
+    weights, entry = read_weights(args.in_file)
     if entry != 'state_dict':
         raise InputError(f'{args.in_file}: not a checkpoint of mmengine: it has no state_dict')
     if Path(args.out_file).exists():
         raise InputError(f'{args.out_file}: is there already')
     Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
+    if Path(args.out_file).suffix == SUFFIX:
+        content = float16_safetensors(weights, classes_of(read_checkpoint(args.in_file)))
+        AtomicLocalBackend().put(content, Path(args.out_file).resolve())
+        return
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, Path(args.in_file).name)
