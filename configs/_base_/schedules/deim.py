@@ -4,12 +4,6 @@ _load = [
     dict(type='CheckPicture'),
     dict(type='LoadAnnotations', with_bbox=True),
 ]
-_pack = [
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='Resize', scale=(640, 640), keep_ratio=False),
-    dict(type='PackDetInputs'),
-]
 _distort = dict(type='RandomApply', transforms=[dict(type='PhotoMetricDistortion')], prob=0.5)
 _strong = [
     _distort,
@@ -21,33 +15,43 @@ _strong = [
         ],
     ),
 ]
-_short_side = dict(type='Resize', scale=(3200, 320), keep_ratio=True)  # 320 pixels
-_mosaic = [
-    _short_side,
-    dict(type='GridMosaic', loading=[*_load, _short_side]),
-    dict(
-        type='CenteredRandomAffine',
-        max_rotate_degree=10.0,
-        max_translate_ratio=0.1,
-        scaling_ratio_range=(0.5, 1.5),
-        max_shear_degree=0.0,
-        border_val=(0, 0, 0),
-    ),
-    _distort,
-]
-deim_dataloader = dict(dataset=dict(type='MosaicCocoDataset'))
-stages = dict(
-    type='StageHook',
-    stages=[
-        dict(pipeline=[*_load, *_pack]),
-        dict(
-            pipeline=[*_load, dict(type='RandomChoice', transforms=[_mosaic, _strong], prob=[0.5, 0.5]), *_pack],
-            batch_augments=[dict(type='BatchMixUp', prob=0.5, ratio=(0.45, 0.55))],
-        ),
-        dict(pipeline=[*_load, *_strong, *_pack]),
-        dict(pipeline=[*_load, *_pack], multi_scale=False, from_best=True),
-    ],
+_affine = dict(
+    type='CenteredRandomAffine',
+    max_rotate_degree=10.0,
+    max_translate_ratio=0.1,
+    scaling_ratio_range=(0.5, 1.5),
+    max_shear_degree=0.0,
+    border_val=(0, 0, 0),
 )
+
+
+def _stages(side):
+    # for an input of side x side pixels
+    pack = [
+        dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=True),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='Resize', scale=(side, side), keep_ratio=False),
+        dict(type='PackDetInputs'),
+    ]
+    short_side = dict(type='Resize', scale=(5 * side, side // 2), keep_ratio=True)
+    mosaic = [short_side, dict(type='GridMosaic', loading=[*_load, short_side]), _affine, _distort]
+    dense = dict(type='RandomChoice', transforms=[mosaic, _strong], prob=[0.5, 0.5])
+    return dict(
+        type='StageHook',
+        stages=[
+            dict(pipeline=[*_load, *pack]),
+            dict(
+                pipeline=[*_load, dense, *pack],
+                batch_augments=[dict(type='BatchMixUp', prob=0.5, ratio=(0.45, 0.55))],
+            ),
+            dict(pipeline=[*_load, *_strong, *pack]),
+            dict(pipeline=[*_load, *pack], multi_scale=False, from_best=True),
+        ],
+    )
+
+
+deim_dataloader = dict(dataset=dict(type='MosaicCocoDataset'))
+stages, stages_128 = _stages(640), _stages(128)
 
 # At iteration t the authors' warm-up has (max(t - 1, 0) / 2000) ** 2, this one ((t + 1) / 2000) ** 2.
 warm_up = dict(type='QuadraticWarmupLR', by_epoch=False, begin=0, end=2000)

@@ -10,7 +10,7 @@ def _recipe(side, smallest, mosaics):
     resize = dict(type='Resize', scale=(side, side), keep_ratio=False)
     large = dict(type='FilterAnnotations', min_gt_bbox_wh=(smallest, smallest), keep_empty=False)
     short_side = dict(type='Resize', scale=(5 * side, side // 2), keep_ratio=True)
-    mosaic = [short_side, dict(type='GridMosaic', loading=[*_base_._load, short_side]), *_base_._mosaic[2:]]
+    mosaic = [short_side, dict(type='GridMosaic', loading=[*_base_._load, short_side]), _base_._affine, _base_._distort]
     choice = dict(type='RandomChoice', transforms=[mosaic, _base_._strong], prob=[mosaics, 1 - mosaics])
     pack = [large, dict(type='RandomFlip', prob=0.5), resize, large, dict(type='PackDetInputs')]
     plain, dense, strong = (dict(pipeline=[*_base_._load, *steps, *pack]) for steps in ([], [choice], _base_._strong))
