@@ -3,9 +3,9 @@
 ``reproduce.py table2 ... table8`` or ``all``: parameters, FLOPs, memory and, for Table VIII, images a second are
 computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
 ``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
-that is not done, and print which of the paper's orders they show. ``reproduce.py pruning``: prune the first of them,
-fine-tune it, and print what it loses. ``reproduce.py low-bits``: quantize it. ``reproduce.py kernels``: the same
-network with other kernels in its SMixers.
+that is not done, and print which of the paper's orders they show; ``reproduce.py photographs``: those of Table IV on
+CIFAR-10. ``reproduce.py pruning``: prune the first of them, fine-tune it, and print what it loses. ``reproduce.py
+low-bits``: quantize it. ``reproduce.py kernels``: the same network with other kernels in its SMixers.
 """
 
 import argparse
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
 from mmspartan_cli import parse
 from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
 
-OTHERS = ('schedule', 'miniature', 'pruning', 'low-bits', 'kernels')
+OTHERS = ('schedule', 'miniature', 'photographs', 'pruning', 'low-bits', 'kernels')
 
 
 def parse_args():
@@ -154,13 +154,16 @@ def main(args: argparse.Namespace) -> None:
             (out / f'table{table.number}.csv').write_text(as_csv(table, values))
             draw(table, values, out / f'table{table.number}.png')
 
-    if 'miniature' in args.what:
+    for folder in miniature.NUMBERS:
+        if folder not in args.what:
+            continue
         if args.jobs > 0:
-            train_in_miniature(args, miniature.networks())
-        text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in miniature.tables())
+            train_in_miniature(args, miniature.networks(folder))
+        tables = miniature.tables(folder)
+        text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in tables)
         print(text, flush=True)
         if out:
-            (out / 'miniature.md').write_text(text)
+            (out / f'{folder}.md').write_text(text)
 
     for name, question in QUESTIONS.items():
         if name not in args.what:

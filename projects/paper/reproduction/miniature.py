@@ -1,7 +1,8 @@
 """The paper in miniature: rows of its tables as small networks on real data that needs no download.
 
 A row of ``configs/ablations/`` or of Table III has a small network of the same name in ``configs/miniature/``, which is
-trained several times, with one seed each. What is compared is the order of the rows, not their accuracies.
+trained several times, with one seed each. What is compared is the order of the rows, not their accuracies. Those of
+``configs/photographs/`` are the same networks with the photographs of CIFAR-10.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,24 +12,24 @@ from pathlib import Path
 from .runs import Run, run_name
 from .tables import COLUMNS, TABLES, Row, Table
 
-# Table V is left out: its two rows differ by 0.03 points.
-NUMBERS = (3, 4, 6, 7, 8)
+# The tables of each folder of small networks. Table V is left out: its two rows differ by 0.03 points.
+NUMBERS = {'miniature': (3, 4, 6, 7, 8), 'photographs': (4,)}
 DETECTORS = ('rtdetr_r18vd_coco', 'rtdetr_spartan_xt_coco')
 
 
-def small(config: str) -> str:
+def small(config: str, folder: str = 'miniature') -> str:
     """Return the name of the config of a row's small network. Rows of one network share it."""
-    return f'miniature/{run_name(config).removesuffix("_in1k").removesuffix("_coco")}'
+    return f'{folder}/{run_name(config).removesuffix("_in1k").removesuffix("_coco")}'
 
 
-def tables() -> list[Table]:
+def tables(folder: str = 'miniature') -> list[Table]:
     """Return the paper's tables with the rows that have a small network, whose configs take the place of the rows'."""
-    chosen = [table for table in TABLES if table.number in NUMBERS]
+    chosen = [table for table in TABLES if table.number in NUMBERS[folder]]
     return [
         replace(
             table,
             rows=tuple(
-                replace(row, config=small(row.config))
+                replace(row, config=small(row.config, folder))
                 for row in table.rows
                 if table.number != 3 or row.config in DETECTORS
             ),
@@ -37,9 +38,9 @@ def tables() -> list[Table]:
     ]
 
 
-def networks() -> list[str]:
+def networks(folder: str = 'miniature') -> list[str]:
     """Return the configs of all rows, the long ones, the detectors', first."""
-    return list(dict.fromkeys(row.config for table in tables() for row in table.rows))
+    return list(dict.fromkeys(row.config for table in tables(folder) for row in table.rows))
 
 
 def trainings(configs: Sequence[str], work_dirs: str | Path, seeds: int) -> Iterator[tuple[Run, str, int]]:
@@ -51,7 +52,7 @@ def trainings(configs: Sequence[str], work_dirs: str | Path, seeds: int) -> Iter
 
 def run(config: str, work_dirs: str | Path, seed: int) -> Run:
     """Return the training of a small network with one seed."""
-    return Run(config, Path(work_dirs, 'miniature', f'seed{seed}'))
+    return Run(config, Path(work_dirs, Path(config).parent, f'seed{seed}'))
 
 
 def scores(table: Table, row: Row, work_dirs: str | Path, seeds: int) -> list[float] | None:

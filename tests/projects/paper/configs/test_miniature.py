@@ -29,10 +29,18 @@ def test_options_are_those_of_the_ablation(ablation):
     assert cfg == expected
 
 
-def test_each_row_has_a_network_and_each_network_a_row():
-    configs = {row.config for table in tables() for row in table.rows}
-    files = {f'miniature/{path.stem}' for path in (ROOT / 'projects' / 'paper' / 'configs' / 'miniature').glob('*.py')}
-    assert configs == files and len(files) == 17
+@pytest.mark.parametrize(('folder', 'count'), [('miniature', 17), ('photographs', 6)])
+def test_each_row_has_a_network_and_each_network_a_row(folder, count):
+    configs = {row.config for table in tables(folder) for row in table.rows}
+    files = {f'{folder}/{path.stem}' for path in (ROOT / 'projects' / 'paper' / 'configs' / folder).glob('*.py')}
+    assert configs == files and len(files) == count
+
+
+@pytest.mark.parametrize('row', [row.config for table in tables('photographs') for row in table.rows])
+def test_networks_on_photographs_are_those_on_digits(row):
+    on_photographs, on_digits = load(row)['model'], load(row.replace('photographs', 'miniature'))['model']
+    assert on_photographs.pop('data_preprocessor') != on_digits.pop('data_preprocessor')
+    assert on_photographs == on_digits
 
 
 class Features(nn.Module):

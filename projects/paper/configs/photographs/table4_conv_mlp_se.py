@@ -1,0 +1,3 @@
+_base_ = './spartan_xt.py'
+
+model = dict(backbone=dict(smixer=dict(type='ConvSMixer'), cmixer=dict(type='MLPCMixer', se=True)))
