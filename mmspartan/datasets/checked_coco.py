@@ -10,7 +10,7 @@ report a file lists them with the reasons. The command ``prepare_dataset.py`` in
 import json
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,14 @@ def read_checked_coco(path: str | Path) -> dict[str, Any]:
             file and the entry.
     """
     content = _read_json(path)
-    images = _checked_list(path, content, 'images', IMAGE)
-    categories = _checked_list(path, content, 'categories', CATEGORY)
+    images = checked_list(path, content, 'images', IMAGE)
+    categories = checked_list(path, content, 'categories', CATEGORY)
     if not images or not categories:
         raise InputError(f'{path}: {"images" if not images else "categories"} is an empty list')
     _check_unique(path, 'images', 'id', images)
     _check_unique(path, 'categories', 'id', categories)
     _check_unique(path, 'categories', 'name', categories)
-    annotations = content.get('annotations', [])
-    if not isinstance(annotations, list):
-        raise InputError(f'{path}: annotations: is {_shown(annotations)}, must be a list')
+    annotations = checked_list(path, {'annotations': [], **content}, 'annotations', ANNOTATION)
     kept, invalid, notes = _usable(path, annotations, images, categories)
     _report(path, len(annotations), invalid, notes)
     if annotations and not kept:
@@ -85,8 +83,11 @@ def _read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _checked_list(path: str | Path, content: dict, key: str, entries: Mapping[str, Callable]) -> list[dict]:
-    """Return the list under a key of the file, after a check that each item is a dict with these entries."""
+def checked_list(path: str | Path, content: dict, key: str, entries: Mapping[str, Callable]) -> list[dict]:
+    """Return the list under a key of a file's content, after a check that each item is a dict with these entries.
+
+    ``entries`` has a check for each, whose docstring says what is valid. Raises InputError, which names file and entry.
+    """
     items = content.get(key)
     if not isinstance(items, list):
         raise InputError(f'{path}: {key}: is {_shown(items)}, must be a list')
@@ -94,9 +95,9 @@ def _checked_list(path: str | Path, content: dict, key: str, entries: Mapping[st
         if not isinstance(item, dict):
             raise InputError(f'{path}: {key}[{i}]: is {_shown(item)}, must be a dict')
         for name, check in entries.items():
-            if name not in item:
+            if name not in item and name != 'iscrowd':
                 raise InputError(f'{path}: {key}[{i}].{name}: is missing')
-            if not check(item[name]):
+            if not check(item.get(name)):
                 raise InputError(f'{path}: {key}[{i}].{name}: is {_shown(item[name])}, must be {check.__doc__}')
     return items
 
@@ -119,8 +120,19 @@ def _is_text(value: Any) -> bool:
     return type(value) is str and value != '' and '\0' not in value
 
 
+def _is_box(value: Any) -> bool:
+    """four numbers, [x, y, width, height]"""
+    return isinstance(value, list) and len(value) == 4 and all(type(number) in NUMBERS for number in value)
+
+
+def _is_crowd(value: Any) -> bool:
+    """0 or 1"""
+    return value in (None, 0, 1)
+
+
 IMAGE = {'id': _is_id, 'width': _is_size, 'height': _is_size, 'file_name': _is_text}
 CATEGORY = {'id': _is_id, 'name': _is_text}
+ANNOTATION = {'image_id': _is_id, 'category_id': _is_id, 'bbox': _is_box, 'iscrowd': _is_crowd}
 
 
 def _shown(value: Any) -> str:
@@ -139,63 +151,54 @@ def _check_unique(path: str | Path, key: str, name: str, items: list[dict]) -> N
 
 
 def _usable(
-    path: str | Path, annotations: list, images: list[dict], categories: list[dict]
+    path: str | Path, annotations: list[dict], images: list[dict], categories: list[dict]
 ) -> tuple[list[dict], dict[str, list], list[str]]:
     """Return the valid annotations, the ids of the others by the reason, and remarks for the report."""
-    sizes = {image['id']: (image['width'], image['height']) for image in images}
     known = {category['id'] for category in categories}
-    unknown: dict[Any, int] = {}
-    boxes = np.zeros((len(annotations), 4))
-    for i, annotation in enumerate(annotations):
-        try:
-            boxes[i] = _checked_annotation(path, i, annotation)
-        except OverflowError:  # an integer too large for a float
-            boxes[i] = math.inf
-        if annotation['category_id'] not in known:
-            unknown[annotation['category_id']] = unknown.get(annotation['category_id'], 0) + 1
+    unknown = Counter(a['category_id'] for a in annotations if a['category_id'] not in known)
     if unknown:
         listed = ', '.join(f'{_shown(key)} ({count} annotations)' for key, count in list(unknown.items())[:5])
         raise InputError(
             f'{path}: annotations are of categories that it does not list: category_id {listed}; its categories have '
             f'the ids {", ".join(map(_shown, list(known)[:10]))}'
         )
+    sizes = {image['id']: (image['width'], image['height']) for image in images}
+    limits = np.array([sizes.get(a['image_id'], (0, 0)) for a in annotations], dtype=float).reshape(-1, 2)
+    lost = next((a['image_id'] for a in annotations if a['image_id'] not in sizes), None)
+    largest = sys.float_info.max
+    boxes = np.array(  # an integer may be too large for a float
+        [[number if abs(number) <= largest else math.inf for number in a['bbox']] for a in annotations], dtype=float
+    ).reshape(-1, 4)
     with np.errstate(all='ignore'):
-        x, y, w, h = boxes.T
-        finite, positive = np.all(np.isfinite(boxes), axis=1), (w > 0) & (h > 0)
-        small = (w < 1) | (h < 1)
-        limits = np.array([sizes.get(annotation['image_id'], (0, 0)) for annotation in annotations]).reshape(-1, 2)
-        huge = np.any(boxes[:, 2:] > MAX_SIDE * limits.astype(float), axis=1)
-        normalized = len(boxes) > 0 and bool(
-            ((boxes >= 0) & (boxes <= 1)).all() and (x + w <= 1.001).all() and (boxes % 1).any()
-        )
-    if normalized:
+        corners, sides = boxes[:, :2], boxes[:, 2:]
+        ends = corners + sides
+        reasons = {
+            f'image_id is no image (the first is {_shown(lost)})': limits[:, 0] == 0,
+            'bbox is not finite': ~np.isfinite(boxes).all(axis=1),
+            'width or height of bbox is not positive': (sides <= 0).any(axis=1),
+            'bbox is outside of the image': ((corners >= limits) | (ends <= 0)).any(axis=1),
+            f'bbox is more than {MAX_SIDE} times as wide or high as the image': (sides > MAX_SIDE * limits).any(axis=1),
+        }
+        are_shares = (boxes >= 0).all() and (boxes <= 1).all() and (ends[:, 0] <= 1.001).all() and (boxes % 1).any()
+    if are_shares:
         raise InputError(
             f'{path}: all boxes are within [0, 1], annotations[0].bbox: {_shown(annotations[0]["bbox"])}; COCO has '
             '[x, y, width, height] in pixels'
         )
 
-    kept, areas, tiny, unknown_image = [], 0, 0, ''
+    kept, areas, tiny = [], 0, 0
     invalid: dict[str, list] = defaultdict(list)
     for i, annotation in enumerate(annotations):
-        size = sizes.get(annotation['image_id'])
-        if size is None:
-            unknown_image = unknown_image or f'image_id is no image (the first is {_shown(annotation["image_id"])})'
-            invalid[unknown_image].append(annotation.get('id'))
-        elif not finite[i]:
-            invalid['bbox is not finite'].append(annotation.get('id'))
-        elif not positive[i]:
-            invalid['width or height of bbox is not positive'].append(annotation.get('id'))
-        elif x[i] >= size[0] or y[i] >= size[1] or x[i] + w[i] <= 0 or y[i] + h[i] <= 0:
-            invalid['bbox is outside of the image'].append(annotation.get('id'))
-        elif huge[i]:
-            invalid[f'bbox is more than {MAX_SIDE} times as wide or high as the image'].append(annotation.get('id'))
-        else:
-            area = annotation.get('area')
-            is_area = type(area) in NUMBERS and 0 < area < math.inf and area <= sys.float_info.max
-            areas += area is not None and not is_area
-            tiny += bool(small[i])
-            area = area if is_area else float(w[i] * h[i])
-            kept.append({**annotation, 'area': area, 'iscrowd': int(annotation.get('iscrowd') or 0)})
+        reason = next((reason for reason, is_wrong in reasons.items() if is_wrong[i]), None)
+        if reason is not None:
+            invalid[reason].append(annotation.get('id'))
+            continue
+        area: Any = annotation.get('area')
+        is_area = type(area) in NUMBERS and 0 < area <= largest
+        areas += area is not None and not is_area
+        tiny += bool((sides[i] < 1).any())
+        area = area if is_area else float(sides[i].prod())
+        kept.append({**annotation, 'area': area, 'iscrowd': int(annotation.get('iscrowd') or 0)})
     notes = [f'{areas} annotations: area is not positive; the area of the box is used'] if areas else []
     if tiny:
         notes.append(f'{tiny} annotations are narrower or lower than a pixel: evaluated, but not trained on')
@@ -203,25 +206,6 @@ def _usable(
     if any(type(n) is not int or n == 0 or abs(n) > MAX_ID for n in ids) or len(set(ids)) < len(ids):
         kept = [{**annotation, 'id': i} for i, annotation in enumerate(kept, 1)]
     return kept, invalid, notes
-
-
-def _checked_annotation(path: str | Path, i: int, annotation: Any) -> list[float]:
-    """Return the box of an annotation, after a check of the types of its entries."""
-    name = f'{path}: annotations[{i}]'
-    if not isinstance(annotation, dict):
-        raise InputError(f'{name}: is {_shown(annotation)}, must be a dict')
-    for key in ('image_id', 'category_id', 'bbox'):
-        if key not in annotation:
-            raise InputError(f'{name}.{key}: is missing')
-    for key in ('image_id', 'category_id'):
-        if not _is_id(annotation[key]):
-            raise InputError(f'{name}.{key}: is {_shown(annotation[key])}, must be {_is_id.__doc__}')
-    box = annotation['bbox']
-    if not isinstance(box, list) or len(box) != 4 or any(type(number) not in NUMBERS for number in box):
-        raise InputError(f'{name}.bbox: is {_shown(box)}, must be four numbers, [x, y, width, height]')
-    if annotation.get('iscrowd') not in (None, 0, 1):
-        raise InputError(f'{name}.iscrowd: is {_shown(annotation["iscrowd"])}, must be 0 or 1')
-    return box
 
 
 _reported: set[tuple[str, int]] = set()

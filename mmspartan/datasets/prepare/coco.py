@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ..checked_coco import checked_list
 from .documents import Documents
 from .faults import DROPPED, RENAMED, Faults
 from .source import Files, Object, Sample, Source, numbers, polygon_box, size_of
@@ -46,20 +47,17 @@ def read_coco_files(contents: Documents, files: Files, faults: Faults) -> Source
     return source
 
 
-def _entries(path: Path, content: dict[str, Any], key: str, needed: tuple[str, ...]) -> list[dict]:
-    entries = content.get(key)
-    for i, entry in enumerate(entries if isinstance(entries, list) else [None]):
-        if not isinstance(entry, dict):
-            raise InputError(f'{path}: {key}[{i}]: is {entry!r:.80}, must be a dict')
-        for name in needed:
-            if not isinstance(entry.get(name), str | int):
-                raise InputError(f'{path}: {key}[{i}].{name}: is {entry.get(name)!r:.80}, must be a name or a number')
-    return list(entries or [])
+def _is_name(value: Any) -> bool:
+    """a name or a number"""
+    return isinstance(value, str | int)
+
+
+CATEGORY, IMAGE = dict.fromkeys(('id', 'name'), _is_name), dict.fromkeys(('id', 'file_name'), _is_name)
 
 
 def _categories(path: Path, content: dict[str, Any]) -> dict[Any, str]:
     """Return the names of the categories by id, without those that only group others, as Roboflow writes one."""
-    categories = sorted(_entries(path, content, 'categories', ('id', 'name')), key=lambda item: (str(item['id']), 0))
+    categories = sorted(checked_list(path, content, 'categories', CATEGORY), key=lambda item: (str(item['id']), 0))
     categories.sort(key=lambda item: item['id'] if isinstance(item['id'], int) else 0)
     for first, second in itertools.pairwise(categories):
         if first['id'] == second['id']:
@@ -79,7 +77,7 @@ def _samples(
     path: Path, content: dict[str, Any], names: dict[Any, str], split: str, files: Files, faults: Faults
 ) -> list[Sample]:
     samples: dict[Any, Sample | None] = {}
-    for i, image in enumerate(_entries(path, content, 'images', ('id', 'file_name'))):
+    for i, image in enumerate(checked_list(path, content, 'images', IMAGE)):
         where = f'{path}: images[{i}]'
         if image['id'] in samples:
             raise InputError(f'{where}.id: {image["id"]} is there twice')
