@@ -7,7 +7,6 @@ and accuracy of both files.
 import argparse
 import re
 import statistics
-import time
 from pathlib import Path
 
 from mmspartan_cli import build_parser, parse
@@ -34,6 +33,7 @@ if __name__ == '__main__':
 
 import onnx
 
+from mmspartan.benchmark.timing import timed
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import load_config
 from mmspartan.convert.files import check_target
@@ -41,7 +41,7 @@ from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy.evaluation import check_classes, evaluate
 from mmspartan.deploy.files import read_onnx
 from mmspartan.deploy.precision import precision_of
-from mmspartan.deploy.quantization import DatasetReader, count_products, quantize
+from mmspartan.deploy.quantization import Feeds, count_products, quantize
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, task_of_outputs
 from mmspartan.errors import InputError
@@ -67,12 +67,7 @@ def latency(path: Path, task: Task, backend: str, threads: int, repeats: int = 3
     session = Session(path, backend, threads)
     height, width = map(int, session.inputs['images'][2:])
     feed = {name: value.numpy() for name, value in task.example(1, (height, width)).items()}
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        session(**feed)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[5:]) * 1e3
+    return statistics.median([timed(lambda: session(**feed), 'cpu') for _ in range(repeats)][5:])
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -109,7 +104,8 @@ def main(args: argparse.Namespace) -> None:
     # before the quantization, since it fails if file and config do not match
     metrics = [evaluate(cfg, str(args.model), args.backend)]
     keep += linear_nodes(model) if args.keep_linear else []
-    quantize(args.model, args.out, DatasetReader(images, task), keep, args.backend, args.reduce_range)
+    feeds = Feeds(task.feed([data['inputs']], [data['data_samples']]) for data in images)
+    quantize(args.model, args.out, feeds, keep, args.backend, args.reduce_range)
     metrics.append(evaluate(cfg, str(args.out), args.backend))
 
     names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)] or list(metrics[0])

@@ -35,19 +35,23 @@ class Normalize(nn.Module):
         return (images.index_select(1, self.order) - self.mean) / self.std
 
 
-class ClassifierGraph(nn.Module):
-    """Graph of a classifier: ``images`` to ``scores`` ``(B, classes)``, which sum to 1."""
+class ModelGraph(nn.Module):
+    """A model and the normalization before it; subclasses add what comes after it."""
 
     def __init__(self, model: BaseModel):
         super().__init__()
         self.normalize = Normalize(model.data_preprocessor)
         self.model = model
 
+
+class ClassifierGraph(ModelGraph):
+    """Graph of a classifier: ``images`` to ``scores`` ``(B, classes)``, which sum to 1."""
+
     def forward(self, images: Tensor) -> Tensor:
         return self.model(self.normalize(images), mode='tensor').softmax(1)
 
 
-class DetectorGraph(nn.Module):
+class DetectorGraph(ModelGraph):
     """Graph of a detector: ``images`` and ``sizes`` ``(B, 2)``, float32 (height, width) of the original images.
 
     Of an image that is padded, at the right and below, ``sizes`` are those that the padded one has in pixels of the
@@ -55,11 +59,6 @@ class DetectorGraph(nn.Module):
     of the original image, ``scores`` ``(B, K)`` in descending order and ``labels`` ``(B, K)``. K is ``max_per_img``, at
     most the number of pairs of query and class.
     """
-
-    def __init__(self, model: BaseModel):
-        super().__init__()
-        self.normalize = Normalize(model.data_preprocessor)
-        self.model = model
 
     def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         model = self.model
@@ -75,13 +74,8 @@ class DetectorGraph(nn.Module):
         return corners * sizes.flip(1).repeat(1, 2)[:, None], scores, pairs % num_classes
 
 
-class SegmenterGraph(nn.Module):
+class SegmenterGraph(ModelGraph):
     """Graph of MMSegmentation's ``EncoderDecoder``: ``images`` to ``labels`` of all pixels, int64 ``(B, H, W)``."""
-
-    def __init__(self, model: BaseModel):
-        super().__init__()
-        self.normalize = Normalize(model.data_preprocessor)
-        self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.model(self.normalize(images), mode='tensor')
@@ -91,7 +85,7 @@ class SegmenterGraph(nn.Module):
         return logits.argmax(1)
 
 
-class HeatmapGraph(nn.Module):
+class HeatmapGraph(ModelGraph):
     """Graph of MMPose's ``TopdownPoseEstimator`` with heat maps: ``images`` of one object each to its key points.
 
     Returns ``keypoints`` ``(B, K, 2)``, (x, y) in pixels of the input, and ``keypoint_scores`` ``(B, K)``, the maxima
@@ -103,15 +97,13 @@ class HeatmapGraph(nn.Module):
     """
 
     def __init__(self, model: BaseModel):
-        super().__init__()
+        super().__init__(model)
         codec = getattr(model.head, 'decoder', None)
         if type(codec).__name__ != 'MSRAHeatmap' or codec.unbiased:
             raise InputError(
                 f'{type(model.head).__name__} with {type(codec).__name__} cannot be exported: heat maps of MSRAHeatmap '
                 'without unbiased=True can'
             )
-        self.normalize = Normalize(model.data_preprocessor)
-        self.model = model
         self.register_buffer('scale', torch.as_tensor(codec.scale_factor, dtype=torch.float32))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

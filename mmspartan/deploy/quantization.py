@@ -11,9 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..checkpoints.checkpoint import AtomicLocalBackend
-from ..datasets.calibration import CalibrationImages
 from .precision import predictions
-from .tasks import Task
 
 QUANTIZED = ['Conv', 'MatMul', 'Gemm']
 BOX = 4  # numbers of a box, of which query positions are computed
@@ -27,18 +25,6 @@ class Feeds(CalibrationDataReader):
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.feeds, None)
-
-
-class DatasetReader(Feeds):
-    """Calibration data from images of the training set.
-
-    Args:
-        images: As the test pipeline loads them.
-        task: Task of the model.
-    """
-
-    def __init__(self, images: CalibrationImages, task: Task):
-        super().__init__(task.feed([data['inputs']], [data['data_samples']]) for data in images)
 
 
 def quantize(
