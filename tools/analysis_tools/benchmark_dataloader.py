@@ -8,6 +8,7 @@ import argparse
 import copy
 import logging
 import math
+import statistics
 import tempfile
 import time
 import warnings
@@ -33,10 +34,10 @@ if __name__ == '__main__':
 
 import cv2
 import numpy as np
-import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from mmspartan.benchmark.timing import timed
 from mmspartan.commands.command import command
 from mmspartan.commands.launch import build_runner, load_config
 from mmspartan.errors import InputError
@@ -86,21 +87,10 @@ def name_of(transform: Callable) -> str:
     return '+'.join([type(transform).__name__, *(type(one).__name__ for one in inner)])
 
 
-def seconds(run: Callable[[], object], repeats: int, warm_up: int = 1) -> float:
-    """Return the mean time of a run in seconds, after ``warm_up`` runs that are not measured."""
-    for _ in range(warm_up):
-        run()
-    synchronize()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        run()
-    synchronize()
-    return (time.perf_counter() - start) / repeats
-
-
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def speed(run: Callable[[], object], images: int, repeats: int, warm_up: int = 1, device: str = 'cpu') -> float:
+    """Return the images a second of a run with so many images, after ``warm_up`` runs that are not measured."""
+    times = [timed(run, device) for _ in range(warm_up + repeats)][warm_up:]
+    return images / statistics.mean(times) * 1e3
 
 
 @command()
@@ -133,7 +123,7 @@ def main(args: argparse.Namespace) -> None:
 
         batches = (batch for _ in repeat(None) for batch in data_loader)
         prefetched = 2 * loader.num_workers + 1  # not measured: workers load these during the other measurements
-        fed = loader.batch_size / seconds(lambda: next(batches), args.batches, prefetched)
+        fed = speed(lambda: next(batches), loader.batch_size, args.batches, prefetched)
         print(f'the loader with {loader.num_workers} workers: {fed:.1f} images/s')
 
         batch = next(batches)
@@ -145,8 +135,8 @@ def main(args: argparse.Namespace) -> None:
         def step() -> Mapping:
             return runner.model.train_step(copy.deepcopy(batch), runner.optim_wrapper)
 
-        eaten = loader.batch_size / seconds(step, args.batches)
-    device = runner.model.data_preprocessor.device.type
+        device = runner.model.data_preprocessor.device.type
+        eaten = speed(step, loader.batch_size, args.batches, device=device)
     print(f'a training step of {loader.batch_size} images on one {device}: {eaten:.1f} images/s, ', end='')
     print(f'which {math.ceil(eaten / one)} workers feed')
 
