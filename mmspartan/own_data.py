@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .model_hub import weights as weights_of
+
 # Transforms that the last part of the training leaves out, alone, in a RandomApply or in each part of a RandomChoice.
 STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
 STRONG |= {'GridMosaic', 'CenteredRandomAffine'}
@@ -46,7 +48,9 @@ def own_data(
         image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
         max_epochs: Length of the training. Defaults to the base's.
         batch_size: Training images a batch and GPU. Defaults to the base's.
-        weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none.
+        weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none: a backbone
+            SpaRTAN-XT starts from the weights that come with this package (measured in docs/own-data.md), any other
+            as in the base.
 
     Returns:
         dict: Entries that override those of the base.
@@ -66,6 +70,10 @@ def own_data(
     resize = Resizing(base, image_size)
     pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
+    backbone = base['model']['backbone']
+    if not weights and (_name(backbone), backbone.get('arch')) == ('SpaRTAN', 'xt') and not backbone.get('init_cfg'):
+        checkpoint = weights_of('spartan_xt_cifar10')
+        model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
     augments = base['model']['data_preprocessor'].get('batch_augments')
     if augments and image_size:
         model['data_preprocessor'] = dict(batch_augments=resize.augments(augments))

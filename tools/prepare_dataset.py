@@ -73,7 +73,7 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from rich.progress import track
 
 import mmspartan
@@ -204,6 +204,13 @@ def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
             raise InputError(f'a config with these names cannot be read back: {source.classes}, {folder}')
 
 
+def start_of(backbone: ConfigDict) -> str:
+    """Return a name of the weights that a backbone starts from."""
+    given = backbone.get('init_cfg')
+    is_pretrained = isinstance(given, dict) and given.get('type') == 'Pretrained'
+    return f'{Path(given["checkpoint"]).stem} (the backbone)' if is_pretrained else 'random weights'
+
+
 @command()
 def main(args: argparse.Namespace) -> None:
     with blame(printable(str(args.source))):
@@ -263,7 +270,8 @@ def prepare(args: argparse.Namespace) -> None:
     args.max_epochs = args.max_epochs or default_epochs(len(source.splits['train']), args.batch_size)
     write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
-    start = f'from {args.weights}' if args.weights else 'from random weights'
+    config = Config.fromfile(args.out / 'config.py')
+    start = f'from {args.weights or start_of(config.model.backbone)}'
     if not args.weights and (weights := demo_weights(args.base)):
         start += f"; the demo's detector is a better start: --base {args.base}{weights}"
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
@@ -271,7 +279,7 @@ def prepare(args: argparse.Namespace) -> None:
     if not args.no_plan:
         print('Measuring steps of each stage of the training, within a minute', flush=True)
         train, val = (len(source.splits[split]) for split in ('train', 'val'))
-        print('\n'.join(plan_of(Config.fromfile(args.out / 'config.py'), train, val)))
+        print('\n'.join(plan_of(config, train, val)))
     print('Look at the report, then train:')
     print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
 
