@@ -13,7 +13,9 @@ DETAILS = ('System environment:', 'Config:', 'Hooks will be executed in the foll
 
 
 def test_forty_lines_at_most_before_the_first_step_and_all_details_in_the_file(train, capfd):
-    options = {'optim_wrapper.paramwise_cfg': dict(norm_decay_mult=0.0), 'train_cfg.max_epochs': 1, 'log_level': 'INFO'}
+    options = {'train_cfg.max_epochs': 1, 'log_level': 'INFO'}
+    options |= {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'}  # which logs each parameter
+    options |= {'optim_wrapper.paramwise_cfg': dict(_delete_=True, norm_decay_mult=0.0)}
     work_dir = train(**options)
     before, step, _ = capfd.readouterr().out.partition('Epoch(train)')
     (file,) = work_dir.glob('*/*.log')
