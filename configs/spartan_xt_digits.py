@@ -46,10 +46,9 @@ test_evaluator = val_evaluator
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0, custom_keys={'.gamma': dict(decay_mult=0.0)}
-    ),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05, fused=True),  # plain where torch has no fused one
+    constructor='RegexOptimWrapperConstructor',
+    paramwise_cfg=dict(rules=[dict(pattern=r'\[norm\]|bias$|\.gamma$', decay_mult=0.0)]),
 )
 max_epochs = 8
 param_scheduler = [

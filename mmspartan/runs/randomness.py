@@ -11,16 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import get_worker_info
 
 
 def seed_from(*entropy: int) -> None:
-    """Seed the generators of Python, NumPy and torch, including those of GPUs, from a sequence of integers."""
+    """Seed the generators of Python, NumPy and torch from a sequence of integers.
+
+    The generators of GPUs are seeded too, except in the workers of data loaders, which do not use GPUs.
+    """
     words = np.random.SeedSequence(entropy).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(words[1])
-    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+    seed = int(words[2]) << 32 | int(words[3])
+    if get_device() == 'cpu' or get_worker_info() is not None:
+        # torch.manual_seed formats a stack trace for each kind of device that is not in use: a millisecond a sample
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 class SeededBatch(list):
