@@ -1,9 +1,41 @@
+import json
+import re
 import runpy
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import DATA, ROOT, save_untrained
+from tests.docs.scripts import run_here
+
+TOOLS = ROOT / 'tools'
+
+
+def make_detector(folder: Path) -> list[dict]:
+    """Make a project with a config, ``mine.py``, data and an untrained checkpoint, ``mine.pth``; returns its objects.
+
+    An untrained network finds nothing, so the objects of the validation set are among what it finds.
+    """
+    shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
+    size = ['--train', 4, '--val', 6, '--size', 64]
+    run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    save_untrained(folder / 'mine.py', folder / 'mine.pth')
+    evaluate(folder, 'mine.pth', '--out', 'first', '--worst', 0)
+    found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())
+    chosen = [result for result in found if min(result['bbox'][2:]) > 2][::4]
+    annotations = [dict(result, id=i) for i, result in enumerate(chosen, 1)]
+    truth = json.loads((folder / 'digits' / 'val.json').read_text())
+    (folder / 'digits' / 'val.json').write_text(json.dumps({**truth, 'annotations': annotations}))
+    return annotations
+
+
+def evaluate(project: Path, *arguments: object) -> dict:
+    """The numbers of the report that ``evaluate.py`` makes on ``mine.py``."""
+    printed = run_here(TOOLS / 'evaluate.py', 'mine.py', *arguments, cwd=project)
+    out = Path(re.search(r'^(\S+)/report\.html$', printed, re.MULTILINE)[1])
+    return json.loads((project / out / 'metrics.json').read_text())
 
 
 @pytest.fixture

@@ -24,20 +24,20 @@ from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import TASKS, task_of_model
 from tests.conftest import DATA, ROOT, last_line, run_script, save_untrained
 from tests.docs.scripts import run_here
+from tests.tools.conftest import evaluate, make_detector
 
 TOOLS = ROOT / 'tools'
-QUICK = {'classifier': 'digits_quick.py', 'detector': 'rtdetr_quick.py'}
 
 
-@pytest.fixture(scope='module', params=QUICK)
+@pytest.fixture(scope='module', params=['classifier', 'detector'])
 def project(request, tmp_path_factory) -> Path:
     """A folder with a config, ``mine.py``, its data and a checkpoint, ``mine.pth``."""
     folder = tmp_path_factory.mktemp(request.param)
-    shutil.copy(DATA / QUICK[request.param], folder / 'mine.py')
     if request.param == 'detector':
-        size = ['--train', 8, '--val', 6, '--size', 64]
-        run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
-    save_untrained(folder / 'mine.py', folder / 'mine.pth')
+        make_detector(folder)
+    else:
+        shutil.copy(DATA / 'digits_quick.py', folder / 'mine.py')
+        save_untrained(folder / 'mine.py', folder / 'mine.pth')
     return folder
 
 
@@ -109,13 +109,27 @@ def test_exported_detector_draws_pictures_as_the_checkpoint_does(project, export
 
 
 @pytest.mark.parametrize('project', ['detector'], indirect=True)
+def test_exported_detector_is_compared_picture_by_picture(project, exported):
+    again = ('--predictions', 'first/predictions.bbox.json')  # their objects were chosen since
+    report = evaluate(project, *again, '--out', 'report')
+    found = evaluate(project, exported, '--compare', 'report', '--out', 'exported', '--score-thr', 0.1)
+    assert 0.1 < report['total']['AP'] < 0.9
+    assert found['total']['AP'] == pytest.approx(report['total']['AP'], abs=1e-3)
+    assert found['compared']['total']['AP'] == report['total']['AP']
+    assert found['compared']['pictures_that_differ'] == len(found['compared']['differing']) <= 1
+    assert len(json.loads((project / 'exported' / 'compared.bbox.json').read_text())) == 60
+
+
+@pytest.mark.parametrize('project', ['detector'], indirect=True)
 @pytest.mark.parametrize('precision', ['bf16', 'f16'])
 def test_lower_precision_gives_nearly_the_same(precision, project, exported):
-    command = [TOOLS / 'export_onnx.py', 'mine.py', 'mine.pth', '--out', 'lower.onnx', '--dynamic-batch', '--verify']
-    run_here(*command, '--precision', precision, cwd=project)  # exits with an error if it differs
-    share = (project / 'lower.onnx').stat().st_size / exported.stat().st_size
-    assert share < 0.6 if precision == 'f16' else share == pytest.approx(1, abs=1e-3)
-    session = Session(project / 'lower.onnx', 'openvino' if precision == 'bf16' else 'onnxruntime')
+    if precision == 'bf16':  # the same file
+        session = Session(exported, 'openvino', precision=precision)
+    else:
+        command = ['mine.py', 'mine.pth', '--out', 'lower.onnx', '--dynamic-batch', '--verify', '--precision', 'f16']
+        run_here(TOOLS / 'export_onnx.py', *command, cwd=project)  # exits with an error if it differs
+        assert (project / 'lower.onnx').stat().st_size < 0.6 * exported.stat().st_size
+        session = Session(project / 'lower.onnx')
     inputs, expected = example(project, session.inputs['images'][2])
     found = session(**inputs)
     # medians, since rounding decides a near-tie of the channel argmax or of the selection of queries now and then

@@ -1,14 +1,14 @@
-"""The report on a detector by its command: with a checkpoint, an exported file and saved predictions."""
+"""The report on a detector by its command: with a checkpoint and with saved predictions."""
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import DATA, ROOT, last_line, save_untrained
+from tests.conftest import ROOT, last_line
 from tests.docs.scripts import run_here
+from tests.tools.conftest import evaluate, make_detector
 
 TOOLS = ROOT / 'tools'
 CLASSES = tuple('0123456789')
@@ -19,20 +19,10 @@ pytestmark = pytest.mark.usefixtures('one_thread')
 
 @pytest.fixture(scope='module')
 def project(tmp_path_factory) -> Path:
-    """A folder with a config, ``mine.py``, its data, an untrained checkpoint, ``mine.pth``, and predictions."""
+    """A folder of :func:`make_detector`, and what its network finds that is right."""
     folder = tmp_path_factory.mktemp('project')
-    shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
-    size = ['--train', 2, '--val', 6, '--size', 64]
-    run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
-    save_untrained(folder / 'mine.py', folder / 'mine.pth')
-    # an untrained detector finds nothing, so the objects are among what it says
-    evaluate(folder, 'mine.pth', '--out', 'first')
-    found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())
-    chosen = [result for result in found if min(result['bbox'][2:]) > 2][::4]
-    annotations = [dict(result, id=i) for i, result in enumerate(chosen, 1)]
-    truth = json.loads((folder / 'digits' / 'val.json').read_text())
-    (folder / 'digits' / 'val.json').write_text(json.dumps({**truth, 'annotations': annotations}))
-    (folder / 'perfect.json').write_text(json.dumps(chosen))
+    truth = make_detector(folder)
+    (folder / 'perfect.json').write_text(json.dumps([{k: v for k, v in one.items() if k != 'id'} for one in truth]))
     return folder
 
 
@@ -40,12 +30,6 @@ def project(tmp_path_factory) -> Path:
 def report(project) -> dict:
     """Numbers of the report on the checkpoint."""
     return evaluate(project, 'mine.pth', '--out', 'report')
-
-
-def evaluate(project: Path, *arguments) -> dict:
-    printed = run_here(TOOLS / 'evaluate.py', 'mine.py', *arguments, cwd=project)
-    out = Path(re.search(r'^(\S+)/report\.html$', printed, re.MULTILINE)[1])
-    return json.loads((project / out / 'metrics.json').read_text())
 
 
 def test_ap_is_what_the_test_script_prints(project, report):
@@ -64,16 +48,6 @@ def test_folder_holds_page_figures_pictures_numbers_and_predictions(project, rep
     assert {path.name for path in (project / 'report').iterdir()} == names
     assert len(list((project / 'report' / 'pictures').iterdir())) == len(report['worst']) > 0
     assert report['detections'] == len(json.loads((project / 'report' / 'predictions.bbox.json').read_text())) == 60
-
-
-def test_exported_file_is_compared_picture_by_picture(project, report):
-    command = ['mine.py', 'mine.pth', '--out', 'mine.onnx', '--dynamic-batch']
-    run_here(TOOLS / 'export_onnx.py', *command, cwd=project)
-    found = evaluate(project, 'mine.onnx', '--compare', 'report', '--out', 'exported', '--score-thr', 0.1)
-    assert found['total']['AP'] == pytest.approx(report['total']['AP'], abs=1e-3)
-    assert found['compared']['total']['AP'] == report['total']['AP']
-    assert found['compared']['pictures_that_differ'] == len(found['compared']['differing']) <= 1
-    assert len(json.loads((project / 'exported' / 'compared.bbox.json').read_text())) == 60
 
 
 def test_report_is_made_anew_from_saved_predictions(project, report):
