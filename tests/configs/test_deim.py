@@ -8,7 +8,6 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, PARAM_SCHEDULERS
-from mmengine.runner import find_latest_checkpoint
 
 from mmspartan.commands.launch import build_runner
 from mmspartan.datasets.mosaic import GridMosaic
@@ -187,7 +186,7 @@ def small(steps: dict | list) -> dict | list:
     return step
 
 
-def train(work_dir, data, workers: int = 0, epochs: int = 4, resume: bool = False):
+def train(work_dir, data, workers: int = 0, epochs: int = 4, resume: str | None = None):
     """Train an epoch of four batches in each stage, and return the batches by the number of the iteration."""
     cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
     recipe = load('deim_rtdetrv2_r34vd_coco')
@@ -217,7 +216,7 @@ def train(work_dir, data, workers: int = 0, epochs: int = 4, resume: bool = Fals
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.param_scheduler = [dict(recipe.warm_up, end=4), dict(recipe.annealing, begin=2, end=3)]
     if resume:
-        cfg.load_from, cfg.resume = find_latest_checkpoint(work_dir), True
+        cfg.load_from, cfg.resume = resume, True
     runner = build_runner(cfg)
     runner.train()
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
@@ -226,7 +225,9 @@ def train(work_dir, data, workers: int = 0, epochs: int = 4, resume: bool = Fals
 
 @pytest.fixture(scope='module')
 def unbroken(data, tmp_path_factory):
-    return train(tmp_path_factory.mktemp('unbroken'), data)
+    """The work dir of a training that nothing interrupts, and its batches."""
+    folder = tmp_path_factory.mktemp('unbroken')
+    return folder, train(folder, data)
 
 
 def assert_same(found: dict, expected: dict) -> None:
@@ -237,7 +238,7 @@ def assert_same(found: dict, expected: dict) -> None:
 
 def test_persistent_workers_train_each_stage_with_its_augmentation(data, tmp_path, unbroken, monkeypatch):
     found = train(tmp_path, data, workers=1)
-    assert_same(found, unbroken)
+    assert_same(found, unbroken[1])
     assert {tuple(found[i][0].shape[-2:]) for i in range(12)} == {(64, 64), (96, 96)}
     assert {tuple(found[i][0].shape[-2:]) for i in range(12, 16)} == {(64, 64)}
     objects = [sum(len(found[4 * stage + i][1]) for i in range(4)) for stage in range(4)]
@@ -250,7 +251,6 @@ def test_persistent_workers_train_each_stage_with_its_augmentation(data, tmp_pat
 
 @pytest.mark.parametrize('done', [1, 2, 3])
 def test_resumed_in_a_stage_trains_with_the_batches_of_an_unbroken_training(done, data, tmp_path, unbroken):
-    first = train(tmp_path, data, epochs=done)
-    rest = train(tmp_path, data, resume=True)
-    assert_same({**first, **rest}, unbroken)
-    assert min(rest) == 4 * done
+    folder, batches = unbroken
+    rest = train(tmp_path, data, resume=str(folder / f'epoch_{done}.pth'))
+    assert_same(rest, {i: batches[i] for i in range(4 * done, 16)})

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +100,9 @@ def test_file_of_the_other_task_is_refused(classifier):
         model([torch.zeros(3, 8, 8)], [DetDataSample()])
 
 
-def test_signals_are_taken_after_sessions_of_openvino(tmp_path):
+def test_signals_are_taken_after_sessions_of_openvino(classifier, run_tool, tmp_path):
     # as that of a data loader's worker that ends, after an evaluation
-    to_onnx(nn.Conv2d(3, 4, 3).eval(), [torch.zeros(1, 3, 8, 8)], input_names=['images']).save(tmp_path / 'conv.onnx')
-    command = [sys.executable, '-c', SCRIPT, tmp_path / 'conv.onnx']
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    result = run_tool(tmp_path / 'script.py', classifier)
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.split('\n')[-3:] == ['taken', 'goes on', '']
