@@ -5,7 +5,9 @@ import torch
 from torch.testing import assert_close
 
 from mmspartan.stack import release
-from tests.conftest import require_autocast
+from tests.conftest import TINY, require_autocast
+
+SHALLOW = dict(TINY, depths=(1, 1, 1, 1))  # each block takes a second to compile
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
@@ -39,7 +41,7 @@ def test_channels_last_computes_the_same_and_stays_channels_last(build_spartan):
 
 @pytest.mark.parametrize('training', [False, True])
 def test_compiles_to_one_graph(training, build_spartan):
-    model = build_spartan(layer_scale_init_value=0.1).double().train(training)
+    model = build_spartan(arch=SHALLOW, layer_scale_init_value=0.1).double().train(training)
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     expected = model(x)[0]
     # graphs are captured and differentiated as on a GPU, without generating code
@@ -48,7 +50,7 @@ def test_compiles_to_one_graph(training, build_spartan):
 
 @pytest.mark.skipif(release(torch.__version__) < (2, 2), reason='torch 2.1 compiles no recomputed BatchNorm, 2.14 does')
 def test_compiled_checkpointing_counts_batch_statistics_once(build_spartan):
-    models = [build_spartan(with_cp=with_cp).double().train() for with_cp in (False, True)]
+    models = [build_spartan(arch=SHALLOW, with_cp=with_cp).double().train() for with_cp in (False, True)]
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     models[0](x)[0].square().mean().backward()
     torch.compile(models[1], fullgraph=True, backend='aot_eager')(x)[0].square().mean().backward()
