@@ -28,9 +28,9 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def start(work_dir: str, processes: int, *more: str, **variables: object) -> subprocess.Popen:
-    command = ['bash', TOOLS / 'dist_train.sh', 'mine.py', str(processes), '--work-dir', work_dir, *SHORT, *more]
-    env = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+def start_node(rank: int) -> subprocess.Popen:
+    command = ['bash', TOOLS / 'dist_train.sh', 'mine.py', '1', '--work-dir', 'nodes', *SHORT]
+    env = {**os.environ, 'NNODES': '2', 'NODE_RANK': str(rank), 'PORT': str(PORT)}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -38,18 +38,16 @@ def weights(work_dir: str) -> dict[str, torch.Tensor]:
     return torch.load(Path(work_dir, 'epoch_1.pth'), weights_only=True)['state_dict']
 
 
-def wait(*started: subprocess.Popen) -> None:
-    for process in started:
-        output = process.communicate(timeout=240)[0]
-        assert process.returncode == 0, output[-2000:]
-
-
 @pytest.mark.training
 def test_two_nodes_end_as_two_processes_of_one_and_bucket_views_change_nothing(project):
-    nodes = [start('nodes', 1, NNODES=2, NODE_RANK=rank, PORT=PORT) for rank in (0, 1)]
-    wait(*nodes)
+    for node in [start_node(rank) for rank in (0, 1)]:
+        output = node.communicate(timeout=240)[0]
+        assert node.returncode == 0, output[-2000:]
     views = ['model_wrapper_cfg.type=MMDistributedDataParallel', 'model_wrapper_cfg.gradient_as_bucket_view=True']
-    wait(start('one', 2, *views, PORT=PORT + 1))
+    command = [TOOLS / 'train.py', 'mine.py', '--work-dir', 'one', '--launcher', 'pytorch', *SHORT, *views]
+    group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=PORT + 1, WORLD_SIZE=2)
+    for process in [Fork(*command, cwd=project, RANK=rank, LOCAL_RANK=rank, **group) for rank in (0, 1)]:
+        assert (ended := process.end()).returncode == 0, ended.stderr[-2000:]
     one, two = weights('one'), weights('nodes')
     assert one.keys() == two.keys() and all(torch.equal(value, two[key]) for key, value in one.items())
     assert sorted(path.suffix for path in Path('nodes').glob('epoch_1*')) == ['.pth']  # written by one of the nodes
