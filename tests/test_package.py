@@ -103,15 +103,17 @@ def test_sahi_uses_only_what_mmdetection_requires():
     assert 'sahi' in used and alone == []
 
 
-def test_config_of_the_wheel_is_found_from_python_outside_the_repository(site, tmp_path):
+def test_backbone_and_configs_of_the_wheel_are_found_outside_the_repository_without_mmdet(site, tmp_path):
     code = (
-        'import mmspartan; from mmengine.config import Config; path = mmspartan.config_path("spartan_t_in1k");'
-        'print(path, Config.fromfile(path).model.backbone.arch)'
+        'import sys; sys.modules.update(mmdet=None, mmpretrain=None, sklearn=None)\n'
+        'import mmspartan; from mmengine.config import Config; from mmengine.registry import MODELS\n'
+        'path = mmspartan.config_path("spartan_t_in1k"); arch = Config.fromfile(path).model.backbone.arch\n'
+        'MODELS.build(dict(type="SpaRTAN", arch="xt"))\n'
+        'print(path, arch, "RTDETR" in MODELS)'
     )
     result = python('-c', code, cwd=tmp_path, site=site)
-    assert result.stdout.splitlines()[-1].split() == [f'{site}/mmspartan/.mim/configs/spartan_t_in1k.py', 't'], (
-        result.stderr
-    )
+    expected = [f'{site}/mmspartan/.mim/configs/spartan_t_in1k.py', 't', 'False']
+    assert result.stdout.splitlines()[-1].split() == expected, result.stderr
 
 
 def test_unknown_config_lists_the_known():
@@ -124,13 +126,3 @@ def test_config_of_the_paper_is_told_where_it_is():
         FileNotFoundError, match=r'^peers/pvt_t_in1k: not in the package, but in projects/paper/configs/'
     ):
         mmspartan.config_path('peers/pvt_t_in1k')
-
-
-def test_backbone_needs_neither_mmdet_nor_mmpretrain(tmp_path):
-    code = (
-        'import sys; sys.modules.update(mmdet=None, mmpretrain=None, sklearn=None)\n'
-        'import mmspartan; from mmengine.registry import MODELS; MODELS.build(dict(type="SpaRTAN", arch="xt"))\n'
-        'print("RTDETR" in MODELS)'
-    )
-    result = python('-c', code, cwd=tmp_path, site=ROOT)
-    assert result.stdout.strip() == 'False', result.stderr
