@@ -77,8 +77,11 @@ DATASETS = {
     ),
 }
 
-# What their configs share.
+# What their configs share. The backbone has the widths of XT and fewer blocks.
 COMMON = """
+_arch = dict(channels=(32, 64, 96, 192), depths=(1, 1, 1, 1), expand_ratios=(2, 2, 2, 2))
+
+
 def _loader(name, pipeline, **dataset):
     dataset = dict(type='theirs.Scenes', data_root='digits/', pipeline=pipeline, **dataset)
     sampler = dict(type='DefaultSampler', shuffle=name == 'train')
@@ -111,7 +114,7 @@ _base_ = [
     'mmdet::_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(_delete_=True, type='SpaRTAN', arch='xt', out_indices=(0, 1, 2, 3)),
+    backbone=dict(_delete_=True, type='SpaRTAN', arch=_arch, out_indices=(0, 1, 2, 3)),
     neck=dict(in_channels=[32, 64, 96, 192]),
     bbox_head=dict(num_classes=10),
     test_cfg=dict(score_thr=0.0),  # an untrained model finds something
@@ -120,6 +123,7 @@ model = dict(
     + BOXES,
     'rtdetr': """
 _base_ = __import__('mmspartan').config_path('rtdetr_spartan_xt_digits')
+model = dict(backbone=dict(arch=dict(_delete_=True, **_arch)))
 """
     + BOXES,
     'classifier': """
@@ -130,7 +134,7 @@ _base_ = [
 ]
 data_preprocessor = dict(num_classes=10, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 model = dict(
-    backbone=dict(_delete_=True, type='SpaRTAN', arch='xt'),
+    backbone=dict(_delete_=True, type='SpaRTAN', arch=_arch),
     head=dict(in_channels=192, num_classes=10),
 )
 _pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
@@ -146,7 +150,7 @@ _base_ = [  # the fork of mmengine finds no mmseg::
 ]
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
-    backbone=dict(_delete_=True, type='SpaRTAN', arch='xt', out_indices=(0, 1, 2, 3)),
+    backbone=dict(_delete_=True, type='SpaRTAN', arch=_arch, out_indices=(0, 1, 2, 3)),
     decode_head=dict(in_channels=[32, 64, 96, 192], num_classes=11, norm_cfg=dict(type='BN')),
 )
 _pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
@@ -165,7 +169,7 @@ _codec = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), si
 model = dict(
     type='TopdownPoseEstimator',
     data_preprocessor=dict(type='PoseDataPreprocessor', mean=[127.5] * 3, std=[64.0] * 3),
-    backbone=dict(type='SpaRTAN', arch='xt'),
+    backbone=dict(type='SpaRTAN', arch=_arch),
     head=dict(
         type='HeatmapHead',
         in_channels=192,
@@ -253,34 +257,32 @@ def test_imported_from_the_wheel(guest):
 
 @pytest.mark.training
 @pytest.mark.parametrize(
-    ('toolbox', 'name', 'unit', 'metric'),
+    ('toolbox', 'names', 'unit', 'metric'),
     [
-        ('mmdet', 'retinanet', 'epoch', r'bbox_mAP_copypaste: (-?[\d.]+)'),
-        ('mmdet', 'rtdetr', 'epoch', r'bbox_mAP_copypaste: (-?[\d.]+)'),
-        ('mmpretrain', 'classifier', 'epoch', r'accuracy/top1: ([\d.]+)'),
-        ('mmseg', 'segformer', 'iter', r'mIoU: ([\d.]+)'),
-        ('mmpose', 'heatmap', 'epoch', r'PCK: ([\d.]+)'),
+        ('mmdet', ('retinanet', 'rtdetr'), 'epoch', r'bbox_mAP_copypaste: (-?[\d.]+)'),
+        ('mmpretrain', ('classifier',), 'epoch', r'accuracy/top1: ([\d.]+)'),
+        ('mmseg', ('segformer',), 'iter', r'mIoU: ([\d.]+)'),
+        ('mmpose', ('heatmap',), 'epoch', r'PCK: ([\d.]+)'),
     ],
 )
-def test_their_own_scripts_train_resume_and_test(toolbox, name, unit, metric, guest, monkeypatch):
+def test_their_own_scripts_train_resume_and_test(toolbox, names, unit, metric, guest, monkeypatch):
     pytest.importorskip(toolbox, reason=f'{toolbox} is not installed')
-    config, work_dir = f'{name}.py', guest.folder / 'work_dirs' / name
     registers = f"custom_imports = dict(imports=['mmspartan', 'theirs.{toolbox}'], allow_failed_imports=False)\n"
-    text = COMMON + CONFIGS[name] + registers + 'del _loader, _coco\n'
     if not STOCK_RESUMES and toolbox == 'mmpose':  # whose scripts build mmengine's Runner whatever the config says
         monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     elif not STOCK_RESUMES:
-        text += OWN_RUNNER
-    (guest.folder / config).write_text(text)
-    _, resumed, tested = guest.run(
-        toolbox,
-        ['train.py', config],
-        ['train.py', config, '--resume', '--cfg-options', f'train_cfg.max_{unit}s=2'],
-        ['test.py', config, str(work_dir / f'{unit}_2.pth')],
-    )
-    first, second = (torch.load(work_dir / f'{unit}_{n}.pth', weights_only=False) for n in (1, 2))
-    assert re.search(r'resumed epoch: \d+, iter: (\d+)', resumed)[1] == str(first['meta']['iter'])
-    assert second['meta']['iter'] == 2 * first['meta']['iter']
-    assert any(not torch.equal(value, second['state_dict'][key]) for key, value in first['state_dict'].items())
-    assert f'Load checkpoint from {work_dir / f"{unit}_2.pth"}' in tested
-    assert re.findall(metric, tested)[-1] == re.findall(metric, resumed)[-1]
+        registers += OWN_RUNNER
+    calls, work_dirs = [], [guest.folder / 'work_dirs' / name for name in names]
+    for name, work_dir in zip(names, work_dirs):
+        (guest.folder / f'{name}.py').write_text(f'{COMMON}{CONFIGS[name]}{registers}del _loader, _coco\n')
+        longer = ['--resume', '--cfg-options', f'train_cfg.max_{unit}s=2']
+        calls += [['train.py', f'{name}.py'], ['train.py', f'{name}.py', *longer]]
+        calls += [['test.py', f'{name}.py', str(work_dir / f'{unit}_2.pth')]]
+    printed = guest.run(toolbox, *calls)
+    for work_dir, resumed, tested in zip(work_dirs, printed[1::3], printed[2::3]):
+        first, second = (torch.load(work_dir / f'{unit}_{n}.pth', weights_only=False) for n in (1, 2))
+        assert re.search(r'resumed epoch: \d+, iter: (\d+)', resumed)[1] == str(first['meta']['iter'])
+        assert second['meta']['iter'] == 2 * first['meta']['iter']
+        assert any(not torch.equal(value, second['state_dict'][key]) for key, value in first['state_dict'].items())
+        assert f'Load checkpoint from {work_dir / f"{unit}_2.pth"}' in tested
+        assert re.findall(metric, tested)[-1] == re.findall(metric, resumed)[-1]

@@ -53,14 +53,14 @@ def make_sound_inputs(folder: Path) -> None:
     _run(folder, 'dataset_converters/digits_to_coco.py', '--out', 'digits', *size)
     _evaluate_what_is_trained_on(folder / 'digits')
 
-    learn = ['param_scheduler=[]', 'train_cfg.max_epochs=400', 'train_cfg.val_interval=1000']
-    learn += ['default_hooks.checkpoint.interval=400']
+    learn = ['param_scheduler=[]', 'train_cfg.max_epochs=120', 'train_cfg.val_interval=1000']
+    learn += ['default_hooks.checkpoint.interval=120', 'optim_wrapper.optimizer.lr=6e-3']
     _run(folder, 'train.py', 'detector.py', '--work-dir', 'learnt', '--cfg-options', *learn)
     _run(folder, 'train.py', 'detector.py', '--work-dir', 'trained')
     learn = ['param_scheduler=[]', 'train_dataloader.dataset.indices=None', 'train_dataloader.batch_size=32']
     _run(folder, 'train.py', 'classifier.py', '--work-dir', 'classified', '--cfg-options', *learn)
     for source, target in (
-        ('learnt/epoch_400.pth', 'detector.pth'),
+        ('learnt/epoch_120.pth', 'detector.pth'),
         ('trained/epoch_1.pth', 'resumable.pth'),
         ('classified/epoch_2.pth', 'classifier.pth'),
     ):

@@ -177,7 +177,8 @@ def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
         for split in ('train', 'val')
         for name, value in (('num_workers', 1), ('persistent_workers', True))
     }
-    cfg = digits_config(work_dir, **{'train_dataloader.batch_size': 32 // processes, **workers, **options})
+    few = {'train_dataloader.batch_size': 32 // processes, 'train_dataloader.dataset.indices': 128}
+    cfg = digits_config(work_dir, **{**few, **workers, **options})
     cfg.launcher = 'pytorch' if processes > 1 else 'none'
     cfg.load_from = latest_checkpoint(work_dir)
     cfg.resume = cfg.load_from is not None

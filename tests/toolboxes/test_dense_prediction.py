@@ -12,7 +12,8 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.spartan.backbone import ARCHS
-from tests.conftest import ROOT, TINY, perturb
+from tests.configs.smallest import ARCH
+from tests.conftest import ROOT, perturb
 from tests.docs.scripts import run_here
 
 CONFIGS = ROOT / 'configs'
@@ -23,7 +24,7 @@ class Toolbox:
 
     def __init__(self, folder: Path, config: str, metric: str, head: str, channels: object):
         self.folder, self.config, self.metric = folder, folder / 'mine.py', metric
-        model = f'backbone=dict(arch=dict(_delete_=True, **{TINY})), {head}=dict(in_channels={channels})'
+        model = f'backbone=dict(arch=dict(_delete_=True, **{ARCH})), {head}=dict(in_channels={channels})'
         self.config.write_text(f"_base_ = '{CONFIGS / config}.py'\nmodel = dict({model})\n")
 
     def value(self, printed: str) -> float:
@@ -39,8 +40,8 @@ class Toolbox:
 @pytest.fixture(
     scope='module',
     params=[
-        ('mmseg', 'segformer_spartan_xt_digits', 'mIoU', 'decode_head', TINY['channels']),
-        ('mmpose', 'heatmap_spartan_xt_digits', 'PCK', 'head', TINY['channels'][-1]),
+        ('mmseg', 'segformer_spartan_xt_digits', 'mIoU', 'decode_head', ARCH['channels']),
+        ('mmpose', 'heatmap_spartan_xt_digits', 'PCK', 'head', ARCH['channels'][-1]),
     ],
     ids=['mmseg', 'mmpose'],
 )
@@ -49,7 +50,7 @@ def toolbox(request, tmp_path_factory) -> Toolbox:
     package, *options = request.param
     pytest.importorskip(package, reason=f'{package} is not installed')
     toolbox = Toolbox(tmp_path_factory.mktemp(package), *options)
-    scenes = ['--train', 64, '--val', 8, '--masks', '--keypoints']
+    scenes = ['--train', 32, '--val', 8, '--masks', '--keypoints']
     make = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
     run_here(make, '--out', 'data/digits_dense', *scenes, cwd=toolbox.folder)
     options = ['max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8']
