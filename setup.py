@@ -52,7 +52,7 @@ setup(
     # Neither torch nor OpenMMLab's packages: pip would lay them over a fork's files, or over versions that belong to a
     # compiled mmcv. mmspartan/stack.py checks them at import. Nor, in the extras, what requires another numpy or
     # OpenCV, such as sahi.
-    install_requires=['numpy'],
+    install_requires=['numpy', 'safetensors'],
     extras_require={
         'openmmlab': [  # for environments without any of them; the forks install the same modules by other names
             'torch>=2.1',
@@ -63,8 +63,8 @@ setup(
             'mmpretrain>=1.2,<2.0',
             'setuptools<81',  # mmengine looks packages up by pkg_resources
         ],
-        'classification': ['scikit-learn', 'safetensors'],
-        'detection': ['pycocotools', 'jinja2', 'safetensors'],
+        'classification': ['scikit-learn'],
+        'detection': ['pycocotools', 'jinja2'],
         'hgnetv2': ['timm>=1.0'],  # not in 'detection': timm requires torch, and other backbones need neither
         'compression': ['torch-pruning>=1.6,<1.7'],
         'faster-coco-eval': ['faster-coco-eval>=1.6'],

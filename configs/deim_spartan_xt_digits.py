@@ -1,4 +1,5 @@
-# RT-DETR of the digits with DEIM's loss and recipe, to compare the two. Its flips are not made for digits.
+# RT-DETR of the digits with DEIM's loss and stages of augmentation, to compare the two on few images. The flips of
+# these stages suit no digits.
 _base_ = ['./rtdetr_spartan_xt_digits.py', '_base_/models/deim.py', '_base_/schedules/deim.py']
 
 model = _base_.deim_model

@@ -26,7 +26,7 @@ def config_path(name: str) -> str:
     root = _root()
     path = root / name if name.endswith('.py') else root / f'{name}.py'
     if not path.is_file():
-        if name.startswith(('ablations/', 'miniature/', 'peers/')):
+        if name.startswith(('ablations/', 'kernels/', 'miniature/', 'peers/', 'photographs/')):
             raise FileNotFoundError(f'{name}: not in the package, but in projects/paper/configs/ of the repository')
         similar = get_close_matches(name, list_configs(), n=5, cutoff=0.5)
         advice = f'similar names: {", ".join(similar)}; ' if similar else ''

@@ -18,6 +18,7 @@ from .errors import InputError
 from .stack import has_mmpretrain
 
 WEIGHTS = PACKAGE / 'pretrained'
+SCHEME = 'mmspartan://'  # before the name of weights, in configs that are used on several machines
 
 
 def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'cpu', **overrides: Any) -> nn.Module:
@@ -38,9 +39,11 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
         InputError: If the checkpoint is missing or does not fit the model, or no weights of this name come with this
             package.
     """
+    is_file = Path(name).is_file()
+    path = name if is_file else config_path(name)
     if pretrained is True:
-        pretrained = weights(name)
-    cfg = Config.fromfile(name if Path(name).is_file() else config_path(name))
+        pretrained = weights(name if is_file else Path(path).stem)
+    cfg = Config.fromfile(path)
     cfg.merge_from_dict(dict(model=copy.deepcopy(overrides)))  # mmengine takes _delete_ out of what it merges
     if pretrained is not False:
         if not pretrained:
@@ -57,30 +60,33 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
 
 
 def weights(name: str) -> str:
-    """Return the path of weights that come with this package, for ``Pretrained`` initializations and ``get_model``.
+    """Return the path of weights that are part of this package, for ``Pretrained`` initializations and ``get_model``.
 
-    For a backbone: ``init_cfg=dict(type='Pretrained', checkpoint=mmspartan.weights(NAME), prefix='backbone.')``.
+    In a config::
+
+        init_cfg=dict(type='Pretrained', checkpoint=__import__('mmspartan').weights(NAME), prefix='backbone.')
 
     Args:
         name: Name of the config that they were trained with.
 
     Raises:
-        InputError: If there are none. The message names those that there are.
+        InputError: If there are none. The message lists the available weights.
     """
     path = WEIGHTS / f'{name}{SUFFIX}'
     if not path.is_file():
         known = ', '.join(sorted(path.stem for path in WEIGHTS.glob(f'*{SUFFIX}')))
         raise InputError(
-            f'no weights of {name} come with mmspartan, but of {known}; give the path of a checkpoint: of your own '
-            "training, or the authors' converted by tools/model_converters/ (docs/weights.md lists them)"
+            f'mmspartan has no weights of {name}, but of {known}; give the path of a checkpoint: of your own training, '
+            "or the authors' converted by tools/model_converters/ (docs/weights.md lists them)"
         )
     return str(path)
 
 
-@CheckpointLoader.register_scheme(prefixes=re.escape(str(WEIGHTS)), force=True)
-def load_weights(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Let mmengine read the weights of this package, in a Runner of any project."""
-    return read_safetensors(filename, map_location)
+@CheckpointLoader.register_scheme(prefixes=[re.escape(str(WEIGHTS)), SCHEME], force=True)
+def load_from_package(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Let mmengine read the weights of this package by path or as ``mmspartan://NAME``, in a Runner of any project."""
+    path = weights(filename.removeprefix(SCHEME)) if filename.startswith(SCHEME) else filename
+    return read_safetensors(path, map_location)
 
 
 def init_quietly(model: Any) -> None:

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .model_hub import weights as weights_of
+from .model_hub import SCHEME
 
 # Transforms that the last part of the training leaves out, alone, in a RandomApply or in each part of a RandomChoice.
 STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
 STRONG |= {'GridMosaic', 'CenteredRandomAffine'}
 WARM_UP, FINAL, HORIZON = 0.05, 0.1, 0.02  # shares of the training
+# Options of a SpaRTAN-XT with which all weights of one without options fit.
+FITTING = {'type', 'arch', 'out_indices', 'frozen_stages', 'norm_eval', 'drop_path_rate', 'layer_scale_init_value'}
+FITTING |= {'with_cp', 'channels_last'}
 
 
 def own_data(
@@ -48,9 +51,9 @@ def own_data(
         image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
         max_epochs: Length of the training. Defaults to the base's.
         batch_size: Training images a batch and GPU. Defaults to the base's.
-        weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none: a backbone
-            SpaRTAN-XT starts from the weights that come with this package (measured in docs/own-data.md), any other
-            as in the base.
+        weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none: a SpaRTAN-XT
+            without ``init_cfg`` starts from the weights of the package (measured in docs/own-data.md), and any other
+            backbone as in the base.
 
     Returns:
         dict: Entries that override those of the base.
@@ -71,8 +74,9 @@ def own_data(
     pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
     backbone = base['model']['backbone']
-    if not weights and (_name(backbone), backbone.get('arch')) == ('SpaRTAN', 'xt') and not backbone.get('init_cfg'):
-        checkpoint = weights_of('spartan_xt_cifar10')
+    is_xt = (_name(backbone), backbone.get('arch')) == ('SpaRTAN', 'xt') and backbone.keys() <= FITTING
+    if is_xt and not weights and not base.get('load_from'):
+        checkpoint = f'{SCHEME}spartan_xt_cifar10'
         model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
     augments = base['model']['data_preprocessor'].get('batch_augments')
     if augments and image_size:

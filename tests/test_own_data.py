@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mmspartan import config_path, weights
+from mmspartan import config_path, list_configs, weights
 from mmspartan.checkpoints.checkpoint import read_checkpoint
 from mmspartan.commands.launch import build_runner
 from tests.configs.smallest import shrink
@@ -62,28 +62,42 @@ def test_each_place_follows(tmp_path):
     assert cfg.val_evaluator.ann_file == 'data/mine/val.json' and cfg.val_evaluator.type == 'CheckedCocoMetric'
     assert cfg.test_evaluator.ann_file == 'data/mine/test.json'
     assert cfg.train_dataloader.batch_size == 4 and cfg.load_from == 'detector.pth'
-    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].end == 40
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].end == 40 and 'init_cfg' not in cfg.model.backbone
     # 480 to 800 at 640 are 192 to 320 at 256
     [augment] = cfg.model.data_preprocessor.batch_augments
     assert (augment.sizes[0], augment.sizes[-1], max(augment.sizes)) == (192, 320, 320)
 
 
-def test_backbone_starts_from_the_weights_that_come_along_if_nothing_else_is_set(tmp_path):
-    """Where no weights fit, or others are given, the base's initialization stays."""
-    init_cfg = config_of(tmp_path, base='rtdetr_spartan_xt_digits').model.backbone.init_cfg
-    backbone = MODELS.build(dict(type='SpaRTAN', arch='xt', init_cfg=init_cfg))
+@pytest.mark.parametrize('base', list_configs('spartan_xt_digits'))
+def test_each_weight_of_the_backbone_starts_from_the_package(base, tmp_path):
+    if not base.startswith(('rtdetr', 'dfine', 'deim')):
+        pytest.skip('no detector')
+    backbone = MODELS.build(config_of(tmp_path, base=base).model.backbone)
     backbone.init_weights()
     read = read_checkpoint(weights('spartan_xt_cifar10'))['state_dict']
     for key, value in backbone.state_dict().items():
         assert torch.equal(value, read[f'backbone.{key}'].to(value.dtype)), key
-    for base, arguments in {'rtdetr_spartan_xt_digits': "weights='mine.pth'", 'rtdetr_spartan_t_coco': ''}.items():
-        assert 'init_cfg' not in config_of(tmp_path, arguments, base).model.backbone
-    given = tmp_path / 'given.py'
-    given.write_text("_base_ = __import__('mmspartan').config_path('rtdetr_spartan_xt_coco')\n")
-    given.write_text(given.read_text() + "model = dict(backbone=dict(init_cfg=dict(type='Kaiming', layer='Conv2d')))\n")
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'rest'),
+    [
+        ("dict(init_cfg=dict(type='Kaiming', layer='Conv2d'))", ''),
+        ("dict(smixer=dict(type='ConvSMixer'))", ''),
+        ("dict(conv_type='depthwise')", ''),
+        ("dict(arch='t')", ''),
+        ('dict()', "load_from = 'mine.pth'"),
+    ],
+)
+def test_a_start_of_the_base_stays_and_where_weights_do_not_fit_there_is_none(backbone, rest, tmp_path):
+    base = tmp_path / 'base.py'
+    base.write_text(
+        f"_base_ = __import__('mmspartan').config_path('rtdetr_spartan_xt_coco')\n"
+        f'model = dict(backbone={backbone})\n{rest}\n'
+    )
     path = tmp_path / 'config.py'
-    path.write_text(f"_base_ = 'given.py'\nlocals().update(__import__('mmspartan').own_data(_base_, {FILES}))")
-    assert Config.fromfile(path).model.backbone.init_cfg.type == 'Kaiming'
+    path.write_text(f"_base_ = 'base.py'\nlocals().update(__import__('mmspartan').own_data(_base_, {FILES}))")
+    assert Config.fromfile(path).model.backbone == Config.fromfile(base).model.backbone
 
 
 def test_last_tenth_is_trained_without_strong_augmentation(tmp_path):

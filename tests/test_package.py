@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from modelindex.load_model_index import load as load_model_index
@@ -37,6 +38,11 @@ def test_wheel_holds_what_its_model_index_names_and_no_project(site):
     configs = [site / 'mmspartan' / '.mim' / model.config for model in index.models]
     assert configs and all(config.is_file() for config in configs)
     assert not [path for path in site.rglob('*') if path.name in ('projects', 'paper', 'peers', 'ablations')]
+
+
+def test_wheel_holds_the_weights_of_the_package(site):
+    (path,) = (site / 'mmspartan').rglob('*.safetensors')
+    assert path.read_bytes() == Path(mmspartan.weights('spartan_xt_cifar10')).read_bytes()
 
 
 def test_installation_replaces_nothing_of_a_stack(site):

@@ -114,6 +114,7 @@ def count(module: nn.Module) -> int:
 
 def write(args: argparse.Namespace, name: str, model: dict, settings: dict) -> None:
     """Write the config of the fine-tuning: its model's and its own differences from the config."""
+    model = {**model, 'backbone': {**model.get('backbone', {}), 'init_cfg': None}}  # whose weights would not fit
     lines = [f'{key} = {value!r}' for key, value in settings.items()]
     lines += [f"load_from = '{{{{ fileDirname }}}}/{name}.pth'", f"work_dir = './work_dirs/{args.out.name}'"]
     write_config(args.out / 'config.py', args.config, model, f'{args.checkpoint}, {name}.', lines)

@@ -73,10 +73,11 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from rich.progress import track
 
 import mmspartan
+from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
 from mmspartan.datasets.prepare.clean import File, clean
@@ -204,11 +205,10 @@ def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
             raise InputError(f'a config with these names cannot be read back: {source.classes}, {folder}')
 
 
-def start_of(backbone: ConfigDict) -> str:
-    """Return a name of the weights that a backbone starts from."""
-    given = backbone.get('init_cfg')
-    is_pretrained = isinstance(given, dict) and given.get('type') == 'Pretrained'
-    return f'{Path(given["checkpoint"]).stem} (the backbone)' if is_pretrained else 'random weights'
+def start_of(cfg: Config) -> str:
+    """Return the name of the weights that the training of a config starts from."""
+    pretrained = [settings['checkpoint'] for settings in pretrained_settings(cfg.model.backbone)]
+    return cfg.get('load_from') or (f'{pretrained[0]} (the backbone)' if pretrained else 'random weights')
 
 
 @command()
@@ -271,7 +271,7 @@ def prepare(args: argparse.Namespace) -> None:
     write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     config = Config.fromfile(args.out / 'config.py')
-    start = f'from {args.weights or start_of(config.model.backbone)}'
+    start = f'from {args.weights or start_of(config)}'
     if not args.weights and (weights := demo_weights(args.base)):
         start += f"; the demo's detector is a better start: --base {args.base}{weights}"
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')

@@ -59,7 +59,7 @@ def read_checked_coco(path: str | Path) -> dict[str, Any]:
     _check_unique(path, 'images', 'id', images)
     _check_unique(path, 'categories', 'id', categories)
     _check_unique(path, 'categories', 'name', categories)
-    annotations = checked_list(path, {'annotations': [], **content}, 'annotations', ANNOTATION)
+    annotations = checked_list(path, {'annotations': [], **content}, 'annotations', ANNOTATION, optional='iscrowd')
     kept, invalid, notes = _usable(path, annotations, images, categories)
     _report(path, len(annotations), invalid, notes)
     if annotations and not kept:
@@ -83,10 +83,13 @@ def _read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def checked_list(path: str | Path, content: dict, key: str, entries: Mapping[str, Callable]) -> list[dict]:
+def checked_list(
+    path: str | Path, content: dict, key: str, entries: Mapping[str, Callable], optional: str = ''
+) -> list[dict]:
     """Return the list under a key of a file's content, after a check that each item is a dict with these entries.
 
-    ``entries`` has a check for each, whose docstring says what is valid. Raises InputError, which names file and entry.
+    ``entries`` has a check for each, whose docstring says what is valid; the ``optional`` one may be missing. Raises
+    InputError, which names file and entry.
     """
     items = content.get(key)
     if not isinstance(items, list):
@@ -95,7 +98,7 @@ def checked_list(path: str | Path, content: dict, key: str, entries: Mapping[str
         if not isinstance(item, dict):
             raise InputError(f'{path}: {key}[{i}]: is {_shown(item)}, must be a dict')
         for name, check in entries.items():
-            if name not in item and name != 'iscrowd':
+            if name not in item and name != optional:
                 raise InputError(f'{path}: {key}[{i}].{name}: is missing')
             if not check(item.get(name)):
                 raise InputError(f'{path}: {key}[{i}].{name}: is {_shown(item[name])}, must be {check.__doc__}')
@@ -179,6 +182,7 @@ def _usable(
             'bbox is outside of the image': ((corners >= limits) | (ends <= 0)).any(axis=1),
             f'bbox is more than {MAX_SIDE} times as wide or high as the image': (sides > MAX_SIDE * limits).any(axis=1),
         }
+        first_reason = np.argmax([*reasons.values(), np.ones(len(boxes))], axis=0).tolist()
         are_shares = (boxes >= 0).all() and (boxes <= 1).all() and (ends[:, 0] <= 1.001).all() and (boxes % 1).any()
     if are_shares:
         raise InputError(
@@ -188,16 +192,16 @@ def _usable(
 
     kept, areas, tiny = [], 0, 0
     invalid: dict[str, list] = defaultdict(list)
+    names, is_tiny, products = [*reasons], (sides < 1).any(axis=1).tolist(), sides.prod(axis=1).tolist()
     for i, annotation in enumerate(annotations):
-        reason = next((reason for reason, is_wrong in reasons.items() if is_wrong[i]), None)
-        if reason is not None:
-            invalid[reason].append(annotation.get('id'))
+        if first_reason[i] < len(names):
+            invalid[names[first_reason[i]]].append(annotation.get('id'))
             continue
         area: Any = annotation.get('area')
         is_area = type(area) in NUMBERS and 0 < area <= largest
         areas += area is not None and not is_area
-        tiny += bool((sides[i] < 1).any())
-        area = area if is_area else float(sides[i].prod())
+        tiny += is_tiny[i]
+        area = area if is_area else products[i]
         kept.append({**annotation, 'area': area, 'iscrowd': int(annotation.get('iscrowd') or 0)})
     notes = [f'{areas} annotations: area is not positive; the area of the box is used'] if areas else []
     if tiny:

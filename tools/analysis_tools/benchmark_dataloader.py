@@ -8,7 +8,6 @@ import argparse
 import copy
 import logging
 import math
-import statistics
 import tempfile
 import time
 import warnings
@@ -88,9 +87,10 @@ def name_of(transform: Callable) -> str:
 
 
 def speed(run: Callable[[], object], images: int, repeats: int, warm_up: int = 1, device: str = 'cpu') -> float:
-    """Return the images a second of a run with so many images, after ``warm_up`` runs that are not measured."""
-    times = [timed(run, device) for _ in range(warm_up + repeats)][warm_up:]
-    return images / statistics.mean(times) * 1e3
+    """Return the images a second of runs that process ``images`` each, after ``warm_up`` runs that are not measured."""
+    for _ in range(warm_up):
+        run()
+    return 1e3 * images * repeats / timed(lambda: [run() for _ in range(repeats)], device)
 
 
 @command()

@@ -39,8 +39,9 @@ from mmspartan.errors import InputError
 
 @command()
 def main(args: argparse.Namespace) -> None:
+    is_half = Path(args.out_file).suffix == SUFFIX
     package = find_spec(args.toolbox)
-    if package is None:
+    if package is None and not is_half:
         raise InputError(f'{args.toolbox} is not installed; see --toolbox')
     check_target(args.out_file)
     weights, entry = read_weights(args.in_file)
@@ -49,9 +50,10 @@ def main(args: argparse.Namespace) -> None:
     if Path(args.out_file).exists():
         raise InputError(f'{args.out_file}: is there already')
     Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
-    if Path(args.out_file).suffix == SUFFIX:
+    if is_half:
         content = float16_safetensors(weights, classes_of(read_checkpoint(args.in_file)))
         AtomicLocalBackend().put(content, Path(args.out_file).resolve())
+        print(f'written to {args.out_file}')
         return
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
     with tempfile.TemporaryDirectory() as folder:
