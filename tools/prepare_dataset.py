@@ -82,7 +82,7 @@ from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
 from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
-from mmspartan.datasets.prepare.plan import default_epochs, demo_weights, plan_of
+from mmspartan.datasets.prepare.plan import default_epochs, plan_of
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.recommend import recommend
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
@@ -271,10 +271,8 @@ def prepare(args: argparse.Namespace) -> None:
     write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     config = Config.fromfile(args.out / 'config.py')
-    start = f'from {args.weights or start_of(config)}'
-    if not args.weights and (weights := demo_weights(args.base)):
-        start += f"; the demo's detector is a better start: --base {args.base}{weights}"
-    print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, {start}')
+    print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, ', end='')
+    print(f'from {start_of(config)}')
     print(reason, end='\n' * bool(reason))
     if not args.no_plan:
         print('Measuring steps of each stage of the training, within a minute', flush=True)

@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,14 +23,12 @@ from ...errors import InputError
 from ...own_data import own_data
 from ...runs.hooks.stage_hook import StageHook
 from ...runs.training_step import TrainingStep
-from ...runs.work_dir import latest_checkpoint
 from .recommend import CPU_BASE, HEIGHTS
 
 BUDGET = 45.0  # seconds of a measurement
 LEAST = 3.0  # seconds of steps of a stage: the first ones have batches that were loaded before them
 HOUR = 3600.0
 LONG = 4 * HOUR  # a training on a CPU for which a smaller one is named
-DEMO = Path('work_dirs', 'rtdetr_spartan_xt_digits')  # of `make demo`
 
 
 @dataclass
@@ -188,7 +185,7 @@ def _smaller(cfg: Config, train: int, val: int, measured: Callable[[Config], Cos
         options += f' --max-epochs {epochs}'
     if seconds > now / 2:
         return []
-    return [f'A smaller detector takes about {spoken(seconds)}: prepare again with {options}{demo_weights(CPU_BASE)}']
+    return [f'A smaller detector takes about {spoken(seconds)}: prepare again with {options}']
 
 
 def with_base(cfg: Config, base: str, size: tuple[int, int], train: int) -> Config:
@@ -208,14 +205,6 @@ def with_base(cfg: Config, base: str, size: tuple[int, int], train: int) -> Conf
         )
     )
     return small
-
-
-def demo_weights(base: str) -> str:
-    """Return the option that starts from the demo's detector, if there is one of this base."""
-    if base != DEMO.name:
-        return ''
-    best = next(iter(sorted(DEMO.glob('best_*.pth'))), latest_checkpoint(DEMO))
-    return f' --weights {best}' if best else ''
 
 
 def spoken(seconds: float) -> str:

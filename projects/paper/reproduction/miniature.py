@@ -1,8 +1,8 @@
-"""The paper in miniature: rows of its tables as small networks on real data that needs no download.
+"""The paper in miniature: rows of its tables as small networks on real data.
 
 A row of ``configs/ablations/`` or of Table III has a small network of the same name in ``configs/miniature/``, which is
-trained several times, with one seed each. What is compared is the order of the rows, not their accuracies. Those of
-``configs/photographs/`` are the same networks with the photographs of CIFAR-10.
+trained several times, with one seed each. What is compared is the order of the rows, not their accuracies. The digits
+of ``configs/miniature/`` need no download; ``configs/photographs/`` has the same networks for CIFAR-10, which does.
 """
 
 from collections.abc import Iterator, Sequence

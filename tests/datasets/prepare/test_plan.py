@@ -45,10 +45,8 @@ def test_durations_have_the_unit_that_people_use(seconds, text):
     assert spoken(seconds) == text
 
 
-def test_long_training_on_a_cpu_names_one_of_an_hour_and_the_start_that_fits_it(cfg, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_long_training_on_a_cpu_names_one_of_an_hour(cfg, monkeypatch):
     monkeypatch.setattr(plan, 'get_device', lambda: 'cpu')
-    monkeypatch.setattr(plan, 'CPU_BASE', 'rtdetr_spartan_xt_digits')  # of the demo
     measured = []
 
     def measure(config: Config) -> Cost:
@@ -62,12 +60,6 @@ def test_long_training_on_a_cpu_names_one_of_an_hour_and_the_start_that_fits_it(
     width, height = map(int, re.search(r'--base rtdetr_spartan_xt_digits --image-size (\d+) (\d+)', lines[1]).groups())
     seconds = 100 * 50 * 0.5 * width * height / (160 * 128)
     assert seconds <= 3600 and width / height == pytest.approx(4 / 3, abs=0.1)
-    assert '--weights' not in lines[1]
-    demo = tmp_path / 'work_dirs' / 'rtdetr_spartan_xt_digits'
-    demo.mkdir(parents=True)
-    (demo / 'epoch_6.pth').touch()
-    measured.clear()
-    assert '--weights work_dirs/rtdetr_spartan_xt_digits/epoch_6.pth' in plan_of(cfg, 400, 20, measure)[1]
 
 
 def test_what_cannot_be_measured_is_said(cfg):
