@@ -114,10 +114,10 @@ def require_file(path: str) -> None:
         raise SystemExit(f'{shown(path)}: no such file')
 
 
-def require_path(path: str) -> None:
+def require_path(path: str, option: str = '') -> None:
     """Exit with a message of one line if a local file or folder does not exist; URLs are not checked."""
     if '://' not in path and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise SystemExit(f'{shown(path)}: no such file')
+        raise SystemExit(f'{option} {shown(path)}: no such file'.lstrip())
 
 
 def find_images(sources: Iterable[str]) -> list[Path]:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_parser, parse
+from mmspartan_cli import build_parser, parse, shown
 from mmspartan_cli.choices import BACKENDS
 
 
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     if args.out:
         check_target(args.out, args.model)
         if Path(args.out).suffix[1:] not in file_handlers:
-            raise InputError(f'--out {args.out}: its name must end with one of .{", .".join(file_handlers)}')
+            raise InputError(f'--out {shown(args.out)}: its name must end with one of .{", .".join(file_handlers)}')
     metrics = evaluate(load_config(args), args.model, args.backend, args.threads, args.precision)
     if args.out:
         mmengine.dump(metrics, args.out)

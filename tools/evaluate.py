@@ -31,8 +31,9 @@ def parse_args():
         raise SystemExit(f'--worst {args.worst} --score-thr {args.score_thr}: at least 0, and in [0, 1]')
     if args.threads is not None and args.threads < 1:
         raise SystemExit(f'--threads {args.threads}: must be at least 1')
-    for path in filter(None, (args.model or args.predictions, args.compare)):
-        require_path(path)
+    for option, path in (('', args.model), ('--predictions', args.predictions), ('--compare', args.compare)):
+        if path:
+            require_path(path, option)
     return args
 
 

@@ -42,6 +42,7 @@ def read_checked_coco(path: str | Path) -> dict[str, Any]:
 
     A missing ``iscrowd`` becomes 0, and a missing ``area`` becomes the area of the box. Annotations are renumbered from
     1 if their ids are missing, not unique or too large for pycocotools, or one is 0, which it takes for "not found".
+    Images or categories are numbered if their ids are numbers and texts, which pycocotools cannot sort.
 
     Returns:
         dict: The content of the file, of whose ``annotations`` the invalid ones are left out.
@@ -67,7 +68,18 @@ def read_checked_coco(path: str | Path) -> dict[str, Any]:
             f'{path}: none of its {len(annotations)} annotations can be used: '
             + '; '.join(f'{reason} ({len(ids)}, first id {ids[0]})' for reason, ids in invalid.items())
         )
+    images = _with_ids_of_one_kind(images, kept, 'image_id')
+    categories = _with_ids_of_one_kind(categories, kept, 'category_id')
     return {**content, 'images': images, 'categories': categories, 'annotations': kept}
+
+
+def _with_ids_of_one_kind(items: list[dict], annotations: list[dict], key: str) -> list[dict]:
+    if len({type(item['id']) for item in items}) == 1:
+        return items
+    numbers = {item['id']: i for i, item in enumerate(items, 1)}
+    for annotation in annotations:
+        annotation[key] = numbers[annotation[key]]
+    return [{**item, 'id': numbers[item['id']]} for item in items]
 
 
 def _read_json(path: str | Path) -> dict[str, Any]:

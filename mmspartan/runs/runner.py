@@ -242,6 +242,9 @@ class ResumableRunner(Runner):
         """
         checkpoint = read_checkpoint(filename, map_location)
         self._check_checkpoint(checkpoint, filename)
+        # a bare state dict, and one of DistributedDataParallel, as the hooks expect weights
+        entries = checkpoint if 'state_dict' in checkpoint else {}
+        checkpoint = {**entries, 'state_dict': state_dict_of(checkpoint, filename)}
         if self._resuming:
             self._prepare_resume(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)

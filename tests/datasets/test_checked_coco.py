@@ -82,6 +82,15 @@ def test_annotations_are_numbered_from_1_where_ids_do_not_tell_them_apart(write)
     assert kept[0]['id'] == 1
 
 
+def test_ids_that_are_numbers_and_texts_are_numbered(write):
+    categories, images = [*CATEGORIES, dict(id='x', name='cow')], [*IMAGES, dict(IMAGES[0], id='1', file_name='c.png')]
+    read = read_checked_coco(
+        write([annotation(1, category_id='x', image_id='1'), annotation(2)], categories=categories, images=images)
+    )
+    assert [(one['category_id'], one['image_id']) for one in read['annotations']] == [(3, 3), (1, 1)]
+    assert [one['id'] for one in read['categories']] == [one['id'] for one in read['images']] == [1, 2, 3]
+
+
 def test_area_and_iscrowd_have_defaults_and_an_area_that_cannot_be_is_reported(write, reports):
     bare = {key: value for key, value in annotation(1).items() if key not in ('area', 'iscrowd')}
     (kept,) = read_checked_coco(write([bare]))['annotations']

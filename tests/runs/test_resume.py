@@ -41,6 +41,25 @@ def test_killed_and_resumed_ends_as_an_unbroken_run(stage, n, train, unbroken):
     assert same_result(work_dir, unbroken)
 
 
+def test_prefix_of_distributed_data_parallel_is_no_part_of_the_names(train, unbroken, tmp_path):
+    checkpoint = torch.load(unbroken / 'epoch_1.pth', weights_only=True)
+    checkpoint['state_dict'] = {f'module.{key}': value for key, value in checkpoint['state_dict'].items()}
+    torch.save(checkpoint, tmp_path / 'epoch_1.pth')
+    resumed = train(resume=str(tmp_path / 'epoch_1.pth'))
+    found, expected = (torch.load(run / 'epoch_2.pth', weights_only=True) for run in (resumed, unbroken))
+    for entry in ('state_dict', 'ema_state_dict'):
+        assert all(torch.equal(value, found[entry][key]) for key, value in expected[entry].items())
+
+
+def test_weights_without_anything_else_are_a_start(unbroken, tmp_path):
+    weights = torch.load(unbroken / 'epoch_1.pth', weights_only=True)['state_dict']
+    torch.save(weights, tmp_path / 'bare.pth')
+    runner = build_runner(digits_config(tmp_path / 'run'))
+    runner.call_hook('before_run')  # in which the averaged weights are made
+    runner.load_checkpoint(str(tmp_path / 'bare.pth'))
+    assert all(torch.equal(value, weights[key]) for key, value in runner.model.state_dict().items())
+
+
 def kill_at_write(monkeypatch, n: int) -> None:
     """Ends the run when the n-th checkpoint is written half; what it leaves is never cleaned up, as by a SIGKILL."""
     put, calls = LocalBackend.put, iter(range(1, 100))

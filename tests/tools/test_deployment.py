@@ -238,7 +238,7 @@ def test_what_is_no_model_is_refused_in_one_line(project):
         ('export_onnx.py', [*export, '--size', 2, 2], r'^--size 2 2: multiples of 32 fit the model'),
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', 'mine.pth'], r'^mine\.pth: is the file to read'),
         ('export_onnx.py', ['mine.py', 'mine.pth', '--out', '.'], r'^\.: there is something that is no file'),
-        ('deploy_test.py', ['mine.py', 'broken.onnx', '--out', 'x.txt'], r'^--out x\.txt: its name must end with'),
+        ('deploy_test.py', ['mine.py', 'broken.onnx', '--out', 'x\n.txt'], r'^--out x\\n\.txt: its name must end with'),
         ('quantize_onnx.py', ['mine.py', 'broken.onnx', '--out', 'x.onnx'], r'^broken\.onnx: not an ONNX file'),
         ('model_converters/reparameterize_model.py', ['mine.py', 'mine.pth', './mine.pth'], r'is the file to read'),
     ]:

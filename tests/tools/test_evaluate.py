@@ -76,7 +76,7 @@ def test_no_predictions_at_all(project):
         (['mine.py', 'mine.pth', '--score-thr', '2'], r'^--worst 12 --score-thr 2\.0: at least 0, and in \[0, 1\]$'),
         (['mine.py', 'nothing.pth', '--threads', '-1'], r'^--threads -1'),
         (['empty.py', 'nothing.pth'], r'^nothing\.pth: no such file'),  # before the annotations are read
-        (['mine.py', 'mine.pth', '--compare', 'nothing.onnx'], r'^nothing\.onnx: no such file'),
+        (['mine.py', 'mine.pth', '--compare', 'nothing.onnx'], r'^--compare nothing\.onnx: no such file'),
         (['mine.py', 'mine.pth', '--compare', 'digits'], r'^digits: a folder, but no report of tools/evaluate'),
         (['mine.py', 'mine.pth', '--out', 'digits'], r'^--out digits: holds files and is no report'),
         (['mine.py', '--predictions', 'digits/val.json'], r'^digits/val\.json: must be a list of predictions'),

@@ -12,6 +12,7 @@ import argparse
 import runpy
 import sys
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def main(args: argparse.Namespace) -> None:
         write_whole(plain, read_checkpoint(args.in_file))
         sys.argv = [str(script), str(plain), args.out_file]
         runpy.run_path(str(script), run_name='__main__')
+        end = time.monotonic() + 60
+        while Path(args.out_file).exists() and time.monotonic() < end:  # the script does not wait for its `mv`
+            time.sleep(0.01)
 
 
 if __name__ == '__main__':
