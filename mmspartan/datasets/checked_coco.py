@@ -194,7 +194,9 @@ def _usable(
             'bbox is outside of the image': ((corners >= limits) | (ends <= 0)).any(axis=1),
             f'bbox is more than {MAX_SIDE} times as wide or high as the image': (sides > MAX_SIDE * limits).any(axis=1),
         }
-        first_reason = np.argmax([*reasons.values(), np.ones(len(boxes))], axis=0).tolist()
+        names = [*reasons, '']
+        reason_of = [names[i] for i in np.argmax([*reasons.values(), np.ones(len(boxes))], axis=0)]
+        is_tiny, products = np.less(sides.min(axis=1), 1).tolist(), sides.prod(axis=1).tolist()
         are_shares = (boxes >= 0).all() and (boxes <= 1).all() and (ends[:, 0] <= 1.001).all() and (boxes % 1).any()
     if are_shares:
         raise InputError(
@@ -204,10 +206,9 @@ def _usable(
 
     kept, areas, tiny = [], 0, 0
     invalid: dict[str, list] = defaultdict(list)
-    names, is_tiny, products = [*reasons], (sides < 1).any(axis=1).tolist(), sides.prod(axis=1).tolist()
     for i, annotation in enumerate(annotations):
-        if first_reason[i] < len(names):
-            invalid[names[first_reason[i]]].append(annotation.get('id'))
+        if reason_of[i]:
+            invalid[reason_of[i]].append(annotation.get('id'))
             continue
         area: Any = annotation.get('area')
         is_area = type(area) in NUMBERS and 0 < area <= largest
