@@ -21,10 +21,16 @@ JOINERS = '\u200c\u200d'  # format characters of Persian, of Indian languages an
 class CfgOptions(argparse.Action):
     """mmengine's ``DictAction``, which is imported when the option is given."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *given: Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, given: Any, *args: Any) -> None:
         from mmengine.config import DictAction
 
-        DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, *given)
+        for setting in given:
+            if '=' not in setting:
+                raise SystemExit(f'--cfg-options {shown(setting)}: must be KEY=VALUE')
+        try:
+            DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, given, *args)
+        except AssertionError as error:  # of brackets
+            raise SystemExit(f'--cfg-options {shown(" ".join(given))}: {error}') from error
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
@@ -108,10 +114,10 @@ def require_config(path: str) -> None:
         raise SystemExit(f'{shown(path)}: no such config file')
 
 
-def require_file(path: str) -> None:
+def require_file(path: str, option: str = '') -> None:
     """Exit with a message of one line if a local file does not exist; URLs are not checked."""
     if '://' not in path and not os.path.isfile(path):
-        raise SystemExit(f'{shown(path)}: no such file')
+        raise SystemExit(f'{option} {shown(path)}: no such file'.lstrip())
 
 
 def require_path(path: str, option: str = '') -> None:

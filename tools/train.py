@@ -31,7 +31,7 @@ def parse_args():
     if args.update_optimizer and args.resume is None:
         raise SystemExit('--update-optimizer is for --resume')
     if args.resume not in (None, 'auto'):
-        require_file(args.resume)
+        require_file(args.resume, '--resume')
     return args
 
 

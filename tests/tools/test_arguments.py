@@ -1,7 +1,9 @@
 """Help and mistyped names are answered before torch and OpenMMLab are imported."""
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mmspartan_cli import openmp, require_config, require_file, require_path
+from mmspartan_cli import CfgOptions, openmp, require_config, require_file, require_path
 from tests.conftest import ROOT
 
 TOOLS = ROOT / 'tools'
@@ -77,7 +79,8 @@ def test_help_needs_no_torch(script, outcomes):
 def test_a_mistyped_name_needs_no_torch(command, outcomes):
     code, imported = outcomes[tuple(command)]
     assert not imported
-    assert code.startswith('no_such: ')
+    before = command[command.index('no_such') - 1]
+    assert code.startswith(f'{before} no_such: ' if before.startswith('--') else 'no_such: ')
 
 
 @pytest.mark.parametrize(
@@ -124,3 +127,15 @@ def test_names_of_any_length_and_letters_are_refused_in_a_short_line(require):
         with pytest.raises(SystemExit) as refused:
             require(name)
         assert '\n' not in str(refused.value) and len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [('x', '--cfg-options x: must be KEY=VALUE'), ('a=(1,', '--cfg-options b=2 a=(1,: Imbalanced brackets')],
+)
+def test_settings_that_are_none_are_refused_in_a_line(given, message):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions)
+    with pytest.raises(SystemExit, match=f'^{re.escape(message)}'):
+        parser.parse_args(['--cfg-options', 'b=2', given])
+    assert parser.parse_args(['--cfg-options', 'b=2', 'a=[1,2]']).cfg_options == {'b': 2, 'a': [1, 2]}
