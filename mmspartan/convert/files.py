@@ -123,8 +123,13 @@ def write_whole(path: str | Path, content: dict) -> None:
     check_target(path)
     written = io.BytesIO()
     torch.save(content, written)
+    write_bytes(path, written.getvalue())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file atomically; raises InputError if it cannot be written."""
     try:
-        AtomicLocalBackend().put(written.getvalue(), Path(path).resolve())
+        AtomicLocalBackend().put(content, Path(path).resolve())
     except OSError as error:
         raise InputError(f'{path}: cannot be written: {error}') from error
 

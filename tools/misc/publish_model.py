@@ -30,11 +30,11 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
-from mmspartan.checkpoints.checkpoint import AtomicLocalBackend, read_checkpoint
+from mmspartan.checkpoints.checkpoint import read_checkpoint
 from mmspartan.checkpoints.class_names import classes_of
 from mmspartan.checkpoints.safetensors_file import SUFFIX, float16_safetensors
 from mmspartan.commands.command import command
-from mmspartan.convert.files import check_target, read_weights, write_whole
+from mmspartan.convert.files import check_target, read_weights, write_bytes, write_whole
 from mmspartan.errors import InputError
 
 
@@ -52,8 +52,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'{args.out_file}: is there already')
     Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
     if is_half:
-        content = float16_safetensors(weights, classes_of(read_checkpoint(args.in_file)))
-        AtomicLocalBackend().put(content, Path(args.out_file).resolve())
+        write_bytes(args.out_file, float16_safetensors(weights, classes_of(read_checkpoint(args.in_file))))
         print(f'written to {args.out_file}')
         return
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
