@@ -73,6 +73,10 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+# Arguments of transforms that determine the size of an image: width and height, or the side of a square.
+SIZES = dict(CenterCrop='crop_size', Pad='size', Resize='scale', TopdownAffine='input_size')  # the last of MMPose
+
+
 def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
     """Return the height and width of the images that the test pipeline produces, in pixels.
 
@@ -80,15 +84,9 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
     """
     for transform in reversed(cfg.test_dataloader.dataset.pipeline):
         name = transform.type.rpartition('.')[2]  # without the scope of a registry
-        if name == 'CenterCrop':
-            return transform.crop_size, transform.crop_size
-        if name in ('Resize', 'Pad'):
-            size = transform.get('scale' if name == 'Resize' else 'size')
-            if size:
-                width, height = size
-                return height, width
-        if name == 'TopdownAffine':  # of MMPose
-            width, height = transform.input_size
+        size = transform.get(SIZES.get(name))
+        if size:
+            width, height = (size, size) if isinstance(size, int) else size
             return height, width
     raise InputError(f'{cfg.filename}: its test pipeline has no CenterCrop, Resize or TopdownAffine; give {option}')
 

@@ -15,6 +15,10 @@ from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT
 
+def config_with(transforms):
+    return Config(dict(test_dataloader=dict(dataset=dict(pipeline=[dict(type='CheckPicture'), *transforms]))))
+
+
 PIPELINES = {
     'stretched': [dict(type='Resize', scale=(96, 96), keep_ratio=False)],
     'padded': [
@@ -66,5 +70,16 @@ def test_graph_predicts_as_the_detector_for_any_shape(detector, samples):
 
 @pytest.mark.parametrize('name', PIPELINES)
 def test_size_of_the_input_is_that_of_the_padded_image(name):
-    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=[dict(type='CheckPicture'), *PIPELINES[name]]))))
-    assert size_of_input(cfg, '--size') == (96, 96)
+    assert size_of_input(config_with(PIPELINES[name]), '--size') == (96, 96)
+
+
+@pytest.mark.parametrize(
+    'transform, size',
+    [
+        (dict(type='mmpretrain.Resize', scale=64), (64, 64)),
+        (dict(type='CenterCrop', crop_size=(96, 64)), (64, 96)),
+        (dict(type='Pad', size=(96, 64)), (64, 96)),
+    ],
+)
+def test_size_of_the_input_is_that_of_each_transform(transform, size):
+    assert size_of_input(config_with([dict(type='Resize', scale=(32, 32)), transform]), '--size') == size
