@@ -5,7 +5,8 @@ computed; accuracies are those of finished trainings. ``reproduce.py schedule``:
 ``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
 that is not done, and print which of the paper's orders they show; ``reproduce.py photographs``: those of Table IV on
 CIFAR-10. ``reproduce.py pruning``: prune the first of them, fine-tune it, and print what it loses. ``reproduce.py
-low-bits``: quantize it. ``reproduce.py kernels``: the same network with other kernels in its SMixers.
+low-bits``: quantize it. ``reproduce.py near-ties``: which of its predictions change in lower precision, and which of
+the classifier of photographs in the package. ``reproduce.py kernels``: the same network with other kernels.
 """
 
 import argparse
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
 from mmspartan_cli import parse
 from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
 
-OTHERS = ('schedule', 'miniature', 'photographs', 'pruning', 'low-bits', 'kernels')
+OTHERS = ('schedule', 'miniature', 'photographs', 'pruning', 'low-bits', 'near-ties', 'kernels')
 
 
 def parse_args():
@@ -51,7 +52,7 @@ if __name__ == '__main__':
 
 import torch
 
-from projects.paper.reproduction import kernels, low_bits, miniature, pruning
+from projects.paper.reproduction import kernels, low_bits, miniature, near_ties, pruning
 from projects.paper.reproduction.configs import ROOT, config_path
 from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
@@ -62,7 +63,7 @@ from projects.paper.reproduction.schedule import overview, shell_script, slurm_a
 from projects.paper.reproduction.throughput import throughput
 from projects.paper.reproduction.training import Command, run_all
 
-QUESTIONS: dict[str, Any] = {'pruning': pruning, 'low-bits': low_bits, 'kernels': kernels}
+QUESTIONS: dict[str, Any] = {'pruning': pruning, 'low-bits': low_bits, 'near-ties': near_ties, 'kernels': kernels}
 
 
 def progress(text: str) -> None:

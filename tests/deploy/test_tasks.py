@@ -15,6 +15,7 @@ from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.errors import InputError
 from tests.conftest import DATA, ROOT
 
+
 def config_with(transforms):
     return Config(dict(test_dataloader=dict(dataset=dict(pipeline=[dict(type='CheckPicture'), *transforms]))))
 

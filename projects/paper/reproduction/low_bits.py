@@ -10,7 +10,7 @@ weights of 4 bits in one kind of layer and 8 in all others, the second table sho
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
+from torch import nn
 
 from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy import deploy
@@ -62,14 +63,20 @@ def evaluate(checkpoint: str) -> dict[str, float]:
     batches = [trained.data_preprocessor(batch, False) for batch in loader]
     found = {}
     for name, settings in {**BITS, **PROFILE}.items():
-        model, evaluator = deploy(trained), Evaluator(cfg.val_evaluator)
-        insert_quantizers(model, bits_of(**settings))
-        calibrate(model, images)
+        model, evaluator = quantized(trained, images, settings), Evaluator(cfg.val_evaluator)
         with torch.no_grad():
             for batch in batches:
                 evaluator.process(model(**batch, mode='predict'))
         found[name] = evaluator.evaluate(len(loader.dataset))['accuracy/top1']
     return found
+
+
+def quantized(trained: nn.Module, images: Sequence[dict], settings: dict) -> Any:
+    """Return the folded network with rounded weights and inputs, whose ranges are those of images."""
+    model = deploy(trained)
+    insert_quantizers(model, bits_of(**settings))
+    calibrate(model, images)
+    return model
 
 
 def folder_of(name: str, work_dirs: str | Path, seed: int) -> Path:

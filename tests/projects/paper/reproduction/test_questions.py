@@ -1,12 +1,14 @@
 """The tables of the paper's open questions: what is run, and what is said of the results."""
 
 import json
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from projects.paper.reproduction import kernels, low_bits, pruning
+import mmspartan
+from projects.paper.reproduction import kernels, low_bits, near_ties, pruning
 from projects.paper.reproduction.configs import config_path
 from tests.projects.paper.reproduction.test_runs import write_log
 
@@ -98,3 +100,23 @@ def test_quantized_networks_are_compared_with_floating_point(tmp_path):
     assert lines[2:4] == ['| float | 97.50 ± 0.71 |  |', '| W8A8 | 90.50 ± 0.71 | -7.00 ± 0.00 |']
     assert lines[4] == '| W8A8, trained | 97.50 ± 0.71 | +0.00 ± 0.00 |'
     assert lines[-1] == '| gates | 98.50 ± 0.71 | +1.00 ± 0.00 |'
+
+
+def test_changed_predictions_of_two_classifiers_are_counted(tmp_path):
+    photographs, digits = near_ties.commands(tmp_path, 1)
+    assert photographs.words[2:5] == [
+        near_ties.__name__, config_path('spartan_xt_cifar10'), mmspartan.weights('spartan_xt_cifar10'),
+    ]  # fmt: skip
+    assert digits.words[4] == str(tmp_path / 'miniature' / 'seed0' / 'spartan_xt' / 'epoch_20.pth')
+    assert near_ties.markdown(tmp_path, 1) == 'The classifier of CIFAR-10 is not evaluated.\n'
+    same = dict(images=10000, right=8000, changed=0, gained=0, lost=0, margin=0.0)
+    found = {'float': same, 'gates': dict(same, right=7990, changed=40, gained=10, lost=20, margin=0.0625)}
+    for command in (photographs, digits):
+        path = Path(command.words[-1])
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(found))
+    assert not [*near_ties.commands(tmp_path, 1)]
+    assert near_ties.markdown(tmp_path, 1).splitlines()[2:4] == [
+        '| CIFAR-10 | float | 80.00 |  |  |  |',
+        '| CIFAR-10 | 4 bits in gates | 79.90 | -0.10 ± 0.11 | 40 of 10,000 | 0.062 |',
+    ]
