@@ -90,7 +90,8 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
     """Count the operations of a training step of a config's Runner, by parts, on images with seven objects each."""
     optim_wrapper = {**cfg.optim_wrapper, 'type': 'OptimWrapper'}  # AMP and its scaler need a GPU
     optim_wrapper.pop('loss_scale', None)
-    optim_wrapper['optimizer'] = {'foreach': True, **cfg.optim_wrapper.optimizer}  # PyTorch's choice on GPUs
+    optimizer = cfg.optim_wrapper.optimizer
+    optim_wrapper['optimizer'] = optimizer if optimizer.get('fused') else {'foreach': True, **optimizer}  # as on GPUs
     operators = PartOperators()
     with tempfile.TemporaryDirectory() as folder, gpu_forms(), ExitStack() as stack:
         init_default_scope(cfg.get('default_scope', 'mmengine'))
