@@ -1,9 +1,9 @@
 # DEIMv2-N (arXiv 2509.20787): DEIM-D-FINE-N with sums in the encoder, and a decoder of fewer parameters. 8 GPUs x 4
-# images; the learning rate stays after its warm-up. The authors train with --amp. Their CopyBlend, which pastes objects
-# into batches that are not mixed, is left out.
+# images; the learning rate stays after its warm-up. The authors train with --amp.
 _base_ = ['./dfine_hgnetv2_n_coco.py', '_base_/models/deimv2.py', '_base_/schedules/deimv2.py']
 
 _recipe = _base_.recipes.n
+[_mix_up] = _base_.stages.stages[1].batch_augments
 
 model = _base_.deim_model
 train_pipeline = _recipe.strong.pipeline
@@ -26,7 +26,7 @@ custom_hooks = [
         switch_epochs=[0, 4, 78, 136, 148],
         stages=[
             _recipe.plain,
-            dict(_recipe.dense, batch_augments=_base_.stages.stages[1].batch_augments),
+            dict(_recipe.dense, batch_augments=[dict(_mix_up, otherwise=dict(type='BatchCopyBlend', prob=0.4))]),
             _recipe.strong,
             dict(_recipe.strong, **_base_.last_match),
             dict(_recipe.plain, **_base_.last_match, from_best=True),

@@ -1,5 +1,6 @@
 """RT-DETR (Zhao et al., CVPR 2024, arXiv 2304.08069) for MMDetection 3.x."""
 
+from .copy_blend import BatchCopyBlend
 from .detector import RTDETR
 from .encoder import HybridEncoder
 from .head import RTDETRHead
@@ -11,6 +12,7 @@ from .varifocal_loss import IoUVarifocalLoss
 
 __all__ = [
     'RTDETR',
+    'BatchCopyBlend',
     'BatchMixUp',
     'BatchRandomChoiceResize',
     'HybridEncoder',

@@ -16,7 +16,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..checks import check_numbers, refuse
+from ..checks import check_numbers, check_range
 
 
 @MODELS.register_module()
@@ -31,23 +31,24 @@ class BatchMixUp(nn.Module):
         prob (float): Probability that a batch is mixed, in [0, 1]. Defaults to 0.5.
         ratio (Sequence[float]): Lowest and highest weight of an image itself, in [0, 1]; the other image has the rest.
             Defaults to (0.45, 0.55).
+        otherwise (dict, optional): Config of an augmentation of the batches that are not mixed. Defaults to None.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, prob: float = 0.5, ratio: Sequence[float] = (0.45, 0.55)):
+    def __init__(self, prob: float = 0.5, ratio: Sequence[float] = (0.45, 0.55), otherwise: dict | None = None):
         super().__init__()
-        if not isinstance(ratio, list | tuple) or len(ratio) != 2:
-            refuse('BatchMixUp', 'ratio', 'two numbers', ratio)
-        check_numbers('BatchMixUp', '[0, 1]', prob=prob, **{f'ratio[{i}]': value for i, value in enumerate(ratio)})
+        check_numbers('BatchMixUp', '[0, 1]', prob=prob)
+        check_range('BatchMixUp', '[0, 1]', ratio=ratio)
         self.prob = prob
         self.ratio = tuple(ratio)
+        self.otherwise = MODELS.build(otherwise) if otherwise else None
 
     def forward(self, inputs: Tensor, data_samples: SampleList) -> tuple[Tensor, SampleList]:
         """Mix images ``(B, 3, H, W)``, and append the objects of the other image, including ignored ones."""
         if len(inputs) < 2 or random.random() >= self.prob:
-            return inputs, data_samples
+            return self.otherwise(inputs, data_samples) if self.otherwise else (inputs, data_samples)
         mixed = torch.lerp(inputs.roll(1, 0), inputs, random.uniform(*self.ratio))
         samples = [sample.clone() for sample in data_samples]
         for i, sample in enumerate(samples):
