@@ -66,6 +66,9 @@ def test_stages_of_the_augmentation(size):
     assert choice.prob == [recipe.mosaics, 1 - recipe.mosaics]
     assert [*dense.pipeline[:index], *choice.transforms[1], *dense.pipeline[index + 1 :]] == strong.pipeline
     assert cfg.model.data_preprocessor.batch_augments is None  # one size
+    mixed = dict(type='BatchMixUp', prob=0.5, ratio=(0.45, 0.55), otherwise=dict(type='BatchCopyBlend', prob=0.4))
+    augments = [stage.get('batch_augments') for stage in hook.stages if 'batch_augments' in stage]
+    assert augments == ([[mixed]] if size == 'n' else []) and augments == [dense.get('batch_augments')][: len(augments)]
 
 
 @sizes
