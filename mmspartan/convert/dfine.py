@@ -25,7 +25,7 @@ def is_dfine(weights: Mapping[str, Tensor]) -> bool:
 
 
 def edge_settings(weights: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return ``up`` and ``reg_scale``, as far as the weights, with the names of their source, have them.
+    """Return those of ``up`` and ``reg_scale`` that the weights, with the names of their source, have.
 
     Raises ValueError if one is not a positive number, ``up`` is not 0.5, or two copies differ.
     """

@@ -116,7 +116,7 @@ class RTDETR(DetectionTransformer):
         self.cuda_graphs = copy.copy(self.cuda_graphs)
 
     def _check_fit(self) -> None:
-        """Check that the settings of backbone, neck, decoder and head match, as far as these are known."""
+        """Check that the known settings of backbone, neck, decoder and head match."""
         if self.bbox_head.embed_dims != self.embed_dims:
             refuse('RTDETR', 'bbox_head.embed_dims', f'{self.embed_dims}, as of the decoder', self.bbox_head.embed_dims)
         levels = self.decoder.layers[0].cross_attn.num_levels

@@ -1,12 +1,15 @@
 """Print the paper's tables with this package's figures beside the published ones, or plan the trainings they take.
 
-``reproduce.py table2 ... table8`` or ``all``: parameters, FLOPs, memory and, for Table VIII, images a second are
-computed; accuracies are those of finished trainings. ``reproduce.py schedule``: what must be trained, with commands.
-``reproduce.py miniature``: train small networks of the ablations and of two detectors on handwritten digits, as far as
-that is not done, and print which of the paper's orders they show; ``reproduce.py photographs``: those of Table IV on
-CIFAR-10. ``reproduce.py pruning``: prune the first of them, fine-tune it, and print what it loses. ``reproduce.py
-low-bits``: quantize it. ``reproduce.py near-ties``: which of its predictions change in lower precision, and which of
-the classifier of photographs in the package. ``reproduce.py kernels``: the same network with other kernels.
+table2 ... table8, all: parameters, FLOPs, memory, for Table VIII images a second, and accuracies of finished trainings
+schedule:    what must be trained, with commands
+miniature:   which of the paper's orders small networks of the ablations and two detectors show on handwritten digits
+photographs: the same for Table IV on CIFAR-10
+pruning:     what the first of the small networks loses when it is pruned and fine-tuned
+low-bits:    what it loses in INT8 and below
+near-ties:   which of its predictions change in lower precision, and which of the package's classifier on CIFAR-10
+kernels:     the same network with larger kernels
+
+From "miniature" on, networks that are not trained yet are trained first.
 """
 
 import argparse
@@ -104,7 +107,7 @@ def multiply_adds(row: Row) -> float:
 
 
 def train_in_miniature(args: argparse.Namespace, configs: Sequence[str]) -> None:
-    """Train the small networks of configs as far as that is not done."""
+    """Train the small networks of configs that are not trained yet."""
     left = [
         (run, config, seed)
         for run, config, seed in miniature.trainings(configs, args.work_dirs, args.seeds)
