@@ -6,8 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan import config_path
-from tests.dfine.test_deploy import assert_everything_is_folded
-from tests.rtdetr.test_version_2 import assert_is_computed_on_the_device
+from tests.rtdetr.test_version_2 import assert_everything_is_folded, assert_is_computed_on_the_device
 
 
 @pytest.fixture(params=['atto', 'n'])

@@ -78,12 +78,18 @@ def test_layers_start_from_weights_with_the_authors_bounds(kind, options):
             assert weight.abs().max().item() == pytest.approx(bound(*weight.shape[:2]), rel=0.02)
 
 
+def test_everything_is_folded(model):
+    assert_everything_is_folded(model, 96, 128)
+
+
 @torch.no_grad()
-def test_deployed_gives_the_same(model):
+def assert_everything_is_folded(model, *size: int) -> None:
     perturb(model.double(), 0.05)
-    images = torch.rand(2, 3, 96, 128).double()
+    images = torch.rand(2, 3, *size).double()
     expected = model.eval()(images)
-    for found, wanted in zip(deploy(model)(images), expected):
+    folded = deploy(model)
+    assert not any('running_mean' in name for name in folded.state_dict())
+    for found, wanted in zip(folded(images), expected):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
