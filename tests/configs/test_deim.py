@@ -14,8 +14,7 @@ from mmspartan.datasets.mosaic import GridMosaic
 from mmspartan.runs.schedule import stretch_schedule
 from tests.configs.rates import rates_and_decays
 from tests.configs.test_rtdetr import load
-from tests.conftest import DATA, ROOT
-from tests.docs.scripts import run_here
+from tests.conftest import DATA, make_digits
 from tests.runs.conftest import EXPERIMENTS
 
 
@@ -171,8 +170,7 @@ class RecordBatches(Hook):
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
-    tool = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
-    run_here(tool, '--out', 'digits', '--train', 16, '--val', 2, '--size', 64, cwd=folder)
+    make_digits(folder, 16, 2)
     return folder / 'digits'
 
 

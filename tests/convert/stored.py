@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.files import fit_exactly
 from mmspartan.convert.hf_config import read_hugging_face_config
-from tests.conftest import DATA
+from tests.conftest import DATA, build_model
 from tests.deimv2 import make_golden as make_golden_v2
 from tests.deimv2 import make_golden_hf as make_golden_v2_hf
 from tests.dfine import make_golden, make_golden_hf
@@ -44,8 +43,7 @@ class Stored:
         """Build a model of this package on a config, with converted weights, and compare its outputs."""
         cfg = Config.fromfile(config_path(base))
         cfg.merge_from_dict(dict(model=dict(options, num_queries=make_golden.QUERIES)))
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            model = MODELS.build(cfg.model).double().eval()
+        model = build_model(cfg.model).double().eval()
         model.load_state_dict(fit_exactly(model, weights, 'source'))
         logits, boxes = model(make_golden.images(), mode='tensor')
         assert_close(logits[-1], self.logits, rtol=0, atol=1e-9)

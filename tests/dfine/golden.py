@@ -8,14 +8,13 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.rtdetr import rtdetr_from_authors
-from tests.conftest import DATA
+from tests.conftest import DATA, build_model
 from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images
 
 # our names of the authors' losses
@@ -35,8 +34,7 @@ class Golden:
         cfg = Config.fromfile(config_path(config)).model
         cfg.update(num_queries=QUERIES, dn_cfg=dict(num_denoising=DENOISING, label_noise=0.0, box_noise=1e-9))
         cfg.bbox_head.num_classes = CLASSES
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            self.model: Any = MODELS.build(cfg).double()
+        self.model: Any = build_model(cfg).double()
         incompatible = self.model.load_state_dict(rtdetr_from_authors(self.weights)[0], strict=False)
         assert not incompatible.unexpected_keys
         assert all(name.endswith('num_batches_tracked') for name in incompatible.missing_keys)

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 
-from tests.conftest import refuses
+from tests.conftest import build_model, refuses
 from tests.rtdetr.test_detector import batch, build, losses_of, total
 from tests.rtdetr.test_golden import CONFIG
 
@@ -71,8 +71,7 @@ def build_with(entry: str, value: object) -> None:
     for name in path:
         settings = settings[name]
     settings[key] = value
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        MODELS.build(cfg)
+    build_model(cfg)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
 from mmspartan.benchmark.costs import Operators
@@ -13,7 +12,7 @@ from mmspartan.rtdetr import head as rtdetr_head
 from mmspartan.rtdetr.denoising import ContrastiveDenoising
 from mmspartan.rtdetr.encoder import HybridEncoder, sine_positions
 from mmspartan.rtdetr.matching import Objects
-from tests.conftest import perturb, refuses, require_autocast
+from tests.conftest import build_model, perturb, refuses, require_autocast
 from tests.rtdetr.test_golden import CONFIG
 
 
@@ -29,9 +28,8 @@ def build(num_classes: int = 10, kind: str = 'RTDETR', **options):
     preprocessor = dict(
         type='mmdet.DetDataPreprocessor', mean=[0] * 3, std=[255] * 3, bgr_to_rgb=True, pad_size_divisor=32
     )
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build({**cfg, 'data_preprocessor': preprocessor})
-        model.init_weights()
+    model = build_model({**cfg, 'data_preprocessor': preprocessor})
+    model.init_weights()
     return model
 
 

@@ -4,12 +4,11 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
-from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
 from mmspartan.convert.rtdetr import rtdetr_from_authors
-from tests.conftest import TINY, Golden
+from tests.conftest import TINY, Golden, build_model
 
 SIZE = 128
 
@@ -62,8 +61,7 @@ def golden() -> Golden:
 
 @pytest.fixture
 def model(golden):
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(CONFIG).double()
+    model = build_model(CONFIG).double()
     model.load_state_dict(rtdetr_from_authors(golden.group('sd'))[0])
     return model.eval()
 

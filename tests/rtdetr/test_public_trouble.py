@@ -10,7 +10,7 @@ from mmdet.datasets.transforms import PackDetInputs
 from torch.testing import assert_close
 
 from mmspartan.stack import release
-from tests.conftest import TINY, require_convolution
+from tests.conftest import require_convolution
 from tests.rtdetr.test_detector import batch, build, losses_of, total
 
 
@@ -141,13 +141,9 @@ def test_copies_predict_the_same(copied, form, request):
 @pytest.mark.skipif(
     release(torch.__version__) < (2, 2), reason="torch 2.1 breaks the graph at mmcv's attention, 2.14 not"
 )
-@pytest.mark.parametrize('is_deployed', [False, True])
-def test_compiles_to_one_graph(is_deployed):
-    shallow = dict(TINY, depths=(1, 1, 1, 1))  # each block takes a second to compile
-    model = build(backbone=dict(type='SpaRTAN', arch=shallow, out_indices=(1, 2, 3))).eval()
-    if is_deployed:
-        model.switch_to_deploy()
-    images = torch.rand(2, 3, 96, 128)
+@pytest.mark.parametrize('form', ['model', 'deployed'])
+def test_compiles_to_one_graph(form, request):
+    model, images = request.getfixturevalue(form).eval(), torch.rand(2, 3, 96, 128)
     torch._dynamo.reset()
     with torch.no_grad():
         compiled = torch.compile(model, fullgraph=True, backend='eager')

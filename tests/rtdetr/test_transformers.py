@@ -8,10 +8,10 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
+from tests.conftest import build_model
 from tests.rtdetr.test_golden import CONFIG
 
 transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
@@ -85,8 +85,7 @@ def build_ours(depth: int, num_classes: int = 10, **sampling):
     cfg['bbox_head']['num_classes'] = num_classes
     cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
     cfg['neck']['in_channels'] = KINDS[depth][2][1:]
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        return MODELS.build(cfg).double().eval()
+    return build_model(cfg).double().eval()
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmspartan.evaluation.limited_eval import limited
-from tests.conftest import DATA, ROOT, last_line, refusal, run_script
+from tests.conftest import DATA, ROOT, last_line, make_digits, refusal, run_script
 from tests.docs.scripts import run_here
 
 OWN = ROOT / 'tools'
@@ -36,8 +36,7 @@ def project(tmp_path_factory) -> Path:
     """Somebody's project: a config that inherits from ours, data, and a checkpoint of mmdet's own training script."""
     folder = tmp_path_factory.mktemp('project')
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
-    size = ['--train', 8, '--val', 6, '--size', 64]
-    run_here(OWN / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    make_digits(folder, 8, 6)
     options = ['default_hooks.validation_loss.type=ValidationLossHook', 'val_evaluator.classwise=True']
     run_script(MMDET / 'train.py', 'mine.py', '--cfg-options', *options, cwd=folder)
     return folder

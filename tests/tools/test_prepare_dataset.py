@@ -15,11 +15,11 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmspartan.datasets.prepare import plan
-from tests.conftest import ROOT, last_line, run_script
+from tests.conftest import ROOT, last_line, make_parts, run_script
 from tests.datasets.prepare.conftest import coco, draw, voc
 from tests.docs.scripts import run_here
 
-MAKE, PREPARE = (ROOT / 'tools' / name for name in ('dataset_converters/make_parts.py', 'prepare_dataset.py'))
+PREPARE = ROOT / 'tools' / 'prepare_dataset.py'
 BASE = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 128, 96, '--no-plan')
 
 
@@ -27,7 +27,7 @@ BASE = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 128, 96, '--no-pla
 def prepared(request, tmp_path_factory):
     """Folder with a dataset ``source`` of one format, ``mine`` made of it, and what was printed."""
     folder = tmp_path_factory.mktemp(request.param)
-    run_here(MAKE, '--format', request.param, '--count', 20, '--out', 'source', cwd=folder)
+    make_parts(folder, 20, 'source', request.param)
     printed = run_here(PREPARE, 'source', '--out', 'data/mine', *BASE, '--weights', __file__, cwd=folder)
     return request.param, folder, printed
 
@@ -52,7 +52,7 @@ def test_all_pictures_and_objects_are_there(prepared):
     for content in found.values():
         for key in ('images', 'annotations', 'categories'):
             assert [entry['id'] for entry in content[key]] == list(range(1, len(content[key]) + 1))
-    run_here(MAKE, '--format', 'coco', '--count', 20, '--out', 'again', cwd=folder)
+    make_parts(folder, 20, 'again')
     made = [json.loads(path.read_text()) for path in (folder / 'again').rglob('*.json')]
     shutil.rmtree(folder / 'again')
     pairs = zip(*(sorted(found for content in both for found in objects(content)) for both in (found.values(), made)))
@@ -76,7 +76,7 @@ def test_config_of_at_most_25_lines_builds_its_datasets_from_any_folder(prepared
 
 
 def test_config_has_the_recommended_base_and_size_that_are_printed(tmp_path):
-    run_here(MAKE, '--format', 'coco', '--count', 20, '--out', 'source', cwd=tmp_path)
+    make_parts(tmp_path, 20, 'source')
     printed = run_here(PREPARE, 'source', '--out', 'mine', '--no-plan', cwd=tmp_path)
     base, width, height, batch = re.search(r'Plan: (\w+), (\d+) x (\d+) pixels, (\d+) images', printed).groups()
     assert 'This base is recommended: ' in printed and '--base chooses another' in printed
@@ -296,7 +296,7 @@ model['decoder'] = dict(num_layers=1)
 def test_from_the_files_to_an_exported_detector(tmp_path, monkeypatch):
     """The commands of docs/own-data.md, on few and small pictures for an epoch."""
     monkeypatch.setattr(plan, 'LEAST', 0.0)
-    run_here(MAKE, '--format', 'yolo', '--count', 40, '--out', 'source', cwd=tmp_path)
+    make_parts(tmp_path, 40, 'source', 'yolo')
     base = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 64, 64, '--max-epochs', 1)
     printed = run_here(PREPARE, 'source', '--out', 'data/mine', *base, cwd=tmp_path)
     assert re.search(r'1 epochs of 3 steps on .* with 1 evaluations. Seconds a step: [\d.e-]+ \(1 ', printed)

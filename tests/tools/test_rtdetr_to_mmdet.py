@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
 from torch import nn
@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.spartan import spartan_to_authors
-from tests.conftest import DATA, Golden, perturb
+from tests.conftest import DATA, Golden, build_model, perturb
 from tests.convert.stored import of_deimv2, of_deimv2_hugging_face, of_hugging_face
 from tests.deimv2.make_golden import SIZES as SIZES_V2
 from tests.dfine.make_golden import SIZES
@@ -26,8 +26,7 @@ NAMES = ['bolt', 'nut', 'Schlüssel', *'defghij']
 
 def loaded(folder) -> nn.Module:
     """The detector of the config that was written, with all of its converted weights."""
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(folder / 'detector.py').model)
+    model = build_model(Config.fromfile(folder / 'detector.py').model)
     load_checkpoint(model, str(folder / 'dst.pth'), strict=True)
     return model
 
@@ -52,8 +51,7 @@ def test_detector_gives_the_golden_boxes(convert, golden_rtdetr, tmp_path):
     printed = convert(RTDETR, 'src.pth', 'dst.pth')
     assert 'ema.module' in printed and f'{len(weights)} of {len(weights) + 2} tensors used' in printed
     assert 'left out: decoder.anchors' in printed and '10 classes' in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(CONFIG).double().eval()
+    model = build_model(CONFIG).double().eval()
     load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
     with torch.no_grad():
         logits, boxes = model(golden_rtdetr['x'], mode='tensor')
@@ -86,8 +84,7 @@ def presnet_names(weights: dict) -> dict:
 @pytest.mark.parametrize('name', ['spartan_xt', 'spartan_t', 'r18vd', 'r50vd'])
 def test_full_size_detector_loads_without_a_gap(name, convert, golden_rtdetr, tmp_path):
     cfg = Config.fromfile(config_path(f'rtdetr_{name}_coco'))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model)
+    model = build_model(cfg.model)
     theirs = detector_to_authors(model.state_dict(), cfg.model.decoder.num_layers)
     if name == 'r50vd':  # its batch norms are frozen, without counters
         theirs = {key: v for key, v in theirs.items() if 'backbone' not in key or 'num_batches' not in key}
@@ -249,8 +246,7 @@ def test_sampling_of_version_2_is_stated_with_its_reason(name, options, method, 
 )
 def test_config_of_version_2_and_of_deim_is_named(source, config, name, convert, tmp_path):
     cfg = Config.fromfile(config_path(f'{source}_coco'))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        weights = detector_to_authors(MODELS.build(cfg.model).state_dict(), 3)
+    weights = detector_to_authors(build_model(cfg.model).state_dict(), 3)
     weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
     torch.save(dict(ema=dict(module=weights)), tmp_path / name)
     printed = convert(RTDETR, name, 'dst.pth')
@@ -352,8 +348,7 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
     (line,) = (line for line in printed.splitlines() if line.startswith('activation: '))
     assert line.startswith(f'activation: {activation} (') and said in line
     assert f'configs/{dict(relu="dfine", silu="deim")[activation]}_hgnetv2_n_coco.py' in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
+    model = build_model(Config.fromfile(tmp_path / 'detector.py').model)
     kind = dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
     parts = [
         model.decoder.query_pos_head,
@@ -411,8 +406,7 @@ def test_deimv2_of_each_size(size, convert, tmp_path):
     assert all(f'left out: {key}: ' in printed for key in theirs.settings)
     cfg = Config.fromfile(tmp_path / 'detector.py')
     assert cfg.model.num_queries == dict(atto=100, femto=150, pico=200, n=300)[size]  # the config's
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model)
+    model = build_model(cfg.model)
     load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
     with pytest.raises(SystemExit, match="--activation is 'relu'; networks of DEIMv2 have 'silu'"):
         convert(RTDETR, 'src.pth', 'dst.pth', '--activation', 'relu')
