@@ -153,7 +153,7 @@ def refusal(script: str | Path, *arguments, cwd: Path) -> str:
     return ended.value.code
 
 
-def build_model(settings: dict, scope: str = 'mmdet') -> nn.Module:
+def build_model(settings: dict, scope: str | None = 'mmdet') -> nn.Module:
     """Build a model in the scope of a toolbox."""
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(settings)

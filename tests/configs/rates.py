@@ -1,9 +1,11 @@
-"""What a config's optimizer does to the parameters of its network."""
+"""What a config's optimizer and schedulers do to the parameters of its network."""
+
+from collections.abc import Iterator
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 
 from mmspartan.runs.optim_wrapper_constructor import tagged_parameters
 
@@ -17,3 +19,16 @@ def rates_and_decays(cfg: Config) -> dict[str, tuple[float, float] | None]:
     found = {key: values.get(id(parameter)) for key, parameter in tagged_parameters(model)}
     assert all((found[key] is None) != parameter.requires_grad for key, parameter in tagged_parameters(model))
     return found
+
+
+def rates_of_iterations(cfg: Config, count: int, epoch_length: int, *bases: float) -> Iterator[list[float]]:
+    """Yield the learning rates in so many iterations of groups of parameters, whose rates are ``bases`` at first."""
+    groups = [dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=base) for base in bases]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    options = dict(optimizer=optimizer, epoch_length=epoch_length)
+    schedulers = [PARAM_SCHEDULERS.build(scheduler, default_args=options) for scheduler in cfg.param_scheduler]
+    for _ in range(count):
+        yield [group['lr'] for group in optimizer.param_groups]
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()

@@ -7,12 +7,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, PARAM_SCHEDULERS
+from mmengine.registry import HOOKS
 
 from mmspartan.commands.launch import build_runner
 from mmspartan.datasets.mosaic import GridMosaic
 from mmspartan.runs.schedule import stretch_schedule
-from tests.configs.rates import rates_and_decays
+from tests.configs.rates import rates_and_decays, rates_of_iterations
 from tests.configs.test_rtdetr import load
 from tests.conftest import DATA, make_digits
 from tests.runs.conftest import EXPERIMENTS
@@ -128,25 +128,15 @@ def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
 def test_learning_rate_warms_up_stays_falls_along_a_cosine_and_stays(name):
     length, recipe = 100, RECIPES[name]
     *_, flat, last = recipe.begins
-    groups = [dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=rate) for rate in (1.0, 0.1)]
-    optimizer = torch.optim.SGD(groups, lr=1.0)
-    options = dict(optimizer=optimizer, epoch_length=length)
-    schedulers = [
-        PARAM_SCHEDULERS.build(scheduler, default_args=options)
-        for scheduler in load(f'deim_{name}_coco').param_scheduler
-    ]
     begin, end = flat * length, last * length
-    for iteration in range(recipe.epochs * length):
+    found = rates_of_iterations(load(f'deim_{name}_coco'), recipe.epochs * length, length, 1.0, 0.1)
+    for iteration, rates in enumerate(found):
         if iteration < 2000:
             expected = ((iteration + 1) / 2000) ** 2
         else:
             progress = min(max(iteration - begin, 0) / (end - begin), 1)
             expected = recipe.last_share + (1 - recipe.last_share) * (1 + math.cos(math.pi * progress)) / 2
-        for group, base in zip(optimizer.param_groups, (1.0, 0.1)):
-            assert group['lr'] == pytest.approx(base * expected, rel=1e-5), iteration
-        optimizer.step()
-        for scheduler in schedulers:
-            scheduler.step()
+        assert rates == pytest.approx([expected, 0.1 * expected], rel=1e-5), iteration
 
 
 @HOOKS.register_module()

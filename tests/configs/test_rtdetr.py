@@ -14,12 +14,12 @@ from mmcv.transforms import Compose
 from mmengine.config import Config, DictAction
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from torch import Tensor
 
 from mmspartan import config_path
-from tests.configs.rates import rates_and_decays
+from tests.configs.rates import rates_and_decays, rates_of_iterations
 from tests.configs.smallest import DETECTORS, smallest
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
@@ -74,13 +74,7 @@ def test_the_rest_of_the_recipe(name):
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 16
     assert cfg.optim_wrapper.clip_grad.max_norm == 0.1 and cfg.optim_wrapper.type == 'OptimWrapper'
     assert cfg.sync_bn == 'torch'
-    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
-    (warmup,) = [PARAM_SCHEDULERS.build(dict(optimizer=optimizer, **s)) for s in cfg.param_scheduler]
-    rates = []
-    for _ in range(3000):
-        rates.append(optimizer.param_groups[0]['lr'])
-        optimizer.step()
-        warmup.step()
+    rates = [rate for (rate,) in rates_of_iterations(cfg, 3000, 1, 1e-4)]
     assert rates[0] == pytest.approx(1e-7) and rates[2000:] == pytest.approx([1e-4] * 1000)
 
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from torch import nn
 from torch.testing import assert_close
 
 from mmspartan.spartan.backbone import SpaRTANBlock
-from tests.conftest import TINY, refuses
+from tests.conftest import TINY, build_model, refuses
 
 ABLATIONS = {
     'table 4, convolution + MLP': dict(smixer=dict(type='ConvSMixer'), cmixer=dict(type='MLPCMixer')),
@@ -47,8 +47,7 @@ def test_activations_of_table_6_are_where_they_are_asked_for(build_spartan):
 
 @pytest.mark.parametrize('scope', [None, 'mmpretrain', 'mmdet'])
 def test_found_from_every_scope(scope):
-    with DefaultScope.overwrite_default_scope(scope):
-        model = MODELS.build(dict(type='SpaRTAN', arch=TINY, norm_cfg=dict(type='GN', num_groups=1)))
+    model = build_model(dict(type='SpaRTAN', arch=TINY, norm_cfg=dict(type='GN', num_groups=1)), scope)
     assert sum(p.numel() for p in model.parameters()) > 0
 
 

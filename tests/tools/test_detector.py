@@ -14,12 +14,8 @@ import mmdet
 import numpy as np
 import pytest
 import torch
-from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 from mmdet.apis import DetInferencer, inference_detector, init_detector
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from mmspartan.evaluation.limited_eval import limited
 from tests.conftest import DATA, ROOT, last_line, make_digits, refusal, run_script
 from tests.docs.scripts import run_here
 
@@ -124,31 +120,6 @@ def test_each_image_of_a_tree_has_results_of_its_own(project, checkpoint):
         *(f'preds/{name}.json' for name in ('a.jpg', 'a.png', 'sub/a', 'c', 'd')),
         *(f'vis/{name}' for name in ('a.jpg', 'a.png', 'sub/a.png', 'c.gif.jpg', 'd.jfif.jpg')),
     }
-
-
-def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
-    items = ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
-    items += ['AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
-    tables = []
-    for metric in ('CocoMetric', 'FasterCocoMetric'):
-        options = [f'test_evaluator.type={metric}', 'test_evaluator.metric_items=' + ','.join(items)]
-        command = [OWN / 'test.py', 'mine.py', checkpoint, '--out', f'{metric}.json', '--out-item', 'metrics']
-        with mock.patch('mmengine.device.utils.DEVICE', 'cpu'):  # as without a GPU
-            run_here(*command, '--cfg-options', *options, 'test_evaluator.outfile_prefix=found', cwd=project)
-        tables.append(json.loads((project / f'{metric}.json').read_text()))
-    assert len(tables[0]) == 12 and tables[0] == tables[1]
-
-    truth = json.loads((project / 'digits' / 'val.json').read_text())['annotations']  # detections worth counting
-    found = [dict(a, score=0.9 - 0.01 * i, bbox=[x + i % 9 for x in a['bbox']]) for i, a in enumerate(truth)]
-    objects = COCO(project / 'digits' / 'val.json')
-    runs = [limited(kind, 0)(objects, objects.loadRes(found), 'bbox') for kind in (COCOeval, COCOeval_faster)]
-    for run in runs:
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    expected, faster = (run.stats[:12] for run in runs)
-    assert 0 < expected[0] < expected[1]
-    np.testing.assert_allclose(faster, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def loaded(folder) -> nn.Module:
     return model
 
 
+def save_folder(folder, weights: dict, config: dict) -> None:
+    """Write a folder as Hugging Face's hub has them."""
+    folder.mkdir(exist_ok=True)
+    save_file(weights, folder / 'model.safetensors')
+    (folder / 'config.json').write_text(json.dumps(config))
+
+
 @pytest.fixture(scope='module')
 def golden_rtdetr() -> Golden:
     return Golden('rtdetr_tiny.npz')
@@ -182,12 +189,6 @@ def test_detector_without_one_of_its_layers(convert, golden_rtdetr, tmp_path):
     with pytest.raises(SystemExit, match='belongs to a decoder layer that is missing; found 1'):
         convert(RTDETR, 'src.pth', 'dst.pth')
     assert not (tmp_path / 'dst.pth').exists()
-
-
-def test_config_of_a_detector_of_any_widths(convert, golden_rtdetr, tmp_path):
-    torch.save(golden_rtdetr.group('sd'), tmp_path / 'src.pth')
-    convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
-    loaded(tmp_path)
 
 
 @pytest.mark.parametrize('points', [1, 2])
@@ -348,8 +349,7 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
     (line,) = (line for line in printed.splitlines() if line.startswith('activation: '))
     assert line.startswith(f'activation: {activation} (') and said in line
     assert f'configs/{dict(relu="dfine", silu="deim")[activation]}_hgnetv2_n_coco.py' in printed
-    model = build_model(Config.fromfile(tmp_path / 'detector.py').model)
-    kind = dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
+    model, kind = loaded(tmp_path), dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
     parts = [
         model.decoder.query_pos_head,
         model.decoder.layers[0].ffn,
@@ -363,12 +363,9 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
 
 
 def test_folder_of_hugging_face_with_dfine(convert, tmp_path):
-    safetensors = pytest.importorskip('safetensors.torch', reason='safetensors is not installed')
     theirs = of_hugging_face('n')
     theirs.config['id2label'] = {str(i): name for i, name in enumerate(NAMES)}
-    (tmp_path / 'theirs').mkdir()
-    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(theirs.config))
-    safetensors.save_file({**theirs.weights, **theirs.settings}, tmp_path / 'theirs' / 'model.safetensors')
+    save_folder(tmp_path / 'theirs', theirs.weights | theirs.settings, theirs.config)
     printed = convert(RTDETR, 'theirs', 'dst.pth')
     assert 'D-FINE, HGNetV2, 10 classes' in printed and "'num_queries': 30" in printed
     assert f'{len(theirs.weights)} of {len(theirs.weights) + len(theirs.settings)} tensors used' in printed
@@ -404,10 +401,7 @@ def test_deimv2_of_each_size(size, convert, tmp_path):
     assert 'activation: silu (networks of DEIMv2 have no other)' in printed
     assert f'{len(theirs.weights)} of {len(weights)} tensors used' in printed
     assert all(f'left out: {key}: ' in printed for key in theirs.settings)
-    cfg = Config.fromfile(tmp_path / 'detector.py')
-    assert cfg.model.num_queries == dict(atto=100, femto=150, pico=200, n=300)[size]  # the config's
-    model = build_model(cfg.model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    assert loaded(tmp_path).num_queries == dict(atto=100, femto=150, pico=200, n=300)[size]  # the config's
     with pytest.raises(SystemExit, match="--activation is 'relu'; networks of DEIMv2 have 'silu'"):
         convert(RTDETR, 'src.pth', 'dst.pth', '--activation', 'relu')
 
@@ -430,16 +424,13 @@ def test_deimv2_of_other_widths(convert, tmp_path):
 def test_deimv2_of_hugging_face(convert, tmp_path):
     theirs = of_deimv2_hugging_face('n')
     weights = theirs.weights | theirs.settings
-    (tmp_path / 'theirs').mkdir()
-    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
-    path = tmp_path / 'theirs' / 'config.json'
-    path.write_text(json.dumps(dict(theirs.config, num_queries=300)))
+    save_folder(tmp_path / 'theirs', weights, dict(theirs.config, num_queries=300))
     printed = convert(RTDETR, 'theirs', 'dst.pth')
     assert 'configs/deimv2_hgnetv2_n_coco.py' in printed
     left_out = len(theirs.settings) + 4
     assert f'{len(weights) - left_out} of {len(weights)} tensors used' in printed
     assert 'left out: model.enc_output.0.weight: an identity' in printed
-    path.write_text(json.dumps(theirs.config))  # 30 queries, as no config has
+    save_folder(tmp_path / 'theirs', weights, theirs.config)  # 30 queries, as no config has
     assert "'num_queries': 30" in convert(RTDETR, 'theirs', 'dst.pth')
 
 
@@ -454,9 +445,7 @@ def test_deimv2_of_its_authors_at_hugging_face(convert, tmp_path):
     once = [key for key in theirs.weights if 'dec_bbox_head.' in key and 'dec_bbox_head.0.' not in key]
     weights = {key: value for key, value in (theirs.weights | settings).items() if key not in once}
     assert len(theirs.settings) - len(settings) == 2 and len(once) == 12
-    (tmp_path / 'theirs').mkdir()
-    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
-    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(dict(DEIMTransformer=dict(num_queries=200))))
+    save_folder(tmp_path / 'theirs', weights, dict(DEIMTransformer=dict(num_queries=200)))
     printed = convert(RTDETR, 'theirs', 'dst.pth')
     assert 'configs/deimv2_hgnetv2_pico_coco.py' in printed
     assert f'{len(weights) - len(settings)} of {len(weights)} tensors used' in printed
