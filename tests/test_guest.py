@@ -248,11 +248,6 @@ def guest(tmp_path_factory, site) -> Guest:
     return Guest(tmp_path_factory.mktemp('guest'), site)
 
 
-def test_imported_from_the_wheel(guest):
-    result = guest.python('-c', "import importlib.util; print(importlib.util.find_spec('mmspartan').origin)")
-    assert result.stdout.strip() == str(guest.site / 'mmspartan' / '__init__.py'), result.stderr
-
-
 @pytest.mark.training
 @pytest.mark.parametrize(
     ('toolbox', 'names', 'unit', 'metric'),

@@ -26,17 +26,19 @@ class Stored:
     """A network ``kind`` of a file of golden data: ``weights``, ``settings`` beside them, and expected outputs."""
 
     def __init__(self, file: str, kind: str, weight: Callable[[str, tuple[int, ...]], torch.Tensor]):
-        found = np.load(DATA / file)
-        arrays = {name.removeprefix(f'{kind}/'): found[name] for name in found.files if name.startswith(f'{kind}/')}
-        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in arrays['shapes']]
-        self.weights = {name: weight(name, shape) for name, shape in zip(arrays['names'].tolist(), shapes)}
-        self.settings = {
-            name.removeprefix('setting/'): torch.from_numpy(value)
-            for name, value in arrays.items()
-            if name.startswith('setting/')
-        }
-        self.config = json.loads(arrays['config'].item()) if 'config' in arrays else {}
-        self.logits, self.boxes = (torch.from_numpy(arrays[name]) for name in ('logits', 'boxes'))
+        with np.load(DATA / file) as found:
+            names = [name for name in found.files if name.startswith(f'{kind}/')]
+            self.arrays = {name.removeprefix(f'{kind}/'): found[name] for name in names}
+        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in self.arrays['shapes']]
+        self.weights = {name: weight(name, shape) for name, shape in zip(self.arrays['names'].tolist(), shapes)}
+        self.settings = self.group('setting')
+        self.config = json.loads(self.arrays['config'].item()) if 'config' in self.arrays else {}
+        self.logits, self.boxes = (torch.from_numpy(self.arrays[name]) for name in ('logits', 'boxes'))
+
+    def group(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors under ``name/``, without it."""
+        found = [key for key in self.arrays if key.startswith(f'{name}/')]
+        return {key.removeprefix(f'{name}/'): torch.from_numpy(self.arrays[key]) for key in found}
 
     @torch.no_grad()
     def compare(self, base: str, options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:

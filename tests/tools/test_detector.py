@@ -5,7 +5,6 @@ import pickle
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -172,10 +171,8 @@ def test_weights_for_the_backbone_under_another_prefix_are_refused(project, chec
     assert re.match(r"model\.backbone\.init_cfg: .*epoch_1\.pth has no weight of SpaRTAN with prefix='stem\.'", line)
 
 
-def test_without_coco_the_main_command_says_how_to_get_it(project):
-    config = ROOT / 'configs' / 'rtdetr_spartan_t_coco.py'
-    command = [sys.executable, OWN / 'train.py', config]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+def test_without_coco_the_main_command_says_how_to_get_it(run_tool):
+    result = run_tool('train.py', ROOT / 'configs' / 'rtdetr_spartan_t_coco.py')
     printed = re.sub('Could not import .*\n', '', result.stdout)  # by a fork
     assert result.returncode == 1 and not printed
     (line,) = result.stderr.strip().splitlines()

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mmspartan import config_path
+from tests.checkpoints.test_checkpoint import Call
 from tests.conftest import DATA, ROOT, last_line
 from tests.docs.scripts import run_here
 
@@ -88,14 +89,9 @@ def test_learning_rate_scales_with_the_batch(tmp_path):
     assert 'Epoch(val)' not in printed
 
 
-class Payload:
-    def __reduce__(self):
-        return os.system, ('touch ran',)
-
-
 @pytest.mark.parametrize('script', ['test.py', 'train.py'])
 def test_checkpoint_that_would_run_code_is_refused_in_one_line(script, tmp_path):
-    torch.save(dict(state_dict={}, payload=Payload()), tmp_path / 'evil.pth')
+    torch.save(dict(state_dict={}, payload=Call(os.system, 'touch ran')), tmp_path / 'evil.pth')
     given = ['evil.pth'] if script == 'test.py' else ['--resume', 'evil.pth']
     told = last_line(script, QUICK, *given, cwd=tmp_path)
     assert re.search(r'^evil\.pth: refused\. Reading it would use .*posix\.system', told)
