@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmspartan import config_path
-from tests.configs.rates import rates_and_decays, rates_of_iterations
+from tests.configs.rates import assert_rates, rates_of_iterations
 from tests.configs.smallest import DETECTORS, smallest
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
@@ -58,13 +58,9 @@ def test_two_steps_and_a_prediction(name):
 
 @pytest.mark.parametrize('name', COCO)
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
-    cfg = load(name)
-    backbone, values = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5), rates_and_decays(cfg)
-    for key, found in values.items():
-        inside = key.startswith('backbone')
-        without = '[norm]' in key or (key.endswith('bias') and not inside)
-        assert found is None or found == pytest.approx((backbone if inside else 1e-4, 0 if without else 1e-4)), key
-    assert (None in values.values()) == (name not in SMALL)
+    backbone = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5)
+    frozen = assert_rates(load(name), 1e-4, backbone, norms='without decay')
+    assert bool(frozen) == (name not in SMALL)
 
 
 @pytest.mark.parametrize('name', COCO)

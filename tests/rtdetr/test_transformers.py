@@ -57,11 +57,10 @@ def build_theirs(depth: int, num_labels: int = 10, version: str = '', **options)
     return theirs
 
 
-@pytest.mark.parametrize('version', ['', 'V2'])
 @pytest.mark.parametrize('depth', KINDS)
 @torch.no_grad()
-def test_outputs_are_equal(depth, version):
-    theirs = build_theirs(depth, version=version)
+def test_outputs_are_equal(depth):
+    theirs = build_theirs(depth)
     ours = build_ours(depth)
     ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
     compare(ours, theirs)

@@ -22,10 +22,10 @@ from tests.runs.test_cuda_graphs import HostUse, on_fake_gpu
 SAMPLINGS = [dict(num_points=[4, 2, 1]), dict(num_points=[4, 2, 1], method='discrete')]
 
 
-def build_version_2(**sampling):
+def build_version_2(dn_cfg: dict = dict(num_denoising=20), **sampling):
     decoder = copy.deepcopy(CONFIG['decoder'])
     decoder['layer_cfg']['cross_attn_cfg'].update(sampling)
-    return build(decoder=decoder)
+    return build(decoder=decoder, dn_cfg=dn_cfg)
 
 
 @pytest.fixture(params=SAMPLINGS, ids=['points', 'discrete'])

@@ -243,12 +243,7 @@ def test_coco_faults(tmp_path, read):
         {**GOOD, 'bbox': ['a', 2, 3, 4]},
         {**GOOD, 'iscrowd': 1, 'bbox': [1, 2, 30, 40]},
     ]
-    coco(
-        tmp_path / 'a.json',
-        [('a.jpg', 100, 80), ('gone.jpg', 10, 10)],
-        wrong,
-        ['a'],
-    )
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80), ('gone.jpg', 10, 10)], wrong, ['a'])
     source, faults = read()
     assert [item.ignored for item in source.splits[''][0].objects] == [True]
     assert done(faults) == {
