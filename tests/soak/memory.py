@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from scipy.stats import theilslopes
 
-from tests.conftest import DATA, make_digits
+from tests.conftest import DATA, run_script
 from tests.runs.conftest import EXPERIMENTS
 
 INTERVAL = 50  # steps between two looks
@@ -65,8 +65,9 @@ def grow(folder: Path, steps: int, progress: Callable[[str], None]) -> dict[str,
     """Bytes a training step and bytes an inference of a small detector."""
     from mmspartan.commands.launch import build_runner
 
+    tool = DATA.parents[1] / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
     folder.mkdir(parents=True, exist_ok=True)
-    make_digits(folder, 50, 2)
+    run_script(tool, '--out', 'digits', '--train', 50, '--val', 2, '--size', 64, cwd=folder)
     cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
     cfg.merge_from_dict(
         {
