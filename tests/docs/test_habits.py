@@ -112,10 +112,8 @@ def test_confusion_matrix_of_a_detector(predictions):
 def test_error_analysis(predictions, monkeypatch):
     monkeypatch.chdir(predictions)
     exec(documented_code('evaluation.md', 'What kind of errors'), {})
-    _, script, *arguments, truth = documented_command('evaluation.md', 'coco_error_analysis.py')
-    content = json.loads(Path(truth).read_text())
-    Path('few.json').write_text(json.dumps({**content, 'categories': content['categories'][:2]}))  # each takes seconds
-    run_script(script.replace('$MMDET', PACKAGES['$MMDET']), *arguments, 'few.json', cwd=predictions)
+    _, script, *arguments = documented_command('evaluation.md', 'coco_error_analysis.py')
+    run_script(script.replace('$MMDET', PACKAGES['$MMDET']), *arguments, cwd=predictions)
     assert is_drawn(predictions / 'errors' / 'bbox' / 'bbox-allclass-allarea.png')
 
 
