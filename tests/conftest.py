@@ -26,14 +26,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import mmspartan  # noqa: F401 - registers
 from mmspartan.checkpoints.checkpoint import FORCE_NO_WEIGHTS_ONLY, FORCE_WEIGHTS_ONLY
 from mmspartan.errors import OptionError
 from mmspartan.stack import release
-from tests.docs.scripts import called_as
+from tests.docs.scripts import called_as, run_here
 from tests.forks import Fork
 
 DATA = Path(__file__).parent / 'data'
@@ -121,6 +121,18 @@ def run_script(*command, cwd: Path) -> str:
     return result.stdout + result.stderr
 
 
+def make_digits(folder: Path, train: int, val: int, *options: object, out: str = 'digits') -> None:
+    """Write scenes of digits of 64 x 64 pixels into a folder, with annotations of COCO's format."""
+    tool = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
+    run_here(tool, '--out', out, '--train', train, '--val', val, '--size', 64, *options, cwd=folder)
+
+
+def make_parts(folder: Path, count: int, out: str = 'mine', layout: str = 'coco') -> None:
+    """Write pictures of washers, nuts and bolts into a folder, with annotations of one of the formats."""
+    tool = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
+    run_here(tool, '--format', layout, '--count', count, '--out', out, cwd=folder)
+
+
 def last_line(script: str | Path, *arguments, cwd: Path) -> str:
     """The last line that a script of ``tools/``, or an absolute path, ends with, which has to fail."""
     return refusal(script, *arguments, cwd=cwd).splitlines()[-1]
@@ -141,12 +153,17 @@ def refusal(script: str | Path, *arguments, cwd: Path) -> str:
     return ended.value.code
 
 
+def build_model(settings: dict, scope: str | None = 'mmdet') -> nn.Module:
+    """Build a model in the scope of a toolbox."""
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(settings)
+
+
 def save_untrained(config: Path, checkpoint: Path) -> None:
     """Save a checkpoint of a config's model with random weights, of the classes 0 to 9."""
     torch.manual_seed(0)
     cfg = Config.fromfile(config)
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg.model, cfg.default_scope)
     model.init_weights()
     perturb(model, 0.05)
     meta = dict(dataset_meta=dict(classes=tuple('0123456789')))

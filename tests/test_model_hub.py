@@ -59,8 +59,8 @@ def test_weights_of_the_package_are_those_of_the_configs_and_small():
     assert all(path.stem in list_configs() and path.stat().st_size < 10e6 for path in WEIGHTS.iterdir())
 
 
-@pytest.mark.parametrize('name', ['spartan_xt_cifar10'])
-def test_weights_of_the_package_are_loaded_without_a_path(name):
+def test_weights_of_the_package_are_loaded_without_a_path():
+    name = 'spartan_xt_cifar10'
     model = get_model(f'{name}.py', pretrained=True)
     assert len(model.dataset_meta['classes']) == model.head.num_classes == 10
     backbone = MODELS.build(Config.fromfile(config_path(name)).model.backbone)

@@ -9,8 +9,7 @@ from mmspartan import config_path, list_configs, weights
 from mmspartan.checkpoints.checkpoint import read_checkpoint
 from mmspartan.commands.launch import build_runner
 from tests.configs.smallest import shrink
-from tests.conftest import ROOT
-from tests.docs.scripts import run_here
+from tests.conftest import make_parts
 
 CONFIG = """
 _base_ = __import__('mmspartan').config_path('{base}')
@@ -41,9 +40,9 @@ randomness = dict(seed=1)
 FILES = "root='data/mine', classes=('cat', 'dog'), train=('train.json', 'train/'), val=('val.json', '../val/')"
 
 
-def config_of(tmp_path, arguments: str = '', base: str = 'rtdetr_spartan_t_coco') -> Config:
+def config_of(tmp_path, arguments: str = '', base: str = 'rtdetr_spartan_t_coco', files: str = FILES) -> Config:
     path = tmp_path / 'config.py'
-    path.write_text(CONFIG.format(base=base, arguments=f'{FILES}, {arguments}'))
+    path.write_text(CONFIG.format(base=base, arguments=f'{files}, {arguments}'))
     return Config.fromfile(path)
 
 
@@ -156,8 +155,7 @@ TRAINED = ['deim_rtdetrv2_r18vd_coco', 'deim_spartan_xt_coco', 'deimv2_hgnetv2_a
 @pytest.mark.parametrize('base', TRAINED)
 def test_training_with_evaluations_resumes_as_if_unbroken(base, tmp_path, monkeypatch):
     """In its first epoch DEIM mixes images, in the second it does not."""
-    make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
-    run_here(make, '--format', 'coco', '--count', 6, '--out', 'mine', cwd=tmp_path)
+    make_parts(tmp_path, 6)
     monkeypatch.chdir(tmp_path)
     config = tmp_path / 'config.py'
     config.write_text(TRAINING.format(base=base))
@@ -189,33 +187,23 @@ def test_defaults_are_those_of_the_base(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ('image_size=(100, 64)', r'image_size must be \(width, height\), multiples of 32, got \(100, 64\)'),
-        ('image_size=(64,)', r'image_size must be \(width, height\)'),
-    ],
-)
-def test_wrong_arguments(arguments, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        config_of(tmp_path, arguments)
-
-
-@pytest.mark.parametrize(
     ('before', 'after', 'message'),
     [
+        (
+            'root',
+            'image_size=(100, 64), root',
+            r'image_size must be \(width, height\), multiples of 32, got \(100, 64\)',
+        ),
+        ('root', 'image_size=(64,), root', r'image_size must be \(width, height\)'),
         ("'dog'", "'cat'", r"classes must be different names, got \('cat', 'cat'\)"),
-        ("root='data/mine'", "root=''", r"root must be the folder of the annotation files \(.*\), got ''"),
+        ("'data/mine'", "''", r"root must be the folder of the annotation files \(.*\), got ''"),
     ],
 )
-def test_classes_have_different_names_and_files_a_folder(before, after, message, tmp_path):
-    path = tmp_path / 'config.py'
-    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace(before, after)))
+def test_wrong_arguments(before, after, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        Config.fromfile(path)
+        config_of(tmp_path, files=FILES.replace(before, after))
 
 
 def test_root_may_be_that_of_the_machine(tmp_path):
-    path = tmp_path / 'config.py'
-    path.write_text(CONFIG.format(base='rtdetr_spartan_t_coco', arguments=FILES.replace("'data/mine'", "'/'")))
-    cfg = Config.fromfile(path)
+    cfg = config_of(tmp_path, files=FILES.replace("'data/mine'", "'/'"))
     assert cfg.train_dataloader.dataset.data_root == '/' and cfg.val_evaluator.ann_file == '/val.json'

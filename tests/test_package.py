@@ -122,13 +122,13 @@ def test_backbone_and_configs_of_the_wheel_are_found_outside_the_repository_with
     assert result.stdout.splitlines()[-1].split() == expected, result.stderr
 
 
-def test_unknown_config_lists_the_known():
-    with pytest.raises(FileNotFoundError, match=r"no config 'spartan_s_in1k'; .*spartan_t_in1k"):
-        mmspartan.config_path('spartan_s_in1k')
-
-
-def test_config_of_the_paper_is_told_where_it_is():
-    with pytest.raises(
-        FileNotFoundError, match=r'^peers/pvt_t_in1k: not in the package, but in projects/paper/configs/'
-    ):
-        mmspartan.config_path('peers/pvt_t_in1k')
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('spartan_s_in1k', r"no config 'spartan_s_in1k'; .*spartan_t_in1k"),  # the known ones
+        ('peers/pvt_t_in1k', r'^peers/pvt_t_in1k: not in the package, but in projects/paper/configs/'),
+    ],
+)
+def test_unknown_config_is_told_what_there_is(name, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        mmspartan.config_path(name)

@@ -194,8 +194,7 @@ def test_checkpoints_fit_the_folded_network_and_evaluate_as_in_training(quantize
 
 def test_training_goes_on_with_its_ranges(quantized, tmp_path):
     (tmp_path / 'run').mkdir()
-    for name in ('epoch_1.pth',):
-        (tmp_path / 'run' / name).write_bytes((quantized / 'run' / name).read_bytes())
+    (tmp_path / 'run' / 'epoch_1.pth').write_bytes((quantized / 'run' / 'epoch_1.pth').read_bytes())
     (tmp_path / 'run' / 'last_checkpoint').write_text(str(tmp_path / 'run' / 'epoch_1.pth'))
     options = [quantized / 'small' / 'config.py', '--work-dir', 'run', '--resume']
     run_here(ROOT / 'tools' / 'train.py', *options, cwd=tmp_path)
@@ -211,21 +210,21 @@ def test_weights_without_ranges_and_networks_that_are_not_folded_are_refused(qua
     weights = torch.load(quantized / 'small' / 'quantized.pth', weights_only=True)
     del weights[KEY]
     torch.save(weights, quantized / 'without.pth')
-    test, options = ROOT / 'tools' / 'test.py', ('--cfg-options', 'model.backbone.deploy=False')
-    with pytest.raises(AssertionError, match=r'has no ranges of inputs: make it by tools/compress\.py quantize'):
-        run_here(test, 'small/config.py', 'without.pth', cwd=quantized)
     weights['state_dict'] = build().state_dict()
     torch.save({**weights, KEY: {'some': 0}}, quantized / 'unfolded.pth')
-    with pytest.raises(AssertionError, match='deploy=True'):
-        run_here(test, 'small/config.py', 'unfolded.pth', *options, cwd=quantized)
     hooks = "custom_hooks = [dict(type='FakeQuantHook'), dict(type='EMAHook')]"
     (quantized / 'averaged.py').write_text(f"_base_ = 'small/config.py'\n{hooks}\n")
-    with pytest.raises(AssertionError, match='leave EMAHook out'):
-        run_here(test, 'averaged.py', 'small/quantized.pth', cwd=quantized)
-    with pytest.raises(AssertionError, match='--weight-bits 9: can be 2 to 8'):
-        run_here(TOOL, 'quantize', 'tiny.py', 'weights.pth', '--out', 'x', '--weight-bits', 9, cwd=quantized)
-    with pytest.raises(AssertionError, match='small: is there already'):
-        run_here(TOOL, 'quantize', 'tiny.py', 'weights.pth', '--out', 'small', cwd=quantized)
+    test, unfolded = ROOT / 'tools' / 'test.py', ('--cfg-options', 'model.backbone.deploy=False')
+    quantize = ('quantize', 'tiny.py', 'weights.pth', '--out')
+    for script, arguments, message in [
+        (test, ('small/config.py', 'without.pth'), r'no ranges of inputs: make it by tools/compress\.py quantize'),
+        (test, ('small/config.py', 'unfolded.pth', *unfolded), 'deploy=True'),
+        (test, ('averaged.py', 'small/quantized.pth'), 'leave EMAHook out'),
+        (TOOL, (*quantize, 'x', '--weight-bits', 9), '--weight-bits 9: can be 2 to 8'),
+        (TOOL, (*quantize, 'small'), 'small: is there already'),
+    ]:
+        with pytest.raises(AssertionError, match=message):
+            run_here(script, *arguments, cwd=quantized)
 
 
 def test_what_is_rounded_is_what_the_int8_file_rounds(tmp_path):

@@ -91,15 +91,10 @@ class Patches:
         return torch.stack([inputs[:, 0, :2, :2], inputs[:, 0, :2, 2:], inputs[:, 0, 2:, :2]], 1).sum((2, 3))
 
 
-def log_odds(**options) -> LogOdds:
+def test_value_is_the_log_odds_of_the_predicted_class_for_the_patches_shown():
     subject = SimpleNamespace(model=Patches(), is_detector=False, name='patches')
     inputs = torch.tensor([[1.0, 1, 3, 3], [1, 1, 3, 3], [2, 2, 9, 9], [2, 2, 9, 9]])[None, None]
-    example = Example('a.png', np.zeros(0), np.zeros(0), inputs, [])
-    return LogOdds(subject, example, **{'grid': 2, 'batch_size': 3, **options})
-
-
-def test_value_is_the_log_odds_of_the_predicted_class_for_the_patches_shown():
-    value = log_odds()
+    value = LogOdds(subject, Example('a.png', np.zeros(0), np.zeros(0), inputs, []), grid=2, batch_size=3)
     assert value.category == 1
     shown = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
     logits = torch.tensor([[4.0, 12, 8], [4, 0, 0], [0, 12, 0], [0, 0, 0]])

@@ -16,14 +16,12 @@ from tests.runs.conftest import digits_config
 def test_tools_run_nothing_from_a_checkpoint_with_mmengines_runner(tool, run_tool, tmp_path):
     marker = tmp_path / 'ran'
     torch.save(dict(state_dict={}, payload=Call(os.system, f'touch {marker}')), tmp_path / 'evil.pth')
-    checkpoint = ['evil.pth'] if tool == 'test.py' else []
-    resume = ['--resume', 'evil.pth'] if tool == 'train.py' else []
-    result = run_tool(tool, DATA / 'digits_quick.py', *checkpoint, *resume, '--cfg-options', 'runner_type=Runner')
+    given = ['evil.pth'] if tool == 'test.py' else ['--resume', 'evil.pth']
+    result = run_tool(tool, DATA / 'digits_quick.py', *given, '--cfg-options', 'runner_type=Runner')
     assert result.returncode != 0 and not marker.exists(), result.stderr
 
 
 def test_pretrained_weights_of_a_stock_mmengine_are_read(tmp_path):
-
     source = build_runner(digits_config(tmp_path / 'source')).model.backbone
     torch.save({**stock_content(), 'state_dict': source.state_dict(prefix='backbone.')}, tmp_path / 'stock.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'stock.pth'), prefix='backbone')

@@ -56,25 +56,28 @@ def test_config_of_the_work_dir_is_not_overwritten(tmp_path):
     assert Config.fromfile(tmp_path / 'work' / 'mine.py').a == 1
 
 
-def test_without_a_gpu_amp_becomes_full_precision_and_says_so():
-    cfg = Config(dict(launcher='none', optim_wrapper=dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer={})))
-    with pytest.warns(UserWarning, match='full precision'):
+@pytest.mark.parametrize(
+    ('settings', 'told', 'adapted'),
+    [
+        (
+            dict(optim_wrapper=dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer={})),
+            'full precision',
+            dict(optim_wrapper=dict(type='OptimWrapper', optimizer={})),
+        ),
+        (
+            dict(test_cfg=dict(fp16=True)),
+            r'full precision instead of AMP \(test_cfg\.fp16\)',
+            dict(test_cfg=dict(fp16=False)),
+        ),
+        (dict(sync_bn='torch'), 'sync_bn', dict(sync_bn=None)),
+    ],
+    ids=['training', 'evaluation', 'batch statistics'],
+)
+def test_without_a_gpu_what_needs_one_is_left_out_and_named(settings, told, adapted):
+    cfg = Config(dict(launcher='none', **settings))
+    with pytest.warns(UserWarning, match=told):
         launch._adapt_to_cpu(cfg)
-    assert cfg.optim_wrapper == dict(type='OptimWrapper', optimizer={})
-
-
-def test_without_a_gpu_an_evaluation_is_in_full_precision_and_says_so():
-    cfg = Config(dict(launcher='none', test_cfg=dict(fp16=True)))
-    with pytest.warns(UserWarning, match=r'full precision instead of AMP \(test_cfg\.fp16\)'):
-        launch._adapt_to_cpu(cfg)
-    assert not cfg.test_cfg.fp16
-
-
-def test_without_a_gpu_batch_statistics_are_not_synchronized():
-    cfg = Config(dict(launcher='none', sync_bn='torch'))
-    with pytest.warns(UserWarning, match='sync_bn'):
-        launch._adapt_to_cpu(cfg)
-    assert cfg.sync_bn is None
+    assert cfg.to_dict() == dict(launcher='none', **adapted)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.registry import HOOKS
 
-from tests.configs.rates import rates_and_decays
+from tests.configs.rates import assert_rates, rates_and_decays
 from tests.configs.test_rtdetr import load
 
 # epochs, last of them without strong augmentation, images a step, how often 640 is among the sizes, rate, rate of the
@@ -41,18 +41,13 @@ def test_length_stages_and_sizes(name):
 @pytest.mark.parametrize('name', RECIPES)
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
     cfg = load(f'dfine_{name}_coco')
-    *_, rate, backbone, decay, bias_decays = RECIPES[name]
-    values = rates_and_decays(cfg)
-    frozen = [key for key, found in values.items() if found is None]
-    for key in values.keys() - frozen:
-        inside, is_norm = key.startswith('backbone'), '[norm]' in key
-        # the first of the authors' patterns, ^(?=.*backbone)(?!.*norm|bn).*$, matches the backbone's normalizations too
-        without = not inside and (is_norm or (key.endswith('bias') and not bias_decays))
-        expected = (backbone if inside else rate, 0 if without else decay)
-        assert values[key] == pytest.approx(expected), key
-    assert all(key.startswith('backbone.net.stem.') or '[norm]' in key for key in frozen)
-    assert bool(frozen) == bias_decays  # of L and X the stem and all normalizations of the backbone
-    assert not frozen or {key for key in values if key.startswith('backbone.') and '[norm]' in key} <= {*frozen}
+    *_, rate, backbone, decay, biases_decay = RECIPES[name]
+    # the first of the authors' patterns, ^(?=.*backbone)(?!.*norm|bn).*$, matches the backbone's normalizations too
+    frozen = assert_rates(cfg, rate, backbone, decay, biases_decay)
+    norms = {key for key in rates_and_decays(cfg) if key.startswith('backbone.') and '[norm]' in key}
+    assert all(key.startswith('backbone.net.stem.') for key in frozen - norms)
+    assert bool(frozen) == biases_decay  # of L and X the stem and all normalizations of the backbone
+    assert not frozen or norms <= frozen
 
 
 @pytest.mark.parametrize(('spartan', 'of'), [('xt_n', 'n'), ('xt', 's'), ('t', 's')])

@@ -1,6 +1,8 @@
 """The ImageNet configs train by the published recipe."""
 
+import json
 import math
+import re
 
 import mmcv
 import numpy as np
@@ -14,13 +16,10 @@ from mmpretrain.registry import TRANSFORMS
 
 from mmspartan import config_path
 
-CONFIGS = {'spartan_xt_in1k': 224, 'spartan_t_in1k': 224, 'spartan_xt_256_in1k': 256, 'spartan_t_256_in1k': 256}
 
-
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=['spartan_xt_in1k', 'spartan_t_in1k'])
 def cfg(request):
     cfg = Config.fromfile(config_path(request.param))
-    cfg.crop_size = CONFIGS[request.param]
     cfg.optim_wrapper.type = 'OptimWrapper'  # AMP needs a GPU
     cfg.optim_wrapper.pop('loss_scale')
     init_default_scope(cfg.default_scope)
@@ -31,6 +30,16 @@ def cfg(request):
 def model(cfg):
     torch.manual_seed(0)
     return MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize('size', ['xt', 't'])
+def test_recipe_at_256_differs_in_sizes_alone(size):
+    configs = [Config.fromfile(config_path(f'spartan_{size}{kind}_in1k')).to_dict() for kind in ('', '_256')]
+    configs[1].pop('_transform')  # a variable of the file
+    expected, found = (json.dumps(cfg, sort_keys=True) for cfg in configs)
+    sizes = r'"(?:scale|crop_size)": (\d+)'
+    assert {*re.findall(sizes, expected)} == {'224'} and {*re.findall(sizes, found)} == {'256'}
+    assert re.sub(sizes, '', found) == re.sub(sizes, '', expected)
 
 
 def test_amp_batch_and_epochs(cfg):
@@ -111,7 +120,7 @@ def test_one_step_and_one_prediction_from_image_files(pipeline, cfg, model, tmp_
         mmcv.imwrite(generator.integers(0, 255, (300, 400, 3), dtype=np.uint8), str(path))
         samples.append(Compose([TRANSFORMS.build(t) for t in cfg[pipeline]])(dict(img_path=str(path), gt_label=i)))
     batch = default_collate(samples)
-    assert batch['inputs'].shape == (2, 3, cfg.crop_size, cfg.crop_size)
+    assert batch['inputs'].shape == (2, 3, 224, 224)
 
     if pipeline == 'train_pipeline':
         before = {name: parameter.clone() for name, parameter in model.named_parameters()}

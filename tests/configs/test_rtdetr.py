@@ -14,12 +14,12 @@ from mmcv.transforms import Compose
 from mmengine.config import Config, DictAction
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from torch import Tensor
 
 from mmspartan import config_path
-from tests.configs.rates import rates_and_decays
+from tests.configs.rates import assert_rates, rates_of_iterations
 from tests.configs.smallest import DETECTORS, smallest
 from tests.conftest import ROOT
 from tests.docs.scripts import run_here
@@ -58,13 +58,9 @@ def test_two_steps_and_a_prediction(name):
 
 @pytest.mark.parametrize('name', COCO)
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
-    cfg = load(name)
-    backbone, values = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5), rates_and_decays(cfg)
-    for key, found in values.items():
-        inside = key.startswith('backbone')
-        without = '[norm]' in key or (key.endswith('bias') and not inside)
-        assert found is None or found == pytest.approx((backbone if inside else 1e-4, 0 if without else 1e-4)), key
-    assert (None in values.values()) == (name not in SMALL)
+    backbone = {'rtdetr_r101vd_coco': 1e-6}.get(name, 1e-5)
+    frozen = assert_rates(load(name), 1e-4, backbone, norms='without decay')
+    assert bool(frozen) == (name not in SMALL)
 
 
 @pytest.mark.parametrize('name', COCO)
@@ -74,13 +70,7 @@ def test_the_rest_of_the_recipe(name):
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 16
     assert cfg.optim_wrapper.clip_grad.max_norm == 0.1 and cfg.optim_wrapper.type == 'OptimWrapper'
     assert cfg.sync_bn == 'torch'
-    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
-    (warmup,) = [PARAM_SCHEDULERS.build(dict(optimizer=optimizer, **s)) for s in cfg.param_scheduler]
-    rates = []
-    for _ in range(3000):
-        rates.append(optimizer.param_groups[0]['lr'])
-        optimizer.step()
-        warmup.step()
+    rates = [rate for (rate,) in rates_of_iterations(cfg, 3000, 1, 1e-4)]
     assert rates[0] == pytest.approx(1e-7) and rates[2000:] == pytest.approx([1e-4] * 1000)
 
 

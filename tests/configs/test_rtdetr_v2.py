@@ -4,7 +4,7 @@ import pytest
 from mmengine.registry import HOOKS
 
 from mmspartan.runs.schedule import stretch_schedule
-from tests.configs.rates import rates_and_decays
+from tests.configs.rates import assert_rates
 from tests.configs.test_rtdetr import load
 
 # epochs, last of them without strong augmentation, rate of the backbone, whether biases outside of it decay
@@ -51,9 +51,5 @@ def test_last_epochs_have_no_strong_augmentation(name):
 
 @pytest.mark.parametrize('name', [name for name in RECIPES if 'r18vd' in name or not name.endswith('_dsp')])
 def test_learning_rate_and_decay_of_each_kind_of_parameter(name):
-    cfg = load(f'rtdetrv2_{name}_coco')
-    _, _, backbone, bias_decays = RECIPES[name]
-    for key, found in rates_and_decays(cfg).items():
-        inside, is_norm = key.startswith('backbone'), '[norm]' in key
-        without = is_norm or (key.endswith('bias') and not inside and not bias_decays)
-        assert found is None or found == pytest.approx((backbone if inside else 1e-4, 0 if without else 1e-4)), key
+    _, _, backbone, biases_decay = RECIPES[name]
+    assert_rates(load(f'rtdetrv2_{name}_coco'), 1e-4, backbone, biases_decay=biases_decay, norms='without decay')

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.files import fit_exactly
 from mmspartan.convert.hf_config import read_hugging_face_config
-from tests.conftest import DATA
+from tests.conftest import DATA, build_model
 from tests.deimv2 import make_golden as make_golden_v2
 from tests.deimv2 import make_golden_hf as make_golden_v2_hf
 from tests.dfine import make_golden, make_golden_hf
@@ -27,25 +26,26 @@ class Stored:
     """A network ``kind`` of a file of golden data: ``weights``, ``settings`` beside them, and expected outputs."""
 
     def __init__(self, file: str, kind: str, weight: Callable[[str, tuple[int, ...]], torch.Tensor]):
-        found = np.load(DATA / file)
-        arrays = {name.removeprefix(f'{kind}/'): found[name] for name in found.files if name.startswith(f'{kind}/')}
-        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in arrays['shapes']]
-        self.weights = {name: weight(name, shape) for name, shape in zip(arrays['names'].tolist(), shapes)}
-        self.settings = {
-            name.removeprefix('setting/'): torch.from_numpy(value)
-            for name, value in arrays.items()
-            if name.startswith('setting/')
-        }
-        self.config = json.loads(arrays['config'].item()) if 'config' in arrays else {}
-        self.logits, self.boxes = (torch.from_numpy(arrays[name]) for name in ('logits', 'boxes'))
+        with np.load(DATA / file) as found:
+            names = [name for name in found.files if name.startswith(f'{kind}/')]
+            self.arrays = {name.removeprefix(f'{kind}/'): found[name] for name in names}
+        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in self.arrays['shapes']]
+        self.weights = {name: weight(name, shape) for name, shape in zip(self.arrays['names'].tolist(), shapes)}
+        self.settings = self.group('setting')
+        self.config = json.loads(self.arrays['config'].item()) if 'config' in self.arrays else {}
+        self.logits, self.boxes = (torch.from_numpy(self.arrays[name]) for name in ('logits', 'boxes'))
+
+    def group(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors under ``name/``, without it."""
+        found = [key for key in self.arrays if key.startswith(f'{name}/')]
+        return {key.removeprefix(f'{name}/'): torch.from_numpy(self.arrays[key]) for key in found}
 
     @torch.no_grad()
     def compare(self, base: str, options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
         """Build a model of this package on a config, with converted weights, and compare its outputs."""
         cfg = Config.fromfile(config_path(base))
         cfg.merge_from_dict(dict(model=dict(options, num_queries=make_golden.QUERIES)))
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            model = MODELS.build(cfg.model).double().eval()
+        model = build_model(cfg.model).double().eval()
         model.load_state_dict(fit_exactly(model, weights, 'source'))
         logits, boxes = model(make_golden.images(), mode='tensor')
         assert_close(logits[-1], self.logits, rtol=0, atol=1e-9)

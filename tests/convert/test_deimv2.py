@@ -1,4 +1,4 @@
-"""Converted weights of DEIMv2, the authors' and Hugging Face's, compute what the authors' networks compute."""
+"""Weights of DEIMv2: its shared branch, weights of others, and settings that the weights do not show."""
 
 import re
 
@@ -9,33 +9,6 @@ from mmspartan.convert.dfine import edge_settings
 from mmspartan.convert.rtdetr import points_of_levels, rtdetr_from_authors, rtdetr_options
 from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
 from tests.convert.stored import assert_setting_is_refused, of_deimv2, of_deimv2_hugging_face
-from tests.deimv2 import make_golden_hf
-from tests.deimv2.make_golden import SIZES
-
-
-def base(size: str) -> str:
-    return f'deimv2_hgnetv2_{"n" if size == "n" else "pico"}_coco'
-
-
-@pytest.mark.parametrize('size', SIZES)
-def test_logits_and_boxes(size):
-    theirs = of_deimv2(size)
-    source = theirs.weights | theirs.settings
-    weights, left_out = rtdetr_from_authors(source)
-    assert left_out.keys() == theirs.settings.keys()
-    options = rtdetr_options(weights, points_of_levels(source), activation='silu', edges=edge_settings(source))
-    theirs.compare(base(size), options, weights)
-
-
-@pytest.mark.parametrize('size', make_golden_hf.SIZES)
-def test_logits_and_boxes_of_hugging_face(size):
-    theirs = of_deimv2_hugging_face(size)
-    source = theirs.weights | theirs.settings
-    weights, left_out = rtdetr_from_hugging_face(source)
-    added = {f'model.enc_output.{i}.{name}' for i in range(2) for name in ('weight', 'bias')}
-    assert left_out.keys() == theirs.settings.keys() | added
-    options = rtdetr_options(weights, points_of_levels(source), activation='silu', edges=edge_settings(source))
-    theirs.compare(base(size), options, weights)
 
 
 def test_shared_branch_may_be_stored_once():

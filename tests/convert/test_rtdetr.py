@@ -1,12 +1,15 @@
-"""Weights of RT-DETRv2 are those of RT-DETR under other names."""
+"""Weights of RT-DETRv2 are those of RT-DETR under other names, and all converted ones compute what theirs do."""
 
 import re
 
 import pytest
 import torch
 
-from mmspartan.convert.rtdetr import points_of_levels, rtdetr_from_authors
+from mmspartan.convert.dfine import edge_settings
+from mmspartan.convert.rtdetr import points_of_levels, rtdetr_from_authors, rtdetr_options
+from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
 from tests.conftest import Golden
+from tests.convert.stored import of_deim, of_deimv2, of_deimv2_hugging_face, of_hugging_face
 
 NAMES = [
     (r'^(encoder\.input_proj\.\d)\.0\.', r'\1.conv.'),
@@ -61,3 +64,27 @@ def test_layers_with_different_numbers_of_points_are_refused(version_2):
     version_2[SCALE.format(1)] = torch.tensor([0.5] * 6)
     with pytest.raises(ValueError, match=r'layers\.1.*is of \[2, 2, 2\] points on the levels.*it is of \[4, 4, 4\]'):
         points_of_levels(version_2)
+
+
+DFINE, V2 = '_base_/models/dfine', 'deimv2_hgnetv2_pico_coco'
+# The file, the network in it, its reader, the activation, and the config that the options are of.
+GOLDEN = [
+    *((of_hugging_face, size, rtdetr_from_hugging_face, 'relu', DFINE) for size in 'nsl'),
+    (of_deim, 'dfine', rtdetr_from_authors, 'silu', DFINE),
+    (of_deim, 'rtdetrv2', rtdetr_from_authors, 'silu', '_base_/models/rtdetr'),
+    *((of_deimv2, size, rtdetr_from_authors, 'silu', V2) for size in ('atto', 'femto', 'pico')),
+    (of_deimv2, 'n', rtdetr_from_authors, 'silu', 'deimv2_hgnetv2_n_coco'),
+    (of_deimv2_hugging_face, 'atto', rtdetr_from_hugging_face, 'silu', V2),
+    (of_deimv2_hugging_face, 'n', rtdetr_from_hugging_face, 'silu', 'deimv2_hgnetv2_n_coco'),
+]
+ADDED = {f'model.enc_output.{i}.{name}' for i in range(2) for name in ('weight', 'bias')}  # by DEIMv2 of transformers
+
+
+@pytest.mark.parametrize(('read', 'kind', 'convert', 'activation', 'base'), GOLDEN)
+def test_logits_and_boxes_are_those_of_the_code_that_the_weights_are_of(read, kind, convert, activation, base):
+    theirs = read(kind)
+    source = theirs.weights | theirs.settings
+    weights, left_out = convert(source)
+    assert left_out.keys() == theirs.settings.keys() | (ADDED if read is of_deimv2_hugging_face else set())
+    options = rtdetr_options(weights, points_of_levels(source), activation=activation, edges=edge_settings(source))
+    theirs.compare(base, options, weights)

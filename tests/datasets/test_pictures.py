@@ -55,37 +55,23 @@ def test_what_only_pillow_decodes_becomes_a_bitmap(kind, tmp_path, monkeypatch):
     np.testing.assert_array_equal(pixels[..., ::-1], np.asarray(Image.open(path).convert('RGB')))
 
 
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        (b'', 'is empty'),
-        (b'\0\0\0\x18ftypheic' + bytes(100), '.*HEIC'),
-        (b'hello', 'is no image that can be read'),
-        (encoded('PNG')[:-30], 'is damaged'),
-        (encoded('PNG')[:200] + b'no' + encoded('PNG')[202:], 'is damaged'),
-        (encoded('PNG')[:-3], 'is damaged'),
-        (encoded('JPEG')[:-100], 'is damaged: the file is cut off'),
-        (encoded('BMP')[:-100], 'is damaged, or a BMP of a kind that OpenCV cannot decode'),
-        (encoded('TIFF')[:-300], 'is damaged'),
-        (png_header(64, 48), 'is damaged'),
-        (png_header(65000, 65000), 'has 65000 x 65000 pixels, more than 100,000,000; .*max_pixels'),
-        (png_header(20000, 20000), 'has 20000 x 20000 pixels'),
-    ],
-    ids=[
-        'empty',
-        'HEIC',
-        'text',
-        'cut',
-        'checksum',
-        'no end',
-        'cut JPEG',
-        'cut BMP',
-        'cut TIFF',
-        'no pixels',
-        'huge',
-        'large',
-    ],
-)
+BROKEN = {
+    'empty': (b'', 'is empty'),
+    'HEIC': (b'\0\0\0\x18ftypheic' + bytes(100), '.*HEIC'),
+    'text': (b'hello', 'is no image that can be read'),
+    'cut': (encoded('PNG')[:-30], 'is damaged'),
+    'checksum': (encoded('PNG')[:200] + b'no' + encoded('PNG')[202:], 'is damaged'),
+    'no end': (encoded('PNG')[:-3], 'is damaged'),
+    'cut JPEG': (encoded('JPEG')[:-100], 'is damaged: the file is cut off'),
+    'cut BMP': (encoded('BMP')[:-100], 'is damaged, or a BMP of a kind that OpenCV cannot decode'),
+    'cut TIFF': (encoded('TIFF')[:-300], 'is damaged'),
+    'no pixels': (png_header(64, 48), 'is damaged'),
+    'huge': (png_header(65000, 65000), 'has 65000 x 65000 pixels, more than 100,000,000; .*max_pixels'),
+    'large': (png_header(20000, 20000), 'has 20000 x 20000 pixels'),
+}
+
+
+@pytest.mark.parametrize(('content', 'message'), BROKEN.values(), ids=BROKEN)
 def test_file_that_cannot_be_decoded_is_named(content, message, tmp_path):
     path = tmp_path / 'a.png'
     path.write_bytes(content)

@@ -5,8 +5,7 @@ import torch
 from mmengine.config import Config
 
 from mmspartan.commands.launch import build_runner
-from tests.conftest import DATA, ROOT
-from tests.docs.scripts import run_here
+from tests.conftest import DATA, make_digits
 from tests.runs.conftest import EXPERIMENTS
 
 ANNOTATIONS = dict(type='LoadAnnotations', with_bbox=True)
@@ -22,8 +21,7 @@ MIX = dict(img_scale=(64, 64), pad_val=0)
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
-    tool = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
-    run_here(tool, '--out', 'digits', '--train', 8, '--val', 2, '--size', 64, cwd=folder)
+    make_digits(folder, 8, 2)
     return folder / 'digits'
 
 

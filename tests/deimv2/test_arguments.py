@@ -3,10 +3,10 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, TASK_UTILS, DefaultScope
+from mmengine.registry import TASK_UTILS
 
 from mmspartan import config_path
-from tests.conftest import refuses
+from tests.conftest import build_model, refuses
 from tests.rtdetr.test_detector import batch, losses_of, total
 
 
@@ -14,9 +14,8 @@ def build(**options):
     torch.manual_seed(0)
     cfg = Config.fromfile(config_path('deimv2_hgnetv2_atto_coco'))
     cfg.merge_from_dict({f'model.{name}': value for name, value in {'num_queries': 30, **options}.items()})
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model)
-        model.init_weights()
+    model = build_model(cfg.model)
+    model.init_weights()
     return model
 
 

@@ -3,11 +3,10 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan import config_path
-from tests.dfine.test_deploy import assert_everything_is_folded
-from tests.rtdetr.test_version_2 import assert_is_computed_on_the_device
+from tests.conftest import build_model
+from tests.rtdetr.test_version_2 import assert_everything_is_folded, assert_is_computed_on_the_device
 
 
 @pytest.fixture(params=['atto', 'n'])
@@ -17,9 +16,8 @@ def model(request):
     cfg.update(num_queries=30)
     # constants are made once for each scale and size, and belong to the test that makes them
     cfg.bbox_head.distribution.scale = dict(atto=5, n=6)[request.param]
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg)
-        model.init_weights()
+    model = build_model(cfg)
+    model.init_weights()
     return model
 
 

@@ -3,60 +3,48 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.rtdetr import rtdetr_from_authors
-from tests.conftest import DATA
+from tests.conftest import build_model
+from tests.convert.stored import Stored
 from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images
+from tests.rtdetr.test_golden import samples_of
 
 # our names of the authors' losses
 KINDS = dict(loss_bbox='loss_bbox', loss_iou='loss_giou', loss_fgl='loss_fgl', loss_ddf='loss_ddf')
 
 
-class Golden:
+class Golden(Stored):
     """The arrays of a size, and the model of a config with their weights."""
 
     def __init__(self, file: str, size: str, config: str, weight: Callable[[str, tuple[int, ...]], Tensor]):
-        found = np.load(DATA / file)
-        self.arrays = {
-            name.removeprefix(f'{size}/'): found[name] for name in found.files if name.startswith(f'{size}/')
-        }
-        shapes = [tuple(map(int, filter(None, shape.split('x')))) for shape in self.arrays['shapes']]
-        self.weights = {name: weight(name, shape) for name, shape in zip(self.arrays['names'].tolist(), shapes)}
+        super().__init__(file, size, weight)
         cfg = Config.fromfile(config_path(config)).model
         cfg.update(num_queries=QUERIES, dn_cfg=dict(num_denoising=DENOISING, label_noise=0.0, box_noise=1e-9))
         cfg.bbox_head.num_classes = CLASSES
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            self.model: Any = MODELS.build(cfg).double()
+        self.model: Any = build_model(cfg).double()
         incompatible = self.model.load_state_dict(rtdetr_from_authors(self.weights)[0], strict=False)
         assert not incompatible.unexpected_keys
         assert all(name.endswith('num_batches_tracked') for name in incompatible.missing_keys)
 
-    def group(self, name: str) -> dict[str, Tensor]:
-        found = [(key.removeprefix(f'{name}/'), value) for key, value in self.arrays.items() if f'{name}/' in key]
-        return {key: torch.from_numpy(value) for key, value in found}
-
     @torch.no_grad()
     def assert_outputs(self) -> None:
         logits, boxes = self.model.eval()(images(), mode='tensor')
-        assert_close(logits[-1], torch.from_numpy(self.arrays['logits']), rtol=0, atol=1e-9)
-        assert_close(boxes[-1], torch.from_numpy(self.arrays['boxes']), rtol=0, atol=1e-9)
+        assert_close(logits[-1], self.logits, rtol=0, atol=1e-9)
+        assert_close(boxes[-1], self.boxes, rtol=0, atol=1e-9)
 
     def losses(self) -> dict[str, Tensor]:
         model = self.model.train()
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        return model(images(), samples(), mode='loss')
+        objects = [(torch.tensor(labels), torch.tensor(boxes).double()) for labels, boxes in OBJECTS]
+        return model(images(), samples_of(objects, SIZE), mode='loss')
 
     def assert_losses(self, losses: dict[str, Tensor], group: str, classification: str) -> None:
         theirs, kinds = self.group(group), dict(KINDS, loss_cls=classification)
@@ -88,14 +76,3 @@ class Golden:
         for name, gradient in renamed.items():
             error, norm = (parameters[name].grad - gradient).norm(), gradient.norm()
             assert error < 1e-8 * norm + 1e-10, f'{name}: error {error:.1e} of {norm:.1e}'
-
-
-def samples() -> list[DetDataSample]:
-    shape, found = (SIZE, SIZE), []
-    for labels, boxes in OBJECTS:
-        meta = dict(img_shape=shape, ori_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
-        sample = DetDataSample(metainfo=meta)
-        corners = bbox_cxcywh_to_xyxy(torch.tensor(boxes).double()) * SIZE
-        sample.gt_instances = InstanceData(labels=torch.tensor(labels), bboxes=corners)
-        found.append(sample)
-    return found

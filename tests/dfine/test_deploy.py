@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from tests.conftest import TINY, perturb
+from tests.conftest import TINY
 from tests.rtdetr.test_detector import batch, build, losses_of, total
 from tests.rtdetr.test_golden import CONFIG
-from tests.rtdetr.test_version_2 import assert_is_computed_on_the_device
+from tests.rtdetr.test_version_2 import assert_everything_is_folded, assert_is_computed_on_the_device
 
 BACKBONES = [dict(type='SpaRTAN', arch=TINY, out_indices=(1, 2, 3)), dict(type='HGNetV2', arch='b0')]
 
@@ -26,17 +26,6 @@ def test_everything_is_computed_on_the_device(model):
 
 def test_backbone_is_folded(model):
     assert_everything_is_folded(model, 96, 128)
-
-
-@torch.no_grad()
-def assert_everything_is_folded(model, *size: int) -> None:
-    perturb(model.double(), 0.05)
-    images = torch.rand(2, 3, *size).double()
-    expected = model.eval()(images)
-    model.switch_to_deploy()
-    assert not any('running_mean' in name for name in model.state_dict())
-    for found, wanted in zip(model(images), expected):
-        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
 def test_frozen_parts_of_hgnet_stay_as_they_are():

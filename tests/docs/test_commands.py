@@ -1,6 +1,5 @@
 """Every command, path, option, config name and Python block of README and docs exists as it is written."""
 
-import argparse
 import ast
 import importlib
 import re
@@ -231,7 +230,3 @@ def test_versions_that_stand_in_several_files_agree():
     (hook,) = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
     assert hook['rev'] == f'v{pins["ruff"]}'
     assert str(yaml.safe_load((ROOT / 'CITATION.cff').read_text())['version']) == __version__
-
-
-def test_parsers_are_found_without_running_a_script():
-    assert isinstance(parse(ROOT / 'tools' / 'train.py', ['x.py']), argparse.Namespace)

@@ -19,11 +19,10 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
 from mmspartan.stack import release
-from tests.conftest import DATA, ROOT, run_script
+from tests.conftest import DATA, ROOT, build_model, make_digits, run_script
 from tests.docs.documents import documented_code, documented_command
 from tests.docs.scripts import run_here
 
@@ -53,8 +52,7 @@ pytestmark = pytest.mark.usefixtures('one_thread')
 def project(tmp_path_factory) -> Path:
     """Somebody's project: two configs, data, a trained detector and a trained classifier."""
     folder = tmp_path_factory.mktemp('project')
-    digits = ROOT / 'tools' / 'dataset_converters' / 'digits_to_coco.py'
-    run_here(digits, '--out', 'data/mine', '--train', 8, '--val', 4, '--size', 64, cwd=folder)
+    make_digits(folder, 8, 4, out='data/mine')
     detector = (DATA / 'rtdetr_quick.py').read_text().replace('digits/', 'data/mine/')
     (folder / 'mine.py').write_text(detector)
     shutil.copy(DATA / 'digits_quick.py', folder / 'classifier.py')
@@ -180,8 +178,7 @@ def test_frozen_backbone_is_not_trained(project):
     run_documented('training.md', 'frozen_stages=4', '--work-dir', 'frozen', cwd=project)
     checkpoint = torch.load(project / 'frozen' / 'epoch_1.pth')
     trained = sum(len(group['params']) for group in checkpoint['optimizer']['param_groups'])
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(project / 'mine.py').model)
+    model = build_model(Config.fromfile(project / 'mine.py').model)
     assert trained == sum(not name.startswith('backbone.') for name, _ in model.named_parameters())
 
 
@@ -256,10 +253,9 @@ def test_spartan_in_another_detector(heading, tmp_path):
     size = (96, 128)
     sample = DetDataSample(metainfo=dict(img_shape=size, pad_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)))
     sample.gt_instances = InstanceData(bboxes=torch.tensor([[10.0, 10.0, 60.0, 80.0]]), labels=torch.tensor([3]))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'mine.py').model)
-        losses = model.loss(torch.randn(1, 3, *size), [sample])
-        sum(sum(loss) if isinstance(loss, list) else loss for key, loss in losses.items() if 'loss' in key).backward()
-        predicted = model.eval().predict(torch.randn(1, 3, *size), [sample])
+    model = build_model(Config.fromfile(tmp_path / 'mine.py').model)
+    losses = model.loss(torch.randn(1, 3, *size), [sample])
+    sum(sum(loss) if isinstance(loss, list) else loss for key, loss in losses.items() if 'loss' in key).backward()
+    predicted = model.eval().predict(torch.randn(1, 3, *size), [sample])
     assert all(parameter.grad is not None for parameter in model.backbone.parameters())
     assert 'bboxes' in predicted[0].pred_instances

@@ -6,12 +6,11 @@ from functools import cache
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmspartan import config_path
-from tests.conftest import ROOT
+from tests.conftest import ROOT, build_model
 
 PAGE = (ROOT / 'docs' / 'many-gpus.md').read_text()
 # By the names in the table: the config, and the model's name in the sentence about buckets.
@@ -26,8 +25,7 @@ NUMBERS = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight
 @cache
 def build(config: str) -> nn.Module:
     cfg = Config.fromfile(config_path(config))
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        return MODELS.build(cfg.model)
+    return build_model(cfg.model, cfg.default_scope)
 
 
 def trained(config: str) -> list[nn.Parameter]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 from mmengine.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -71,8 +72,11 @@ def test_limits_that_are_none_are_refused(limits, write):
         METRICS.build(dict(type='CheckedCocoMetric', ann_file=write(), proposal_nums=limits))
 
 
-def test_numbers_are_those_of_pycocotools_at_its_own_limits(write, capsys):
-    """By detections of several classes, sizes and scores, of which some are wrong."""
+IMAGE = dict(id=1, file_name='a.png', width=500, height=500)
+
+
+def scattered() -> tuple[list[dict], list[dict]]:
+    """Objects and detections of several classes, sizes and scores, of which some are wrong."""
     rng = np.random.RandomState(0)
     boxes = (
         np.concatenate([rng.uniform(0, 300, (40, 2)), rng.choice([20.0, 60.0, 150.0], (40, 2))], 1).round(1).tolist()
@@ -81,21 +85,38 @@ def test_numbers_are_those_of_pycocotools_at_its_own_limits(write, capsys):
         dict(id=i, image_id=1, category_id=1 + i % 2, area=box[2] * box[3], iscrowd=0, bbox=box)
         for i, box in enumerate(boxes, 1)
     ]
-    truth = COCO()
-    image = dict(id=1, file_name='a.png', width=500, height=500)
-    truth.dataset = json.loads(Path(write(annotations=objects, images=[image])).read_text())
-    truth.createIndex()
     found = [dict(a, score=float(rng.rand()), bbox=[v + rng.uniform(-4, 4) for v in a['bbox']]) for a in objects[:30]]
+    return objects, found
+
+
+def test_numbers_are_those_of_pycocotools_at_its_own_limits(write, capsys):
+    objects, found = scattered()
+    truth = COCO()
+    truth.dataset = json.loads(Path(write(annotations=objects, images=[IMAGE])).read_text())
+    truth.createIndex()
     runs = []
-    for kind in (COCOeval, limited(COCOeval, -1)):
+    for kind in (COCOeval, limited(COCOeval, -1), limited(COCOeval_faster, -1)):
         run = kind(truth, truth.loadRes(found), 'bbox')
         run.evaluate()
         run.accumulate()
         capsys.readouterr()
         run.summarize()
         runs.append((run.stats, capsys.readouterr().out))
-    assert np.allclose(runs[0][0], runs[1][0]) and 0.1 < runs[0][0][0] < 0.9
-    assert runs[0][1] == runs[1][1]
+    (expected, printed), (ours, ours_printed), (faster, _) = runs
+    assert np.allclose(ours, expected) and np.allclose(faster[:12], expected) and 0.1 < expected[0] < 0.9
+    assert ours_printed == printed
+
+
+def test_faster_coco_eval_gives_the_same_metrics(write):
+    objects, found = scattered()
+    items = ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
+    items += ['AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
+    options, scores = dict(ann_file=write(annotations=objects, images=[IMAGE]), metric_items=items), []
+    for kind in ('CheckedCocoMetric', 'FasterCocoMetric'):
+        metric = METRICS.build(dict(type=kind, **options))
+        boxes, sure = ([one[key] for one in found] for key in ('bbox', 'score'))
+        scores.append(evaluate(metric, boxes, scores=torch.tensor(sure)))
+    assert scores[0] == scores[1] and len(scores[0]) == 12 and 0.1 < scores[0]['coco/bbox_mAP_50'] < 0.9
 
 
 @pytest.mark.parametrize(('boxes', 'score'), [([[np.nan, 5.0, 30.0, 30.0]], 0.9), (BOXES, np.nan), (BOXES, np.inf)])

@@ -7,10 +7,10 @@ import onnx
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from mmspartan import get_model
 from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.precision import to_float16
@@ -23,18 +23,8 @@ from tests.rtdetr.test_detector import build as build_detector
 
 def build_classifier() -> nn.Module:
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict(
-                type='ImageClassifier',
-                data_preprocessor=dict(type='ClsDataPreprocessor', mean=[120.0] * 3, std=[60.0] * 3),
-                backbone=dict(type='SpaRTAN', arch=TINY),
-                neck=dict(type='GlobalAveragePooling'),
-                head=dict(type='LinearClsHead', num_classes=10, in_channels=TINY['channels'][-1]),
-            )
-        )
-        model.init_weights()
-    return model
+    small = dict(backbone=dict(arch=dict(TINY, _delete_=True)), head=dict(in_channels=TINY['channels'][-1]))
+    return get_model('spartan_xt_digits', **small)
 
 
 @pytest.fixture(params=[build_classifier, build_detector], ids=['classifier', 'detector'])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.optim import AmpOptimWrapper
 from mmengine.structures import InstanceData
+from torch import nn
 
 import mmspartan
 from mmspartan.deploy import deploy
@@ -21,8 +22,7 @@ from mmspartan.rtdetr.multi_scale import BatchRandomChoiceResize
 from tests.conftest import perturb
 from tests.gpu.conftest import relative_error, with_clear_winner
 from tests.rtdetr.test_detector import batch, build, kinds, total
-from tests.rtdetr.test_golden import CONFIG
-from tests.rtdetr.test_version_2 import SAMPLINGS
+from tests.rtdetr.test_version_2 import SAMPLINGS, build_version_2
 
 QUIET = dict(num_denoising=20, label_noise=0.0, box_noise=1e-9)  # denoising without randomness
 
@@ -42,9 +42,7 @@ def loss_and_gradient(model, counts=(3, 2), dtype=torch.float64) -> tuple[torch.
     return loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
 
 
-@pytest.mark.parametrize('counts', [(3, 2), (3, 0), (0, 0)])
-def test_loss_and_gradients_equal_the_cpus(counts, either_attention):
-    plain = build(dn_cfg=QUIET)
+def assert_equals_the_cpus(plain: nn.Module, counts: tuple[int, int] = (3, 2)) -> None:
     perturb(plain, 0.05)
     model = copy.deepcopy(plain).cuda()
     expected, expected_gradient = loss_and_gradient(plain, counts)
@@ -53,17 +51,14 @@ def test_loss_and_gradients_equal_the_cpus(counts, either_attention):
     assert relative_error(gradient, expected_gradient) < 1e-5
 
 
+@pytest.mark.parametrize('counts', [(3, 2), (3, 0), (0, 0)])
+def test_loss_and_gradients_equal_the_cpus(counts, either_attention):
+    assert_equals_the_cpus(build(dn_cfg=QUIET), counts)
+
+
 @pytest.mark.parametrize('sampling', SAMPLINGS)
 def test_sampling_of_version_2_equals_the_cpus(sampling):
-    decoder = copy.deepcopy(CONFIG['decoder'])
-    decoder['layer_cfg']['cross_attn_cfg'].update(sampling)
-    plain = build(decoder=decoder, dn_cfg=QUIET)
-    perturb(plain, 0.05)
-    model = copy.deepcopy(plain).cuda()
-    expected, expected_gradient = loss_and_gradient(plain)
-    loss, gradient = loss_and_gradient(model)
-    assert relative_error(loss, expected) < 1e-6
-    assert relative_error(gradient, expected_gradient) < 1e-5
+    assert_equals_the_cpus(build_version_2(dn_cfg=QUIET, **sampling))
 
 
 def test_float32_is_as_near_as_its_rounding(either_attention):

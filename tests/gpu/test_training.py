@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmspartan.benchmark.record import read_record
 from mmspartan.runs.auto_batch import auto_batch
 from mmspartan.runs.work_dir import latest_checkpoint
-from tests.conftest import DATA, ROOT
+from tests.conftest import DATA, ROOT, make_digits
 from tests.runs.conftest import same_result, train  # noqa: F401 - a fixture
 
 AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic', 'randomness.deterministic': True}
@@ -32,8 +32,7 @@ def project(tmp_path_factory, run_on_gpu) -> Path:
     """A project with a small detector, trained by NCCL and in mixed precision with SyncBN for one epoch of two."""
     folder = tmp_path_factory.mktemp('project')
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
-    size = ['--train', 32, '--val', 6, '--size', 64]
-    run_on_gpu('dataset_converters/digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    make_digits(folder, 32, 6)
     options = ['--amp', '--cfg-options', 'sync_bn=torch', 'default_hooks.logger.interval=1']
     (folder / 'log').write_text(run_on_gpu('dist_train.sh', 'mine.py', 1, *options, cwd=folder))
     return folder

@@ -33,12 +33,8 @@ def two_classes_for_each_box(self, inputs, data_samples, mode='predict'):
     return list(data_samples)
 
 
-@pytest.fixture(scope='module')
-def detector(checkpoint):
-    return mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr=0.2)
-
-
-def test_an_object_has_one_box_and_its_strongest_class(detector, monkeypatch, tmp_path):
+def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, tmp_path):
+    detector = mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr=0.2)
     monkeypatch.setattr(type(detector.inferencer.model), 'forward', two_classes_for_each_box)
     cv2.imwrite(str(tmp_path / 'image.png'), np.full((64, 64, 3), 90, np.uint8))
     found = detector(tmp_path / 'image.png')

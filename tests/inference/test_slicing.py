@@ -1,6 +1,7 @@
 """Parts of large pictures: where they lie, which detections they cut, and that small objects are found by them."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -46,6 +47,10 @@ def test_pieces_of_complete_detections_are_left_out():
     assert len(without_pieces(found[found.is_cut])) == 3 and len(without_pieces(found[:0])) == 0
 
 
+def inferencer_of(kind: type, checkpoint: Path, **options) -> CheckedDetInferencer:
+    return kind(str(DATA / 'rtdetr_quick.py'), str(checkpoint), device='cpu', show_progress=False, **options)
+
+
 def find_bright_squares(self, inputs, data_samples, mode='predict'):
     """What a detector of white squares of at least 16 pixels in its input would find."""
     for image, sample in zip(inputs['inputs'] if isinstance(inputs, dict) else inputs, data_samples):
@@ -69,7 +74,7 @@ def test_small_objects_are_found_in_parts_and_large_ones_in_the_whole(checkpoint
     pictures = [str(tmp_path / name) for name in ('broken.png', 'large.png')]
     found = {}
     for kind, options in ((CheckedDetInferencer, {}), (SlicingDetInferencer, dict(slice_size=64, overlap=0.4))):
-        inferencer = kind(str(DATA / 'rtdetr_quick.py'), str(checkpoint), device='cpu', show_progress=False, **options)
+        inferencer = inferencer_of(kind, checkpoint, **options)
         monkeypatch.setattr(type(inferencer.model), 'forward', find_bright_squares)
         out = tmp_path / kind.__name__
         inferencer(pictures, batch_size=4, out_dir=str(out), no_save_pred=False)
@@ -94,15 +99,13 @@ def test_large_images_are_read_where_slices_are_for_them(tmp_path, monkeypatch):
 def test_arrays_are_bgr_and_drawn_in_rgb(checkpoint):
     image = np.full((64, 64, 3), (200, 50, 10), np.uint8)
     for kind, options in ((CheckedDetInferencer, {}), (SlicingDetInferencer, dict(slice_size=48))):
-        inferencer = kind(str(DATA / 'rtdetr_quick.py'), str(checkpoint), device='cpu', show_progress=False, **options)
+        inferencer = inferencer_of(kind, checkpoint, **options)
         (drawn,) = inferencer(image, return_vis=True, pred_score_thr=1.0)['visualization']
         assert drawn.mean((0, 1)) == pytest.approx([10, 50, 200])
 
 
 def test_nothing_found_in_any_part(checkpoint, monkeypatch):
-    inferencer = SlicingDetInferencer(
-        str(DATA / 'rtdetr_quick.py'), str(checkpoint), device='cpu', show_progress=False, slice_size=64
-    )
+    inferencer = inferencer_of(SlicingDetInferencer, checkpoint, slice_size=64)
     monkeypatch.setattr(type(inferencer.model), 'forward', find_bright_squares)
     (found,) = inferencer(np.zeros((100, 150, 3), np.uint8))['predictions']
     assert found == dict(labels=[], scores=[], bboxes=[], names=[])

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 
-from tests.conftest import refuses
+from tests.conftest import build_model, refuses
 from tests.rtdetr.test_detector import batch, build, losses_of, total
 from tests.rtdetr.test_golden import CONFIG
 
@@ -29,6 +29,7 @@ REFUSED = dict(
         'xavier_init': (1,),
         'deploy': ('False',),
         'test_cfg.max_per_img': (-1, 0, None),
+        'test_cfg.num_decoder_layers': (3,),
         'decoder.num_layers': (0, True, 2.5),
         # what does not fit each other
         'bbox_head.embed_dims': (128,),
@@ -70,8 +71,7 @@ def build_with(entry: str, value: object) -> None:
     for name in path:
         settings = settings[name]
     settings[key] = value
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        MODELS.build(cfg)
+    build_model(cfg)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,29 @@ def build_with(entry: str, value: object) -> None:
 def test_bad_argument_is_refused(owner, option, value):
     with refuses(owner, option, value):
         build_with(BELOW[owner] + option, value)
+
+
+# Classes that are built alone: the first of their options is refused.
+ALONE = [
+    ('ResNetVD', dict(depth=19)),
+    ('ResNetVD', dict(depth=True)),
+    ('ResNetVD', dict(frozen_stages=5, depth=18)),
+    ('ResNetVD', dict(out_indices=(1, 4), depth=18)),
+    ('ResNetVD', dict(out_indices=(), depth=18)),
+    ('ResNetVD', dict(out_indices=(0, 2), num_stages=2, depth=18)),
+    *(('IoUVarifocalLoss', dict(alpha=value)) for value in (1.5, True)),
+    *(('IoUVarifocalLoss', dict(gamma=value)) for value in (-1, INF)),
+    *(('IoUVarifocalLoss', dict(loss_weight=value)) for value in (NAN, '1')),
+    *(('MatchabilityAwareLoss', dict(alpha=value)) for value in (1.5, None)),
+    *(('MatchabilityAwareLoss', option) for option in (dict(gamma=-0.5), dict(loss_weight=True))),
+]
+
+
+@pytest.mark.parametrize(('owner', 'options'), ALONE)
+def test_bad_argument_of_a_class_is_refused(owner, options):
+    option, value = next(iter(options.items()))
+    with refuses(owner, option, value):
+        MODELS.build(dict(type=owner, **options))
 
 
 def test_number_of_levels_that_the_decoder_does_not_have_is_refused():

@@ -4,12 +4,11 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
-from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
 from mmspartan.convert.rtdetr import rtdetr_from_authors
-from tests.conftest import TINY, Golden
+from tests.conftest import TINY, Golden, build_model
 
 SIZE = 128
 
@@ -62,23 +61,25 @@ def golden() -> Golden:
 
 @pytest.fixture
 def model(golden):
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(CONFIG).double()
+    model = build_model(CONFIG).double()
     model.load_state_dict(rtdetr_from_authors(golden.group('sd'))[0])
     return model.eval()
 
 
-@pytest.fixture
-def samples(golden):
-    shape = (SIZE, SIZE)
-    samples = []
-    for i in range(2):
+def samples_of(objects: list[tuple[torch.Tensor, torch.Tensor]], size: int) -> list[DetDataSample]:
+    """Samples of square images with objects, given as labels and boxes (cx, cy, w, h) in [0, 1]."""
+    shape, samples = (size, size), []
+    for labels, boxes in objects:
         meta = dict(img_shape=shape, ori_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
-        boxes = bbox_cxcywh_to_xyxy(golden[f'gt{i}/boxes_cxcywh']) * SIZE
         sample = DetDataSample(metainfo=meta)
-        sample.gt_instances = InstanceData(labels=golden[f'gt{i}/labels'], bboxes=boxes)
+        sample.gt_instances = InstanceData(labels=labels, bboxes=bbox_cxcywh_to_xyxy(boxes) * size)
         samples.append(sample)
     return samples
+
+
+@pytest.fixture
+def samples(golden):
+    return samples_of([(golden[f'gt{i}/labels'], golden[f'gt{i}/boxes_cxcywh']) for i in range(2)], SIZE)
 
 
 @torch.no_grad()

@@ -3,17 +3,16 @@
 import pytest
 import torch
 from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
-from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan.rtdetr.matching import denoising_pairs
+from tests.conftest import build_model
 from tests.rtdetr.test_golden import CONFIG
 
 
 def build_head(num_classes: int, max_per_img: int | None):
     test_cfg = None if max_per_img is None else dict(max_per_img=max_per_img)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        return MODELS.build({**CONFIG['bbox_head'], 'num_classes': num_classes, 'test_cfg': test_cfg})
+    return build_model({**CONFIG['bbox_head'], 'num_classes': num_classes, 'test_cfg': test_cfg})
 
 
 def predict(head, logits: torch.Tensor, boxes: torch.Tensor, rescale: bool = True, **meta):

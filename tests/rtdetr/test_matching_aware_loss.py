@@ -1,10 +1,8 @@
-"""Matchability-aware loss: values and gradients of DEIM's equation, arguments."""
+"""Matchability-aware loss: values and gradients of DEIM's equation."""
 
 import pytest
 import torch
 from mmengine.registry import MODELS
-
-from tests.conftest import refuses
 
 LABELS = torch.tensor([[0, 3, 2, 1], [3, 3, 0, 2]])  # of three classes; 3 is background
 IOUS = torch.tensor([[0.9, 0.0, 0.1, 0.0], [0.0, 0.0, 1.0, 0.5]], dtype=torch.float64)  # also a match without overlap
@@ -30,9 +28,3 @@ def test_value_and_gradient_are_those_of_the_equation(options, alpha, gamma):
     scale = options.get('loss_weight', 1.0) / 5
     torch.testing.assert_close(loss, scale * expected)
     torch.testing.assert_close(gradient, scale * expected_gradient)
-
-
-@pytest.mark.parametrize(('option', 'value'), [('alpha', 1.5), ('alpha', None), ('gamma', -0.5), ('loss_weight', True)])
-def test_bad_argument_is_refused(option, value):
-    with refuses('MatchabilityAwareLoss', option, value):
-        MODELS.build(dict(type='MatchabilityAwareLoss', **{option: value}))

@@ -47,12 +47,9 @@ def test_hundreds_of_objects_in_an_image_make_no_more_denoising_queries(model):
     handle = model.decoder.register_forward_pre_hook(
         lambda module, args, kwargs: attended.append(kwargs['query'].shape[1]), with_kwargs=True
     )
-    losses = losses_of(model, batch(700, 3))
+    losses_of(model, batch(700, 3))
     handle.remove()
     assert attended == [30 + 2 * model.denoising.num_denoising]
-    assert all(loss.isfinite() for loss in losses.values())
-    total(losses).backward()
-    assert parameters_without_gradient(model) == []
 
 
 def test_denoising_is_normalized_by_the_objects_that_take_part(model):

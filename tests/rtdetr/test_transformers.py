@@ -8,10 +8,10 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from torch.testing import assert_close
 
 from mmspartan.convert.rtdetr_hf import rtdetr_from_hugging_face
+from tests.conftest import build_model
 from tests.rtdetr.test_golden import CONFIG
 
 transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
@@ -57,11 +57,10 @@ def build_theirs(depth: int, num_labels: int = 10, version: str = '', **options)
     return theirs
 
 
-@pytest.mark.parametrize('version', ['', 'V2'])
 @pytest.mark.parametrize('depth', KINDS)
 @torch.no_grad()
-def test_outputs_are_equal(depth, version):
-    theirs = build_theirs(depth, version=version)
+def test_outputs_are_equal(depth):
+    theirs = build_theirs(depth)
     ours = build_ours(depth)
     ours.load_state_dict(rtdetr_from_hugging_face(theirs.state_dict())[0])
     compare(ours, theirs)
@@ -85,8 +84,7 @@ def build_ours(depth: int, num_classes: int = 10, **sampling):
     cfg['bbox_head']['num_classes'] = num_classes
     cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
     cfg['neck']['in_channels'] = KINDS[depth][2][1:]
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        return MODELS.build(cfg).double().eval()
+    return build_model(cfg).double().eval()
 
 
 @torch.no_grad()

@@ -22,10 +22,10 @@ from tests.runs.test_cuda_graphs import HostUse, on_fake_gpu
 SAMPLINGS = [dict(num_points=[4, 2, 1]), dict(num_points=[4, 2, 1], method='discrete')]
 
 
-def build_version_2(**sampling):
+def build_version_2(dn_cfg: dict = dict(num_denoising=20), **sampling):
     decoder = copy.deepcopy(CONFIG['decoder'])
     decoder['layer_cfg']['cross_attn_cfg'].update(sampling)
-    return build(decoder=decoder)
+    return build(decoder=decoder, dn_cfg=dn_cfg)
 
 
 @pytest.fixture(params=SAMPLINGS, ids=['points', 'discrete'])
@@ -78,12 +78,18 @@ def test_layers_start_from_weights_with_the_authors_bounds(kind, options):
             assert weight.abs().max().item() == pytest.approx(bound(*weight.shape[:2]), rel=0.02)
 
 
+def test_everything_is_folded(model):
+    assert_everything_is_folded(model, 96, 128)
+
+
 @torch.no_grad()
-def test_deployed_gives_the_same(model):
+def assert_everything_is_folded(model, *size: int) -> None:
     perturb(model.double(), 0.05)
-    images = torch.rand(2, 3, 96, 128).double()
+    images = torch.rand(2, 3, *size).double()
     expected = model.eval()(images)
-    for found, wanted in zip(deploy(model)(images), expected):
+    folded = deploy(model)
+    assert not any('running_mean' in name for name in folded.state_dict())
+    for found, wanted in zip(folded(images), expected):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 

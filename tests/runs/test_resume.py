@@ -4,8 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -144,13 +142,16 @@ def test_copied_work_dir_goes_on_from_its_own_checkpoint_and_leaves_the_original
 
 
 def test_one_run_at_a_time_in_a_work_dir(train, tmp_path):
-    code = f"from mmspartan.runs.work_dir import WorkDirLock; a = WorkDirLock(r'{tmp_path / 'run'}'); print(1); input()"
-    command = [sys.executable, '-c', code]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert any(line.strip() == '1' for line in other.stdout)  # a fork prints something before
-        with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
-            train()
-        other.kill()
+    lock = f'from mmspartan.runs.work_dir import WorkDirLock\nlock = WorkDirLock({str(tmp_path / "run")!r})\n'
+    (tmp_path / 'other.py').write_text(f'import time\n{lock}print("locked", flush=True)\ntime.sleep(600)\n')
+    other = Fork(tmp_path / 'other.py', cwd=tmp_path)
+    while 'locked' not in other.printed()[0]:
+        assert other.process.is_alive(), other.printed()
+        time.sleep(0.05)
+    with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
+        train()
+    other.process.kill()
+    other.process.join()
     train(**{'train_cfg.max_epochs': 1})
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
 from mmspartan.deploy.tasks import build_graph, task_of_model
 from mmspartan.spartan.backbone import ARCHS
-from tests.conftest import ROOT, TINY, perturb
+from tests.conftest import ROOT, TINY, build_model, perturb
 from tests.docs.scripts import run_here
 
 CONFIGS = ROOT / 'configs'
@@ -109,8 +108,7 @@ def test_heat_maps_of_other_codecs_are_refused():
     pytest.importorskip('mmpose', reason='mmpose is not installed')
     cfg = Config.fromfile(CONFIGS / 'heatmap_spartan_xt_digits.py')
     cfg.model.head.decoder = dict(cfg.codec, unbiased=True)
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        model = MODELS.build(cfg.model)
+    model = build_model(cfg.model, 'mmpose')
     assert task_of_model(model).name == 'pose estimator'
     with pytest.raises(ValueError, match='HeatmapHead with MSRAHeatmap cannot be exported'):
         build_graph(model)

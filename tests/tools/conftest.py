@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DATA, ROOT, save_untrained
+from tests.conftest import DATA, ROOT, make_digits, save_untrained
 from tests.docs.scripts import run_here
 
 TOOLS = ROOT / 'tools'
@@ -19,8 +19,7 @@ def make_detector(folder: Path) -> list[dict]:
     An untrained network finds nothing, so the objects of the validation set are among what it finds.
     """
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
-    size = ['--train', 4, '--val', 6, '--size', 64]
-    run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    make_digits(folder, 4, 6)
     save_untrained(folder / 'mine.py', folder / 'mine.pth')
     evaluate(folder, 'mine.pth', '--out', 'first', '--worst', 0)
     found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())

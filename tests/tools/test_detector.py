@@ -5,7 +5,6 @@ import pickle
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -14,13 +13,9 @@ import mmdet
 import numpy as np
 import pytest
 import torch
-from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 from mmdet.apis import DetInferencer, inference_detector, init_detector
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from mmspartan.evaluation.limited_eval import limited
-from tests.conftest import DATA, ROOT, last_line, refusal, run_script
+from tests.conftest import DATA, ROOT, last_line, make_digits, refusal, run_script
 from tests.docs.scripts import run_here
 
 OWN = ROOT / 'tools'
@@ -36,8 +31,7 @@ def project(tmp_path_factory) -> Path:
     """Somebody's project: a config that inherits from ours, data, and a checkpoint of mmdet's own training script."""
     folder = tmp_path_factory.mktemp('project')
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
-    size = ['--train', 8, '--val', 6, '--size', 64]
-    run_here(OWN / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *size, cwd=folder)
+    make_digits(folder, 8, 6)
     options = ['default_hooks.validation_loss.type=ValidationLossHook', 'val_evaluator.classwise=True']
     run_script(MMDET / 'train.py', 'mine.py', '--cfg-options', *options, cwd=folder)
     return folder
@@ -127,31 +121,6 @@ def test_each_image_of_a_tree_has_results_of_its_own(project, checkpoint):
     }
 
 
-def test_faster_coco_eval_gives_the_same_numbers(project, checkpoint):
-    items = ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
-    items += ['AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
-    tables = []
-    for metric in ('CocoMetric', 'FasterCocoMetric'):
-        options = [f'test_evaluator.type={metric}', 'test_evaluator.metric_items=' + ','.join(items)]
-        command = [OWN / 'test.py', 'mine.py', checkpoint, '--out', f'{metric}.json', '--out-item', 'metrics']
-        with mock.patch('mmengine.device.utils.DEVICE', 'cpu'):  # as without a GPU
-            run_here(*command, '--cfg-options', *options, 'test_evaluator.outfile_prefix=found', cwd=project)
-        tables.append(json.loads((project / f'{metric}.json').read_text()))
-    assert len(tables[0]) == 12 and tables[0] == tables[1]
-
-    truth = json.loads((project / 'digits' / 'val.json').read_text())['annotations']  # detections worth counting
-    found = [dict(a, score=0.9 - 0.01 * i, bbox=[x + i % 9 for x in a['bbox']]) for i, a in enumerate(truth)]
-    objects = COCO(project / 'digits' / 'val.json')
-    runs = [limited(kind, 0)(objects, objects.loadRes(found), 'bbox') for kind in (COCOeval, COCOeval_faster)]
-    for run in runs:
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    expected, faster = (run.stats[:12] for run in runs)
-    assert 0 < expected[0] < expected[1]
-    np.testing.assert_allclose(faster, expected, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -202,10 +171,8 @@ def test_weights_for_the_backbone_under_another_prefix_are_refused(project, chec
     assert re.match(r"model\.backbone\.init_cfg: .*epoch_1\.pth has no weight of SpaRTAN with prefix='stem\.'", line)
 
 
-def test_without_coco_the_main_command_says_how_to_get_it(project):
-    config = ROOT / 'configs' / 'rtdetr_spartan_t_coco.py'
-    command = [sys.executable, OWN / 'train.py', config]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+def test_without_coco_the_main_command_says_how_to_get_it(run_tool):
+    result = run_tool('train.py', ROOT / 'configs' / 'rtdetr_spartan_t_coco.py')
     printed = re.sub('Could not import .*\n', '', result.stdout)  # by a fork
     assert result.returncode == 1 and not printed
     (line,) = result.stderr.strip().splitlines()

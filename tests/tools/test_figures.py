@@ -13,6 +13,7 @@ from tests.docs.scripts import run_here
 TOOLS = ROOT / 'tools' / 'analysis_tools'
 CLASSIFIER = ('classifier.py', 'classifier.pth')
 DETECTOR = ('detector.py', 'detector.pth')
+ALL, ONE = (*CLASSIFIER, 'digits'), (*CLASSIFIER, 'digits/0.png')
 
 
 @pytest.fixture(scope='module')
@@ -39,24 +40,6 @@ def test_grad_cam_of_a_classifier_and_a_detector_side_by_side(folder):
         assert (height, width) == (660, 900)  # two rows of a picture and two maps
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (('none.py', 'none.pth', 'digits'), 'none.py: no such config file'),
-        ((CLASSIFIER[0], 'none.pth', 'digits'), 'none.pth: no such file'),
-        ((*CLASSIFIER, 'nowhere'), 'nowhere: no such image or folder'),
-        ((*CLASSIFIER, 'empty'), 'empty: no image in it; looked for .png'),
-        ((*CLASSIFIER, 'classifier.py'), 'classifier.py: is no image that can be read'),
-        ((*CLASSIFIER, 'digits', 'digits/0.png'), '0: 2 images have this name'),
-        ((CLASSIFIER[0], DETECTOR[1], 'digits'), 'detector.pth does not fit the model: '),
-        ((*CLASSIFIER, 'digits', '--category', '10'), '--category 10: classifier has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9'),
-        ((*CLASSIFIER, 'digits', '--stride', '3'), '--stride 3: classifier has feature maps of the strides'),
-    ],
-)
-def test_grad_cam_names_what_is_wrong(arguments, message, folder):
-    assert last_line('analysis_tools/grad_cam.py', *arguments, '--out', 'wrong', cwd=folder).startswith(message)
-
-
 def test_missing_library_ends_in_one_line(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pytorch_grad_cam', None)
     line = last_line('analysis_tools/grad_cam.py', *CLASSIFIER, 'digits', '--out', 'cam', cwd=folder)
@@ -71,22 +54,6 @@ def test_waves_of_a_block(folder):
         assert [line.split()[0] for line in lines[-4:-1]] == ['wave', 'superposed', 'modulated']
         assert (folder / 'new' / 'waves.png').read_bytes().startswith(b'\x89PNG')
         (folder / 'new' / 'waves.png').unlink()
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (('digits/2.png',), 'digits/2.png: cannot be read: No such file'),
-        (('digits',), 'digits: is a folder'),
-        (('digits/0.png', '--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
-        (('digits/0.png', '--block', 2), '--block 2: stage 1 of classifier has the blocks 1 to 1'),
-        (('digits/0.png', '--at', 3, 32), '--at 3 32: the input has 32 x 32 pixels'),
-        (('digits/0.png', '--count', 0), '--count 0: this CMixer has 1 to 8 waves'),
-    ],
-)
-def test_waves_names_what_is_wrong(arguments, message, folder):
-    line = last_line('analysis_tools/waves.py', *CLASSIFIER, *arguments, '--out', 'waves.png', cwd=folder)
-    assert line.startswith(message)
 
 
 def test_receptive_fields_of_two_models(folder):
@@ -104,21 +71,6 @@ def test_receptive_fields_of_two_models(folder):
     assert all('95 % in 9 x 9 positions' in line for line in printed if 'low' in line)
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (('--stage', 0), '--stage 0: classifier has the stages 1 to 4'),
-        (('--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
-        (('--size', 16), '--size 16: must be at least 32 pixels'),
-        (('--probes', 0), '--probes 0: must be at least 1'),
-    ],
-)
-def test_erf_names_what_is_wrong(arguments, message, folder):
-    assert (
-        last_line('analysis_tools/erf.py', *CLASSIFIER, 'digits', *arguments, '--out', 'e.png', cwd=folder) == message
-    )
-
-
 def test_interactions_of_two_models(folder):
     shutil.copy(folder / CLASSIFIER[1], folder / 'same.pth')
     options = ['--compare', CLASSIFIER[0], 'same.pth', '--grid', 4, '--pairs', 3, '--contexts', 5, '--out', 'o.png']
@@ -132,15 +84,34 @@ def test_interactions_of_two_models(folder):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('tool', 'arguments', 'message'),
     [
-        ((*DETECTOR, 'digits'), 'detector: is a detector'),
-        ((*CLASSIFIER, 'digits', '--grid', 1), '--grid 1: must be 2 to 32'),
-        ((*CLASSIFIER, 'digits', '--grid', 33), '--grid 33: must be 2 to 32'),
-        ((*CLASSIFIER, 'digits', '--shares', 0.5, 1.5), '--shares 1.5: must be from 0 to 1'),
-        ((*CLASSIFIER, 'digits', '--contexts', 0), '--contexts 0: must be at least 1'),
+        ('grad_cam', ('none.py', 'none.pth', 'digits'), 'none.py: no such config file'),
+        ('grad_cam', (CLASSIFIER[0], 'none.pth', 'digits'), 'none.pth: no such file'),
+        ('grad_cam', (*CLASSIFIER, 'nowhere'), 'nowhere: no such image or folder'),
+        ('grad_cam', (*CLASSIFIER, 'empty'), 'empty: no image in it; looked for .png'),
+        ('grad_cam', (*CLASSIFIER, 'classifier.py'), 'classifier.py: is no image that can be read'),
+        ('grad_cam', (*ALL, 'digits/0.png'), '0: 2 images have this name'),
+        ('grad_cam', (CLASSIFIER[0], DETECTOR[1], 'digits'), 'detector.pth does not fit the model: '),
+        ('grad_cam', (*ALL, '--category', 10), '--category 10: classifier has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9'),
+        ('grad_cam', (*ALL, '--stride', 3), '--stride 3: classifier has feature maps of the strides'),
+        ('waves', (*CLASSIFIER, 'digits/2.png'), 'digits/2.png: cannot be read: No such file'),
+        ('waves', ALL, 'digits: is a folder'),
+        ('waves', (*ONE, '--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
+        ('waves', (*ONE, '--block', 2), '--block 2: stage 1 of classifier has the blocks 1 to 1'),
+        ('waves', (*ONE, '--at', 3, 32), '--at 3 32: the input has 32 x 32 pixels'),
+        ('waves', (*ONE, '--count', 0), '--count 0: this CMixer has 1 to 8 waves'),
+        ('erf', (*ALL, '--stage', 0), '--stage 0: classifier has the stages 1 to 4'),
+        ('erf', (*ALL, '--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
+        ('erf', (*ALL, '--size', 16), '--size 16: must be at least 32 pixels'),
+        ('erf', (*ALL, '--probes', 0), '--probes 0: must be at least 1'),
+        ('interaction_order', (*DETECTOR, 'digits'), 'detector: is a detector'),
+        ('interaction_order', (*ALL, '--grid', 1), '--grid 1: must be 2 to 32'),
+        ('interaction_order', (*ALL, '--grid', 33), '--grid 33: must be 2 to 32'),
+        ('interaction_order', (*ALL, '--shares', 0.5, 1.5), '--shares 1.5: must be from 0 to 1'),
+        ('interaction_order', (*ALL, '--contexts', 0), '--contexts 0: must be at least 1'),
     ],
 )
-def test_interaction_order_names_what_is_wrong(arguments, message, folder):
-    line = last_line('analysis_tools/interaction_order.py', *arguments, '--out', 'wrong.png', cwd=folder)
-    assert line.startswith(message)
+def test_what_is_wrong_is_named(tool, arguments, message, folder):
+    out = 'wrong' if tool == 'grad_cam' else 'wrong.png'
+    assert last_line(f'analysis_tools/{tool}.py', *arguments, '--out', out, cwd=folder).startswith(message)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import DATA, ROOT, last_line, save_untrained
+from tests.conftest import DATA, ROOT, last_line, make_digits, save_untrained
 from tests.docs.scripts import run_here
 from tests.forks import Fork
 
@@ -56,8 +56,7 @@ def test_two_nodes_end_as_two_processes_of_one_and_bucket_views_change_nothing(p
 def test_two_processes_evaluate_an_odd_number_of_images_as_one_does(project):
     shutil.copy(DATA / 'rtdetr_quick.py', 'detector.py')
     save_untrained(project / 'detector.py', project / 'detector.pth')
-    scenes = ['--train', 1, '--val', 5, '--size', 64]
-    run_here(TOOLS / 'dataset_converters' / 'digits_to_coco.py', '--out', 'digits', *scenes, cwd=project)
+    make_digits(project, 1, 5)
     test, options = ['detector.py', 'detector.pth'], ['--out-item', 'metrics']
     run_here(TOOLS / 'test.py', *test, '--cfg-options', 'test_evaluator.outfile_prefix=found', cwd=project)
     truth = json.loads(Path('digits/val.json').read_text())

@@ -5,7 +5,7 @@ import re
 import torch
 
 from mmspartan.checkpoints.checkpoint import read_checkpoint
-from tests.conftest import ROOT, TINY, Golden, last_line
+from tests.conftest import ROOT, TINY, Golden, last_line, make_parts
 from tests.docs.scripts import run_here
 
 CONFIG = f"""
@@ -41,8 +41,7 @@ train_cfg = dict(max_epochs=1, val_interval=1)
 
 
 def test_fine_tuning_a_converted_detector(tmp_path):
-    make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
-    run_here(make, '--format', 'coco', '--count', 10, '--out', 'mine', cwd=tmp_path)
+    make_parts(tmp_path, 10)
     (tmp_path / 'mine.py').write_text(CONFIG)
     torch.save(dict(model=Golden('rtdetr_tiny.npz').group('sd')), tmp_path / 'source.pth')
     run_here(ROOT / 'tools' / 'model_converters' / 'rtdetr_to_mmdet.py', 'source.pth', 'converted.pth', cwd=tmp_path)

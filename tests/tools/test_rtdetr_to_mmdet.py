@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
 from torch import nn
@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.spartan import spartan_to_authors
-from tests.conftest import DATA, Golden, perturb
+from tests.conftest import DATA, Golden, build_model, perturb
 from tests.convert.stored import of_deimv2, of_deimv2_hugging_face, of_hugging_face
 from tests.deimv2.make_golden import SIZES as SIZES_V2
 from tests.dfine.make_golden import SIZES
@@ -26,10 +26,16 @@ NAMES = ['bolt', 'nut', 'Schlüssel', *'defghij']
 
 def loaded(folder) -> nn.Module:
     """The detector of the config that was written, with all of its converted weights."""
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(folder / 'detector.py').model)
+    model = build_model(Config.fromfile(folder / 'detector.py').model)
     load_checkpoint(model, str(folder / 'dst.pth'), strict=True)
     return model
+
+
+def save_folder(folder, weights: dict, config: dict) -> None:
+    """Write a folder as Hugging Face's hub has them."""
+    folder.mkdir(exist_ok=True)
+    save_file(weights, folder / 'model.safetensors')
+    (folder / 'config.json').write_text(json.dumps(config))
 
 
 @pytest.fixture(scope='module')
@@ -52,8 +58,7 @@ def test_detector_gives_the_golden_boxes(convert, golden_rtdetr, tmp_path):
     printed = convert(RTDETR, 'src.pth', 'dst.pth')
     assert 'ema.module' in printed and f'{len(weights)} of {len(weights) + 2} tensors used' in printed
     assert 'left out: decoder.anchors' in printed and '10 classes' in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(CONFIG).double().eval()
+    model = build_model(CONFIG).double().eval()
     load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
     with torch.no_grad():
         logits, boxes = model(golden_rtdetr['x'], mode='tensor')
@@ -86,8 +91,7 @@ def presnet_names(weights: dict) -> dict:
 @pytest.mark.parametrize('name', ['spartan_xt', 'spartan_t', 'r18vd', 'r50vd'])
 def test_full_size_detector_loads_without_a_gap(name, convert, golden_rtdetr, tmp_path):
     cfg = Config.fromfile(config_path(f'rtdetr_{name}_coco'))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model)
+    model = build_model(cfg.model)
     theirs = detector_to_authors(model.state_dict(), cfg.model.decoder.num_layers)
     if name == 'r50vd':  # its batch norms are frozen, without counters
         theirs = {key: v for key, v in theirs.items() if 'backbone' not in key or 'num_batches' not in key}
@@ -187,12 +191,6 @@ def test_detector_without_one_of_its_layers(convert, golden_rtdetr, tmp_path):
     assert not (tmp_path / 'dst.pth').exists()
 
 
-def test_config_of_a_detector_of_any_widths(convert, golden_rtdetr, tmp_path):
-    torch.save(golden_rtdetr.group('sd'), tmp_path / 'src.pth')
-    convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
-    loaded(tmp_path)
-
-
 @pytest.mark.parametrize('points', [1, 2])
 def test_detector_with_fewer_sampling_points(points, convert, golden_rtdetr, tmp_path):
     """As the files rtdetrv2_r18vd_sp1 and _sp2 of RT-DETRv2."""
@@ -249,8 +247,7 @@ def test_sampling_of_version_2_is_stated_with_its_reason(name, options, method, 
 )
 def test_config_of_version_2_and_of_deim_is_named(source, config, name, convert, tmp_path):
     cfg = Config.fromfile(config_path(f'{source}_coco'))
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        weights = detector_to_authors(MODELS.build(cfg.model).state_dict(), 3)
+    weights = detector_to_authors(build_model(cfg.model).state_dict(), 3)
     weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
     torch.save(dict(ema=dict(module=weights)), tmp_path / name)
     printed = convert(RTDETR, name, 'dst.pth')
@@ -352,9 +349,7 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
     (line,) = (line for line in printed.splitlines() if line.startswith('activation: '))
     assert line.startswith(f'activation: {activation} (') and said in line
     assert f'configs/{dict(relu="dfine", silu="deim")[activation]}_hgnetv2_n_coco.py' in printed
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'detector.py').model)
-    kind = dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
+    model, kind = loaded(tmp_path), dict(relu=nn.ReLU, silu=nn.SiLU)[activation]
     parts = [
         model.decoder.query_pos_head,
         model.decoder.layers[0].ffn,
@@ -368,12 +363,9 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
 
 
 def test_folder_of_hugging_face_with_dfine(convert, tmp_path):
-    safetensors = pytest.importorskip('safetensors.torch', reason='safetensors is not installed')
     theirs = of_hugging_face('n')
     theirs.config['id2label'] = {str(i): name for i, name in enumerate(NAMES)}
-    (tmp_path / 'theirs').mkdir()
-    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(theirs.config))
-    safetensors.save_file({**theirs.weights, **theirs.settings}, tmp_path / 'theirs' / 'model.safetensors')
+    save_folder(tmp_path / 'theirs', theirs.weights | theirs.settings, theirs.config)
     printed = convert(RTDETR, 'theirs', 'dst.pth')
     assert 'D-FINE, HGNetV2, 10 classes' in printed and "'num_queries': 30" in printed
     assert f'{len(theirs.weights)} of {len(theirs.weights) + len(theirs.settings)} tensors used' in printed
@@ -409,11 +401,7 @@ def test_deimv2_of_each_size(size, convert, tmp_path):
     assert 'activation: silu (networks of DEIMv2 have no other)' in printed
     assert f'{len(theirs.weights)} of {len(weights)} tensors used' in printed
     assert all(f'left out: {key}: ' in printed for key in theirs.settings)
-    cfg = Config.fromfile(tmp_path / 'detector.py')
-    assert cfg.model.num_queries == dict(atto=100, femto=150, pico=200, n=300)[size]  # the config's
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model)
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
+    assert loaded(tmp_path).num_queries == dict(atto=100, femto=150, pico=200, n=300)[size]  # the config's
     with pytest.raises(SystemExit, match="--activation is 'relu'; networks of DEIMv2 have 'silu'"):
         convert(RTDETR, 'src.pth', 'dst.pth', '--activation', 'relu')
 
@@ -436,16 +424,13 @@ def test_deimv2_of_other_widths(convert, tmp_path):
 def test_deimv2_of_hugging_face(convert, tmp_path):
     theirs = of_deimv2_hugging_face('n')
     weights = theirs.weights | theirs.settings
-    (tmp_path / 'theirs').mkdir()
-    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
-    path = tmp_path / 'theirs' / 'config.json'
-    path.write_text(json.dumps(dict(theirs.config, num_queries=300)))
+    save_folder(tmp_path / 'theirs', weights, dict(theirs.config, num_queries=300))
     printed = convert(RTDETR, 'theirs', 'dst.pth')
     assert 'configs/deimv2_hgnetv2_n_coco.py' in printed
     left_out = len(theirs.settings) + 4
     assert f'{len(weights) - left_out} of {len(weights)} tensors used' in printed
     assert 'left out: model.enc_output.0.weight: an identity' in printed
-    path.write_text(json.dumps(theirs.config))  # 30 queries, as no config has
+    save_folder(tmp_path / 'theirs', weights, theirs.config)  # 30 queries, as no config has
     assert "'num_queries': 30" in convert(RTDETR, 'theirs', 'dst.pth')
 
 
@@ -460,9 +445,7 @@ def test_deimv2_of_its_authors_at_hugging_face(convert, tmp_path):
     once = [key for key in theirs.weights if 'dec_bbox_head.' in key and 'dec_bbox_head.0.' not in key]
     weights = {key: value for key, value in (theirs.weights | settings).items() if key not in once}
     assert len(theirs.settings) - len(settings) == 2 and len(once) == 12
-    (tmp_path / 'theirs').mkdir()
-    save_file(weights, tmp_path / 'theirs' / 'model.safetensors')
-    (tmp_path / 'theirs' / 'config.json').write_text(json.dumps(dict(DEIMTransformer=dict(num_queries=200))))
+    save_folder(tmp_path / 'theirs', weights, dict(DEIMTransformer=dict(num_queries=200)))
     printed = convert(RTDETR, 'theirs', 'dst.pth')
     assert 'configs/deimv2_hgnetv2_pico_coco.py' in printed
     assert f'{len(weights) - len(settings)} of {len(weights)} tensors used' in printed

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
 from mmpretrain import ImageClassificationInferencer
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.spartan import spartan_from_authors, spartan_to_authors
-from tests.conftest import TINY
+from tests.conftest import TINY, build_model
 from tests.spartan.test_golden import Classifier
 
 SPARTAN, RTDETR = 'model_converters/spartan_to_mmpretrain.py', 'model_converters/rtdetr_to_mmdet.py'
@@ -88,8 +88,7 @@ def test_backbone_alone_loads_by_init_cfg(convert, golden_spartan, tmp_path):
 @pytest.mark.parametrize('name', ['xt', 't'])
 def test_full_size_classifier_loads_without_a_gap(name, convert, tmp_path):
     cfg = Config.fromfile(config_path(f'spartan_{name}_in1k'))
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(cfg.model)
+    model = build_model(cfg.model, 'mmpretrain')
     theirs = spartan_to_authors(model.state_dict())
     assert spartan_from_authors(theirs).keys() == model.state_dict().keys()
     torch.save(dict(model=theirs), tmp_path / 'src.pth')
@@ -199,8 +198,7 @@ def test_config_of_a_classifier_of_any_widths(convert, golden_spartan, tmp_path)
     convert(SPARTAN, 'src.pth', 'dst.pth', '--write-config', 'spartan_s.py')
     cfg = Config.fromfile(tmp_path / 'spartan_s.py')
     assert cfg.model.backbone.arch == TINY and cfg.model.data_preprocessor.num_classes == cfg.model.head.num_classes
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(cfg.model)
+    model = build_model(cfg.model, 'mmpretrain')
     load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
 
 

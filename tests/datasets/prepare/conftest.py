@@ -13,6 +13,15 @@ from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.source import Choices, Source
 
+BOX = (10, 20, 30, 60)
+GOOD = dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40])  # an annotation of COCO with this box
+LINE = '0 0.2 0.5 0.2 0.5\n'  # the same in YOLO's format, in an image of 100 x 80
+
+
+def write(path: Path, text: str = LINE) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
 
 def draw(path: Path, width: int = 100, height: int = 80, seed: int | None = None) -> None:
     """Write an image; each name has its own content unless ``seed`` says otherwise."""
@@ -28,19 +37,17 @@ def voc(path: Path, *objects: tuple, size: tuple = (100, 80), filename: str = ''
         for name, x0, y0, x1, y1 in objects
     )
     sizes = f'<size><width>{size[0]}</width><height>{size[1]}</height></size>' if size else ''
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'<annotation><filename>{filename or path.stem}.jpg</filename>{sizes}{items}</annotation>')
+    write(path, f'<annotation><filename>{filename or path.stem}.jpg</filename>{sizes}{items}</annotation>')
 
 
 def coco(path: Path, images: list[tuple], annotations: list[dict], names: list[str], **options) -> None:
     """Write a COCO file; images are (file_name, width, height) with ids from 0, categories have ids from 1."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = dict(
         images=[dict(id=i, file_name=name, width=w, height=h) for i, (name, w, h) in enumerate(images)],
         annotations=[{'id': i, 'iscrowd': 0, **entry} for i, entry in enumerate(annotations)],
         categories=[dict(id=i, name=name) for i, name in enumerate(names, 1)],
     )
-    path.write_text(json.dumps({**content, **options}))
+    write(path, json.dumps({**content, **options}))
 
 
 def labelme(path, *shapes: tuple, **more) -> None:

@@ -9,21 +9,12 @@ from urllib.parse import quote
 import pytest
 
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, done, draw, found, labelme, places, voc
-
-BOX = (10, 20, 30, 60)
-GOOD = dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40])
-LINE = '0 0.2 0.5 0.2 0.5\n'
+from tests.datasets.prepare.conftest import BOX, GOOD, LINE, coco, done, draw, found, labelme, places, voc, write
 
 
 def names(found_places: list[str], root) -> list[str]:
     """Names below the root of the files that the places begin with."""
     return sorted(place.partition(': ')[0].removeprefix(f'{root}/') for place in found_places)
-
-
-def write(path, text=LINE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def entries(tmp_path, *file_names: str, **options) -> None:

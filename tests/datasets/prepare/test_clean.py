@@ -1,6 +1,7 @@
 """Images and boxes that are wrong, and what is done about them."""
 
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,13 @@ import pytest
 from PIL import Image, features
 
 from tests.datasets.prepare.conftest import done, draw, found, places, voc
+
+
+def save(path: Path, pixels: np.ndarray, orientation: int) -> None:
+    """Write an image with an orientation of EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
 
 
 def test_boxes_are_clipped_or_dropped(tmp_path, read):
@@ -42,10 +50,8 @@ def test_boxes_are_clipped_or_dropped(tmp_path, read):
 def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(suffix, orientation, tmp_path, read):
     stored = np.zeros((80, 100, 3), np.uint8)
     stored[20:60, 10:30] = 255
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     path = tmp_path / f'a.{suffix}'
-    Image.fromarray(stored).save(path, exif=exif)
+    save(path, stored, orientation)
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
     source, faults = read()
     shown = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
@@ -61,11 +67,9 @@ def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(suffix, orient
 @pytest.mark.parametrize('orientation', [1, 3, 5, 6, 7, 8])
 @pytest.mark.parametrize('suffix', ['tif', 'jpg', 'webp', 'avif', 'png'])
 def test_the_size_is_that_of_the_loader(suffix, orientation, tmp_path, read):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     if suffix == 'avif' and not features.check('avif'):
         pytest.skip('Pillow writes AVIF from 11.3 on')
-    Image.fromarray(np.zeros((80, 100, 3), np.uint8)).save(tmp_path / f'a.{suffix}', exif=exif)
+    save(tmp_path / f'a.{suffix}', np.zeros((80, 100, 3), np.uint8), orientation)
     voc(tmp_path / 'a.xml', ('x', 1, 21, 30, 60), size=())
     [sample] = read()[0].splits['']
     loaded = cv2.imdecode(np.fromfile(sample.path, np.uint8), cv2.IMREAD_COLOR)
@@ -82,10 +86,8 @@ def test_several_frames_are_told(tmp_path, read):
 
 @pytest.mark.parametrize(('orientation', 'size'), [(3, (100, 80)), (6, ()), (6, (100, 100))])
 def test_boxes_that_may_be_of_the_stored_or_the_upright_picture_are_told(orientation, size, tmp_path, read):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     width, height = size or (100, 80)
-    Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(tmp_path / 'a.png', exif=exif)
+    save(tmp_path / 'a.png', np.zeros((height, width, 3), np.uint8), orientation)
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), size=size)
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.png': [('x', (10, 20, 30, 60))]}}
@@ -106,9 +108,7 @@ def test_mirrored_photographs_are_guessed_as_those_whose_size_tells(orientation,
     stored = np.zeros((80, 100), np.uint8)
     stored[20:60, 10:30] = 255
     for name, value in (('a', orientation), ('b', 6)):
-        exif = Image.Exif()
-        exif[0x0112] = value
-        Image.fromarray(stored).save(tmp_path / f'{name}.png', exif=exif)
+        save(tmp_path / f'{name}.png', stored, value)
         voc(tmp_path / f'{name}.xml', ('x', 11, 21, 30, 60), size=(100, 80))  # of b that is the stored size
     source, faults = read()
     rows, columns = np.where(cv2.imdecode(np.fromfile(tmp_path / 'a.png', np.uint8), cv2.IMREAD_COLOR)[..., 0])

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, done, draw, found, labelme, options, places, voc
-
-BOX = (10, 20, 30, 60)
+from tests.datasets.prepare.conftest import BOX, coco, done, draw, found, labelme, options, places, voc
 
 
 @pytest.mark.parametrize(

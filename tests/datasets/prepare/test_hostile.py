@@ -9,10 +9,8 @@ from pycocotools import mask
 
 from mmspartan.datasets.prepare.coco import MaskError, mask_box
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, draw, found, places, voc
+from tests.datasets.prepare.conftest import BOX, GOOD, LINE, coco, draw, found, places, voc, write
 
-BOX = (10, 20, 30, 60)
-GOOD = dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40])
 RUNS = [10 * 80 + 20, *[40, 40] * 19, 40, 69 * 80 + 20 + 80]  # of BOX in an image of 100 x 80
 
 
@@ -136,7 +134,7 @@ def test_a_linked_folder_is_read_once(tmp_path, read):
 def test_a_split_that_cannot_be_read_is_an_error(good, bad, content, tmp_path, read):
     draw(tmp_path / 'train' / 'a.jpg')
     coco(tmp_path / good, [('a.jpg', 100, 80)], [GOOD], ['a'])
-    (tmp_path / bad).parent.mkdir(exist_ok=True)
+    write(tmp_path / bad)
     (tmp_path / bad).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=bad):
         read()
@@ -145,7 +143,7 @@ def test_a_split_that_cannot_be_read_is_an_error(good, bad, content, tmp_path, r
 @pytest.mark.parametrize('name', ['dataset.yaml', 'data.yaml'])
 def test_a_yaml_that_cannot_be_read_is_an_error_not_a_reason_for_other_names(name, tmp_path, read):
     draw(tmp_path / 'a.jpg')
-    (tmp_path / 'a.txt').write_text('0 0.2 0.5 0.2 0.5\n')
+    write(tmp_path / 'a.txt', LINE)
     (tmp_path / 'classes.txt').write_text('x\n')
     (tmp_path / name).write_text('names: [a, b\nnc: [3\n')
     with pytest.raises(InputError, match=name):

@@ -10,8 +10,7 @@ from mmspartan.datasets.mosaic import GridMosaic
 from mmspartan.datasets.prepare import plan
 from mmspartan.datasets.prepare.plan import Cost, Length, length_of, measure, plan_of, spoken
 from mmspartan.runs.training_step import TrainingStep
-from tests.conftest import ROOT
-from tests.docs.scripts import run_here
+from tests.conftest import make_parts
 
 
 @pytest.fixture
@@ -73,8 +72,7 @@ def test_what_cannot_be_measured_is_said(cfg):
 @pytest.mark.training
 def test_steps_of_each_stage_of_deim_and_an_evaluation_are_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
-    run_here(make, '--format', 'coco', '--count', 6, '--out', 'mine', cwd=tmp_path)
+    make_parts(tmp_path, 6)
     cfg = Config.fromfile(config_path('deim_spartan_xt_n_coco'))
     train, val = ((f'{split}/_annotations.coco.json', f'{split}/') for split in ('train', 'valid'))
     classes = ('washer', 'nut', 'bolt')

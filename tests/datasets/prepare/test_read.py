@@ -7,9 +7,7 @@ import pytest
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import coco, done, draw, found, places, voc
-
-BOX = (10, 20, 30, 60)
+from tests.datasets.prepare.conftest import BOX, GOOD, coco, done, draw, found, places, voc, write
 
 
 def test_voc_devkit_with_names_of_its_own(tmp_path, read):
@@ -18,9 +16,7 @@ def test_voc_devkit_with_names_of_its_own(tmp_path, read):
         draw(root / 'JPEGImages' / f'{name}.jpg')
         voc(root / 'Annotations' / f'{name}.xml', ('ship', 11, 21, 30, 60))
     for split, names in {'train': 'a', 'val': 'b', 'test': 'c', 'trainval': 'ab', 'ship_train': 'd'}.items():
-        path = root / 'ImageSets' / 'Main' / f'{split}.txt'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(''.join(f'{name} 1\n' for name in names))
+        write(root / 'ImageSets' / 'Main' / f'{split}.txt', ''.join(f'{name} 1\n' for name in names))
     source, faults = read()
     objects = [('ship', BOX)]
     assert found(source, root / 'JPEGImages') == {
@@ -36,9 +32,8 @@ def test_voc_devkit_of_trainval_and_test(tmp_path, read):
     for name in 'ab':
         draw(tmp_path / 'JPEGImages' / f'{name}.jpg')
         voc(tmp_path / 'Annotations' / f'{name}.xml', ('ship', 11, 21, 30, 60))
-    (tmp_path / 'ImageSets' / 'Main').mkdir(parents=True)
-    (tmp_path / 'ImageSets' / 'Main' / 'trainval.txt').write_text('a\n')
-    (tmp_path / 'ImageSets' / 'Main' / 'test.txt').write_text('b\n')
+    write(tmp_path / 'ImageSets' / 'Main' / 'trainval.txt', 'a\n')
+    write(tmp_path / 'ImageSets' / 'Main' / 'test.txt', 'b\n')
     assert {split: list(samples) for split, samples in found(read()[0], tmp_path / 'JPEGImages').items()} == {
         'train': ['a.jpg'],
         'test': ['b.jpg'],
@@ -91,9 +86,8 @@ def test_voc_lists_of_names_with_spaces_or_suffixes(source, tmp_path, read):
     for name in ('a b', 'c'):
         draw(tmp_path / 'JPEGImages' / f'{name}.jpg')
         voc(tmp_path / 'Annotations' / f'{name}.xml', ('x', 11, 21, 30, 60))
-    (tmp_path / 'ImageSets' / 'Main').mkdir(parents=True)
-    (tmp_path / 'ImageSets' / 'Main' / 'train.txt').write_text('a b\n', encoding='utf-8-sig')
-    (tmp_path / 'ImageSets' / 'Main' / 'val.txt').write_text('c.jpg\n')
+    write(tmp_path / 'ImageSets' / 'Main' / 'train.txt', '\ufeffa b\n')
+    write(tmp_path / 'ImageSets' / 'Main' / 'val.txt', 'c.jpg\n')
     found_there = found(read(source)[0], tmp_path / 'JPEGImages')
     assert found_there == {'train': {'a b.jpg': [('x', BOX)]}, 'val': {'c.jpg': [('x', BOX)]}}
 
@@ -109,28 +103,25 @@ def test_voc_without_its_pictures_names_the_first(tmp_path, read):
 def test_yolo_with_data_yaml(folder, tmp_path, read):
     for split in ('train', 'valid'):
         draw(tmp_path / split / 'images' / f'{split}.jpg')
-        labels = tmp_path / split / 'labels' / f'{split}.txt'
-        labels.parent.mkdir()
-        labels.write_text('1 0.2 0.5 0.2 0.5\n')
+        write(tmp_path / split / 'labels' / f'{split}.txt', '1 0.2 0.5 0.2 0.5\n')
     (tmp_path / 'data.yaml').write_text(
         f'train: {folder.format("train")}\nval: {folder.format("valid")}\nnc: 2\nnames: [a, b]\n'
     )
     source, faults = read()
     assert found(source, tmp_path) == {
-        'train': {'train/images/train.jpg': [('b', (10, 20, 30, 60))]},
-        'val': {'valid/images/valid.jpg': [('b', (10, 20, 30, 60))]},
+        'train': {'train/images/train.jpg': [('b', BOX)]},
+        'val': {'valid/images/valid.jpg': [('b', BOX)]},
     }
     assert source.classes == ['a', 'b'] and not done(faults)
 
 
 def test_yolo_with_names_by_number_and_lists_of_pictures(tmp_path, read):
     draw(tmp_path / 'images' / 'a.jpg')
-    (tmp_path / 'labels').mkdir()
-    (tmp_path / 'labels' / 'a.txt').write_text('0 0.1 0.25 0.3 0.25 0.3 0.75 0.1 0.75\n')  # a polygon
+    write(tmp_path / 'labels' / 'a.txt', '0 0.1 0.25 0.3 0.25 0.3 0.75 0.1 0.75\n')  # a polygon
     (tmp_path / 'train.txt').write_text('./images/a.jpg\n')
     (tmp_path / 'set.yaml').write_text('path: .\ntrain: train.txt\nval: train.txt\nnames:\n  0: a\n')
     source, faults = read()
-    assert found(source, tmp_path) == {'': {'images/a.jpg': [('a', (10, 20, 30, 60))]}}
+    assert found(source, tmp_path) == {'': {'images/a.jpg': [('a', BOX)]}}
     assert done(faults) == {('val of data.yaml is train: split anew', 'dropped', 1)}
 
 
@@ -148,9 +139,7 @@ def test_yolo_with_paths_of_another_computer(entry, source, tmp_path, read):
     text = f'train: {entry.format("train")}\nval: {entry.format("val")}\nnc: "2"\nnames:\n  {names}\n'
     (tmp_path / 'set.yaml').write_text(text, encoding='utf-8-sig')
     source, faults = read(source)
-    assert found(source, tmp_path) == {
-        split: {f'{split}/images/a b.jpg': [('a', (10, 20, 30, 60))]} for split in ('train', 'val')
-    }
+    assert found(source, tmp_path) == {split: {f'{split}/images/a b.jpg': [('a', BOX)]} for split in ('train', 'val')}
     same = {('several classes have the same name: they become one', 'renamed', 1)}
     assert done(faults) == (same | {('image is not there', 'dropped', 2)} if entry == '{}.txt' else same)
 
@@ -159,12 +148,10 @@ def test_yolo_labels_in_a_folder_of_another_name(tmp_path, read):
     for name in ('train/a', 'train/b', 'val/a'):
         draw(tmp_path / 'imgs' / f'{name}.jpg')
     for name, share in {'train/a': 0.5, 'val/a': 0.25}.items():
-        path = tmp_path / 'txts' / f'{name}.txt'
-        path.parent.mkdir(parents=True)
-        path.write_text(f'0 0.2 0.5 0.2 {share}\n')
+        write(tmp_path / 'txts' / f'{name}.txt', f'0 0.2 0.5 0.2 {share}\n')
     (tmp_path / 'txts' / 'classes.txt').write_text('x\n', encoding='utf-8-sig')
     assert found(read()[0], tmp_path / 'imgs') == {
-        'train': {'train/a.jpg': [('x', (10, 20, 30, 60))]},
+        'train': {'train/a.jpg': [('x', BOX)]},
         'val': {'val/a.jpg': [('x', (10, 30, 30, 50))]},
     }
 
@@ -176,7 +163,7 @@ def test_yolo_without_label_files(tmp_path, read):
         read()
     with pytest.raises(InputError, match=r'a\.jpg: is neither a folder nor an annotation file'):
         read('a.jpg')
-    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['x'])
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [GOOD], ['x'])
     assert found(read()[0], tmp_path) == {'': {'a.jpg': [('x', BOX)]}}
 
 
@@ -186,9 +173,7 @@ def test_yolo_of_darknet(tmp_path, read):
     (tmp_path / 'obj_train_data' / 'a.txt').write_text('0 0.2 0.5 0.2 0.5 0.9\n')  # with the score of a prediction
     (tmp_path / 'obj.names').write_text('thing\n\n')
     source, faults = read()
-    assert found(source, tmp_path) == {
-        'train': {'obj_train_data/a.jpg': [('thing', (10, 20, 30, 60))], 'obj_train_data/b.jpg': []}
-    }
+    assert found(source, tmp_path) == {'train': {'obj_train_data/a.jpg': [('thing', BOX)], 'obj_train_data/b.jpg': []}}
     assert not done(faults)
 
 
@@ -198,7 +183,7 @@ def test_yolo_faults(tmp_path, read):
     (tmp_path / 'a.txt').write_text('\n'.join(lines))
     (tmp_path / 'classes.txt').write_text('a\n')
     source, faults = read()
-    assert found(source, tmp_path) == {'': {'a.jpg': [('a', (10, 20, 30, 60))]}}
+    assert found(source, tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
     assert done(faults) == {
         ('class is none of the 1 that have names', 'dropped', 1),
         ('line has neither a box nor a polygon', 'dropped', 1),
@@ -225,10 +210,6 @@ def test_wrong_data_yaml(text, message, tmp_path, read):
         read()
 
 
-def annotation(**options) -> dict:
-    return dict(image_id=0, category_id=1, bbox=[10, 20, 20, 40], **options)
-
-
 def test_coco_of_roboflow(tmp_path, read):
     names = dict(
         categories=[dict(id=0, name='project', supercategory='none'), dict(id=1, name='a', supercategory='project')]
@@ -236,7 +217,7 @@ def test_coco_of_roboflow(tmp_path, read):
     for seed, split in enumerate(('train', 'valid', 'test')):
         draw(tmp_path / split / 'same_jpg.rf.123.jpg', seed=seed)
         file = tmp_path / split / '_annotations.coco.json'
-        coco(file, [('same_jpg.rf.123.jpg', 100, 80)], [annotation()], ['a'], **names)
+        coco(file, [('same_jpg.rf.123.jpg', 100, 80)], [GOOD], ['a'], **names)
     source, faults = read()
     assert found(source, tmp_path) == {
         split: {f'{folder}/same_jpg.rf.123.jpg': [('a', BOX)]}
@@ -256,18 +237,13 @@ def test_coco_of_label_studio_and_cvat(name, tmp_path, read):
 def test_coco_faults(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     wrong = [
-        {**annotation(), 'image_id': 7},
-        {**annotation(), 'category_id': 9},
-        {**annotation(), 'bbox': [1, 2, 3]},
-        {**annotation(), 'bbox': ['a', 2, 3, 4]},
-        {**annotation(), 'iscrowd': 1, 'bbox': [1, 2, 30, 40]},
+        {**GOOD, 'image_id': 7},
+        {**GOOD, 'category_id': 9},
+        {**GOOD, 'bbox': [1, 2, 3]},
+        {**GOOD, 'bbox': ['a', 2, 3, 4]},
+        {**GOOD, 'iscrowd': 1, 'bbox': [1, 2, 30, 40]},
     ]
-    coco(
-        tmp_path / 'a.json',
-        [('a.jpg', 100, 80), ('gone.jpg', 10, 10)],
-        [{**annotation(), **entry} for entry in wrong],
-        ['a'],
-    )
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80), ('gone.jpg', 10, 10)], wrong, ['a'])
     source, faults = read()
     assert [item.ignored for item in source.splits[''][0].objects] == [True]
     assert done(faults) == {
@@ -282,7 +258,7 @@ def test_coco_faults(tmp_path, read):
 def test_coco_ids_and_sizes_that_are_none(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     wrong = [dict(image_id=[0]), dict(category_id={}), dict(category_id=2, bbox=[1, 2, 30, 40])]
-    entries = [{**annotation(), **entry} for entry in ({}, *wrong)]
+    entries = [{**GOOD, **entry} for entry in ({}, *wrong)]
     coco(tmp_path / 'a.json', [('a.jpg', float('inf'), 80)], entries, ['a', 'a'])
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.jpg': [('a', BOX), ('a', (1, 2, 31, 42))]}}
@@ -302,14 +278,14 @@ def test_coco_ids_and_sizes_that_are_none(tmp_path, read):
 )
 def test_wrong_coco_categories(categories, message, tmp_path, read):
     draw(tmp_path / 'a.jpg')
-    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], [], categories=categories)
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [GOOD], [], categories=categories)
     with pytest.raises(InputError, match=message):
         read()
 
 
 def test_coco_file_beside_the_folder_of_the_pictures_named_from_here(tmp_path, monkeypatch):
     draw(tmp_path / 'images' / 'a.jpg')
-    coco(tmp_path / 'labels' / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['a'])
+    coco(tmp_path / 'labels' / 'a.json', [('a.jpg', 100, 80)], [GOOD], ['a'])
     monkeypatch.chdir(tmp_path)
     source, root = read_source(Path('labels/a.json'), Faults())
     assert [sample.path for sample in source.splits['']] == [Path('images/a.jpg')] and root == Path()
@@ -318,21 +294,13 @@ def test_coco_file_beside_the_folder_of_the_pictures_named_from_here(tmp_path, m
 def test_a_prepared_folder_within_the_source_is_no_part_of_it(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     draw(tmp_path / 'mine' / 'train' / 'a.jpg')
-    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [annotation()], ['a'])
+    coco(tmp_path / 'a.json', [('a.jpg', 100, 80)], [GOOD], ['a'])
     for name in ('train.json', 'val.json'):
-        coco(tmp_path / 'mine' / name, [('train/a.jpg', 100, 80)], [annotation()], ['a'])
+        coco(tmp_path / 'mine' / name, [('train/a.jpg', 100, 80)], [GOOD], ['a'])
     for name in ('config.py', 'report.html'):
         (tmp_path / 'mine' / name).touch()
     assert found(read()[0], tmp_path) == {'': {'a.jpg': [('a', BOX)]}}
     assert found(read('mine')[0], tmp_path / 'mine')['val'] == {'train/a.jpg': [('a', BOX)]}
-
-
-def test_what_is_no_dataset(tmp_path, read):
-    with pytest.raises(InputError, match='gone: no such file or folder'):
-        read('gone')
-    draw(tmp_path / 'a.jpg')
-    with pytest.raises(InputError, match='no annotations found: neither a COCO'):
-        read()
 
 
 @pytest.mark.parametrize(
@@ -342,7 +310,7 @@ def test_what_is_no_dataset(tmp_path, read):
         ('a.json', '[{"image": "a.jpg", "annotations": []}]', r'a\.json: CreateML.*COCO'),
         ('a.json', '[{"image": "a.jpg", "annotation_id": 1, "annotator": 1}]', r'a\.json: .*JSON-MIN'),
         ('a.xml', '<annotations><track/></annotations>', r'a\.xml: .*COCO 1\.0'),
-        ('b.json', '[]', 'no annotations found'),
+        ('b.json', '[]', 'no annotations found: neither a COCO'),
         ('b.json', '{"images": ', r'no annotations found.*b\.json'),
     ],
 )

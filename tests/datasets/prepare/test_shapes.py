@@ -5,9 +5,7 @@ import json
 import pytest
 
 from mmspartan.errors import InputError
-from tests.datasets.prepare.conftest import done, draw, found, labelme, options, places, voc
-
-BOX = (10, 20, 30, 60)
+from tests.datasets.prepare.conftest import BOX, done, draw, found, labelme, options, places, voc
 
 
 def test_labelme(tmp_path, read):

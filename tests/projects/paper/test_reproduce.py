@@ -39,10 +39,6 @@ def test_images_a_second_of_table_8(tmp_path, monkeypatch):
     assert 'batch 1, float32, mean and standard deviation of 2 rounds' in printed and asked == [(1, 2, 'cpu')]
 
 
-def test_one_round_has_no_deviation(tmp_path):
-    assert last_line(SCRIPT, 'table8', '--rounds', 1, cwd=tmp_path).startswith('--rounds: ')
-
-
 def test_schedule_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr('projects.paper.reproduction.counts.costs', lambda *arguments: dict(macs=1e9))
     printed = run_here(SCRIPT, 'schedule', '--gpus', 4, '--out', 'out', cwd=tmp_path)
@@ -84,5 +80,6 @@ def test_failed_trainings_are_named(tmp_path, monkeypatch):
     assert line.startswith('failed: miniature/table8_full seed 1; ')
 
 
-def test_one_seed_has_no_spread(tmp_path):
-    assert last_line(SCRIPT, 'miniature', '--seeds', 1, cwd=tmp_path).startswith('--seeds: ')
+@pytest.mark.parametrize(('what', 'option'), [('table8', '--rounds'), ('miniature', '--seeds')])
+def test_a_single_one_has_no_spread(what, option, tmp_path):
+    assert last_line(SCRIPT, what, option, 1, cwd=tmp_path).startswith(f'{option}: ')

@@ -20,12 +20,20 @@ STAGES = [
 ]
 
 
-def settings(epochs, own=(MULTI_SCALE,), dataset=None, **hook) -> list[tuple[str, list[str]]]:
-    """The pipeline, and the batch augmentations, of each of the epochs, which a training begins with the first."""
+def augmentation(runner) -> tuple[str, list[str]]:
+    """The pipeline, or the probability by which it is known, and the batch augmentations."""
+    pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
+    name = pipeline if not hasattr(pipeline, 'transforms') else pipeline.transforms[0].prob
+    return name, [type(augment).__name__ for augment in runner.model.data_preprocessor.batch_augments or ()]
+
+
+def settings(epochs, own=(MULTI_SCALE,), dataset=None, look=augmentation, **hook) -> list:
+    """What ``look`` sees in each of the epochs, which a training begins with the first."""
     init_default_scope('mmdet')
     preprocessor = MODELS.build(dict(type='DetDataPreprocessor', batch_augments=list(own) or None))
+    head = SimpleNamespace(assigner=SimpleNamespace(match_costs=['own']))
     runner = SimpleNamespace(
-        model=SimpleNamespace(data_preprocessor=preprocessor),
+        model=SimpleNamespace(data_preprocessor=preprocessor, bbox_head=head),
         train_dataloader=SimpleNamespace(dataset=dataset or SimpleNamespace(pipeline='own')),
         logger=MMLogger.get_current_instance(),
         max_epochs=9,
@@ -33,9 +41,7 @@ def settings(epochs, own=(MULTI_SCALE,), dataset=None, **hook) -> list[tuple[str
     hook, found = HOOKS.build(hook), []
     for runner.epoch in epochs:
         hook.before_train_epoch(runner)
-        pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
-        name = pipeline if not hasattr(pipeline, 'transforms') else pipeline.transforms[0].prob
-        found.append((name, [type(augment).__name__ for augment in preprocessor.batch_augments or ()]))
+        found.append(look(runner))
     return found
 
 
@@ -68,22 +74,14 @@ def test_of_stages_that_begin_together_the_last_runs():
 
 @pytest.mark.parametrize('first', range(4))
 def test_matching_costs_of_a_stage(first):
-    init_default_scope('mmdet')
     costs = [dict(type='ScoreIoUCost', power=2.0)]
     stages = [STAGES[0], dict(STAGES[0], match_costs=costs), STAGES[2]]
-    hook = HOOKS.build(dict(type='StageHook', switch_epochs=[1, 2, 3], stages=stages))
-    assigner = SimpleNamespace(match_costs=['own'])
-    preprocessor, head = SimpleNamespace(batch_augments=None), SimpleNamespace(assigner=assigner)
-    runner = SimpleNamespace(
-        model=SimpleNamespace(data_preprocessor=preprocessor, bbox_head=head),
-        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline='own')),
-        logger=MMLogger.get_current_instance(),
-    )
-    powers = []
-    for runner.epoch in range(first, 4):
-        hook.before_train_epoch(runner)
-        powers.append([getattr(cost, 'power', cost) for cost in assigner.match_costs])
+    powers = settings(range(first, 4), look=powers_of_costs, type='StageHook', switch_epochs=[1, 2, 3], stages=stages)
     assert powers == [['own'], ['own'], [2.0], ['own']][first:]
+
+
+def powers_of_costs(runner) -> list:
+    return [getattr(cost, 'power', cost) for cost in runner.model.bbox_head.assigner.match_costs]
 
 
 def test_final_stage_is_counted_from_the_end():
