@@ -8,6 +8,7 @@ for _transform in [*train_pipeline, *test_pipeline, *tta_pipeline]:
         _transform['scale'] = 256
     elif _transform['type'] == 'mmpretrain.CenterCrop':
         _transform['crop_size'] = 256
+del _transform  # no entry of the config
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
