@@ -25,7 +25,7 @@ from mmspartan.deploy.load import load_model
 from mmspartan.markdown import table_lines
 
 from .configs import config_path
-from .low_bits import BITS, PROFILE, quantized
+from .low_bits import BITS, quantized
 from .miniature import run
 from .pruning import CONFIG
 from .training import Command
@@ -50,7 +50,7 @@ def evaluate(config: str, checkpoint: str) -> dict[str, dict[str, float]]:
     expected = probabilities(trained, batches)
     first, second = expected.topk(2).values.T
     found = {}
-    for name, settings in {'float': None, BF16: None, **BITS, **PROFILE}.items():
+    for name, settings in {'float': None, BF16: None, **BITS}.items():
         model = quantized(trained, images, settings) if settings else deploy(trained)
         with torch.autocast('cpu', torch.bfloat16) if name == BF16 else nullcontext():
             labels = probabilities(model, batches).argmax(1)
@@ -102,8 +102,7 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
             images, gained, lost = found['images'], found['gained'], found['lost']
             mean = (gained - lost) / images
             margin = 1.96 * sqrt(((gained + lost) / images - mean**2) / images)
-            row = [name, precision if precision not in PROFILE else f'4 bits in {precision}']
-            row.append(f'{100 * found["right"] / images:.2f}')
+            row = [name, precision, f'{100 * found["right"] / images:.2f}']
             if found['changed']:
                 row += [f'{100 * mean:+.2f} ± {100 * margin:.2f}', f'{found["changed"]} of {images:,}']
                 row.append(f'{found["margin"]:.3f}')

@@ -110,7 +110,7 @@ def test_changed_predictions_of_two_classifiers_are_counted(tmp_path):
     assert digits.words[4] == str(tmp_path / 'miniature' / 'seed0' / 'spartan_xt' / 'epoch_20.pth')
     assert near_ties.markdown(tmp_path, 1) == 'The classifier of CIFAR-10 is not evaluated.\n'
     same = dict(images=10000, right=8000, changed=0, gained=0, lost=0, margin=0.0)
-    found = {'float': same, 'gates': dict(same, right=7990, changed=40, gained=10, lost=20, margin=0.0625)}
+    found = {'float': same, 'W8A8': dict(same, right=7990, changed=40, gained=10, lost=20, margin=0.0625)}
     for command in (photographs, digits):
         path = Path(command.words[-1])
         path.parent.mkdir(exist_ok=True)
@@ -118,5 +118,5 @@ def test_changed_predictions_of_two_classifiers_are_counted(tmp_path):
     assert not [*near_ties.commands(tmp_path, 1)]
     assert near_ties.markdown(tmp_path, 1).splitlines()[2:4] == [
         '| CIFAR-10 | float | 80.00 |  |  |  |',
-        '| CIFAR-10 | 4 bits in gates | 79.90 | -0.10 ± 0.11 | 40 of 10,000 | 0.062 |',
+        '| CIFAR-10 | W8A8 | 79.90 | -0.10 ± 0.11 | 40 of 10,000 | 0.062 |',
     ]
