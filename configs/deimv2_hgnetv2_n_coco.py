@@ -3,7 +3,6 @@
 _base_ = ['./dfine_hgnetv2_n_coco.py', '_base_/models/deimv2.py', '_base_/schedules/deimv2.py']
 
 _recipe = _base_.recipes.n
-[_mix_up] = _base_.stages.stages[1].batch_augments
 
 model = _base_.deim_model
 train_pipeline = _recipe.strong.pipeline
@@ -26,7 +25,12 @@ custom_hooks = [
         switch_epochs=[0, 4, 78, 136, 148],
         stages=[
             _recipe.plain,
-            dict(_recipe.dense, batch_augments=[dict(_mix_up, otherwise=dict(type='BatchCopyBlend', prob=0.4))]),
+            dict(
+                _recipe.dense,
+                batch_augments=[
+                    dict(_base_.stages.stages[1].batch_augments[0], otherwise=dict(type='BatchCopyBlend', prob=0.4))
+                ],
+            ),
             _recipe.strong,
             dict(_recipe.strong, **_base_.last_match),
             dict(_recipe.plain, **_base_.last_match, from_best=True),

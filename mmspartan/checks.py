@@ -70,11 +70,13 @@ def check_numbers(owner: str, interval: str, /, **options: Any) -> None:
 
 
 def check_range(owner: str, interval: str, /, **options: Any) -> None:
-    """Check that options are two finite numbers each, in an interval as of :func:`check_numbers`."""
+    """Check that options are two finite numbers each, the lower one first, in an interval as of :func:`check_numbers`."""
     for name, values in options.items():
         if not isinstance(values, list | tuple) or len(values) != 2:
             refuse(owner, name, 'two numbers', values)
         check_numbers(owner, interval, **{f'{name}[{i}]': value for i, value in enumerate(values)})
+        if values[0] > values[1]:
+            refuse(owner, name, 'two numbers, the lower one first', values)
 
 
 def check_flags(owner: str, **options: Any) -> None:

@@ -229,7 +229,7 @@ def python(*args, cwd: Path, site: Path) -> subprocess.CompletedProcess:
 def site(tmp_path_factory) -> Path:
     """A folder with the package installed from its wheel."""
     folder = tmp_path_factory.mktemp('wheel')
-    ignored = shutil.ignore_patterns('.*', 'work_dirs', 'build', '*.egg-info', '__pycache__')
+    ignored = shutil.ignore_patterns('.*', 'data', 'work_dirs', 'build', '*.egg-info', '__pycache__')
     shutil.copytree(ROOT, folder / 'source', ignore=ignored)
     pip = [sys.executable, '-m', 'pip', '-q', '--disable-pip-version-check']
     build = ['wheel', '--no-deps', '--no-build-isolation', '-w', folder, folder / 'source']

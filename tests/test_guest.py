@@ -200,6 +200,9 @@ toolbox, calls, formatter = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 mock.patch(formatter, lambda text, **options: (text, True)).start()
 for package in (toolbox, 'mmdet'):  # mmspartan imports mmdet
     importlib.import_module(f'{package}.apis')
+import mmspartan
+
+assert os.path.dirname(mmspartan.__path__[0]) == os.environ['PYTHONPATH'].split(':')[0]  # the wheel, not the checkout
 
 
 def run(log):

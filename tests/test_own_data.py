@@ -148,7 +148,7 @@ def test_sizes_of_all_stages_follow(size, short, tmp_path):
     assert resize == mosaic.loading[-1] == dict(type='Resize', scale=(10 * short, short), keep_ratio=True)
 
 
-TRAINED = ['deim_rtdetrv2_r18vd_coco', 'deim_spartan_xt_coco', 'deimv2_hgnetv2_atto_coco']
+TRAINED = ['deim_rtdetrv2_r18vd_coco', 'deim_spartan_xt_coco', 'deimv2_hgnetv2_n_coco']
 
 
 @pytest.mark.training

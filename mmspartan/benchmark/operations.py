@@ -18,11 +18,12 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import MODELS, init_default_scope
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..deploy import fold_in_place
 from ..ops.device import gpu_forms
+from ..runs.optim_wrapper_constructor import fuses
 from ..runs.runner import ResumableRunner
 from ..runs.training_step import fix_size
 from .costs import Operators
@@ -91,7 +92,12 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
     optim_wrapper = {**cfg.optim_wrapper, 'type': 'OptimWrapper'}  # AMP and its scaler need a GPU
     optim_wrapper.pop('loss_scale', None)
     optimizer = cfg.optim_wrapper.optimizer
-    optim_wrapper['optimizer'] = optimizer if optimizer.get('fused') else {'foreach': True, **optimizer}  # as on GPUs
+    if not (optimizer.get('fused') and fuses(nn.Linear(1, 1))):
+        optimizer = {
+            'foreach': True,
+            **{key: value for key, value in optimizer.items() if key != 'fused'},
+        }  # as on GPUs
+    optim_wrapper['optimizer'] = optimizer
     operators = PartOperators()
     with tempfile.TemporaryDirectory() as folder, gpu_forms(), ExitStack() as stack:
         init_default_scope(cfg.get('default_scope', 'mmengine'))

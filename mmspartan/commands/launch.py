@@ -88,7 +88,7 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
         if size:
             width, height = (size, size) if isinstance(size, int) else size
             return height, width
-    raise InputError(f'{cfg.filename}: its test pipeline has no CenterCrop, Resize or TopdownAffine; give {option}')
+    raise InputError(f'{cfg.filename}: its test pipeline has none of {", ".join(SIZES)} with a size; give {option}')
 
 
 def build_runner(cfg: Config) -> Runner:

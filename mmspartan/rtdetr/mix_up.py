@@ -3,7 +3,7 @@
 Differs from the authors' code, whose data loader mixes on the CPU:
 
 * The data preprocessor mixes, on the device of the model.
-* A batch of one image is left as it is. The authors' code would mix it with itself, and have each box twice.
+* A batch of one image is not mixed. The authors' code would mix it with itself, and have each box twice.
 * :class:`~mmspartan.runs.hooks.stage_hook.StageHook` sets the epochs in which it runs.
 """
 

@@ -9,7 +9,7 @@ low-bits:    what it loses in INT8 and below
 near-ties:   which of its predictions change in lower precision, and which of the package's classifier on CIFAR-10
 kernels:     the same network with larger kernels
 
-From "miniature" on, networks that are not trained yet are trained first.
+From "miniature" on, networks that are not trained yet are trained first. CIFAR-10 is expected in data/cifar10.
 """
 
 import argparse
@@ -106,11 +106,11 @@ def multiply_adds(row: Row) -> float:
     return counted(row, memory=False)['macs']
 
 
-def train_in_miniature(args: argparse.Namespace, configs: Sequence[str]) -> None:
+def train_in_miniature(args: argparse.Namespace, configs: Sequence[str], seeds: int) -> None:
     """Train the small networks of configs that are not trained yet."""
     left = [
         (run, config, seed)
-        for run, config, seed in miniature.trainings(configs, args.work_dirs, args.seeds)
+        for run, config, seed in miniature.trainings(configs, args.work_dirs, seeds)
         if not run.metrics()
     ]
     tools = ROOT / 'tools'
@@ -129,7 +129,7 @@ def run_or_end(commands: Sequence[Command], jobs: int) -> None:
     """Run commands, and end with the names of those that failed."""
     if not commands:
         return
-    print(f'{len(commands)} trainings are left, {jobs} at a time', file=sys.stderr, flush=True)
+    print(f'{len(commands)} runs are left, {jobs} at a time', file=sys.stderr, flush=True)
     failed = run_all(commands, jobs, lambda line: print(line, file=sys.stderr, flush=True))
     if failed:
         raise SystemExit(f'failed: {", ".join(command.name for command in failed)}; their logs: {failed[0].log}, ...')
@@ -162,7 +162,7 @@ def main(args: argparse.Namespace) -> None:
         if folder not in args.what:
             continue
         if args.jobs > 0:
-            train_in_miniature(args, miniature.networks(folder))
+            train_in_miniature(args, miniature.networks(folder), args.seeds)
         tables = miniature.tables(folder)
         text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in tables)
         print(text, flush=True)
@@ -173,7 +173,8 @@ def main(args: argparse.Namespace) -> None:
         if name not in args.what:
             continue
         if args.jobs > 0:
-            train_in_miniature(args, kernels.CONFIGS if question is kernels else [pruning.CONFIG])
+            seeds = 1 if question is near_ties else args.seeds
+            train_in_miniature(args, kernels.CONFIGS if question is kernels else [pruning.CONFIG], seeds)
             if question is not kernels:
                 run_or_end(list(question.commands(args.work_dirs, args.seeds)), args.jobs)
         text = question.markdown(args.work_dirs, args.seeds)

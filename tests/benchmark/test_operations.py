@@ -27,8 +27,9 @@ def test_training_step_of_a_detector(name, step, losses):
     assert 0 < counts['optimizer'] <= 40 and 0 < counts['clipping'] <= 10 and counts['logging'] <= 60
 
 
-def test_training_step_of_a_classifier_has_two_groups_of_parameters():
-    counts = count_training_step(Config.fromfile(config_path('spartan_xt_in1k')), batch_size=2, size=64)
+@pytest.mark.parametrize('name', ['spartan_xt_in1k', 'spartan_xt_cifar10'])  # the second with a fused optimizer
+def test_training_step_of_a_classifier_has_two_groups_of_parameters(name):
+    counts = count_training_step(Config.fromfile(config_path(name)), batch_size=2, size=64)
     assert 0 < counts['optimizer'] <= 20 and sum(counts.values()) <= 3000, counts
 
 

@@ -1,6 +1,7 @@
 """RT-DETR on the GPU equals that on the CPU, by mmcv's operator and without it, and trains in half precision."""
 
 import copy
+import random
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mmspartan.deploy import deploy
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import build_graph, task_of_model
-from mmspartan.rtdetr import deformable_attention
+from mmspartan.rtdetr import BatchCopyBlend, deformable_attention
 from mmspartan.rtdetr.deformable_attention import DeformableAttention
 from mmspartan.rtdetr.multi_scale import BatchRandomChoiceResize
 from tests.conftest import perturb
@@ -25,6 +26,18 @@ from tests.rtdetr.test_detector import batch, build, kinds, total
 from tests.rtdetr.test_version_2 import SAMPLINGS, build_version_2
 
 QUIET = dict(num_denoising=20, label_noise=0.0, box_noise=1e-9)  # denoising without randomness
+
+
+def test_objects_are_blended_as_on_the_cpu():
+    preprocessor, blended = build().data_preprocessor, []
+    for device in ('cpu', 'cuda'):
+        data = preprocessor.to(device)(batch(3, 2), training=True)
+        random.seed(0)
+        images, samples = BatchCopyBlend(prob=1.0, min_area=16)(data['inputs'], data['data_samples'])
+        assert not torch.equal(images, data['inputs'])
+        blended.append([images.cpu(), *(sample.gt_instances.bboxes.cpu() for sample in samples)])
+    for expected, found in zip(*blended):
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.fixture(params=[True, False], ids=['operator of mmcv', 'operations of PyTorch'])

@@ -47,12 +47,23 @@ def test_margins_end_where_one_of_the_images_ends():
     assert sides(0.25, (40, 60, 62), (1, 96)) == (slice(39, 62), slice(0, 23))
 
 
+def test_padding_is_not_blended(monkeypatch):
+    monkeypatch.setattr(random, 'randint', Mock(return_value=0))
+    images, samples = batch([], [[30.0, 12.0, 60.0, 40.0]], shapes=((64, 96), (32, 48)))
+    blended, found = BatchCopyBlend(prob=1.0, ratio=(0.0, 0.0), margin=(0.2, 0.2))(images, samples)
+    assert found[0].gt_instances.bboxes.tolist() == [[0, 0, 18, 20]]  # without what is padding
+    assert torch.equal(blended[0, :, :20, :18], images[1, :, 12:32, 30:48])
+    assert torch.equal(blended[0, :, 20:], images[0, :, 20:]) and torch.equal(
+        blended[0, :, :, 18:], images[0, :, :, 18:]
+    )
+
+
 def test_small_objects_are_left_out_and_large_ones_where_they_do_not_fit():
-    torch.manual_seed(0)
+    random.seed(0)
     boxes = [[0.0, 0.0, 9.0, 11.0], [0.0, 0.0, 40.0, 60.0], [5.0, 5.0, 20.0, 20.0], [-5.0, -5.0, 15.0, 15.0]]
     augment = BatchCopyBlend(prob=1.0, num_objects=10)
     for _ in range(20):
-        blended, found = augment(*batch(boxes, [[50.0, 30.0, 90.0, 60.0]], shapes=((64, 96), (32, 48))))
+        blended, found = augment(*batch(boxes, [[10.0, 5.0, 40.0, 30.0]], shapes=((64, 96), (32, 48))))
         assert found[0].gt_instances.labels[4:].sort().values.tolist() == [1, 2, 3, 10]
         assert found[1].gt_instances.labels[1:].sort().values.tolist() == [2, 3, 10]
         added = found[1].gt_instances.bboxes[1:]
@@ -79,7 +90,12 @@ def test_batches_are_mixed_or_blended_or_neither():
     ('option', 'value', 'name'),
     [
         *(('prob', -0.1, 'prob'), ('ratio', [0, 2], 'ratio[1]'), ('num_objects', 0, 'num_objects')),
-        *(('min_area', 0, 'min_area'), ('margin', 0.1, 'margin'), ('margin', (-1, 0), 'margin[0]')),
+        *(
+            ('min_area', 0, 'min_area'),
+            ('margin', 0.1, 'margin'),
+            ('margin', (-1, 0), 'margin[0]'),
+            ('ratio', (1, 0), 'ratio'),
+        ),
     ],
 )
 def test_bad_argument_is_refused(option, value, name):

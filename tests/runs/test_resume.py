@@ -145,13 +145,15 @@ def test_one_run_at_a_time_in_a_work_dir(train, tmp_path):
     lock = f'from mmspartan.runs.work_dir import WorkDirLock\nlock = WorkDirLock({str(tmp_path / "run")!r})\n'
     (tmp_path / 'other.py').write_text(f'import time\n{lock}print("locked", flush=True)\ntime.sleep(600)\n')
     other = Fork(tmp_path / 'other.py', cwd=tmp_path)
-    while 'locked' not in other.printed()[0]:
-        assert other.process.is_alive(), other.printed()
-        time.sleep(0.05)
-    with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
-        train()
-    other.process.kill()
-    other.process.join()
+    try:
+        while 'locked' not in other.printed()[0]:
+            assert other.process.is_alive(), other.printed()
+            time.sleep(0.05)
+        with pytest.raises(InputError, match=r'run: process \d+ on .* is training there; .*another --work-dir'):
+            train()
+    finally:
+        other.process.kill()
+        other.process.join()
     train(**{'train_cfg.max_epochs': 1})
 
 

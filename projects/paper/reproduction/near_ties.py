@@ -47,24 +47,27 @@ def evaluate(config: str, checkpoint: str) -> dict[str, dict[str, float]]:
     images = list(CalibrationImages(cfg, 128))
     batches = [trained.data_preprocessor(batch, False) for batch in Runner.build_dataloader(cfg.val_dataloader)]
     truth = torch.cat([sample.gt_label for batch in batches for sample in batch['data_samples']])
-    expected = probabilities(trained, batches)
-    first, second = expected.topk(2).values.T
-    found = {}
+    expected, found = probabilities(trained, batches), {}
     for name, settings in {'float': None, BF16: None, **BITS}.items():
         model = quantized(trained, images, settings) if settings else deploy(trained)
         with torch.autocast('cpu', torch.bfloat16) if name == BF16 else nullcontext():
-            labels = probabilities(model, batches).argmax(1)
-        before, right = expected.argmax(1) == truth, labels == truth
-        changed = labels != expected.argmax(1)
-        found[name] = dict(
-            images=len(truth),
-            right=int(right.sum()),
-            changed=int(changed.sum()),
-            gained=int((right & ~before).sum()),
-            lost=int((before & ~right).sum()),
-            margin=float((first - second)[changed].median()) if changed.any() else 0.0,
-        )
+            found[name] = compare(probabilities(model, batches).argmax(1), expected, truth)
     return found
+
+
+def compare(labels: torch.Tensor, expected: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+    """Compare predicted and true labels ``(images,)`` with the probabilities of floating point."""
+    first, second = expected.topk(2).values.T
+    changed = labels != expected.argmax(1)
+    before, right = expected.argmax(1) == truth, labels == truth
+    return dict(
+        images=len(truth),
+        right=int(right.sum()),
+        changed=int(changed.sum()),
+        gained=int((right & ~before).sum()),
+        lost=int((before & ~right).sum()),
+        margin=float((first - second)[changed].median()) if changed.any() else 0.0,
+    )
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
@@ -102,7 +103,15 @@ def test_quantized_networks_are_compared_with_floating_point(tmp_path):
     assert lines[-1] == '| gates | 98.50 ± 0.71 | +1.00 ± 0.00 |'
 
 
-def test_changed_predictions_of_two_classifiers_are_counted(tmp_path):
+def test_predictions_that_change_are_counted():
+    expected = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.5, 0.4], [0.4, 0.35, 0.25], [0.2, 0.1, 0.7], [0.6, 0.3, 0.1]])
+    truth, labels = torch.tensor([0, 2, 1, 2, 0]), torch.tensor([0, 2, 2, 2, 1])
+    assert near_ties.compare(labels, expected, truth) == dict(
+        images=5, right=3, changed=3, gained=1, lost=1, margin=pytest.approx(0.1)
+    )
+
+
+def test_two_classifiers_are_evaluated_once(tmp_path):
     photographs, digits = near_ties.commands(tmp_path, 1)
     assert photographs.words[2:5] == [
         near_ties.__name__, config_path('spartan_xt_cifar10'), mmspartan.weights('spartan_xt_cifar10'),
