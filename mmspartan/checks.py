@@ -70,7 +70,7 @@ def check_numbers(owner: str, interval: str, /, **options: Any) -> None:
 
 
 def check_range(owner: str, interval: str, /, **options: Any) -> None:
-    """Check that options are two finite numbers each, the lower one first, in an interval of this form: ``'[0, 1]'``."""
+    """Check that options are two finite numbers each, the lower one first, in an interval such as ``'[0, 1]'``."""
     for name, values in options.items():
         if not isinstance(values, list | tuple) or len(values) != 2:
             refuse(owner, name, 'two numbers', values)
