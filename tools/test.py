@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
     if args.tta:
         enable_tta(cfg, args)
 
-    with a_run(cfg) as runner:
+    with a_run(cfg, ['test']) as runner:
         if args.out and args.out_item == 'pred':
             dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
             runner.test_evaluator.metrics.append(METRICS.build(dict(type=dump, out_file_path=args.out)))

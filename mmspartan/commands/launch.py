@@ -5,7 +5,7 @@ import atexit
 import errno
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from ..runs.evaluation_data import inner_datasets
 from ..runs.schedule import stretch_schedule
 from .command import blame
 from .config_check import check_config
+
+PHASES = ('train', 'val', 'test')
 
 
 def read_config(path: str | Path) -> Config:
@@ -64,7 +66,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in ('train', 'val', 'test'))):
+    for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in PHASES)):
         if cfg.get('default_scope') == 'mmpretrain':
             # as mmpretrain's scripts do, since its data preprocessor expects stacked batches
             loader.setdefault('collate_fn', dict(type='default_collate'))
@@ -91,12 +93,12 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
     raise InputError(f'{cfg.filename}: its test pipeline has none of {", ".join(SIZES)} with a size; give {option}')
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, phases: Sequence[str] = PHASES) -> Runner:
     """Build a ``ResumableRunner``, or the config's ``runner_type``; without a GPU use gloo and full precision.
 
-    Raises InputError if a data set of the config does not exist.
+    Raises InputError if a data set of one of the phases does not exist.
     """
-    require_data(cfg)
+    require_data(cfg, phases)
     if get_device() == 'cpu':
         _adapt_to_cpu(cfg)
     cfg.setdefault('runner_type', 'ResumableRunner')
@@ -114,7 +116,7 @@ ADVICE = {
 
 
 @contextmanager
-def a_run(cfg: Config) -> Iterator[Runner]:
+def a_run(cfg: Config, phases: Sequence[str] = PHASES) -> Iterator[Runner]:
     """Build a runner for the block that runs it; until the run has started, the config causes all errors.
 
     Raises:
@@ -124,7 +126,7 @@ def a_run(cfg: Config) -> Iterator[Runner]:
     with blame(
         cfg.filename or 'the config', cfg, lambda: getattr(runner, 'started', runner is not None), advice=ADVICE
     ):
-        runner = build_runner(cfg)
+        runner = build_runner(cfg, phases)
         yield runner
 
 
@@ -162,12 +164,12 @@ def _destroy_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def require_data(cfg: Config) -> None:
-    """Check that the annotation files and image folders of a config exist.
+def require_data(cfg: Config, phases: Sequence[str] = PHASES) -> None:
+    """Check that the annotation files and image folders of these phases of a config exist.
 
     Raises InputError, which names path and setting and repeats the config's ``how_to_get_data``, if one does not.
     """
-    for phase in ('train', 'val', 'test'):
+    for phase in phases:
         for name, dataset in inner_datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
             root = dataset.get('data_root') or ''
             prefixes = dataset.get('data_prefix') or {}

@@ -108,6 +108,7 @@ def test_data_that_is_missing_is_named_with_the_way_to_it(missing, message, tmp_
         return launch.require_data(Config(cfg))
     with pytest.raises(InputError, match=message):
         launch.require_data(Config(cfg))
+    launch.require_data(Config(cfg), ['test'])  # an evaluation needs no training images
 
 
 @pytest.mark.parametrize(

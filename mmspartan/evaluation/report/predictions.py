@@ -107,7 +107,7 @@ def predict(
     else:
         cfg.load_from = model
         cfg.experiment_name = f'{hash((model, str(prefix))) & 0xFFFFFF:x}'  # each Runner needs a unique name
-        with a_run(cfg) as runner:
+        with a_run(cfg, ['test']) as runner:
             runner.test()
     return Path(f'{prefix}.bbox.json')
 
