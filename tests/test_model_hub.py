@@ -30,7 +30,7 @@ def test_mmpretrain_lists_and_builds_them():
 
 
 def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_path):
-    with pytest.raises(InputError, match=r'^mmspartan has no weights of spartan_xt_in1k, but of spartan_xt_cifar10;'):
+    with pytest.raises(InputError, match=r'^mmspartan has no weights of spartan_xt_in1k, but of spartan_t_cifar10, spartan_xt_cifar10;'):
         get_model('spartan_xt_in1k', pretrained=True)
     (tmp_path / 'spartan_xt_cifar10.py').write_text(Path(config_path('spartan_xt_digits')).read_text())
     with pytest.raises(InputError, match='mmspartan has no weights of /'):  # which has the name by chance
@@ -55,12 +55,12 @@ def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_pa
 
 
 def test_weights_of_the_package_are_those_of_the_configs_and_small():
-    assert {path.name for path in WEIGHTS.iterdir()} == {'spartan_xt_cifar10.safetensors'}
+    assert {path.name for path in WEIGHTS.iterdir()} == {f'spartan_{size}_cifar10.safetensors' for size in ('xt', 't')}
     assert all(path.stem in list_configs() and path.stat().st_size < 10e6 for path in WEIGHTS.iterdir())
 
 
-def test_weights_of_the_package_are_loaded_without_a_path():
-    name = 'spartan_xt_cifar10'
+@pytest.mark.parametrize('name', ['spartan_xt_cifar10', 'spartan_t_cifar10'])
+def test_weights_of_the_package_are_loaded_without_a_path(name):
     model = get_model(f'{name}.py', pretrained=True)
     assert len(model.dataset_meta['classes']) == model.head.num_classes == 10
     backbone = MODELS.build(Config.fromfile(config_path(name)).model.backbone)
