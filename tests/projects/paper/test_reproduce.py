@@ -62,7 +62,7 @@ def test_what_is_not_finished_is_trained_in_miniature(tmp_path, monkeypatch):
     printed = run_here(
         SCRIPT, 'miniature', '--seeds', 2, '--jobs', 1, '--work-dirs', 'runs', '--out', 'out', cwd=tmp_path
     )
-    assert printed.startswith('33 trainings are left, 1 at a time') and converted == ['digits_to_coco.py']
+    assert len(commands) == 33 and converted == ['digits_to_coco.py']
     assert [command.name for command in commands if 'full' in command.name] == ['miniature/table8_full seed 0']
     words = commands[-1].words[1:]
     assert words[0].endswith('tools/train.py') and words[1].endswith('configs/miniature/table8_depthwise.py')
