@@ -41,8 +41,9 @@ def test_wheel_holds_what_its_model_index_names_and_no_project(site):
 
 
 def test_wheel_holds_the_weights_of_the_package(site):
-    (path,) = (site / 'mmspartan').rglob('*.safetensors')
-    assert path.read_bytes() == Path(mmspartan.weights('spartan_xt_cifar10')).read_bytes()
+    paths = sorted((site / 'mmspartan').rglob('*.safetensors'))
+    assert [path.stem for path in paths] == ['spartan_t_cifar10', 'spartan_xt_cifar10']
+    assert all(path.read_bytes() == Path(mmspartan.weights(path.stem)).read_bytes() for path in paths)
 
 
 def test_installation_replaces_nothing_of_a_stack(site):
