@@ -91,13 +91,10 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
     """Count the operations of a training step of a config's Runner, by parts, on images with seven objects each."""
     optim_wrapper = {**cfg.optim_wrapper, 'type': 'OptimWrapper'}  # AMP and its scaler need a GPU
     optim_wrapper.pop('loss_scale', None)
-    optimizer = cfg.optim_wrapper.optimizer
+    optimizer = optim_wrapper['optimizer'] = {**cfg.optim_wrapper.optimizer}
     if not (optimizer.get('fused') and fuses(nn.Linear(1, 1))):
-        optimizer = {
-            'foreach': True,
-            **{key: value for key, value in optimizer.items() if key != 'fused'},
-        }  # as on GPUs
-    optim_wrapper['optimizer'] = optimizer
+        optimizer.pop('fused', None)
+        optimizer.setdefault('foreach', True)  # PyTorch's choice on GPUs
     operators = PartOperators()
     with tempfile.TemporaryDirectory() as folder, gpu_forms(), ExitStack() as stack:
         init_default_scope(cfg.get('default_scope', 'mmengine'))
