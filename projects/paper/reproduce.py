@@ -17,7 +17,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,16 @@ def parse_args():
         default=len(os.sched_getaffinity(0)),
         help='trainings in miniature at a time, one for each core by default; 0 prints what there is',
     )
-    return parse(parser)
+    parser.add_argument(
+        '--images',
+        choices=['miniature', 'photographs'],
+        default='miniature',
+        help='of pruning and low-bits: "miniature" for MNIST, by default, or "photographs" for CIFAR-10',
+    )
+    args = parse(parser)
+    if args.images == 'photographs' and not set(args.what) <= {'pruning', 'low-bits'}:
+        raise SystemExit('--images photographs: of pruning and low-bits alone')
+    return args
 
 
 if __name__ == '__main__':
@@ -106,13 +115,9 @@ def multiply_adds(row: Row) -> float:
     return counted(row, memory=False)['macs']
 
 
-def train_in_miniature(args: argparse.Namespace, configs: Sequence[str], seeds: int) -> None:
-    """Train the small networks of configs that are not trained yet."""
-    left = [
-        (run, config, seed)
-        for run, config, seed in miniature.trainings(configs, args.work_dirs, seeds)
-        if not run.metrics()
-    ]
+def train_in_miniature(needed: Iterable[tuple[Run, str, int]], args: argparse.Namespace) -> None:
+    """Train the small networks that are needed and not trained yet, by run, config and seed."""
+    left = [(run, config, seed) for run, config, seed in needed if not run.metrics()]
     tools = ROOT / 'tools'
     if any('rtdetr' in config for _, config, _ in left):
         make_scenes = [sys.executable, str(tools / 'dataset_converters' / 'digits_to_coco.py')]
@@ -162,7 +167,7 @@ def main(args: argparse.Namespace) -> None:
         if folder not in args.what:
             continue
         if args.jobs > 0:
-            train_in_miniature(args, miniature.networks(folder), args.seeds)
+            train_in_miniature(miniature.trainings(miniature.networks(folder), args.work_dirs, args.seeds), args)
         tables = miniature.tables(folder)
         text = '\n'.join(results_in_miniature(table, args.work_dirs, args.seeds) for table in tables)
         print(text, flush=True)
@@ -172,17 +177,17 @@ def main(args: argparse.Namespace) -> None:
     for name, question in QUESTIONS.items():
         if name not in args.what:
             continue
+        where = args.work_dirs, args.seeds, args.images
         if args.jobs > 0:
-            seeds = 1 if question is near_ties else args.seeds
-            train_in_miniature(args, kernels.CONFIGS if question is kernels else [pruning.CONFIG], seeds)
-            if question is not kernels:
-                run_or_end(list(question.commands(args.work_dirs, args.seeds)), args.jobs)
-        text = question.markdown(args.work_dirs, args.seeds)
+            train_in_miniature(question.needed(*where), args)
+            run_or_end(list(question.commands(*where)), args.jobs)
+        text = question.markdown(*where)
         print(text, flush=True)
         if out:
-            (out / f'{name}.md').write_text(text)
+            target = out / (f'{name}-photographs.md' if args.images == 'photographs' else f'{name}.md')
+            target.write_text(text)
             if question is pruning and '|' in text:
-                pruning.draw(args.work_dirs, args.seeds, out / 'pruning.png')
+                pruning.draw(*where, target.with_suffix('.png'))
 
     if 'schedule' in args.what:
         planned = list(trainings(TABLES, args.work_dirs, multiply_adds))

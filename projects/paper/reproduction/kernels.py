@@ -3,14 +3,17 @@
 The low-frequency branch has one large kernel or two stacked ones, with dilation 2 or as the name says.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
 
 from mmspartan.markdown import table_lines
 
 from .counts import costs
-from .miniature import run
+from .miniature import run, trainings
 from .order import differences
+from .runs import Run
+from .training import Command
 
 AS_PUBLISHED = 'miniature/spartan_xt'  # two stacked 3x3, dilation 2
 CONFIGS = (
@@ -19,7 +22,17 @@ CONFIGS = (
 )
 
 
-def markdown(work_dirs: str | Path, seeds: int) -> str:
+def needed(work_dirs: str | Path, seeds: int, images: str = '') -> Iterator[tuple[Run, str, int]]:
+    """Iterate over run, config and seed of the trainings that are compared."""
+    return trainings(CONFIGS, work_dirs, seeds)
+
+
+def commands(work_dirs: str | Path, seeds: int, images: str = '') -> Iterator[Command]:
+    """Iterate over nothing: the trainings are all there is to run."""
+    return iter(())
+
+
+def markdown(work_dirs: str | Path, seeds: int, images: str = '') -> str:
     """Return accuracy and costs of each network, and the difference from the published kernels."""
     scores: dict[str, list[float]] = {}
     for config in CONFIGS:

@@ -1,10 +1,10 @@
-"""How SpaRTAN behaves under low-bit quantization (the paper's outlook, Sec. V): the small network of :mod:`.miniature`.
+"""How SpaRTAN behaves under low-bit quantization (the paper's outlook, Sec. V): the networks of :mod:`.pruning`.
 
 Each trained network is folded and its inputs and weights are rounded, without training or with some epochs of training
 that is aware of it. The network in floating point trains as many further epochs with the same learning rate. With
 weights of 4 bits in one kind of layer and 8 in all others, the second table shows which kind suffers.
 
-``python -m projects.paper.reproduction.low_bits CHECKPOINT OUT.json`` evaluates all networks that are not trained.
+``python -m projects.paper.reproduction.low_bits CONFIG CHECKPOINT OUT.json`` evaluates what is not trained.
 """
 
 import json
@@ -29,9 +29,8 @@ from mmspartan.nn.fake_quant import bits_of, insert_quantizers
 from mmspartan.quantization_aware import calibrate
 
 from .configs import config_path
-from .miniature import run
 from .order import differences
-from .pruning import CONFIG, tool
+from .pruning import needed, tool
 from .runs import metrics_after
 from .training import Command
 
@@ -54,9 +53,9 @@ KINDS = {
 PROFILE: dict[str, dict] = {kind: dict(weight_bits=4, keep_8bit=f'^(?!.*{part})') for kind, part in KINDS.items()}
 
 
-def evaluate(checkpoint: str) -> dict[str, float]:
+def evaluate(config: str, checkpoint: str) -> dict[str, float]:
     """Return the accuracies of a trained network that is rounded in each of the ways, and not trained again."""
-    cfg = Config.fromfile(config_path(CONFIG))
+    cfg = Config.fromfile(config)
     trained: Any = load_model(cfg, checkpoint)
     images = list(CalibrationImages(cfg, 128))
     loader = Runner.build_dataloader(cfg.val_dataloader)
@@ -79,28 +78,27 @@ def quantized(trained: nn.Module, images: Sequence[dict], settings: dict) -> Any
     return model
 
 
-def folder_of(name: str, work_dirs: str | Path, seed: int) -> Path:
-    return Path(work_dirs, 'low_bits', f'seed{seed}', name.replace(' ', '_'))
+def folder_of(name: str, work_dirs: str | Path, seed: int, images: str = 'miniature') -> Path:
+    return Path(work_dirs, 'low_bits', images, f'seed{seed}', name.replace(' ', '_'))
 
 
-def untrained(work_dirs: str | Path, seed: int) -> Path:
-    return folder_of('untrained.json', work_dirs, seed)
+def untrained(work_dirs: str | Path, seed: int, images: str = 'miniature') -> Path:
+    return folder_of('untrained.json', work_dirs, seed, images)
 
 
-def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
+def commands(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> Iterator[Command]:
     """Iterate over what is left: for each seed a process that evaluates, and one for each training."""
-    for seed in range(seeds):
-        trained = run(CONFIG, work_dirs, seed)
+    for trained, base, seed in needed(work_dirs, seeds, images):
         checkpoint = trained.folder / f'epoch_{trained.epochs}.pth'
-        target = untrained(work_dirs, seed)
+        target = untrained(work_dirs, seed, images)
         if not target.exists():
-            words = [sys.executable, '-m', __name__, str(checkpoint), str(target)]
+            words = [sys.executable, '-m', __name__, config_path(base), str(checkpoint), str(target)]
             yield Command(f'low bits seed {seed}', words, target.with_suffix('.log'))
         for name in (FLOAT, *BITS):
-            folder = folder_of(name, work_dirs, seed)
+            folder = folder_of(name, work_dirs, seed, images)
             if metrics_after(folder / 'train', EPOCHS):
                 continue
-            config, quantized, steps = config_path(CONFIG), folder / 'quantized', list[list]()
+            config, quantized, steps = config_path(base), folder / 'quantized', list[list]()
             options = [f'randomness.seed={seed}', f'train_cfg.val_interval={EPOCHS}']
             if name == FLOAT:
                 options += [f'max_epochs={EPOCHS}', f'optim_wrapper.optimizer.lr={RATE}', f'load_from={checkpoint}']
@@ -110,7 +108,7 @@ def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
                     given = [f'--{key.replace("_", "-")}={value}' for key, value in BITS[name].items()]
                     given += [f'--epochs={EPOCHS}', f'--out={quantized}']
                     steps.append(['rm', '-rf', quantized])
-                    steps.append([*tool('compress.py'), 'quantize', config_path(CONFIG), checkpoint, *given])
+                    steps.append([*tool('compress.py'), 'quantize', config_path(base), checkpoint, *given])
             steps.append(
                 [*tool('train.py'), config, '--work-dir', folder / 'train', '--resume', '--cfg-options', *options]
             )
@@ -118,12 +116,12 @@ def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
             yield Command(f'{name} seed {seed}', ['bash', '-ec', script], folder / 'train.log')
 
 
-def markdown(work_dirs: str | Path, seeds: int) -> str:
+def markdown(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> str:
     """Return accuracies and their difference from floating point, in two tables."""
     scores: dict[str, list[float]] = {}
     for seed in range(seeds):
-        evaluated = untrained(work_dirs, seed)
-        runs = [metrics_after(folder_of(name, work_dirs, seed) / 'train', EPOCHS) for name in (FLOAT, *BITS)]
+        evaluated = untrained(work_dirs, seed, images)
+        runs = [metrics_after(folder_of(name, work_dirs, seed, images) / 'train', EPOCHS) for name in (FLOAT, *BITS)]
         trained = {name: found['accuracy/top1'] for name, found in zip((FLOAT, *BITS), runs) if found}
         if not evaluated.exists() or len(trained) < len(runs):
             return 'Not all networks are quantized and evaluated.\n'
@@ -147,4 +145,4 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
 
 
 if __name__ == '__main__':
-    Path(sys.argv[2]).write_text(json.dumps(evaluate(sys.argv[1])))
+    Path(sys.argv[3]).write_text(json.dumps(evaluate(*sys.argv[1:3])))

@@ -26,11 +26,11 @@ from mmspartan.markdown import table_lines
 
 from .configs import config_path
 from .low_bits import BITS, quantized
-from .miniature import run
-from .pruning import CONFIG
+from .miniature import trainings
+from .runs import Run
 from .training import Command
 
-PHOTOGRAPHS = 'spartan_xt_cifar10'
+PHOTOGRAPHS, DIGITS = 'spartan_xt_cifar10', 'miniature/spartan_xt'
 BF16 = 'BF16'
 
 
@@ -76,17 +76,22 @@ def probabilities(model: Any, batches: list[dict]) -> torch.Tensor:
     return torch.stack([sample.pred_score.float() for batch in batches for sample in model(**batch, mode='predict')])
 
 
+def needed(work_dirs: str | Path, seeds: int, images: str = '') -> Iterator[tuple[Run, str, int]]:
+    """Iterate over run, config and seed of the one training on digits that is evaluated."""
+    return trainings([DIGITS], work_dirs, 1)
+
+
 def subjects(work_dirs: str | Path) -> dict[str, tuple[str, str, Path]]:
     """Return config, checkpoint and file of results of the two classifiers."""
-    small = run(CONFIG, work_dirs, 0)
+    ((small, _, _),) = needed(work_dirs, 1)
     folder = Path(work_dirs, 'near_ties')
     return {
         'CIFAR-10': (config_path(PHOTOGRAPHS), mmspartan.weights(PHOTOGRAPHS), folder / 'cifar10.json'),
-        'MNIST': (config_path(CONFIG), str(small.folder / f'epoch_{small.epochs}.pth'), folder / 'mnist.json'),
+        'MNIST': (config_path(DIGITS), str(small.folder / f'epoch_{small.epochs}.pth'), folder / 'mnist.json'),
     }
 
 
-def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
+def commands(work_dirs: str | Path, seeds: int, images: str = '') -> Iterator[Command]:
     """Iterate over what is left, a process for each classifier."""
     for name, (config, checkpoint, target) in subjects(work_dirs).items():
         if not target.exists():
@@ -94,7 +99,7 @@ def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
             yield Command(f'near ties on {name}', words, target.with_suffix('.log'))
 
 
-def markdown(work_dirs: str | Path, seeds: int) -> str:
+def markdown(work_dirs: str | Path, seeds: int, images: str = '') -> str:
     """Return a table for each classifier; differences have half of their 95 % confidence interval over the images."""
     tables = []
     for name, (_, _, target) in subjects(work_dirs).items():

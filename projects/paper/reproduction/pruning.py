@@ -1,4 +1,4 @@
-"""How SpaRTAN behaves under pruning (the paper's outlook, Sec. V): the small network of :mod:`.miniature`, pruned.
+"""How SpaRTAN behaves under pruning (the paper's outlook, Sec. V): the small networks of :mod:`.miniature`, pruned.
 
 Each trained network is pruned to two sizes by each importance and fine-tuned. The network that is not pruned trains as
 many further steps, so that only what was removed differs.
@@ -17,47 +17,47 @@ from mmspartan.analysis.counting import build_counted, parameters
 from mmspartan.markdown import table_lines
 
 from .configs import ROOT, config_path
-from .miniature import run
+from .miniature import trainings
 from .order import differences
-from .runs import metrics_after
+from .runs import Run, metrics_after
 from .training import Command
 
-CONFIG = 'miniature/spartan_xt'
-EPOCHS = 10
+NETWORK = 'spartan_xt'  # of the folders of small networks
+EPOCHS = {'miniature': 10, 'photographs': 3}  # of the fine-tuning
 RATIOS = (0.25, 0.45)
 VARIANTS = [
     (0.0, ''),
     *((ratio, importance) for ratio in RATIOS for importance in ('taylor', 'magnitude', 'random')),
 ]
-FINE_TUNING = ['--cfg-options', f'max_epochs={EPOCHS}', 'optim_wrapper.optimizer.lr=1e-3']
 
 
-def folder_of(ratio: float, importance: str, work_dirs: str | Path, seed: int) -> Path:
-    return Path(work_dirs, 'pruning', f'seed{seed}', f'{importance}_{ratio:g}' if ratio else 'whole')
+def folder_of(ratio: float, importance: str, work_dirs: str | Path, seed: int, images: str = 'miniature') -> Path:
+    return Path(work_dirs, 'pruning', images, f'seed{seed}', f'{importance}_{ratio:g}' if ratio else 'whole')
 
 
-def metrics_of(folder: Path) -> dict[str, float] | None:
-    return metrics_after(folder / 'train', EPOCHS)
+def needed(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> Iterator[tuple[Run, str, int]]:
+    """Iterate over run, config and seed of the trainings that are pruned."""
+    return trainings([f'{images}/{NETWORK}'], work_dirs, seeds)
 
 
-def commands(work_dirs: str | Path, seeds: int) -> Iterator[Command]:
+def commands(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> Iterator[Command]:
     """Iterate over what is left: for each network and seed a process that prunes it and fine-tunes it."""
-    for seed in range(seeds):
-        trained = run(CONFIG, work_dirs, seed)
+    fine_tuning = ['--cfg-options', f'max_epochs={EPOCHS[images]}', 'optim_wrapper.optimizer.lr=1e-3']
+    for trained, base, seed in needed(work_dirs, seeds, images):
         checkpoint = trained.folder / f'epoch_{trained.epochs}.pth'
         for ratio, importance in VARIANTS:
-            folder = folder_of(ratio, importance, work_dirs, seed)
-            if metrics_of(folder):
+            folder = folder_of(ratio, importance, work_dirs, seed, images)
+            if metrics_after(folder / 'train', EPOCHS[images]):
                 continue
             pruned = folder / 'pruned'
-            config, weights, steps = config_path(CONFIG), checkpoint, []
+            config, weights, steps = config_path(base), checkpoint, []
             if ratio:
                 config, weights = str(pruned / 'config.py'), pruned / 'pruned.pth'
                 if not Path(config).exists():  # the last file that compress.py writes
                     options = ['--ratio', ratio, '--importance', importance, '--seed', seed, '--out', pruned]
                     steps.append(['rm', '-rf', pruned])
-                    steps.append([*tool('compress.py'), 'prune', config_path(CONFIG), checkpoint, *options])
-            options = [*FINE_TUNING, f'randomness.seed={seed}', f'load_from={weights}']
+                    steps.append([*tool('compress.py'), 'prune', config_path(base), checkpoint, *options])
+            options = [*fine_tuning, f'randomness.seed={seed}', f'load_from={weights}']
             steps.append([*tool('train.py'), config, '--work-dir', folder / 'train', '--resume', *options])
             script = '\n'.join(shlex.join(map(str, words)) for words in steps)
             name = f'pruned {ratio:.0%} {importance} seed {seed}'
@@ -68,20 +68,21 @@ def tool(name: str) -> list[str]:
     return [sys.executable, str(ROOT / 'tools' / name)]
 
 
-def markdown(work_dirs: str | Path, seeds: int) -> str:
+def markdown(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> str:
     """Return the accuracies after fine-tuning, their difference from the whole network, and what remains of it."""
     scores: dict[str, list[float]] = {}
     left: dict[str, list[list[list[float]]]] = {}
     parameters_of: dict[str, float] = {}
     for ratio, importance in VARIANTS:
-        folders = [folder_of(ratio, importance, work_dirs, seed) for seed in range(seeds)]
-        metrics = [found for found in map(metrics_of, folders) if found]
+        folders = [folder_of(ratio, importance, work_dirs, seed, images) for seed in range(seeds)]
+        metrics = [found for folder in folders if (found := metrics_after(folder / 'train', EPOCHS[images]))]
         if len(metrics) < seeds:
             return 'Not all networks are pruned and fine-tuned.\n'
         name = f'{ratio:.0%} by {importance}' if ratio else 'whole'
         scores[name] = [found['accuracy/top1'] for found in metrics]
         left[name] = [_remaining(folder) for folder in folders] if ratio else []
-        configs = [folder / 'pruned' / 'config.py' if ratio else config_path(CONFIG) for folder in folders]
+        base = config_path(f'{images}/{NETWORK}')
+        configs = [folder / 'pruned' / 'config.py' if ratio else base for folder in folders]
         parameters_of[name] = mean(parameters(build_counted(Config.fromfile(config))) for config in configs)
     compared = differences(scores)
     body = []
@@ -105,13 +106,13 @@ def markdown(work_dirs: str | Path, seeds: int) -> str:
     return '\n'.join(table_lines(heads, body)) + '\n'
 
 
-def draw(work_dirs: str | Path, seeds: int, path: Path) -> None:
+def draw(work_dirs: str | Path, seeds: int, images: str, path: Path) -> None:
     """Draw which share of the channels remains in each stage, as a PNG."""
     figure = Figure(figsize=(9, 3.2), layout='constrained')
     axes = figure.subplots(1, 2, sharey=True)
     for i, (kind, axis) in enumerate(zip(('SMixers', 'CMixers'), axes)):
         for ratio, importance in VARIANTS[1:]:
-            folders = [folder_of(ratio, importance, work_dirs, seed) for seed in range(seeds)]
+            folders = [folder_of(ratio, importance, work_dirs, seed, images) for seed in range(seeds)]
             shares = [mean(stage) for stage in zip(*(_remaining(folder)[i] for folder in folders))]
             style = dict(taylor='-', magnitude='--', random=':')[importance]
             color = f'C{RATIOS.index(ratio)}'

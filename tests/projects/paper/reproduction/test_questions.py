@@ -41,16 +41,20 @@ def two_variants(monkeypatch):
 
 def test_networks_are_pruned_once_and_fine_tuned_until_they_are_done(tmp_path, two_variants):
     whole, pruned = (command.words[-1] for command in pruning.commands(tmp_path, 1))
-    weights = tmp_path / 'miniature' / 'seed0' / 'spartan_xt' / 'epoch_20.pth'
+    base, weights = config_path('miniature/spartan_xt'), tmp_path / 'miniature/seed0/spartan_xt/epoch_20.pth'
     assert 'compress.py' not in whole and f'load_from={weights}' in whole
-    assert f'compress.py prune {config_path(pruning.CONFIG)} {weights} --ratio 0.25' in pruned
+    assert f'compress.py prune {base} {weights} --ratio 0.25' in pruned
     folder = pruning.folder_of(0.25, 'taylor', tmp_path, 0)
     (folder / 'pruned').mkdir(parents=True)
     (folder / 'pruned' / 'config.py').touch()
     *_, pruned = (command.words[-1] for command in pruning.commands(tmp_path, 1))
     assert 'compress.py' not in pruned and f'load_from={folder}/pruned/pruned.pth' in pruned
-    write_log(folder / 'train' / '1', {'accuracy/top1': 97.0, 'step': pruning.EPOCHS})
+    write_log(folder / 'train' / '1', {'accuracy/top1': 97.0, 'step': pruning.EPOCHS['miniature']})
     assert [command.name for command in pruning.commands(tmp_path, 1)] == ['pruned 0%  seed 0']
+    *_, on_photographs = (command.words[-1] for command in pruning.commands(tmp_path, 1, 'photographs'))
+    weights = tmp_path / 'photographs' / 'seed0' / 'spartan_xt' / 'epoch_10.pth'
+    assert f'compress.py prune {config_path("photographs/spartan_xt")} {weights} ' in on_photographs
+    assert f'max_epochs={pruning.EPOCHS["photographs"]} ' in on_photographs
 
 
 def test_pruned_networks_are_compared_with_the_whole_one(tmp_path, two_variants):
@@ -59,24 +63,25 @@ def test_pruned_networks_are_compared_with_the_whole_one(tmp_path, two_variants)
     for seed, values in enumerate([(97.0, 96.5), (97.2, 96.7)]):
         for (ratio, importance), value in zip(pruning.VARIANTS, values):
             folder = pruning.folder_of(ratio, importance, tmp_path, seed)
-            write_log(folder / 'train' / '1', {'accuracy/top1': value, 'step': pruning.EPOCHS})
+            write_log(folder / 'train' / '1', {'accuracy/top1': value, 'step': pruning.EPOCHS['miniature']})
             (folder / 'pruned').mkdir()
-            base = config_path(pruning.CONFIG)
+            base = config_path('miniature/spartan_xt')
             config = f"_base_ = '{base}'\nmodel = dict(backbone=dict(arch=dict(_delete_=True, **{arch})))"
             (folder / 'pruned' / 'config.py').write_text(config)
     *_, whole, pruned = pruning.markdown(tmp_path, 2).splitlines()
     assert whole == '| whole | 97.10 ± 0.14 | 143 |  |  |  |'
     assert pruned == '| 25% by taylor | 96.60 ± 0.14 | 96 | -0.50 ± 0.00 | 100% 50% 75% 50% | 75% 50% 75% 50% |'
-    pruning.draw(tmp_path, 2, tmp_path / 'shares.png')
+    pruning.draw(tmp_path, 2, 'miniature', tmp_path / 'shares.png')
     assert (tmp_path / 'shares.png').read_bytes().startswith(b'\x89PNG')
 
 
 def test_networks_are_quantized_once_and_evaluated_and_trained_until_they_are_done(tmp_path):
     evaluation, whole, *others = low_bits.commands(tmp_path, 1)
     weights = str(tmp_path / 'miniature' / 'seed0' / 'spartan_xt' / 'epoch_20.pth')
-    assert evaluation.words[2:] == [low_bits.__name__, weights, str(low_bits.untrained(tmp_path, 0))]
+    base = config_path('miniature/spartan_xt')
+    assert evaluation.words[2:] == [low_bits.__name__, base, weights, str(low_bits.untrained(tmp_path, 0))]
     assert 'compress.py' not in whole.words[-1] and f'load_from={weights}' in whole.words[-1]
-    assert f'compress.py quantize {config_path(pruning.CONFIG)} {weights} --weight-bits=4 ' in others[1].words[-1]
+    assert f'compress.py quantize {base} {weights} --weight-bits=4 ' in others[1].words[-1]
     done = low_bits.folder_of('W4A8', tmp_path, 0)
     (done / 'quantized').mkdir(parents=True)
     (done / 'quantized' / 'config.py').touch()
