@@ -37,13 +37,11 @@ def evaluate(
     cfg.model = dict(type='ExportedModel', path=str(path), backend=backend, threads=threads, precision=precision)
     cfg.data_preprocessor = None  # the graph includes it
     cfg.load_from, cfg.resume = None, False
-    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
-    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.custom_hooks = []  # they are for training
     cfg.experiment_name = f'{hash((path, backend)) & 0xFFFFFF:x}'  # each Runner needs a unique name
     if 'visualizer' in cfg:
         cfg.visualizer = dict(cfg.visualizer, name=cfg.experiment_name)
-    with a_run(cfg) as runner:
+    with a_run(cfg, ['test']) as runner:
         check_classes(path, runner.test_dataloader.dataset.metainfo.get('classes', ()))
         return runner.test()
 
