@@ -13,19 +13,45 @@ from mmengine.registry import build_from_cfg
 from ..compat import locals_of
 from ..errors import InputError
 
+# Arguments of mmengine's OptimWrapper for torch's clip_grad_norm_ and clip_grad_value_.
+CLIPPING = ('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value')
+
+
+def _items(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
 # What entries may be apart from None, by their keys at any depth. Other wrong types fail in a constructor.
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg optim_wrapper optimizer '
     'default_hooks env_cfg randomness dataset sampler data_preprocessor backbone decoder layer_cfg dn_cfg assigner '
     'paramwise_cfg': ('a dict', lambda value: isinstance(value, Mapping)),
-    'custom_hooks param_scheduler val_evaluator test_evaluator neck head bbox_head pipeline match_costs': (
+    'custom_hooks param_scheduler val_evaluator test_evaluator neck head bbox_head pipeline': (
         'a dict or a list of dicts',
+        lambda value: all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in _items(value)),
+    ),
+    'match_costs': (
+        'a dict or a list of dicts with numbers and names',
         lambda value: all(
-            isinstance(item, Mapping) or hasattr(item, 'priority')
-            for item in (value if isinstance(value, list | tuple) else [value])
+            isinstance(item, Mapping) and all(isinstance(option, Real | str) for option in item.values())
+            for item in _items(value)
         ),
     ),
+    'clip_grad': (
+        f'a dict of {", ".join(CLIPPING)}',
+        lambda value: isinstance(value, Mapping) and value.keys() <= set(CLIPPING),
+    ),
     'data_root ann_file data_prefix.img work_dir': ('a path', lambda value: isinstance(value, str | os.PathLike)),
+    'val_evaluator.ann_file test_evaluator.ann_file': (
+        'the path of a file',
+        lambda value: bool(value) and isinstance(value, str | os.PathLike),
+    ),
+    'meta_keys': (
+        'a list of names',
+        lambda value: isinstance(value, list | tuple) and all(isinstance(name, str) for name in value),
+    ),
+    'scale': ('a number or a list of numbers', lambda value: isinstance(value, Real | list | tuple)),
+    'interpolation': ('a name or a number', lambda value: isinstance(value, str | int)),
     'num_workers pad_size_divisor': ('a whole number', lambda value: type(value) is int),
     'lr weight_decay momentum': ('a number', lambda value: isinstance(value, Real) and type(value) is not bool),
     'backend_args.backend': (
@@ -61,7 +87,7 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
         if isinstance(evaluator, list | tuple | Mapping) and not evaluator:
             refuse(f'{phase}_evaluator', 'is empty, must have at least one metric')
     for name, key, value in _walk({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}):
-        kind, is_valid = KIND_OF.get(str(key)) or KIND_OF.get('.'.join(name.split('.')[-2:])) or ('', callable)
+        kind, is_valid = KIND_OF.get('.'.join(name.split('.')[-2:])) or KIND_OF.get(str(key)) or ('', callable)
         if kind and value is not None and not is_valid(value):
             refuse(name, f'is {value!r}, must be {kind}')
 

@@ -62,8 +62,9 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
     """Check the weights of a model.
 
-    Raises InputError, which names file and weight, if a constant holds a NaN, or the weight of a convolution or matrix
-    product an infinite value.
+    Raises InputError, which names file and weight, if a constant holds a NaN, the weight of a convolution or matrix
+    product an infinite value, or a row of another constant infinite beside finite values. Rows of infinite values are
+    the boxes of features that cannot be selected, and rows of zeros and infinite values are masks.
     """
     kernels = {node.input[1] for node in model.graph.node if node.op_type in MATRICES and len(node.input) > 1}
     for tensor in model.graph.initializer:
@@ -73,7 +74,10 @@ def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
             array = onnx.numpy_helper.to_array(tensor)
         except Exception:  # the runtime reports this error
             continue
-        if np.isnan(array).any() or (tensor.name in kernels and not np.isfinite(array).all()):
+        rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+        is_infinite = np.isinf(rows)
+        is_mixed = (is_infinite.any(1) & (~is_infinite & (rows != 0)).any(1)).any()
+        if np.isnan(array).any() or is_mixed or (tensor.name in kernels and is_infinite.any()):
             raise InputError(f"{path}: its weight '{tensor.name}' is not finite")
 
 

@@ -22,7 +22,7 @@ from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from ..checks import check_integers
+from ..checks import check_integers, check_numbers
 from ..ops.host_numbers import tensor_like
 from .matching import (
     Layers,
@@ -79,6 +79,9 @@ class RTDETRHead(DeformableDETRHead):
         super().__init__(
             num_classes, embed_dims=embed_dims, num_reg_fcs=num_reg_fcs, num_pred_layer=num_pred_layer, **kwargs
         )
+        losses = {name: getattr(self, name) for name in ('loss_cls', 'loss_bbox', 'loss_iou')}
+        factors = {f'{name}.loss_weight': getattr(loss, 'loss_weight', 1) for name, loss in losses.items()}
+        check_numbers('RTDETRHead', '[0, inf)', **factors)
 
     def _init_layers(self) -> None:
         layers = range(self.num_pred_layer)

@@ -2,6 +2,9 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
+from math import inf as INF
+from math import nan as NAN
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from mmspartan.deploy.evaluation import check_classes
-from mmspartan.deploy.files import cause, read_onnx
+from mmspartan.deploy.files import cause, check_finite, read_onnx
 from mmspartan.deploy.onnx import to_onnx
 from mmspartan.deploy.session import Session
+from mmspartan.errors import InputError
 from mmspartan_cli.choices import BACKENDS
 
 KERNEL = np.ones((4, 3, 8, 8), dtype=np.float32)
@@ -162,6 +166,19 @@ def changed(content: bytes, changes: list[tuple[str, int, int]]) -> bytes:
         elif kind == 'node':
             graph.node.remove(node)
     return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ('rows', 'is_refused'),
+    [([[1, 2], [INF, INF]], False), ([[0, -INF], [0, 0]], False), ([[1, 2], [1, INF]], True), ([[1, NAN]], True)],
+)
+def test_constants_are_infinite_only_in_masks_and_whole_rows(rows, is_refused):
+    model = build()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(rows, np.float32), 'anchors'))
+    with (
+        pytest.raises(InputError, match=r"a\.onnx: its weight 'anchors' is not finite") if is_refused else nullcontext()
+    ):
+        check_finite(model, 'a.onnx')
 
 
 @pytest.fixture(scope='module')

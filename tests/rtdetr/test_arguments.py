@@ -37,7 +37,12 @@ REFUSED = dict(
         'neck.in_channels': ((24, 32, 40), (24, 32)),
         'decoder.layer_cfg.cross_attn_cfg.num_levels': (4,),
     },
-    RTDETRHead={'num_classes': (0, '80'), 'num_reg_fcs': (0,), 'embed_dims': (NAN,)},
+    RTDETRHead={
+        'num_classes': (0, '80'),
+        'num_reg_fcs': (0,),
+        'embed_dims': (NAN,),
+        'loss_iou.loss_weight': (-2.0, dict(a=1)),
+    },
     IoUVarifocalLoss={'alpha': (-0.1,)},
     ContrastiveDenoising={'num_denoising': (-1, False), 'label_noise': (9, NAN), 'box_noise': (-5, INF)},
     RTDETRTransformerDecoder={
