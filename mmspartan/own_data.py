@@ -16,7 +16,7 @@ from .model_hub import SCHEME
 STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
 STRONG |= {'GridMosaic', 'CenteredRandomAffine'}
 WARM_UP, FINAL, HORIZON = 0.05, 0.1, 0.02  # shares of the training
-# Options of a SpaRTAN-XT with which all weights of one without options fit.
+# Options of a SpaRTAN-XT or T with which all weights of one without options fit.
 FITTING = {'type', 'arch', 'out_indices', 'frozen_stages', 'norm_eval', 'drop_path_rate', 'layer_scale_init_value'}
 FITTING |= {'with_cp', 'channels_last'}
 
@@ -52,7 +52,7 @@ def own_data(
         max_epochs: Length of the training. Defaults to the base's.
         batch_size: Training images a batch and GPU. Defaults to the base's.
         weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none: a SpaRTAN-XT
-            without ``init_cfg`` starts from the weights of the package (measured in docs/own-data.md), and any other
+            or T without ``init_cfg`` starts from the package's weights (measured in docs/own-data.md), and any other
             backbone as in the base.
 
     Returns:
@@ -74,9 +74,9 @@ def own_data(
     pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
     backbone = base['model']['backbone']
-    is_xt = (_name(backbone), backbone.get('arch')) == ('SpaRTAN', 'xt') and backbone.keys() <= FITTING
-    if is_xt and not weights and not base.get('load_from'):
-        checkpoint = f'{SCHEME}spartan_xt_cifar10'
+    is_fitting = _name(backbone) == 'SpaRTAN' and backbone.get('arch') in ('xt', 't') and backbone.keys() <= FITTING
+    if is_fitting and not weights and not base.get('load_from'):
+        checkpoint = f'{SCHEME}spartan_{backbone["arch"]}_cifar10'
         model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
     augments = base['model']['data_preprocessor'].get('batch_augments')
     if augments and image_size:
