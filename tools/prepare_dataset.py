@@ -242,7 +242,7 @@ def prepare(args: argparse.Namespace) -> None:
     if size and any(side <= 0 or side % 32 for side in size):
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
-    choices = Choices(args.split_by, args.box_format, args.attribute, args.box_orientation)
+    choices = Choices(args.split_by, args.box_format, args.attribute, args.box_orientation, args.bits)
     source, root = read_source(args.source, faults, args.pictures, choices)
     total, name = sum(map(len, source.splits.values())), printable(str(args.source))
     print(f'{name}: {printable(source.format)}, {total} images, {len(source.classes)} classes')
@@ -268,7 +268,8 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f'{args.source}: has the faults or guesses listed above, nothing was written (--strict)')
     args.batch_size = args.batch_size or base.train_dataloader.batch_size
     args.max_epochs = args.max_epochs or default_epochs(len(source.splits['train']), args.batch_size)
-    write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice)
+    guessed = {place for places in faults.guesses.values() for place in places}
+    write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice, guessed)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
     config = Config.fromfile(args.out / 'config.py')
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, ', end='')
@@ -293,13 +294,13 @@ def detector(name: str) -> Config:
     return base
 
 
-def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str]) -> None:
+def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str], guessed) -> None:
     """Write the folder, under another name until it is complete."""
     free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
     partial = next(path for path in free if not os.path.lexists(path))
     partial.mkdir(parents=True)
     try:
-        folders = {}
+        folders, named = {}, {}
         for split, samples in source.splits.items():
             paths = [sample.path for sample in samples]
             if args.copy:
@@ -307,11 +308,13 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
             else:
                 names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
             write_annotations(partial / f'{split}.json', coco_of(samples, source.classes, names))
+            named.update(names)
         (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
         check_config(partial / 'config.py', source, folders)
-        images = {'Twelve images of train': drawn(source.splits['train'], source.classes, 12, args.seed)}
+        images = drawn(source.splits['train'], source.classes, named, guessed, 12, args.seed)
         (partial / 'report.html').write_text(
-            page(f'Dataset {args.out.name}', summary, tables, advice, images), encoding='utf-8'
+            page(f'Dataset {args.out.name}', summary, tables, advice, {'Twelve images of train': images}),
+            encoding='utf-8',
         )
         partial.rename(args.out)
     except BaseException:

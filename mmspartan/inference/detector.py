@@ -76,7 +76,8 @@ class Detector:
         for name, score, box in zip(found.names, found.scores, found.boxes): ...
         found.save('drawn.jpg')
 
-    RT-DETR gives a box several classes. Here an object has one box and its strongest class.
+    RT-DETR gives an object several boxes and classes. Of boxes with an IoU of 0.7 or more, whatever their classes, the
+    one with the highest score is kept.
 
     Args:
         config: Config file, or name of a config of this package.

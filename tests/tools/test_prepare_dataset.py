@@ -200,13 +200,15 @@ def test_thin_images_take_no_memory(tmp_path):
 def test_images_of_12_bits_are_copied_with_8(tmp_path):
     hostile(tmp_path / 'source', 'a')
     for i in range(8):
-        pixels = np.full((80, 100), 4000 + i, np.uint16)
+        pixels = np.full((80, 100), 4000 + i if i else 60000, np.uint16)
         cv2.imwrite(str(tmp_path / 'source' / f'{i}.png'), pixels)
     printed = run_here(PREPARE, 'source', '--out', 'mine', *BASE, cwd=tmp_path)
     assert '--bits 12 --copy' in printed
-    run_here(PREPARE, 'source', '--out', 'copied', '--bits', 12, '--copy', *BASE, cwd=tmp_path)
-    copies = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'copied').rglob('*.png')]
-    assert len(copies) == 8 and all(copy.dtype == np.uint8 and copy.min() == 250 for copy in copies)
+    printed = run_here(PREPARE, 'source', '--out', 'copied', '--bits', 12, '--copy', *BASE, cwd=tmp_path)
+    assert '16-bit image has values from 4096 on: copied as it is, --bits 12' in printed and 'Guesses: none' in printed
+    copies = {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'copied').rglob('*.png')}
+    assert copies.keys() == {f'{i}.png' for i in range(8)} and copies.pop('0.png').dtype == np.uint16
+    assert all(copy.dtype == np.uint8 and copy.min() == 250 for copy in copies.values())
 
 
 def test_a_report_of_many_classes_and_faults_is_short(tmp_path):

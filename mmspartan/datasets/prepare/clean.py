@@ -41,6 +41,9 @@ MIRRORED: dict[int, Callable[[float, float], tuple[float, float]]] = {
 }
 
 
+DARK = 12  # bits of the usual cameras and scanners that write 16-bit files
+
+
 @dataclass
 class File:
     """An image file as it is decoded."""
@@ -76,22 +79,35 @@ def clean(
             faults.add(f'image {reason}', DROPPED, str(path) if result == reason else f'{path}: {result}')
     files = {path: result for path, result in results.items() if isinstance(result, File)}
     faults.add('image has several frames: the first is used', KEPT, *(str(p) for p, f in files.items() if f.frames > 1))
-    deep = [path for path, file in files.items() if file.bits]
-    if deep and (bits := max(files[path].bits for path in deep)) < 16:
-        what = f'values of 16-bit images are below {2**bits}: they are loaded as if white were 65535'
-        faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, deep))
+    choices = choices or Choices()
+    _check_bits({path: file.bits for path, file in files.items() if file.bits}, choices.bits, faults)
     known = {
         split: [(sample, files[sample.path]) for sample in samples if sample.path in files]
         for split, samples in source.splits.items()
     }
     told = {_told_orientation(sample, file) for pairs in known.values() for sample, file in pairs}
-    decided = (choices or Choices()).box_orientation
+    decided = choices.box_orientation
     orientation = decided or ('stored' if told - {None} == {'stored'} else 'upright')
     option = None if decided else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
     for split, pairs in known.items():
         source.splits[split] = [sample for sample, file in pairs if _fit(sample, file, faults, orientation, option)]
     _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)
     return files
+
+
+def _check_bits(deep: dict[Path, int], chosen: int | None, faults: Faults) -> None:
+    """Name the 16-bit images that are loaded nearly black, or that do not fit to the bits that the user chose."""
+    if chosen:
+        larger = [str(path) for path, bits in deep.items() if bits > chosen]
+        faults.add(f'16-bit image has values from {2**chosen} on: copied as it is, --bits {chosen}', KEPT, *larger)
+        return
+    # beside images that use all 16 bits, one that is half as bright is no sign of fewer bits
+    most = DARK if any(bits == 16 for bits in deep.values()) else 15
+    dark = {path: bits for path, bits in deep.items() if bits <= most}
+    if dark:
+        bits = max(dark.values())
+        what = f'values of 16-bit images are below {2**bits}: they are loaded as if white were 65535'
+        faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, dark))
 
 
 def _strip_names(source: Source, faults: Faults) -> None:
@@ -191,7 +207,8 @@ def _fit(sample: Sample, file: File, faults: Faults, box_orientation: str, optio
         faults.add('boxes are of the image without its EXIF orientation', ROTATED, where)
     elif orientation in range(2, 9) and sample.objects and (sample.size is None or stored == size):
         if option:
-            faults.guess(f'boxes are taken as of the {box_orientation} image, EXIF orientation: look', option, where)
+            what = f'boxes are read as those of the {box_orientation} image, since the image has an EXIF orientation'
+            faults.guess(what, option, str(sample.path))
         if box_orientation == 'stored':
             turn = (UPRIGHT | MIRRORED)[orientation]
     kept: dict[tuple, Object] = {}

@@ -1,7 +1,7 @@
 """The report on a dataset: tables for the terminal, and one HTML page with them and with drawn boxes."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import cv2
@@ -117,10 +117,17 @@ def printed(tables: dict[str, Table], most: int = 40) -> str:
     return '\n\n'.join(parts)
 
 
-def drawn(samples: list[Sample], classes: list[str], count: int, seed: int) -> list[tuple[str, np.ndarray]]:
-    """Draw boxes on images chosen at random, with objects if possible: names and RGB ``(H, W, 3)``, uint8."""
-    chosen = [sample for sample in samples if sample.objects] or samples
-    chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))
+def drawn(
+    samples: list[Sample], classes: list[str], names: dict[Path, str], guessed: Collection[str], count: int, seed: int
+) -> list[tuple[str, np.ndarray]]:
+    """Draw boxes on images with objects if possible: names and RGB ``(H, W, 3)``, uint8.
+
+    Half of them are of those with a guess, as far as there are any. The others are chosen at random.
+    """
+    chosen = [sample for sample in samples if sample.objects] or list(samples)
+    random.Random(seed).shuffle(chosen)
+    first = {sample.path: sample for sample in [s for s in chosen if str(s.path) in guessed][: count // 2]}
+    chosen = [*first.values(), *(sample for sample in chosen if sample.path not in first)][:count]
     visualizer = LegibleDetLocalVisualizer()
     visualizer.dataset_meta = dict(classes=classes)
     labels = {name: i for i, name in enumerate(classes)}
@@ -138,7 +145,7 @@ def drawn(samples: list[Sample], classes: list[str], count: int, seed: int) -> l
         least = max(image.shape[:2]) // 40  # a line of pixels would vanish when the page reduces it
         below, right = (max(0, least - side) for side in image.shape[:2])
         image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(128, 128, 128))
-        images.append((printable(sample.path.name), image))
+        images.append((printable(names[sample.path]), image))
     return images
 
 

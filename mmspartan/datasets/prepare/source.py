@@ -87,6 +87,7 @@ class Choices:
     # 'upright' or 'stored': what boxes refer to where an image has an EXIF orientation and its annotations do not tell
     # it; by default guessed from the images whose annotations do
     box_orientation: str | None = None
+    bits: int | None = None  # of a value of 16-bit images, which are copied with 8; by default a guess names dark ones
 
 
 def text_of(path: Path) -> str:

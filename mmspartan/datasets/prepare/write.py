@@ -61,23 +61,23 @@ def names_in_place(images: Iterable[Path], root: Path) -> dict[Path, str]:
 def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | None = None) -> dict[Path, str]:
     """Copy images below ``root`` into a folder and return their names in it, which differ for equal names.
 
-    ``bits`` are those of a value of 16-bit images, which are then written with 8 bits.
+    ``bits`` are those of a value of 16-bit images, which are then written with 8 bits, but for those of larger values.
     """
     names: dict[Path, str] = {}
     taken = set()
     folder.mkdir(parents=True, exist_ok=True)
     for path, below in names_in_place(images, root).items():
         pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if bits else None
-        deep = pixels if pixels is not None and pixels.dtype == np.uint16 else None
-        name = f'{path.name}.png' if deep is not None else path.name
+        deep = pixels if pixels is not None and pixels.dtype == np.uint16 and pixels.max() < 2**bits else None
+        name = f'{path.name}.png' if deep is not None and path.suffix.lower() != '.png' else path.name
         if name in taken:
-            name = f'{below.lstrip("/").replace("/", "_")}{".png" if deep is not None else ""}'
+            name = f'{below.lstrip("/").replace("/", "_")}{name.removeprefix(path.name)}'
         while name in taken:
             name = f'_{name}'
         taken.add(name)
         names[path] = name
         if bits and deep is not None:
-            cv2.imwrite(str(folder / name), np.minimum(np.right_shift(deep, bits - 8), 255).astype(np.uint8))
+            cv2.imwrite(str(folder / name), np.right_shift(deep, bits - 8).astype(np.uint8))
         else:
             shutil.copyfile(path, folder / name)
     return names

@@ -24,7 +24,8 @@ class DetectionStatistics:
 
     Attributes:
         total: ``AP``, ``AP50``, ``AP75`` and ``AR`` in [0, 1], the numbers of ``objects`` and of ``pictures`` with
-            objects, and one best score ``threshold`` for all classes with ``precision``, ``recall`` and ``F1`` there.
+            objects, and one best score ``threshold`` for all classes with ``precision``, ``recall`` and ``F1`` there,
+            of the detections that drawings show.
         classes: The same for each class, and its ``name``.
         sizes: ``AP``, ``AR`` and ``objects`` by the names in ``SIZES``.
         recalls: Recalls of the curves, ``(101,)``.
@@ -40,8 +41,14 @@ class DetectionStatistics:
     match_iou: float
 
     @classmethod
-    def of(cls, truth: GroundTruth, detections: COCO) -> 'DetectionStatistics':
-        """Compare detections, as :func:`~mmspartan.evaluation.report.matching.coco_of` returns them, with objects."""
+    def of(cls, truth: GroundTruth, detections: COCO, drawn: COCO) -> 'DetectionStatistics':
+        """Compare detections with objects.
+
+        Args:
+            truth: The objects.
+            detections: All detections, of :func:`~mmspartan.evaluation.report.matching.coco_of`.
+            drawn: Those that drawings show, of :func:`~mmspartan.evaluation.report.matching.strongest`.
+        """
         limits = truth.max_detections, truth.ap_index
         run = run_evaluator(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
         with quiet():
@@ -51,7 +58,8 @@ class DetectionStatistics:
         t = _index(thresholds, MATCH_IOU)
         t = int(thresholds.argmin()) if t is None else t
         order = [list(run.params.catIds).index(category) for category in truth.category_ids]  # pycocotools sorts them
-        scored = [ScoredDetections.of(run, k, t) for k in order]
+        shown = run_evaluator(truth.coco, drawn, truth.category_ids, [float(thresholds[t])], limits[0], sizes=False)
+        scored = [ScoredDetections.of(shown, k) for k in order]
         classes = [
             {'name': name, **_averages(run, thresholds, k), **one.counts(), **one.best_threshold()}
             for name, k, one in zip(truth.classes, order, scored)
@@ -95,12 +103,12 @@ class ScoredDetections:
     images: frozenset  # ids of those with objects
 
     @classmethod
-    def of(cls, run: COCOeval, k: int, t: int) -> 'ScoredDetections':
-        """Return those of the ``k``-th class and the ``t``-th IoU threshold of an evaluation."""
+    def of(cls, run: COCOeval, k: int) -> 'ScoredDetections':
+        """Return those of the ``k``-th class of an evaluation with one IoU threshold."""
         entries = _entries(run, k, 0)
-        counted = [~one['dtIgnore'][t].astype(bool) for one in entries]
+        counted = [~one['dtIgnore'][0].astype(bool) for one in entries]
         scores = [np.asarray(one['dtScores'], dtype=float)[keep] for one, keep in zip(entries, counted)]
-        is_right = [one['dtMatches'][t][keep] > 0 for one, keep in zip(entries, counted)]
+        is_right = [one['dtMatches'][0][keep] > 0 for one, keep in zip(entries, counted)]
         objects = {one['image_id']: int((np.asarray(one['gtIgnore']) == 0).sum()) for one in entries}
         return cls(
             np.concatenate([np.zeros(0), *scores]),

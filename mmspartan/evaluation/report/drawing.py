@@ -14,7 +14,6 @@ from pycocotools.coco import COCO
 
 from ...datasets.pictures import read_picture
 from ...errors import InputError
-from ...visualization.boxes import group_boxes
 from ...visualization.fonts import legible
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer, enlarged
 from .ground_truth import GroundTruth
@@ -89,18 +88,11 @@ class ImageDrawer:
         )
 
     def _detections(self, image_id: Any, panel: Panel) -> InstanceData:
-        """Return one box for all detections of an object, whose label has their classes from the highest score down."""
-        found = panel.detections.imgToAnns[image_id]
-        corners = instances([d['bbox'] for d in found], [0] * len(found), []).bboxes
-        groups = [[found[i] for i in group] for group in group_boxes(corners, [d['score'] for d in found])]
-        kinds = []
-        for group in groups:
-            ids = {d['id'] for d in group}
-            kinds.append(ERROR if ids & panel.marked else CROWD if ids <= panel.ignored else RIGHT)
+        found = sorted(panel.detections.imgToAnns[image_id], key=lambda d: -d['score'])
         return instances(
-            [group[0]['bbox'] for group in groups],
-            kinds,
-            [', '.join(f'{self.names[d["category_id"]]} {d["score"]:.2f}' for d in group) for group in groups],
+            [d['bbox'] for d in found],
+            [ERROR if d['id'] in panel.marked else CROWD if d['id'] in panel.ignored else RIGHT for d in found],
+            [f'{self.names[d["category_id"]]} {d["score"]:.2f}' for d in found],
         )
 
 

@@ -15,7 +15,7 @@ from .drawing import ImageDrawer, Panel
 from .figures import draw_confusion, draw_curves, draw_curves_of_classes
 from .folder import METRICS, generator
 from .ground_truth import GroundTruth
-from .matching import coco_of
+from .matching import coco_of, strongest
 from .operating_point import OperatingPoint, differences, errors_by_image, worst_first
 from .page import render_page
 from .tables import class_rows, write_csv
@@ -30,7 +30,7 @@ class Report:
         detections: Number of detections of any score.
         score_thr: One score threshold for all classes, or None.
         statistics: AP, AR, curves and best score thresholds.
-        point: Detections and errors at the score thresholds.
+        point: The detections that drawings show, and errors, at the score thresholds.
     """
 
     model: str
@@ -47,9 +47,10 @@ class Report:
         """
         print(f'comparing {len(found)} detections of {model} with {len(truth.coco.anns)} objects', flush=True)
         detections = coco_of(truth.coco, found)
-        statistics = DetectionStatistics.of(truth, detections)
+        drawn = strongest(detections)
+        statistics = DetectionStatistics.of(truth, detections, drawn)
         thresholds = statistics.thresholds(score_thr)
-        point = OperatingPoint.of(truth, detections, thresholds, statistics.match_iou)
+        point = OperatingPoint.of(truth, drawn, thresholds, statistics.match_iou)
         return cls(model, len(found), score_thr, statistics, point)
 
     def as_dict(self) -> dict[str, Any]:

@@ -145,6 +145,14 @@ def test_bits_of_16_bit_images(largest, option, suffix, tmp_path, read):
     assert options(read()[1]) == option
 
 
+def test_images_of_12_bits_are_named_beside_those_of_16(tmp_path, read):
+    for name, largest in dict(dark=4000, dim=30000, full=65535).items():
+        cv2.imwrite(str(tmp_path / f'{name}.png'), np.full((80, 100), largest, np.uint16))
+        voc(tmp_path / f'{name}.xml', ('x', 1, 21, 30, 60))
+    guesses = {option: named for (_, option), named in read()[1].guesses.items()}
+    assert guesses['--bits 12 --copy'] == [str(tmp_path / 'dark.png')]
+
+
 def test_images_of_floating_point_values_are_told(tmp_path, read):
     for name in 'ab':
         draw(tmp_path / f'{name}.tif')

@@ -6,12 +6,13 @@ import torch
 from mmengine.registry import METRICS
 
 from mmspartan.evaluation.report.detection_statistics import DetectionStatistics
-from mmspartan.evaluation.report.matching import coco_of
+from mmspartan.evaluation.report.matching import coco_of, strongest
 from tests.evaluation.report.conftest import a_detection, an_object
 
 
 def statistics(truth, found: list[dict]) -> DetectionStatistics:
-    return DetectionStatistics.of(truth, coco_of(truth.coco, found))
+    detections = coco_of(truth.coco, found)
+    return DetectionStatistics.of(truth, detections, strongest(detections))
 
 
 def test_perfect_detections(make_truth):

@@ -10,7 +10,7 @@ import pytest
 
 from mmspartan.errors import InputError
 from mmspartan.evaluation.report import figures
-from mmspartan.evaluation.report.drawing import ERROR, RIGHT, ImageDrawer, Panel
+from mmspartan.evaluation.report.drawing import RIGHT, ImageDrawer, Panel
 from mmspartan.evaluation.report.figures import as_text
 from mmspartan.evaluation.report.folder import open_folder
 from mmspartan.evaluation.report.ground_truth import GroundTruth, select_split
@@ -70,14 +70,17 @@ def test_names_in_figures_are_no_formulas():
     assert as_text(STRANGE[3], 3) == r'\$\frac{1}\$ costs'
 
 
-def test_other_classes_of_an_object_stand_in_one_label(make_truth):
-    """Errors keep their color, whichever class is the strongest."""
+def test_weaker_classes_of_an_object_are_neither_drawn_nor_errors(make_truth):
+    """As in drawings, whose best threshold this decides; AP counts them."""
     truth = make_truth({1: 'a', 2: 'b'}, [an_object(1, 1, 0), an_object(1, 1, 60)])
     found = [a_detection(1, 2, 0, 0.4), a_detection(1, 1, 0, 0.9), a_detection(1, 1, 60, 0.8)]
-    point = Report.of(truth, 'm', found, score_thr=0.3).point
+    report = Report.of(truth, 'm', found, score_thr=0.3)
+    point, total = report.point, report.statistics.total
+    assert (total['threshold'], total['precision'], total['recall'], total['objects']) == (0.8, 1, 1, 2)
+    assert report.detections == 3 and point.errors(truth) == {}
     drawer = ImageDrawer(truth, [], [])
     drawn = drawer._detections(1, Panel.of_errors(point))
-    assert drawn.label_names == ['a 0.90, b 0.40', 'a 0.80'] and drawn.labels.tolist() == [ERROR, RIGHT]
+    assert drawn.label_names == ['a 0.90', 'a 0.80'] and drawn.labels.tolist() == [RIGHT, RIGHT]
 
 
 def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
