@@ -135,11 +135,17 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     for source in map(Path, sources):
         if not source.exists():
             raise SystemExit(f'{source}: no such image or folder')
-        inside = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        below = sorted(path for path in source.rglob('*') if not is_hidden(path, source))
+        inside = [path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
         if source.is_dir() and not inside:
             raise SystemExit(f'{source}: no image in it; looked for {", ".join(IMAGE_SUFFIXES)}')
         found += inside or [source]
     return found
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a file below a folder, or one of the folders between them, has a name that begins with a dot."""
+    return any(part.startswith('.') for part in path.relative_to(folder).parts)
 
 
 def printable(text: str) -> str:

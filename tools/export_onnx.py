@@ -177,7 +177,8 @@ def main(args: argparse.Namespace) -> None:
     samples = read_test_images(cfg, size) if args.verify else []
     with blame(args.config):
         check_predictions(plain, reference, task, samples)
-    print(f'exporting for {"any number of images" if args.dynamic_batch else "one image"} of {size[0]}x{size[1]}')
+    count = 'any number of images' if args.dynamic_batch else 'one image'
+    print(f'exporting for {count} of width {size[1]} and height {size[0]}, within a minute', flush=True)
     model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
     if args.simplify:
         import onnxslim

@@ -2,9 +2,11 @@
 
 INPUT is an image, a folder of images with its sub-folders, a video, the address of a stream (``rtsp://``, ``http://``),
 or the number of a camera. Images with boxes go to ``OUT/vis``, detections to ``OUT/preds`` as one JSON file an image.
-For a video the results are one video and one JSON file with a list of frames. An object is drawn with its strongest
-class; the JSON files have all. ``--slice SIZE`` finds small objects in large images: it detects in overlapping parts as
-well as in the whole image.
+For a video the results are one video and one JSON file with a list of frames. Hidden files of a folder are left out.
+
+Of boxes with an IoU of 0.7 or more, whatever their classes, the one with the highest score is drawn; the JSON files
+have all. ``--slice SIZE`` finds small objects in large images: it detects in overlapping parts as well as in the whole
+image.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from collections import Counter
 from itertools import count, islice
 from pathlib import Path
 
-from mmspartan_cli import parse, printable
+from mmspartan_cli import is_hidden, parse, printable
 from mmspartan_cli.choices import IMAGE_SUFFIXES
 
 
@@ -87,9 +89,10 @@ def image_suffixes() -> set[str]:
 
 
 def images_below(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images of a folder and its sub-folders, and its other files; the results are in neither."""
+    """Return the images of a folder and its sub-folders, and its other files, without hidden files and the results."""
     root, results, suffixes = Path(os.path.realpath(source)), Path(os.path.realpath(out_dir)), image_suffixes()
-    below = [path for path in sorted(source.rglob('*')) if results not in (root / path.relative_to(source)).parents]
+    seen = [path for path in sorted(source.rglob('*')) if not is_hidden(path, source)]
+    below = [path for path in seen if results not in (root / path.relative_to(source)).parents]
     named = [path for path in below if path.suffix.lower() in suffixes]
     images = [path for path in named if not path.is_dir()]
     inside = {*named, *(path for path in below if path.is_symlink() or not path.is_dir())}  # links are not followed

@@ -93,6 +93,9 @@ def main(args: argparse.Namespace) -> None:
             start = cfg.get('load_from') or 'the beginning'
             print(f'{cfg.work_dir}: no checkpoint to resume from, training starts from {start}')
 
+    elif former := latest_checkpoint(cfg.work_dir):
+        print(f'{former}: of an earlier training, whose files this one may overwrite; see --resume and --work-dir')
+
     if cfg.get('load_from'):
         require_file(cfg.load_from)
     with a_run(cfg) as runner:

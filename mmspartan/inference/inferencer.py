@@ -10,6 +10,7 @@ import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
@@ -73,6 +74,9 @@ class CheckedDetInferencer(DetInferencer):
             names = listed if len(listed) == count else [str(i) for i in range(count)]
         meta = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
         super()._load_weights_to_model(model, dict(self.checkpoint, meta=meta), cfg)
+
+    def _init_collate(self, cfg: Config) -> Any:
+        return pseudo_collate  # as mmengine in the end, which warns that mmdet has no registry of functions
 
     def _init_visualizer(self, cfg: Config) -> Any:
         cfg.visualizer.vis_backends = None  # of a training; without a folder each of them warns

@@ -33,8 +33,9 @@ def two_classes_for_each_box(self, inputs, data_samples, mode='predict'):
     return list(data_samples)
 
 
-def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, tmp_path):
+def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, tmp_path, capfd):
     detector = mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr=0.2)
+    assert 'WARNING' not in ''.join(capfd.readouterr())
     monkeypatch.setattr(type(detector.inferencer.model), 'forward', two_classes_for_each_box)
     cv2.imwrite(str(tmp_path / 'image.png'), np.full((64, 64, 3), 90, np.uint8))
     found = detector(tmp_path / 'image.png')

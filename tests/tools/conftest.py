@@ -4,9 +4,11 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from mmspartan.evaluation.report.matching import coco_of, strongest
 from tests.conftest import DATA, ROOT, make_digits, save_untrained
 from tests.docs.scripts import run_here
 
@@ -16,7 +18,8 @@ TOOLS = ROOT / 'tools'
 def make_detector(folder: Path) -> list[dict]:
     """Make a project with a config, ``mine.py``, data and an untrained checkpoint, ``mine.pth``; returns its objects.
 
-    An untrained network finds nothing, so the objects of the validation set are among what it finds.
+    An untrained network finds nothing, so the objects of the validation set are among what it finds, those of an image
+    apart from each other.
     """
     shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
     make_digits(folder, 4, 6)
@@ -24,8 +27,9 @@ def make_detector(folder: Path) -> list[dict]:
     evaluate(folder, 'mine.pth', '--out', 'first', '--worst', 0)
     found = json.loads((folder / 'first' / 'predictions.bbox.json').read_text())
     chosen = [result for result in found if min(result['bbox'][2:]) > 2][::4]
-    annotations = [dict(result, id=i) for i, result in enumerate(chosen, 1)]
     truth = json.loads((folder / 'digits' / 'val.json').read_text())
+    apart = strongest(coco_of(SimpleNamespace(dataset=truth), chosen)).dataset['annotations']
+    annotations = [{key: one[key] for key in ('id', *chosen[0])} for one in apart]
     (folder / 'digits' / 'val.json').write_text(json.dumps({**truth, 'annotations': annotations}))
     return annotations
 

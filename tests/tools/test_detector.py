@@ -110,10 +110,13 @@ def test_each_image_of_a_tree_has_results_of_its_own(project, checkpoint):
         cv2.imwrite(str(project / 'tree' / name), image)
     (project / 'tree' / 'd.jfif').write_bytes((project / 'tree' / 'a.jpg').read_bytes())
     (project / 'tree' / 'labels.txt').touch()
+    (project / 'tree' / '.thumbs').mkdir()
+    for hidden in ('._a.png', '.thumbs/a.png'):
+        (project / 'tree' / hidden).touch()
     (project / 'tree' / 'folder.png').mkdir()
     (project / 'tree' / 'linked').symlink_to('sub')
     output = run_here(OWN / 'image_demo.py', 'tree', 'mine.py', checkpoint, '--out-dir', 'tree/out', cwd=project)
-    assert all(f'tree/{name}' in output for name in ('labels.txt', 'linked', 'folder.png'))
+    assert all(f'tree/{name}' in output for name in ('labels.txt', 'linked', 'folder.png')) and 'tree/.' not in output
     written = {str(path.relative_to(project / 'tree' / 'out')) for path in project.glob('tree/out/**/*.*')}
     assert written == {
         *(f'preds/{name}.json' for name in ('a.jpg', 'a.png', 'sub/a', 'c', 'd')),

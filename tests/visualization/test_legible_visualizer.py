@@ -36,6 +36,17 @@ def test_the_strongest_of_several_classes_is_the_one_that_is_read(tmp_path):
         assert np.array_equal(drawn(tmp_path / 'b.png', detections), alone)
 
 
+def test_images_of_one_name_have_files_of_their_own(tmp_path):
+    """mmdet's hook names drawn images like their files, without the folders."""
+    visualizer = VISUALIZERS.build(dict(type='LegibleDetLocalVisualizer', name='names'))
+    found = InstanceData(labels=torch.tensor([0]), bboxes=torch.tensor([BOX]).float())
+    for source in ('day1/a.png', 'day2/a.png', 'x/day2/a.png', 'day1/a.png'):
+        sample = DetDataSample(gt_instances=found, metainfo=dict(img_path=source))
+        image = np.full((300, 400, 3), GRASS, dtype=np.uint8)
+        visualizer.add_datasample('x', image, sample, draw_pred=False, out_file=str(tmp_path / 'a.png'))
+    assert {path.name for path in tmp_path.iterdir()} == {'a.png', 'day2_a.png', 'x_day2_a.png'}
+
+
 def test_boxes_that_are_no_numbers_are_left_out(tmp_path):
     broken = (float('nan'), 100, 180, 160)
     alone = drawn(tmp_path / 'a.png', [(9, 0.5, BOX)])

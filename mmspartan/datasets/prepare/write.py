@@ -68,7 +68,7 @@ def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | No
     folder.mkdir(parents=True, exist_ok=True)
     for path, below in names_in_place(images, root).items():
         pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if bits else None
-        deep = pixels if pixels is not None and pixels.dtype == np.uint16 and pixels.max() < 2**bits else None
+        deep = pixels if pixels is not None and pixels.dtype == np.uint16 and pixels.max() < 2 ** (bits or 0) else None
         name = f'{path.name}.png' if deep is not None and path.suffix.lower() != '.png' else path.name
         if name in taken:
             name = f'{below.lstrip("/").replace("/", "_")}{name.removeprefix(path.name)}'

@@ -72,6 +72,7 @@ def terminal_table(metrics: dict[str, Any]) -> str:
 def _text(keys: list[str], rows: list[dict[str, Any]]) -> str:
     formats = {'AP_difference': signed}
     lines = [[' '.join(formats.get(key, shown)(row[key]).split()) for key in keys] for row in rows]
-    table = AsciiTable([[key.replace('AP_', '') for key in keys], *lines])
+    heads = [key.replace('AP_', '').replace('pictures', 'images') for key in keys]
+    table = AsciiTable([heads, *lines])
     table.justify_columns = dict.fromkeys(range(1, len(keys)), 'right')
     return table.table

@@ -139,7 +139,8 @@ class StopOnSignalHook(Hook):
             path = latest_checkpoint(self.runner.work_dir)
             kept = f'Kept: {path}. Go on with: {command_to_go_on()}' if path else 'No checkpoint was saved yet.'
             name = signal.Signals(number).name
-            print(f'\n{name}: stopped after {done} iterations. {kept}', file=sys.stderr)
+            when = f'after {done} iterations' if done else 'before the first iteration'
+            print(f'\n{name}: stopped {when}. {kept}', file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
 
