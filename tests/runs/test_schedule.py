@@ -30,7 +30,7 @@ def test_epochs_on_the_command_line_move_warm_up_and_decay(option):
 def test_iterations_milestones_and_hooks_move():
     cfg = Config(
         dict(
-            train_cfg=dict(by_epoch=False, max_iters=1000, val_begin=41),
+            train_cfg=dict(by_epoch=False, max_iters=1000, val_begin=41, val_interval=300),
             param_scheduler=[dict(type='MultiStepLR', by_epoch=False, milestones=[500, 900], end=1000)],
             custom_hooks=[
                 dict(type='PipelineSwitchHook', switch_epoch=20, switch_pipeline=[]),
@@ -45,7 +45,9 @@ def test_iterations_milestones_and_hooks_move():
     assert cfg.custom_hooks[0].switch_epoch == 10 and cfg.custom_hooks[1].final_epochs == 2
     assert cfg.custom_hooks[2].switch_epochs == [0, 4, 15]
     assert [stage.action_epoch for stage in cfg.custom_hooks[3].schedule] == [1, 6]  # which are counted from 1
-    assert cfg.train_cfg.val_begin == 21
+    assert (cfg.train_cfg.val_begin, cfg.train_cfg.val_interval) == (21, 150)
+    stretch_schedule(cfg, {'max_iters': 1000})
+    assert cfg.train_cfg.val_interval == 150
 
 
 def test_a_warm_up_of_less_than_two_epochs_is_left_out():
