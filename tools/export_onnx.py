@@ -178,7 +178,7 @@ def main(args: argparse.Namespace) -> None:
     with blame(args.config):
         check_predictions(plain, reference, task, samples)
     count = 'any number of images' if args.dynamic_batch else 'one image'
-    print(f'exporting for {count} of width {size[1]} and height {size[0]}, within a minute', flush=True)
+    print(f'exporting for {count} of width {size[1]} and height {size[0]}', flush=True)
     model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
     if args.simplify:
         import onnxslim

@@ -97,7 +97,7 @@ def images_below(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
     images = [path for path in named if not path.is_dir()]
     inside = {*named, *(path for path in below if path.is_symlink() or not path.is_dir())}  # links are not followed
     if not images:
-        raise InputError(f'{source}: no image in it, {len(inside)} other files')
+        raise InputError(f'{source}: no image in it, {len(inside)} other files; hidden ones are left out')
     return images, sorted(inside - set(images))
 
 

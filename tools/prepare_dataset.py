@@ -311,11 +311,9 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
             named.update(names)
         (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
         check_config(partial / 'config.py', source, folders)
-        others = [sample for split, samples in source.splits.items() if split != 'train' for sample in samples]
-        samples = [*source.splits['train'], *(sample for sample in others if str(sample.path) in guessed)]
-        images = drawn(samples, source.classes, named, guessed, 12, args.seed)
+        images = drawn(source.splits, source.classes, named, guessed, 12, args.seed)
         (partial / 'report.html').write_text(
-            page(f'Dataset {args.out.name}', summary, tables, advice, {'Twelve images': images}),
+            page(f'Dataset {args.out.name}', summary, tables, advice, {f'{len(images)} images': images}),
             encoding='utf-8',
         )
         partial.rename(args.out)

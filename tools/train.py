@@ -92,9 +92,8 @@ def main(args: argparse.Namespace) -> None:
         else:
             start = cfg.get('load_from') or 'the beginning'
             print(f'{cfg.work_dir}: no checkpoint to resume from, training starts from {start}')
-
-    elif former := latest_checkpoint(cfg.work_dir):
-        print(f'{former}: of an earlier training, whose files this one may overwrite; see --resume and --work-dir')
+    elif not cfg.get('resume') and (former := latest_checkpoint(cfg.work_dir)):
+        print(f'{former} is of an earlier training, whose files this one may overwrite; see --resume and --work-dir')
 
     if cfg.get('load_from'):
         require_file(cfg.load_from)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,9 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in _items(value)),
     ),
     'match_costs': (
-        'a dict or a list of dicts with numbers and names',
+        'a dict or a list of dicts, whose weight and gamma are numbers',
         lambda value: all(
-            isinstance(item, Mapping) and all(isinstance(option, Real | str) for option in item.values())
+            isinstance(item, Mapping) and all(isinstance(item.get(key, 1), Real) for key in ('weight', 'gamma'))
             for item in _items(value)
         ),
     ),
@@ -50,8 +51,8 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         'a list of names',
         lambda value: isinstance(value, list | tuple) and all(isinstance(name, str) for name in value),
     ),
-    'scale': ('a number or a list of numbers', lambda value: isinstance(value, Real | list | tuple)),
-    'interpolation': ('a name or a number', lambda value: isinstance(value, str | int)),
+    'scale': ('a number, a list or a dict', lambda value: isinstance(value, Real | list | tuple | Mapping)),
+    'interpolation': ('a name or a number', lambda value: isinstance(value, str | int | Enum)),
     'num_workers pad_size_divisor': ('a whole number', lambda value: type(value) is int),
     'lr weight_decay momentum': ('a number', lambda value: isinstance(value, Real) and type(value) is not bool),
     'backend_args.backend': (
@@ -87,7 +88,8 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
         if isinstance(evaluator, list | tuple | Mapping) and not evaluator:
             refuse(f'{phase}_evaluator', 'is empty, must have at least one metric')
     for name, key, value in _walk({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}):
-        kind, is_valid = KIND_OF.get('.'.join(name.split('.')[-2:])) or KIND_OF.get(str(key)) or ('', callable)
+        keys = [part for part in name.split('.') if not part.isdigit()]
+        kind, is_valid = KIND_OF.get('.'.join(keys[-2:])) or KIND_OF.get(str(key)) or ('', callable)
         if kind and value is not None and not is_valid(value):
             refuse(name, f'is {value!r}, must be {kind}')
 

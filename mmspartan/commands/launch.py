@@ -100,7 +100,7 @@ def build_runner(cfg: Config, phases: Sequence[str] = PHASES) -> Runner:
     """
     require_data(cfg, phases)
     if get_device() == 'cpu':
-        _adapt_to_cpu(cfg)
+        _adapt_to_cpu(cfg, phases)
     cfg.setdefault('runner_type', 'ResumableRunner')
     return RUNNERS.build(cfg)
 
@@ -130,19 +130,21 @@ def a_run(cfg: Config, phases: Sequence[str] = PHASES) -> Iterator[Runner]:
         yield runner
 
 
-def _adapt_to_cpu(cfg: Config) -> None:
+def _adapt_to_cpu(cfg: Config, phases: Sequence[str]) -> None:
     optim_wrapper = cfg.get('optim_wrapper') or {}
     if optim_wrapper.get('type') == 'AmpOptimWrapper':
-        warnings.warn('no GPU: training in full precision instead of AMP', stacklevel=2)
+        if 'train' in phases:
+            warnings.warn('no GPU: training in full precision instead of AMP', stacklevel=2)
         optim_wrapper['type'] = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             optim_wrapper.pop(key, None)
-    for phase in ('val', 'test'):
+    for phase in {'val', 'test'}.intersection(phases):
         if (cfg.get(f'{phase}_cfg') or {}).get('fp16'):
             warnings.warn(f'no GPU: evaluating in full precision instead of AMP ({phase}_cfg.fp16)', stacklevel=2)
             cfg[f'{phase}_cfg'].fp16 = False
     if cfg.get('sync_bn') is not None:
-        warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)
+        if 'train' in phases:
+            warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)
         cfg.sync_bn = None
     if cfg.launcher == 'pytorch':
         # with a process group and device_ids=None mmengine neither calls torch.cuda.set_device nor gives a device to

@@ -74,6 +74,8 @@ def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
             array = onnx.numpy_helper.to_array(tensor)
         except Exception:  # the runtime reports this error
             continue
+        if not array.size:
+            continue
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
         is_infinite = np.isinf(rows)
         is_mixed = (is_infinite.any(1) & (~is_infinite & (rows != 0)).any(1)).any()

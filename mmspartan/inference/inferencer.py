@@ -76,7 +76,9 @@ class CheckedDetInferencer(DetInferencer):
         super()._load_weights_to_model(model, dict(self.checkpoint, meta=meta), cfg)
 
     def _init_collate(self, cfg: Config) -> Any:
-        return pseudo_collate  # as mmengine in the end, which warns that mmdet has no registry of functions
+        if cfg.test_dataloader.get('collate_fn'):
+            return super()._init_collate(cfg)
+        return pseudo_collate  # mmengine's default, without its warning that mmdet has no registry of functions
 
     def _init_visualizer(self, cfg: Config) -> Any:
         cfg.visualizer.vis_backends = None  # of a training; without a folder each of them warns

@@ -47,7 +47,7 @@ def stretch_schedule(cfg: Config, options: Mapping[str, Any] | None) -> list[str
         lines += _stretch_from_one(cfg.train_cfg, 'val_begin', new / old, 'train_cfg')
     interval = cfg.train_cfg.get('val_interval')
     if 'train_cfg.val_interval' not in options and isinstance(interval, int) and interval > 1 and new < old:
-        cfg.train_cfg.val_interval = max(1, round(interval * new / old))  # else a short training ends before its first
+        cfg.train_cfg.val_interval = max(1, interval * new // old)  # else a short one may be evaluated at its end alone
         lines.append(f'  train_cfg.val_interval: {interval} -> {cfg.train_cfg.val_interval}')
     return [f'{key} is {new} instead of {old}: the schedule moves with it', *lines] if lines else []
 

@@ -23,20 +23,19 @@ def group_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.7) -> list[l
         list[list[int]]: Indices of each group by descending score; the group with the highest score comes first.
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    left = list(np.argsort(-np.asarray(scores), kind='stable'))
-    areas = np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)
+    left = np.argsort(-np.asarray(scores), kind='stable')
+    low, high = corners[:, :2], corners[:, 2:]
+    areas = np.prod(np.maximum(high - low, 0), axis=1)
     groups = []
-    while left:
-        first, others = left[0], np.array(left)
-        corner = np.minimum(corners[first, 2:], corners[others, 2:]) - np.maximum(
-            corners[first, :2], corners[others, :2]
-        )
-        shared = np.prod(np.maximum(corner, 0), axis=1)
-        is_same = shared >= iou * np.maximum(areas[first] + areas[others] - shared, 1e-9)
-        is_same |= (corners[first] == corners[others]).all(1)
+    while left.size:
+        first = left[0]
+        sides = np.minimum(high[first], high[left]) - np.maximum(low[first], low[left])
+        shared = np.prod(np.maximum(sides, 0), axis=1)
+        is_same = shared >= iou * np.maximum(areas[first] + areas[left] - shared, 1e-9)
+        is_same |= (corners[first] == corners[left]).all(1)
         is_same[0] = True  # also of a box that is not a number
-        groups.append(others[is_same].tolist())
-        left = others[~is_same].tolist()
+        groups.append(left[is_same].tolist())
+        left = left[~is_same]
     return groups
 
 

@@ -70,7 +70,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
         """Return a name that no other image has; mmdet's hook names files like images, without their folders."""
         free, folder = Path(out_file), Path(source).parent
         while self.written.setdefault(str(free), source) != source:
-            free, folder = free.with_name(f'{folder.name or "_"}_{free.name}'), folder.parent
+            free, folder = free.with_name(f'{folder.name.lstrip(".") or "_"}_{free.name}'), folder.parent
         return str(free)
 
     def _draw_instances(

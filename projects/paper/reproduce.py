@@ -6,6 +6,7 @@ miniature:   which of the paper's orders small networks of the ablations and two
 photographs: the same for Table IV on CIFAR-10
 pruning:     what the first of the small networks loses when it is pruned and fine-tuned
 low-bits:    what it loses in INT8 and below
+             (both with --images photographs: of the first network on CIFAR-10)
 near-ties:   which of its predictions change in lower precision, and which of the package's classifier on CIFAR-10
 kernels:     the same network with larger kernels
 
@@ -50,11 +51,11 @@ def parse_args():
         '--images',
         choices=['miniature', 'photographs'],
         default='miniature',
-        help='of pruning and low-bits: "miniature" for MNIST, by default, or "photographs" for CIFAR-10',
+        help='whose network pruning and low-bits compress: on MNIST, "miniature", by default, or on CIFAR-10',
     )
     args = parse(parser)
     if args.images == 'photographs' and not set(args.what) <= {'pruning', 'low-bits'}:
-        raise SystemExit('--images photographs: of pruning and low-bits alone')
+        raise SystemExit('--images photographs: can be given for pruning and low-bits alone')
     return args
 
 

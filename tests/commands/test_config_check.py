@@ -7,6 +7,7 @@ import mmpretrain
 import pytest
 from mmengine.config import Config
 from mmengine.registry import Registry
+from torchvision.transforms import InterpolationMode
 
 from mmspartan.commands.config_check import check_config, entry_being_built
 from mmspartan.errors import InputError
@@ -51,6 +52,12 @@ def test_configs_of_the_stack_pass(package):
     [
         ('optim_wrapper.paramwise_cfg', dict(custom_keys=dict(backbone=dict(lr_mult=0.1), img=dict(lr_mult=1)))),
         ('model.data_preprocessor', dict(type='P', pad_val=dict(img=(114.0, 114.0, 114.0)))),
+        ('train_dataloader.dataset.pipeline', [dict(type='Affine', scale=dict(x=(0.8, 1.2)))]),
+        (
+            'train_dataloader.dataset.pipeline',
+            [dict(type='torchvision/Resize', interpolation=InterpolationMode.BICUBIC)],
+        ),
+        ('model.train_cfg.assigner.match_costs', [dict(type=dict, weight=2.0, pc_range=[0.0, 1.0])]),
         ('model.roi_head', dict(type='R', bbox_head=[dict(type='B'), dict(type='B')])),
         ('model.detector', dict(type='D', backbone=dict(depth=50))),
         ('param_scheduler', dict(gen=[dict(type='S')], disc=[dict(type='S')])),
@@ -77,11 +84,11 @@ def test_a_rare_but_right_entry_passes(entry, value):
         ),
         ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
         ('optim_wrapper.clip_grad', dict(norm_typ=2), r"clip_grad: is .*norm_typ'.*, must be a dict of .*norm_type"),
-        ('model.train_cfg.assigner.match_costs.0.weight', [], r'match_costs: is .*, must be .* with numbers and names'),
+        ('model.train_cfg.assigner.match_costs.0.weight', [], r'match_costs: is .*, must be .* weight and gamma are'),
         ('train_dataloader.dataset.pipeline.1.meta_keys', dict(a=1), r'meta_keys: .* must be a list of names'),
-        ('train_dataloader.dataset.pipeline.1.scale', '', r"scale: is '', must be a number or a list of numbers"),
+        ('train_dataloader.dataset.pipeline.1.scale', '', r"scale: is '', must be a number, a list or a dict"),
         ('train_dataloader.dataset.pipeline.1.interpolation', {}, r'interpolation: .* must be a name or a number'),
-        ('val_evaluator', dict(type='M', ann_file=''), r"evaluator\.ann_file: is '', must be the path of a file"),
+        ('val_evaluator', [dict(type='M', ann_file='')], r"evaluator\.0\.ann_file: is '', must be the path of a file"),
         ('val_evaluator', [], r'val_evaluator: is empty, must have at least one metric'),
     ],
     ids=lambda value: value if isinstance(value, str) and ' ' not in value else '',

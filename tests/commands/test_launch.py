@@ -1,5 +1,6 @@
 """What the training and test scripts decide before a run."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,11 @@ def test_config_of_the_work_dir_is_not_overwritten(tmp_path):
 def test_without_a_gpu_what_needs_one_is_left_out_and_named(settings, told, adapted):
     cfg = Config(dict(launcher='none', **settings))
     with pytest.warns(UserWarning, match=told):
-        launch._adapt_to_cpu(cfg)
+        launch._adapt_to_cpu(cfg, launch.PHASES)
     assert cfg.to_dict() == dict(launcher='none', **adapted)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        launch._adapt_to_cpu(Config(settings | dict(launcher='none')), [])
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,14 @@ def changed(content: bytes, changes: list[tuple[str, int, int]]) -> bytes:
 
 @pytest.mark.parametrize(
     ('rows', 'is_refused'),
-    [([[1, 2], [INF, INF]], False), ([[0, -INF], [0, 0]], False), ([[1, 2], [1, INF]], True), ([[1, NAN]], True)],
+    [
+        ([], False),
+        ([[], []], False),
+        ([[1, 2], [INF, INF]], False),
+        ([[0, -INF], [0, 0]], False),
+        ([[1, 2], [1, INF]], True),
+        ([[1, NAN]], True),
+    ],
 )
 def test_constants_are_infinite_only_in_masks_and_whole_rows(rows, is_refused):
     model = build()

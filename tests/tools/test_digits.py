@@ -79,7 +79,7 @@ def test_first_start_with_resume_has_the_weights_of_load_from(trained, tmp_path)
     expected = torch.load(weights, weights_only=True)['state_dict']
     assert found['head.fc.weight'].equal(expected['head.fc.weight'])
     output = run_here(TOOLS / 'train.py', QUICK, '--no-validate', *FEW, 'train_cfg.max_epochs=1', cwd=tmp_path)
-    assert 'epoch_1.pth: of an earlier training, whose files this one may overwrite' in output
+    assert 'epoch_1.pth is of an earlier training, whose files this one may overwrite' in output
 
 
 def test_learning_rate_scales_with_the_batch(tmp_path):

@@ -96,10 +96,12 @@ def clean(
 
 
 def _check_bits(deep: dict[Path, int], chosen: int | None, faults: Faults) -> None:
-    """Name the 16-bit images that are loaded nearly black, or that do not fit to the bits that the user chose."""
+    """Name the 16-bit images that are loaded nearly black, or that have larger values than the user says."""
     if chosen:
         larger = [str(path) for path, bits in deep.items() if bits > chosen]
-        faults.add(f'16-bit image has values from {2**chosen} on: copied as it is, --bits {chosen}', KEPT, *larger)
+        faults.note(
+            f'16-bit image has values from {2**chosen} on: copied as it is, in spite of --bits {chosen}', *larger
+        )
         return
     # beside images that use all 16 bits, one that is half as bright is no sign of fewer bits
     most = DARK if any(bits == 16 for bits in deep.values()) else 15

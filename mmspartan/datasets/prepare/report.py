@@ -118,16 +118,25 @@ def printed(tables: dict[str, Table], most: int = 40) -> str:
 
 
 def drawn(
-    samples: list[Sample], classes: list[str], names: dict[Path, str], guessed: Collection[str], count: int, seed: int
+    splits: dict[str, list[Sample]],
+    classes: list[str],
+    names: dict[Path, str],
+    guessed: Collection[str],
+    count: int,
+    seed: int,
 ) -> list[tuple[str, np.ndarray]]:
-    """Draw boxes on images with objects if possible: names and RGB ``(H, W, 3)``, uint8.
+    """Draw boxes on images chosen at random: names and RGB ``(H, W, 3)``, uint8.
 
-    Half of them are of those with a guess, as far as there are any. The others are chosen at random.
+    Up to half of them are those of a guess, from all splits. The others are of the training set, with objects if there
+    are any.
     """
-    chosen = [sample for sample in samples if sample.objects] or list(samples)
-    random.Random(seed).shuffle(chosen)
-    first = {sample.path: sample for sample in [s for s in chosen if str(s.path) in guessed][: count // 2]}
-    chosen = [*first.values(), *(sample for sample in chosen if sample.path not in first)][:count]
+    rng, train = random.Random(seed), splits['train']
+    of_guesses = [sample for samples in splits.values() for sample in samples if str(sample.path) in guessed]
+    others = [sample for sample in train if sample.objects] or list(train)
+    rng.shuffle(of_guesses)
+    rng.shuffle(others)
+    first = {sample.path: sample for sample in of_guesses[: count // 2]}
+    chosen = [*first.values(), *(sample for sample in others if sample.path not in first)][:count]
     visualizer = LegibleDetLocalVisualizer()
     visualizer.dataset_meta = dict(classes=classes)
     labels = {name: i for i, name in enumerate(classes)}

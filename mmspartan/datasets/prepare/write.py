@@ -61,14 +61,16 @@ def names_in_place(images: Iterable[Path], root: Path) -> dict[Path, str]:
 def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | None = None) -> dict[Path, str]:
     """Copy images below ``root`` into a folder and return their names in it, which differ for equal names.
 
-    ``bits`` are those of a value of 16-bit images, which are then written with 8 bits, but for those of larger values.
+    ``bits`` are those of a value of 16-bit images. These are written with 8 bits, except images with larger values.
     """
     names: dict[Path, str] = {}
     taken = set()
     folder.mkdir(parents=True, exist_ok=True)
     for path, below in names_in_place(images, root).items():
-        pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if bits else None
-        deep = pixels if pixels is not None and pixels.dtype == np.uint16 and pixels.max() < 2 ** (bits or 0) else None
+        deep = None
+        if bits:
+            pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+            deep = pixels if pixels is not None and pixels.dtype == np.uint16 and pixels.max() < 2**bits else None
         name = f'{path.name}.png' if deep is not None and path.suffix.lower() != '.png' else path.name
         if name in taken:
             name = f'{below.lstrip("/").replace("/", "_")}{name.removeprefix(path.name)}'

@@ -30,7 +30,7 @@ class Panel:
     """Detections of a model, and the ids of those in another color."""
 
     detections: COCO
-    marked: frozenset[int]  # in the color of errors, on top of the others
+    marked: frozenset[int]  # in the color of errors
     ignored: frozenset[int] = frozenset()  # in the color of crowd regions
 
     @classmethod
@@ -88,7 +88,7 @@ class ImageDrawer:
         )
 
     def _detections(self, image_id: Any, panel: Panel) -> InstanceData:
-        found = sorted(panel.detections.imgToAnns[image_id], key=lambda d: -d['score'])
+        found = panel.detections.imgToAnns[image_id]
         return instances(
             [d['bbox'] for d in found],
             [ERROR if d['id'] in panel.marked else CROWD if d['id'] in panel.ignored else RIGHT for d in found],

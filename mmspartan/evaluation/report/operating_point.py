@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from .ground_truth import GroundTruth
-from .matching import Matching, coco_of, match
+from .matching import Matching, coco_of, match, strongest
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class OperatingPoint:
 
     Attributes:
         thresholds: Score threshold of each class.
-        detections: The detections with at least this score.
+        detections: The strongest ones, as drawings show them, of the detections with at least this score.
         matching: Their matching with the objects, class by class.
         confusion: Numbers of objects by class (rows) and class of the detection (columns),
             ``(num_classes + 1, num_classes + 1)``. The last row is of false detections on the background, the last
@@ -32,7 +32,8 @@ class OperatingPoint:
     @classmethod
     def of(cls, truth: GroundTruth, detections: COCO, thresholds: list[float], iou: float) -> 'OperatingPoint':
         least = dict(zip(truth.category_ids, thresholds))
-        kept = coco_of(truth.coco, (d for d in detections.anns.values() if d['score'] >= least[d['category_id']]))
+        scored = (d for d in detections.anns.values() if d['score'] >= least[d['category_id']])
+        kept = strongest(coco_of(truth.coco, scored))
         matching = match(truth.coco, kept, truth.category_ids, iou)
         return cls(thresholds, kept, matching, confusion_matrix(truth, kept, matching, iou))
 

@@ -47,10 +47,9 @@ class Report:
         """
         print(f'comparing {len(found)} detections of {model} with {len(truth.coco.anns)} objects', flush=True)
         detections = coco_of(truth.coco, found)
-        drawn = strongest(detections)
-        statistics = DetectionStatistics.of(truth, detections, drawn)
+        statistics = DetectionStatistics.of(truth, detections, strongest(detections))
         thresholds = statistics.thresholds(score_thr)
-        point = OperatingPoint.of(truth, drawn, thresholds, statistics.match_iou)
+        point = OperatingPoint.of(truth, detections, thresholds, statistics.match_iou)
         return cls(model, len(found), score_thr, statistics, point)
 
     def as_dict(self) -> dict[str, Any]:

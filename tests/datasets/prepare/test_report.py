@@ -16,7 +16,8 @@ def test_half_of_the_drawn_images_are_those_of_a_guess_and_names_have_folders(tm
         samples.append(Sample(path, [Object('x', (1, 1, 9, 9))]))
         names[path] = f'day{i}/a.png'
     guessed = {str(tmp_path / f'day{i}' / 'a.png') for i in range(30, 40)}
-    shown = [name for name, _ in drawn(samples, ['x'], names, guessed, 4, 0)]
+    splits = dict(train=samples[:35], val=samples[35:])
+    shown = [name for name, _ in drawn(splits, ['x'], names, guessed, 4, 0)]
     of_guesses = [name for name in shown if int(name[3:5].rstrip('/')) >= 30]
     assert len(set(shown)) == 4 and of_guesses[:2] == shown[:2]
-    assert len(drawn(samples[:3], ['x'], names, (), 4, 0)) == 3
+    assert len(drawn(dict(train=samples[:3]), ['x'], names, (), 4, 0)) == 3

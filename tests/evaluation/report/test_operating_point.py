@@ -11,7 +11,7 @@ CLASSES = {1: 'a', 2: 'b', 3: 'c'}
 OBJECTS = [an_object(1, 1, 0), an_object(1, 2, 60), an_object(2, 2, 0), an_object(3, 3, 0)]
 FOUND = [
     a_detection(1, 1, 0, 0.9),  # right
-    a_detection(1, 1, 2, 0.8),  # the same once more
+    a_detection(1, 1, 8, 0.8),  # the same once more, far enough to be drawn
     a_detection(1, 3, 60, 0.7),  # b taken for c
     a_detection(2, 2, 30, 0.6),  # too far away
     a_detection(3, 3, 0, 0.2),  # below the threshold
@@ -35,7 +35,7 @@ def test_confusion_matrix(truth):
 
 
 def test_a_detection_of_the_right_class_comes_before_a_surer_one_of_another(truth):
-    found = [a_detection(1, 3, 60, 0.95), a_detection(1, 2, 60, 0.6)]
+    found = [a_detection(1, 3, 68, 0.95), a_detection(1, 2, 60, 0.6)]
     confusion = point_of(truth, found).confusion
     assert confusion[1, 1] == 1 and confusion[3, 2] == 1 and not confusion[1, 2]
 
@@ -55,7 +55,7 @@ def test_differences_of_two_models(truth):
     first = point_of(truth, FOUND)
     same = differences(truth, first, first, 0.5)
     assert same.right == {i: i for i in first.detections.anns} and not same.false + same.missed
-    second = point_of(truth, [a_detection(1, 1, 0, 0.9), a_detection(1, 1, 2, 0.8), a_detection(3, 2, 50, 0.9)])
+    second = point_of(truth, [a_detection(1, 1, 0, 0.9), a_detection(1, 1, 8, 0.8), a_detection(3, 2, 50, 0.9)])
     found = differences(truth, first, second, 0.5)
     assert [first.detections.anns[i]['bbox'][0] for i in found.false] == [30, 60]  # b comes before c
     assert [second.detections.anns[i]['bbox'][0] for i in found.missed] == [50]
