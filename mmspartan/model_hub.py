@@ -52,10 +52,14 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
             )
         from .deploy.load import load_model
 
-        return load_model(cfg, str(pretrained)).to(device)
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = MODELS.build(cfg.model)
-    init_quietly(model)
+        model: Any = load_model(cfg, str(pretrained))
+    else:
+        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        model = MODELS.build(cfg.model)
+        init_quietly(model)
+    # where functions of mmdet and inferencers of mmpretrain look
+    model.cfg = model._config = cfg
+    model._dataset_meta = getattr(model, 'dataset_meta', {})
     return model.to(device).eval()
 
 

@@ -86,6 +86,8 @@ def test_inferencer_takes_name_and_weights(tmp_path):
     inferencer = mmpretrain.ImageClassificationInferencer('spartan_xt_in1k', str(tmp_path / 'weights.pth'))
     result = inferencer(np.zeros((64, 48, 3), np.uint8))[0]
     assert result['pred_scores'].shape == (1000,) and abs(result['pred_scores'].sum() - 1) < 1e-4
+    ours = mmpretrain.ImageClassificationInferencer(get_model('spartan_xt_cifar10', pretrained=True))
+    assert ours(np.zeros((64, 48, 3), np.uint8))[0]['pred_class'] in ours.classes
 
 
 @pytest.mark.parametrize(

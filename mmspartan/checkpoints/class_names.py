@@ -1,9 +1,12 @@
 """Checks that a checkpoint, a dataset and a model have the same classes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+
+HIDDEN = ('.', '__MACOSX')  # beginnings of the names of folders that programs make
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
@@ -79,19 +82,25 @@ def check_same_labels(found: Sequence[str], source: str, expected: Sequence[str]
 
 
 def check_num_classes(model: Any, dataset: Any) -> None:
-    """Check that a detector has as many classes as its training set.
+    """Check that a detector or a classifier has as many classes as its training set.
 
-    Raises InputError if ``model.bbox_head.num_classes`` is another number, or the training set has an empty list of
-    classes.
+    Raises InputError if ``num_classes`` of the head is another number, the training set has an empty list of classes,
+    or a hidden folder is one of its classes.
     """
     classes = classes_of_dataset(dataset)
-    number = getattr(getattr(model, 'bbox_head', None), 'num_classes', None)
+    head = 'bbox_head' if hasattr(model, 'bbox_head') else 'head'
+    number = getattr(getattr(model, head, None), 'num_classes', None)
+    folder = Path(getattr(dataset, 'img_prefix', None) or '.')
+    named = [str(name) for name in classes if str(name).startswith(HIDDEN) and str(name) not in ('.', '..')]
+    hidden = [name for name in named if (folder / name).is_dir()]
+    if hidden:
+        raise InputError(f'{folder / hidden[0]}: is no class of images; remove it from the training set')
     is_empty = (getattr(dataset, 'metainfo', None) or {}).get('classes') in ((), [])
     if is_empty and number is not None:
         raise InputError('the training set has no classes: metainfo.classes of its dataset is empty')
     if classes and number not in (None, len(classes)):
         raise InputError(
-            f'model.bbox_head.num_classes is {number}, but the training set has {len(classes)} classes '
+            f'model.{head}.num_classes is {number}, but the training set has {len(classes)} classes '
             f'({_listed(classes)}): set it to {len(classes)}'
         )
 

@@ -61,6 +61,15 @@ def test_classes_of_a_checkpoint():
         assert classes_of(content) == []
 
 
+def test_hidden_folders_are_no_classes(tmp_path):
+    (tmp_path / '.cache').mkdir()
+    model = SimpleNamespace(head=SimpleNamespace(num_classes=2))
+    dataset = SimpleNamespace(metainfo=dict(classes=('.', '.x')), img_prefix=str(tmp_path))  # characters, no folders
+    check_num_classes(model, dataset)
+    with pytest.raises(InputError, match=r'/\.cache: is no class of images; remove it'):
+        check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('.cache', 'a')), img_prefix=str(tmp_path)))
+
+
 def test_number_of_classes_of_a_detector_is_that_of_its_training_set():
     model = SimpleNamespace(bbox_head=SimpleNamespace(num_classes=3))
     check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('a', 'b', 'c'))))
@@ -68,5 +77,7 @@ def test_number_of_classes_of_a_detector_is_that_of_its_training_set():
     message = r'model\.bbox_head\.num_classes is 3, but the training set has 2 classes \(a, b\): set it to 2'
     with pytest.raises(InputError, match=message):
         check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('a', 'b'))))
+    with pytest.raises(InputError, match=r'model\.head\.num_classes is 3, but .*2 classes'):
+        check_num_classes(SimpleNamespace(head=model.bbox_head), SimpleNamespace(metainfo=dict(classes=('a', 'b'))))
     with pytest.raises(InputError, match=r'the training set has no classes: metainfo\.classes'):
         check_num_classes(model, SimpleNamespace(metainfo=dict(classes=())))

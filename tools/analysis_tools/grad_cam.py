@@ -38,7 +38,10 @@ def main(args: argparse.Namespace) -> None:
     images = find_images(args.image)
     for name, count in Counter(path.stem for path in images).items():
         if count > 1:
-            raise InputError(f'{name}: {count} images have this name, and their sheets would be one file')
+            raise InputError(
+                f'{name}: {count} images have this name, and their sheets would be one file; call '
+                'once for each, with another --out'
+            )
     subjects = load_subjects(args)
     names = args.category or (None,)
     categories = [[None if name is None else subject.category(name) for subject in subjects] for name in names]
