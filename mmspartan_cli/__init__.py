@@ -144,8 +144,13 @@ def find_images(sources: Iterable[str]) -> list[Path]:
 
 
 def is_hidden(path: Path, folder: Path) -> bool:
-    """Whether a file below a folder, or one of the folders between them, has a name that begins with a dot."""
-    return any(part.startswith('.') for part in path.relative_to(folder).parts)
+    """Whether a file below a folder, or one of the folders between them, is hidden."""
+    return any(map(is_hidden_name, path.relative_to(folder).parts))
+
+
+def is_hidden_name(name: str) -> bool:
+    """Whether a file or folder of this name is one that programs make for themselves."""
+    return name.startswith('.') or name == '__MACOSX'
 
 
 def printable(text: str) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from mmspartan_cli import is_hidden_name
 
-HIDDEN = ('.', '__MACOSX')  # beginnings of the names of folders that programs make
+from ..errors import InputError
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
@@ -91,7 +91,7 @@ def check_num_classes(model: Any, dataset: Any) -> None:
     head = 'bbox_head' if hasattr(model, 'bbox_head') else 'head'
     number = getattr(getattr(model, head, None), 'num_classes', None)
     folder = Path(getattr(dataset, 'img_prefix', None) or '.')
-    named = [str(name) for name in classes if str(name).startswith(HIDDEN) and str(name) not in ('.', '..')]
+    named = [name for name in map(str, classes) if is_hidden_name(name) and name not in ('.', '..')]
     hidden = [name for name in named if (folder / name).is_dir()]
     if hidden:
         raise InputError(f'{folder / hidden[0]}: is no class of images; remove it from the training set')

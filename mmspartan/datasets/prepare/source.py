@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from mmspartan_cli import is_hidden_name
 from mmspartan_cli.choices import IMAGE_SUFFIXES
 
 from .faults import DROPPED, KEPT, Faults
@@ -246,7 +247,7 @@ def _walk(roots: Iterable[Path], faults: Faults) -> Iterator[Path]:
                 continue
             for name in sorted(folders):
                 path = Path(folder, name)
-                if name.startswith('.') or name == '__MACOSX':
+                if is_hidden_name(name):
                     faults.note('file is hidden', f'{path}/')
                 elif not path.is_symlink():
                     continue

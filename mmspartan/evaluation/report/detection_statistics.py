@@ -13,7 +13,7 @@ from mmdet.datasets.api_wrappers import COCOeval
 from pycocotools.coco import COCO
 
 from .ground_truth import GroundTruth
-from .matching import MATCH_IOU, quiet, run_evaluator
+from .matching import MATCH_IOU, quiet, run_evaluator, strongest
 
 SIZES = ('small', 'medium', 'large')
 
@@ -41,14 +41,8 @@ class DetectionStatistics:
     match_iou: float
 
     @classmethod
-    def of(cls, truth: GroundTruth, detections: COCO, drawn: COCO) -> 'DetectionStatistics':
-        """Compare detections with objects.
-
-        Args:
-            truth: The objects.
-            detections: All detections, of :func:`~mmspartan.evaluation.report.matching.coco_of`.
-            drawn: Those that drawings show, of :func:`~mmspartan.evaluation.report.matching.strongest`.
-        """
+    def of(cls, truth: GroundTruth, detections: COCO) -> 'DetectionStatistics':
+        """Compare detections, as :func:`~mmspartan.evaluation.report.matching.coco_of` returns them, with objects."""
         limits = truth.max_detections, truth.ap_index
         run = run_evaluator(truth.coco, detections, truth.category_ids, truth.iou_thresholds, *limits)
         with quiet():
@@ -58,8 +52,9 @@ class DetectionStatistics:
         t = _index(thresholds, MATCH_IOU)
         t = int(thresholds.argmin()) if t is None else t
         order = [list(run.params.catIds).index(category) for category in truth.category_ids]  # pycocotools sorts them
-        shown = run_evaluator(truth.coco, drawn, truth.category_ids, [float(thresholds[t])], limits[0], sizes=False)
-        scored = [ScoredDetections.of(shown, k) for k in order]
+        iou, drawn = float(thresholds[t]), strongest(detections)
+        of_drawn = run_evaluator(truth.coco, drawn, truth.category_ids, [iou], limits[0], sizes=False)
+        scored = [ScoredDetections.of(of_drawn, k) for k in order]
         classes = [
             {'name': name, **_averages(run, thresholds, k), **one.counts(), **one.best_threshold()}
             for name, k, one in zip(truth.classes, order, scored)
@@ -78,7 +73,7 @@ class DetectionStatistics:
             sizes=sizes,
             recalls=np.asarray(run.params.recThrs),
             precisions=np.where(precisions > -1, precisions, np.nan),
-            match_iou=float(thresholds[t]),
+            match_iou=iou,
         )
 
     def thresholds(self, score_thr: float | None = None) -> list[float]:

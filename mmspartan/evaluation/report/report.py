@@ -15,7 +15,7 @@ from .drawing import ImageDrawer, Panel
 from .figures import draw_confusion, draw_curves, draw_curves_of_classes
 from .folder import METRICS, generator
 from .ground_truth import GroundTruth
-from .matching import coco_of, strongest
+from .matching import coco_of
 from .operating_point import OperatingPoint, differences, errors_by_image, worst_first
 from .page import render_page
 from .tables import class_rows, write_csv
@@ -47,7 +47,7 @@ class Report:
         """
         print(f'comparing {len(found)} detections of {model} with {len(truth.coco.anns)} objects', flush=True)
         detections = coco_of(truth.coco, found)
-        statistics = DetectionStatistics.of(truth, detections, strongest(detections))
+        statistics = DetectionStatistics.of(truth, detections)
         thresholds = statistics.thresholds(score_thr)
         point = OperatingPoint.of(truth, detections, thresholds, statistics.match_iou)
         return cls(model, len(found), score_thr, statistics, point)

@@ -6,13 +6,12 @@ import torch
 from mmengine.registry import METRICS
 
 from mmspartan.evaluation.report.detection_statistics import DetectionStatistics
-from mmspartan.evaluation.report.matching import coco_of, strongest
+from mmspartan.evaluation.report.matching import coco_of
 from tests.evaluation.report.conftest import a_detection, an_object
 
 
 def statistics(truth, found: list[dict]) -> DetectionStatistics:
-    detections = coco_of(truth.coco, found)
-    return DetectionStatistics.of(truth, detections, strongest(detections))
+    return DetectionStatistics.of(truth, coco_of(truth.coco, found))
 
 
 def test_perfect_detections(make_truth):
