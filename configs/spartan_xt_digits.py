@@ -59,6 +59,6 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 
-default_hooks = dict(logger=dict(interval=10), visualization=dict(rescale_factor=8.0))
+default_hooks = dict(logger=dict(interval=10))
 randomness = dict(seed=0)
 auto_scale_lr = dict(base_batch_size=32, enable=False)

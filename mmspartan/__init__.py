@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from .stack import has_mmdet  # first: it says in one line if torch, mmengine or mmcv is missing or too old
+from .stack import (
+    has_mmdet,
+    has_mmpretrain,
+)  # first: it says in one line if torch, mmengine or mmcv is missing or too old
 
 # isort: split
 from . import checkpoints, datasets, deploy, runs  # noqa: F401 - register
@@ -18,6 +21,9 @@ if has_mmdet():
     from .evaluation import coco_metric, faster_coco_metric  # noqa: F401 - register
     from .runs.hooks import final_stage_hook, foreach_ema, stage_hook  # noqa: F401 - register
     from .visualization import legible_visualizer  # noqa: F401 - registers
+
+if has_mmpretrain():
+    from .visualization import classification_hook  # noqa: F401 - registers
 
 register_models()
 

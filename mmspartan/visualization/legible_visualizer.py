@@ -1,6 +1,5 @@
 """Detections as a person reads them: one label for each box, the strongest on top, legible at any size of the image."""
 
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,6 +12,7 @@ from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw
 
 from .boxes import Color, class_color, contrasting, group_boxes
+from .file_names import FileNames
 from .fonts import draw_text, legible, text_width
 from .label_layout import place_labels
 
@@ -52,7 +52,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
         super().__init__(name, *args, line_width=line_width or 3, bbox_color=bbox_color, **kwargs)
         self.min_side, self.max_iou = min_side, max_iou
         self.fixed_line_width, self.fixed_font_size = line_width, font_size
-        self.written: dict[str, str] = {}  # the image that is drawn in a file
+        self.names = FileNames()
 
     def add_datasample(
         self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None, *args: Any, **kwargs: Any
@@ -63,15 +63,8 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
             data_sample = enlarged(data_sample, factor)
         source = getattr(data_sample, 'img_path', None)
         if kwargs.get('out_file') and source:
-            kwargs['out_file'] = self._free(kwargs['out_file'], source)
+            kwargs['out_file'] = self.names.free(kwargs['out_file'], source)
         super().add_datasample(name, image, data_sample, *args, **kwargs)
-
-    def _free(self, out_file: str, source: str) -> str:
-        """Return a name that no other image has; mmdet's hook names files like images, without their folders."""
-        free, folder = Path(out_file), Path(source).parent
-        while self.written.setdefault(str(free), source) != source:
-            free, folder = free.with_name(f'{folder.name.lstrip(".") or "_"}_{free.name}'), folder.parent
-        return str(free)
 
     def _draw_instances(
         self, image: np.ndarray, instances: InstanceData, classes: list[str] | None, palette: Any

@@ -1,5 +1,6 @@
 """CIFAR-10 from the published pickles and from folders."""
 
+import json
 import pickle
 
 import cv2
@@ -14,7 +15,10 @@ from mmpretrain.registry import DATASETS
 from mmspartan import config_path, get_model
 from mmspartan.datasets import cifar10
 from mmspartan.errors import InputError
+from tests.conftest import ROOT, run_here
 
+SCENES = 'dataset_converters/cifar10_to_coco.py'
+SPLITS = dict(train=20, test=160)
 RED = np.zeros((32, 32, 3), np.uint8)
 RED[..., 2] = 255  # BGR
 
@@ -60,6 +64,34 @@ def test_faults_of_folders_are_named(folders):
     cv2.imwrite(str(path), RED[:16])
     with pytest.raises(InputError, match=r'cat/0000\.png'):
         build(folders)
+
+
+def test_scenes_have_photographs_of_their_split_in_boxes_of_their_class(tmp_path, monkeypatch):
+    """A photograph here is of one color: dark for training, bright for testing, and another for each class."""
+    monkeypatch.setattr(cifar10, 'IMAGES', {'train': 10, 'test': 10})
+    colors = {split: [np.array([start + 9 * i, start, start]) for i in range(10)] for split, start in SPLITS.items()}
+    for split, of_class in colors.items():
+        for color, name in zip(of_class, CIFAR10.METAINFO['classes'], strict=True):
+            (tmp_path / 'photographs' / split / name).mkdir(parents=True)
+            photograph = np.broadcast_to(color, RED.shape).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / 'photographs' / split / name / '0000.png'), photograph)
+    options = ['--photographs', 'photographs', '--train', 9, '--val', 4, '--size', 96]
+    for out in ('one', 'other'):
+        run_here(ROOT / 'tools' / SCENES, '--out', out, *options, cwd=tmp_path)
+    for split, source in dict(train='train', val='test').items():
+        coco = json.loads((tmp_path / 'one' / f'{split}.json').read_text())
+        assert (tmp_path / 'other' / f'{split}.json').read_text() == json.dumps(coco)
+        assert [category['name'] for category in coco['categories']] == list(CIFAR10.METAINFO['classes'])
+        images = {
+            image['id']: cv2.imread(str(tmp_path / 'one' / split / image['file_name'])) for image in coco['images']
+        }
+        assert len(images) == dict(train=9, val=4)[split] and len(coco['annotations']) > len(images)
+        for annotation in coco['annotations']:
+            x, y, width, height = annotation['bbox']
+            patch = images[annotation['image_id']][y : y + height, x : x + width]
+            assert patch.shape[:2] == (height, width) and min(width, height) > 5
+            distance = np.abs(patch - colors[source][annotation['category_id'] - 1]).max(-1)
+            assert (distance < 3).mean() > 0.15
 
 
 @pytest.mark.parametrize('name', ['spartan_xt_cifar10', 'spartan_t_cifar10'])

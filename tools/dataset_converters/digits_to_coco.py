@@ -9,8 +9,6 @@ rightmost, lowest and leftmost point of each digit.
 """
 
 import argparse
-import json
-import shutil
 from pathlib import Path
 
 from mmspartan_cli import parse
@@ -33,20 +31,10 @@ if __name__ == '__main__':
 
 import cv2
 import numpy as np
-from mmengine.utils import track_iter_progress
 
+from mmspartan.commands.command import command
 from mmspartan.datasets.digits_split import load_digits_split
-
-
-def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a color gradient with coarse and fine noise, float32 ``(size, size, 3)``, 0..255."""
-    corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
-    corners = corners.mean() + (corners - corners.mean()) * rng.uniform(0.1, 0.6)
-    image = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)
-    coarse = rng.normal(0, rng.uniform(0, 20), (rng.integers(2, 16),) * 2 + (3,)).astype(np.float32)
-    image += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    return image + rng.normal(0, rng.uniform(0, 8), (size, size, 1)).astype(np.float32)
-
+from mmspartan.datasets.scenes import Scene, background, overlaps, write_scenes
 
 Drawn = tuple[list[int], np.ndarray]
 
@@ -86,85 +74,44 @@ def extreme_points(box: list[int], ink: np.ndarray) -> list[float]:
     return [value for column, row in points for value in (x + column, y + row, 2)]
 
 
-def covers(box: list[float], others: list[list[float]], limit: float = 0.25) -> bool:
-    """Whether the overlap of a box and another one is more than ``limit`` of the smaller one."""
-    x, y, w, h = box
-    for ox, oy, ow, oh in others:
-        inter = max(0, min(x + w, ox + ow) - max(x, ox)) * max(0, min(y + h, oy + oh) - max(y, oy))
-        if inter > limit * min(w * h, ow * oh):
-            return True
-    return False
+def draw_scene(size: int, digits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Scene:
+    """Draw one to six digits of ``(N, 8, 8)``, 0..1; each annotation has its key points, and the mask all digits."""
+    scene = Scene(background(size, rng), [], np.zeros((size, size), np.uint8))
+    for _ in range(rng.integers(1, 7)):
+        chosen = rng.integers(len(digits))
+        before = scene.image.copy()
+        drawn = draw_digit(scene.image, digits[chosen], rng)
+        if drawn is None or overlaps(drawn[0], [other['bbox'] for other in scene.annotations], limit=0.25):
+            scene.image = before
+            continue
+        box, ink = drawn
+        x, y, width, height = box
+        category = int(labels[chosen]) + 1
+        scene.mask[y : y + height, x : x + width][ink] = category
+        points = dict(keypoints=extreme_points(box, ink), num_keypoints=4)
+        scene.annotations.append(dict(category_id=category, bbox=box, **points))
+    return scene
 
 
-def write_split(
-    folder: Path, split: str, count: int, size: int, rng: np.random.Generator, masks: bool, keypoints: bool
-) -> None:
-    images, labels = load_digits_split('train' if split == 'train' else 'test')
-    digits = images[..., 0].astype(np.float32) / 255
-    (folder / split).mkdir(parents=True)
-    if masks:
-        (folder / f'{split}_masks').mkdir()
-    coco = dict(images=[], annotations=[], categories=[dict(id=digit + 1, name=str(digit)) for digit in range(10)])
-    for category in coco['categories'] if keypoints else ():
-        category.update(keypoints=['top', 'right', 'bottom', 'left'], skeleton=[])
-    print(f'{split}: {count} scenes')
-    for i in track_iter_progress(range(count)):
-        scene = background(size, rng)
-        boxes, labels_of_pixels = [], np.zeros((size, size), np.uint8)
-        for _ in range(rng.integers(1, 7)):
-            chosen = rng.integers(len(digits))
-            before = scene.copy()
-            drawn = draw_digit(scene, digits[chosen], rng)
-            if drawn is None or covers(drawn[0], boxes):
-                scene = before
-                continue
-            box, ink = drawn
-            boxes.append(box)
-            x, y, width, height = box
-            labels_of_pixels[y : y + height, x : x + width][ink] = labels[chosen] + 1
-            coco['annotations'].append(
-                dict(
-                    id=len(coco['annotations']) + 1,
-                    image_id=i + 1,
-                    category_id=int(labels[chosen]) + 1,
-                    bbox=box,
-                    area=box[2] * box[3],
-                    iscrowd=0,
-                    **(dict(keypoints=extreme_points(box, ink), num_keypoints=4) if keypoints else {}),
-                )
-            )
-        name = f'{i:05d}.png'
-        cv2.imwrite(str(folder / split / name), scene.clip(0, 255).astype(np.uint8))
-        if masks:
-            cv2.imwrite(str(folder / f'{split}_masks' / name), labels_of_pixels)
-        coco['images'].append(dict(id=i + 1, file_name=name, width=size, height=size))
-    (folder / f'{split}.json').write_text(json.dumps(coco))
-
-
+@command()
 def main(args: argparse.Namespace) -> None:
     more = {name: True for name in ('masks', 'keypoints') if getattr(args, name)}
-    arguments = json.dumps(dict(train=args.train, val=args.val, size=args.size, seed=args.seed, **more))
-    record = args.out / 'made_with.json'
-    if record.exists() and record.read_text() == arguments:
-        print(f'{args.out}: already there')
-        return
-    if args.out.exists():
-        raise SystemExit(f'{args.out} exists and was not made with these arguments; remove it or give another --out')
-    partial = args.out.with_name(args.out.name + '.part')
-    shutil.rmtree(partial, ignore_errors=True)
-    for i, split in enumerate(('train', 'val')):
-        write_split(
-            partial,
-            split,
-            getattr(args, split),
-            args.size,
-            np.random.default_rng([args.seed, i]),
-            args.masks,
-            args.keypoints,
-        )
-    (partial / 'made_with.json').write_text(arguments)
-    partial.rename(args.out)
-    print(f'\nwritten to {args.out}')
+    categories = [dict(id=digit + 1, name=str(digit)) for digit in range(10)]
+    for category in categories if args.keypoints else ():
+        category.update(keypoints=['top', 'right', 'bottom', 'left'], skeleton=[])
+    splits = {split: load_digits_split(source) for split, source in dict(train='train', val='test').items()}
+
+    def scene(split: str, rng: np.random.Generator) -> Scene:
+        images, labels = splits[split]
+        drawn = draw_scene(args.size, images[..., 0].astype(np.float32) / 255, labels, rng)
+        if not args.masks:
+            drawn.mask = None
+        if not args.keypoints:
+            drawn.annotations = [dict(category_id=a['category_id'], bbox=a['bbox']) for a in drawn.annotations]
+        return drawn
+
+    arguments = dict(train=args.train, val=args.val, size=args.size, seed=args.seed, **more)
+    write_scenes(args.out, arguments, categories, scene)
 
 
 if __name__ == '__main__':

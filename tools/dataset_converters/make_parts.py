@@ -30,10 +30,12 @@ import cv2
 import numpy as np
 from mmengine.utils import track_iter_progress
 
+from mmspartan.datasets.scenes import overlaps
+
 CLASSES = ('washer', 'nut', 'bolt')
 WIDTH, HEIGHT = 256, 192
 SPLITS = {'train': 0.7, 'valid': 0.2, 'test': 0.1}
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # x, y, width, height
 
 
 def table(rng: np.random.Generator) -> np.ndarray:
@@ -76,7 +78,7 @@ def mask_of(name: str, size: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def place(image: np.ndarray, name: str, spot: np.ndarray, rng: np.random.Generator) -> Box | None:
-    """Draw a part around a spot and return its box ``(x0, y0, x1, y1)``; None if it would not lie inside."""
+    """Draw a part around a spot and return its box; None if it would not lie inside."""
     mask = mask_of(name, float(np.exp(rng.uniform(np.log(10), np.log(30)))), rng)
     rows, columns = np.where(mask > 0.3)
     mask = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
@@ -90,17 +92,7 @@ def place(image: np.ndarray, name: str, spot: np.ndarray, rng: np.random.Generat
     shine = np.linspace(rng.uniform(-40, 0), rng.uniform(0, 40), width, dtype=np.float32)[None, :, None]
     metal = rng.uniform(70, 230) + rng.uniform(-12, 12, 3).astype(np.float32) + shine
     patch += (np.broadcast_to(metal, patch.shape) - patch) * mask[..., None]
-    return x0, y0, x0 + width, y0 + height
-
-
-def overlaps(box: Box, others: list[Box], limit: float = 0.3) -> bool:
-    """Whether a box and another one share more than ``limit`` of the smaller one."""
-    for other in others:
-        width, height = (min(box[i + 2], other[i + 2]) - max(box[i], other[i]) for i in (0, 1))
-        area = min((b[2] - b[0]) * (b[3] - b[1]) for b in (box, other))
-        if max(0, width) * max(0, height) > limit * area:
-            return True
-    return False
+    return x0, y0, width, height
 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, Box]]]:
@@ -112,7 +104,7 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, Box]]]:
         spot = rng.normal(crowd, 28) if rng.random() < 0.5 else rng.uniform((0, 0), (WIDTH, HEIGHT))
         before = image.copy()
         box = place(image, name, spot, rng)
-        if box is None or overlaps(box, [other for _, other in objects]):
+        if box is None or overlaps(box, [other for _, other in objects], limit=0.3):
             image = before
         else:
             objects.append((name, box))
@@ -125,8 +117,8 @@ def voc_text(name: str, objects: list[tuple[str, Box]]) -> str:
     """Return labelImg's XML; VOC counts pixels from 1."""
     items = ''.join(
         f'<object><name>{escape(kind)}</name><difficult>0</difficult><bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin>'
-        f'<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>'
-        for kind, (x0, y0, x1, y1) in objects
+        f'<xmax>{x0 + width}</xmax><ymax>{y0 + height}</ymax></bndbox></object>'
+        for kind, (x0, y0, width, height) in objects
     )
     size = f'<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>'
     return f'<annotation><filename>{name}</filename>{size}{items}</annotation>'
@@ -134,9 +126,9 @@ def voc_text(name: str, objects: list[tuple[str, Box]]) -> str:
 
 def yolo_text(objects: list[tuple[str, Box]]) -> str:
     lines = [
-        f'{CLASSES.index(kind)} {(x0 + x1) / 2 / WIDTH:.6f} {(y0 + y1) / 2 / HEIGHT:.6f} '
-        f'{(x1 - x0) / WIDTH:.6f} {(y1 - y0) / HEIGHT:.6f}\n'
-        for kind, (x0, y0, x1, y1) in objects
+        f'{CLASSES.index(kind)} {(x0 + width / 2) / WIDTH:.6f} {(y0 + height / 2) / HEIGHT:.6f} '
+        f'{width / WIDTH:.6f} {height / HEIGHT:.6f}\n'
+        for kind, (x0, y0, width, height) in objects
     ]
     return ''.join(lines)
 
@@ -148,9 +140,8 @@ def coco_content(scenes: list[tuple[str, list[tuple[str, Box]]]]) -> dict:
     images, annotations = list[dict](), list[dict]()
     for i, (name, objects) in enumerate(scenes):
         images.append(dict(id=i, file_name=name, width=WIDTH, height=HEIGHT))
-        for kind, (x0, y0, x1, y1) in objects:
-            box = [x0, y0, x1 - x0, y1 - y0]
-            entry = dict(id=len(annotations), image_id=i, category_id=CLASSES.index(kind) + 1, bbox=box)
+        for kind, box in objects:
+            entry = dict(id=len(annotations), image_id=i, category_id=CLASSES.index(kind) + 1, bbox=list(box))
             annotations.append({**entry, 'area': box[2] * box[3], 'segmentation': [], 'iscrowd': 0})
     return dict(info={}, licenses=[], categories=categories, images=images, annotations=annotations)
 
