@@ -59,6 +59,7 @@ from mmengine.registry import DATASETS
 from mmspartan.checkpoints.checkpoint import AtomicLocalBackend
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import read_config, size_of_test_images
+from mmspartan.commands.long_work import announced
 from mmspartan.convert.files import check_target
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
@@ -175,23 +176,25 @@ def main(args: argparse.Namespace) -> None:
         reference, graph = build_graph(plain), build_graph(deploy(plain))
     check_size(reference, task, size)
     samples = read_test_images(cfg, size) if args.verify else []
-    with blame(args.config):
-        check_predictions(plain, reference, task, samples)
+    if args.verify:
+        with announced(f'predicting {len(samples)} images in PyTorch'), blame(args.config):
+            check_predictions(plain, reference, task, samples)
     count = 'any number of images' if args.dynamic_batch else 'one image'
-    print(f'exporting for {count} of width {size[1]} and height {size[0]}', flush=True)
-    model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
-    if args.simplify:
-        import onnxslim
+    with announced(f'exporting for {count} of width {size[1]} and height {size[0]}'):
+        model = export(graph, task, size, args.dynamic_batch, args.opset, args.precision)
+        if args.simplify:
+            import onnxslim
 
-        model = onnxslim.slim(model)
-    model = precision.convert(model)
+            model = onnxslim.slim(model)
+        model = precision.convert(model)
     classes = '\n'.join(names_in_file(plain, task, cfg))
     onnx.helper.set_model_props(model, {'config': Path(args.config).stem, 'classes': classes, PROPERTY: args.precision})
     onnx.checker.check_model(model)
     AtomicLocalBackend().put(model.SerializeToString(), args.out)
     print(f'{args.out}: {len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB')
     if args.verify:
-        differences = verify(reference, task, args.out, samples, precision)
+        with announced(f'predicting {len(samples)} images with the file'):
+            differences = verify(reference, task, args.out, samples, precision)
         median = float(np.median(differences))
         print(
             f'difference from PyTorch: median of {len(differences)} images {median:.1e}, largest {max(differences):.1e}'

@@ -80,6 +80,7 @@ import mmspartan
 from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
+from mmspartan.commands.long_work import announced
 from mmspartan.datasets.prepare.clean import File, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
 from mmspartan.datasets.prepare.plan import default_epochs, plan_of
@@ -276,9 +277,10 @@ def prepare(args: argparse.Namespace) -> None:
     print(f'from {start_of(config)}')
     print(reason, end='\n' * bool(reason))
     if not args.no_plan:
-        print('Measuring steps of each stage of the training, within a minute', flush=True)
         train, val = (len(source.splits[split]) for split in ('train', 'val'))
-        print('\n'.join(plan_of(config, train, val)))
+        with announced('Measuring steps of each stage of the training, within a minute'):
+            plan = plan_of(config, train, val)
+        print('\n'.join(plan))
     print('Look at the report, then train:')
     print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
 

@@ -36,6 +36,7 @@ import onnx
 from mmspartan.benchmark.timing import timed
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import load_config
+from mmspartan.commands.long_work import announced
 from mmspartan.convert.files import check_target
 from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy.evaluation import check_classes, evaluate
@@ -102,17 +103,21 @@ def main(args: argparse.Namespace) -> None:
     check_classes(str(args.model), images.classes)
     paths = [args.model, args.out]
     # before the quantization, since it fails if file and config do not match
+    print(f'evaluating {args.model}', flush=True)
     metrics = [evaluate(cfg, str(args.model), args.backend)]
     keep += linear_nodes(model) if args.keep_linear else []
     feeds = Feeds(task.feed([data['inputs']], [data['data_samples']]) for data in images)
-    quantize(args.model, args.out, feeds, keep, args.backend, args.reduce_range)
+    with announced(f'\nquantizing, calibrated on {len(images.chosen)} images'):
+        quantize(args.model, args.out, feeds, keep, args.backend, args.reduce_range)
+    print(f'\nevaluating {args.out}', flush=True)
     metrics.append(evaluate(cfg, str(args.out), args.backend))
 
     names = [name for name in metrics[0] if re.search(r'top1|bbox_mAP(_50|_75)?$', name)] or list(metrics[0])
     width = max(len(path.name) for path in paths) + 2
+    with announced('\nmeasuring latencies'):
+        latencies = [latency(path, task, args.backend, args.threads) for path in paths]
     print(f'\n{"file":{width}}{"":13}{"size":>10}{"one image":>12}' + ''.join(f'{name:>20}' for name in names))
-    for path, found in zip(paths, metrics):
-        milliseconds = latency(path, task, args.backend, args.threads)
+    for path, found, milliseconds in zip(paths, metrics, latencies):
         row = f'{path.name:{width}}{args.backend:13}{path.stat().st_size / 1e6:>7.1f} MB{milliseconds:>9.1f} ms'
         print(row + ''.join(f'{found[name]:>20.3f}' for name in names))
     integer, products = count_products(read_onnx(args.out).graph)

@@ -14,6 +14,8 @@ from mmengine.config import Config
 from ..errors import InputError
 from .config_check import entry_being_built
 
+AGAIN = 1.0  # seconds after which a command that was told to stop, and has not begun to, is told again
+
 _received: list[int] = []  # signals since the command began
 _blamed: list[Callable[[], bool]] = []  # whether the run has started, of each `blame` around the current code
 
@@ -29,6 +31,8 @@ def command() -> Iterator[None]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     signals = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
     handlers = {number: signal.signal(number, _stop) for number in signals}
+    if in_main_thread:
+        handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, _stop_again)
     try:
         yield
     except KeyboardInterrupt:  # in another thread
@@ -42,6 +46,8 @@ def command() -> Iterator[None]:
             traceback.print_exc()
         sys.exit(line)
     finally:
+        if in_main_thread:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         received = _received[:1]
@@ -55,7 +61,21 @@ def _stop(number: int, frame: Any = None) -> None:
         when = ' before the run began' if _blamed and not _blamed[-1]() else ''
         print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
     _received.append(number)
+    if signal.getsignal(signal.SIGALRM) is _stop_again:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
     sys.exit(128 + number)
+
+
+def _stop_again(number: int, frame: Any) -> None:
+    """Raise what ends the command where it was lost: Python ignores exceptions in callbacks of weak references.
+
+    While it is on its way, and code cleans up, nothing is raised.
+    """
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, SystemExit):
+        error = error.__context__
+    if error is None:
+        _exit_if_stopped()
 
 
 def _exit_if_stopped() -> None:

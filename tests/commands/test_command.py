@@ -3,11 +3,14 @@
 import errno
 import os
 import signal
+import time
+import weakref
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+import mmspartan.commands.command as command_module
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import ADVICE
 from mmspartan.errors import InputError
@@ -79,6 +82,40 @@ def test_error_of_a_constructor_knows_its_file_and_entry():
     with pytest.raises(InputError, match=r'^mine\.py: model \(.*\): SpaRTAN: arch ') as refused, blame('mine.py', cfg):
         MODELS.build(cfg.model)
     assert (refused.value.file, refused.value.entry) == ('mine.py', "model (type='SpaRTAN', arch='s')")
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_stop_in_a_callback_of_a_weak_reference_is_not_lost(monkeypatch):
+    """Python ignores exceptions of such callbacks."""
+    monkeypatch.setattr(command_module, 'AGAIN', 0.05)
+
+    class Tensor:
+        pass
+
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as stopped, command():
+        tensor = Tensor()
+        reference = weakref.ref(tensor, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        del tensor
+        time.sleep(20)
+    assert stopped.value.code == 128 + signal.SIGTERM and reference() is None and time.monotonic() - began < 10
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0) and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
+def test_clean_up_after_a_stop_is_not_interrupted(monkeypatch):
+    monkeypatch.setattr(command_module, 'AGAIN', 0.02)
+    cleaned = []
+    with pytest.raises(SystemExit), command():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            try:
+                raise OSError('a file is gone')
+            except OSError:
+                time.sleep(0.1)
+            time.sleep(0.1)
+            cleaned.append(True)
+    assert cleaned
 
 
 @pytest.mark.parametrize(('is_started', 'when'), [(True, ''), (False, ' before the run began')])

@@ -93,6 +93,8 @@ def peaks_of(settings: Settings, forms: Sequence[str]) -> dict[str, float]:
 def progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f'\r{text:70}', end='', file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
 
 
 @command()

@@ -1,0 +1,27 @@
+"""Work that takes long and has no progress bar of its own."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EVERY = 15.0  # seconds
+
+
+@contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Print what begins, and every 15 seconds for how long it has been going on."""
+    print(what, flush=True)
+    began, ended = time.monotonic(), threading.Event()
+
+    def report() -> None:
+        while not ended.wait(EVERY):
+            print(f'    ... for {time.monotonic() - began:.0f} s', flush=True)
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
