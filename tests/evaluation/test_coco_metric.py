@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmspartan.errors import InputError
-from mmspartan.evaluation.limited_eval import limited
+from mmspartan.evaluation.limited_eval import crowded, limited
 from mmspartan.runs.hooks.finite_hook import NonFiniteError
 
 BOXES = [[40.0 * i, 5.0, 30.0, 30.0] for i in range(3)]
@@ -52,6 +52,14 @@ def evaluate(metric, boxes=BOXES, score: float = 0.9, scores=None) -> dict:
 def test_perfect_boxes_have_ap_1_whatever_the_annotations_are_numbered_from(kind, first, write):
     found = evaluate(METRICS.build(dict(type=kind, ann_file=write(first))))
     assert found['coco/bbox_mAP'] == pytest.approx(1.0) and found['coco/bbox_mAP_75'] == pytest.approx(1.0)
+
+
+def test_image_with_more_objects_than_detections_that_count_is_named(write):
+    coco = COCO(write())
+    told = crowded(coco, 2)
+    assert told.startswith('image 1 has 3 objects') and crowded(coco, 3) is None
+    coco.dataset['annotations'][0]['iscrowd'] = 1
+    assert crowded(coco, 2) is None
 
 
 @pytest.mark.parametrize('kind', ['CheckedCocoMetric', 'FasterCocoMetric'])

@@ -1,9 +1,20 @@
+"""How the Runner reads parts of a config."""
+
 import pytest
 
+from mmspartan.commands.launch import build_runner
 from mmspartan.errors import InputError
 from mmspartan.runs.runner import ResumableRunner
+from tests.runs.conftest import digits_config
 
 
 def test_unknown_collate_function_is_named():
     with pytest.raises(InputError, match=r"collate_fn\.type of a data loader: 'pseudo_colate' is no registered"):
         ResumableRunner.build_dataloader(dict(collate_fn=dict(type='pseudo_colate')))
+
+
+def test_default_hook_that_is_none_is_left_out(tmp_path):
+    def kinds(name: str, **hooks) -> set[str]:
+        return {type(hook).__name__ for hook in build_runner(digits_config(tmp_path / name, default_hooks=hooks)).hooks}
+
+    assert kinds('with') - kinds('without', visualization=None) == {'BGRVisualizationHook'}

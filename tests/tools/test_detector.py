@@ -198,10 +198,13 @@ def test_full_disk_is_one_line_and_keeps_the_last_checkpoint(project, checkpoint
         subprocess.run(['umount', '--lazy', disk], check=True)  # the log is still open
 
 
-def test_gray_arrays_are_detected_in(project, checkpoint, monkeypatch):
+def test_gray_images_are_detected_in(project, checkpoint, monkeypatch):
     monkeypatch.chdir(project)
     inferencer = DetInferencer('mine.py', str(checkpoint), device='cpu', show_progress=False)
     gray = cv2.imread('digits/val/00000.png', cv2.IMREAD_GRAYSCALE)
     colour = np.stack([gray] * 3, -1)
     scores = [inferencer(array)['predictions'][0]['scores'] for array in (gray, gray[..., None], colour)]
     assert scores[0] == scores[1] == scores[2]
+    cv2.imwrite('gray.pgm', gray)
+    run_here(OWN / 'image_demo.py', 'gray.pgm', 'mine.py', checkpoint, '--out-dir', 'gray', cwd=project)
+    assert json.loads((project / 'gray' / 'preds' / 'gray.json').read_text())['scores'] == pytest.approx(scores[0])

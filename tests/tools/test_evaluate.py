@@ -63,6 +63,14 @@ def test_report_is_made_anew_from_saved_predictions(project, report):
     assert not list((project / 'again' / 'pictures').iterdir()) and over['total'] == perfect['total']
 
 
+def test_the_best_threshold_is_in_the_command_that_draws(project, report):
+    printed = run_here(TOOLS / 'evaluate.py', 'mine.py', 'mine.pth', '--out', 'best', cwd=project)
+    command = re.search(r'image_demo\.py INPUT (mine\.py mine\.pth --score-thr (\S+))$', printed, re.MULTILINE)
+    assert 0 <= report['total']['threshold'] - float(command[2]) <= 1e-3
+    run_here(TOOLS / 'image_demo.py', 'digits/val/00000.png', *command[1].split(), '--out-dir', 'drawn', cwd=project)
+    assert (project / 'drawn' / 'vis' / '00000.png').is_file()
+
+
 def test_no_predictions_at_all(project):
     (project / 'none.json').write_text('[]')
     assert evaluate(project, '--predictions', 'none.json', '--work-dir', 'work')['detections'] == 0
