@@ -27,7 +27,7 @@ PAUSE = 0.3  # seconds that a process waits there
 def kill_runs(
     work_dir: Path, count: int, processes: int, seed: int, progress: Callable[[str], None], **options: Any
 ) -> Counter:
-    """Kill ``count`` times, several times in one training now and then.
+    """Kill ``count`` times, several times in one training now and then; each start has another number of workers.
 
     Args:
         work_dir: Folder for the runs.
@@ -51,11 +51,12 @@ def kill_runs(
         folder = work_dir / f'run_{figures["runs"]}'
         for _ in range(rng.choice([1, 1, 2, 3])):
             moment, how = rng.choice(MOMENTS), rng.choice(HOW)
-            ended = run(folder, processes, moment, rng.uniform(0, duration), how, options, figures)
+            seconds, settings = rng.uniform(0, duration), {**options, **some_workers(rng)}
+            ended = run(folder, processes, moment, seconds, how, settings, figures)
             figures['kills'] += not ended
             figures[how] += not ended
         figures['runs'] += 1
-        resumed = run(folder, processes, 'any', None, options=options)
+        resumed = run(folder, processes, 'any', None, options={**options, **some_workers(rng)})
         figures['resumed'] += resumed
         same, more = compare(folder, whole) if resumed else (False, [])
         figures['equal'] += same
@@ -66,6 +67,12 @@ def kill_runs(
         if same and not more:
             shutil.rmtree(folder)
     return figures
+
+
+def some_workers(rng: random.Random) -> dict[str, Any]:
+    """Options with a number of data loading processes, which a resumed run may change."""
+    count = rng.choice([0, 1, 1, 2])
+    return {'train_dataloader.num_workers': count, 'train_dataloader.persistent_workers': count > 0}
 
 
 def compare(folder: Path, whole: Path) -> tuple[bool, list[str]]:
