@@ -247,6 +247,24 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
         )
 
 
+def without_other_shapes(model: nn.Module, weights: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Replace weights of another shape than the model's by the model's own, as for another number of classes.
+
+    mmengine skips them with a line on each, in each model that it loads them into.
+
+    Returns:
+        tuple: The weights, and a text on each that was replaced.
+    """
+    own = without_wrappers(model).state_dict()
+    other = {
+        key: own[key]
+        for key, value in weights.items()
+        if isinstance(value, Tensor) and isinstance(own.get(key), Tensor) and value.shape != own[key].shape
+    }
+    texts = [f'{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}' for key, value in other.items()]
+    return {**weights, **other}, texts
+
+
 def without_wrappers(model: nn.Module) -> nn.Module:
     """Return the model inside DistributedDataParallel or a similar wrapper."""
     while isinstance(wrapped := getattr(model, 'module', None), nn.Module):

@@ -24,6 +24,7 @@ from ..checkpoints.checkpoint import (
     read_checkpoint,
     state_dict_of,
     weights_only,
+    without_other_shapes,
 )
 from ..checkpoints.class_names import (
     check_class_names,
@@ -247,6 +248,13 @@ class ResumableRunner(Runner):
         checkpoint = {**entries, 'state_dict': state_dict_of(checkpoint, filename)}
         if self._resuming:
             self._prepare_resume(checkpoint, filename)
+        elif self._training:
+            checkpoint['state_dict'], others = without_other_shapes(self.model, checkpoint['state_dict'])
+            if others:
+                self.logger.warning(
+                    f'{filename}: {len(others)} of its weights have another shape and start anew, as those of classes '
+                    f'do: {"; ".join(others[:3])}{"; ..." if len(others) > 3 else ""}'
+                )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self._unwrapped_model
         checkpoint = load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
