@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
+from .configs import config_path
 from .model_hub import SCHEME
 
 # Transforms that the last part of the training leaves out, alone, in a RandomApply or in each part of a RandomChoice.
@@ -19,6 +22,8 @@ WARM_UP, FINAL, HORIZON = 0.05, 0.1, 0.02  # shares of the training
 # Options of a SpaRTAN-XT or T with which all weights of one without options fit.
 FITTING = {'type', 'arch', 'out_indices', 'frozen_stages', 'norm_eval', 'drop_path_rate', 'layer_scale_init_value'}
 FITTING |= {'with_cp', 'channels_last'}
+DETECTOR = 'rtdetr_spartan_xt_cifar10'  # also for other configs with its network
+NOT_OF_THE_NETWORK = {'data_preprocessor', 'num_queries', 'dn_cfg', 'train_cfg', 'test_cfg'}
 
 
 def own_data(
@@ -51,9 +56,10 @@ def own_data(
         image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
         max_epochs: Length of the training. Defaults to the base's.
         batch_size: Training images a batch and GPU. Defaults to the base's.
-        weights: Checkpoint of a detector to start from, also one of other classes. Defaults to none: a SpaRTAN-XT
-            or T without ``init_cfg`` starts from the package's weights (measured in docs/own-data.md), and any other
-            backbone as in the base.
+        weights: Checkpoint of a detector to start from, also one of other classes. By default the network of
+            ``rtdetr_spartan_xt_cifar10`` starts from its weights, which are part of the package, another one with a
+            SpaRTAN-XT or T without ``init_cfg`` from the package's backbone (measured in docs/own-data.md), and any
+            other one as in the base.
 
     Returns:
         dict: Entries that override those of the base.
@@ -73,11 +79,12 @@ def own_data(
     resize = Resizing(base, image_size)
     pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
-    backbone = base['model']['backbone']
-    is_fitting = _name(backbone) == 'SpaRTAN' and backbone.get('arch') in ('xt', 't') and backbone.keys() <= FITTING
-    if is_fitting and not weights and not base.get('load_from'):
-        checkpoint = f'{SCHEME}spartan_{backbone["arch"]}_cifar10'
-        model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
+    if not weights and not base.get('load_from') and _has_fitting_backbone(base['model']):
+        if _network(base['model']) == _network(Config.fromfile(config_path(DETECTOR)).model):
+            weights = f'{SCHEME}{DETECTOR}'
+        else:
+            checkpoint = f'{SCHEME}spartan_{base["model"]["backbone"]["arch"]}_cifar10'
+            model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
     augments = base['model']['data_preprocessor'].get('batch_augments')
     if augments and image_size:
         model['data_preprocessor'] = dict(batch_augments=resize.augments(augments))
@@ -155,6 +162,22 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict], resize: 'Resi
         custom_hooks=hooks,
         default_hooks=dict(checkpoint=dict(save_best='coco/bbox_mAP', rule='greater')),
     )
+
+
+def _has_fitting_backbone(model: Any) -> bool:
+    """Whether the package has weights of the backbone, and the config gives no others."""
+    backbone = dict(model['backbone'])
+    start = backbone.get('init_cfg')
+    if isinstance(start, dict) and str(start.get('checkpoint')).startswith(SCHEME):
+        del backbone['init_cfg']
+    return _name(backbone) == 'SpaRTAN' and backbone.get('arch') in ('xt', 't') and backbone.keys() <= FITTING
+
+
+def _network(model: Any) -> dict[str, Any]:
+    """Return the entries of a detector with SpaRTAN that decide its weights, but for the number of classes."""
+    entries = {key: value for key, value in model.items() if key not in NOT_OF_THE_NETWORK}
+    head = {key: value for key, value in model['bbox_head'].items() if key != 'num_classes'}
+    return dict(entries, bbox_head=head, backbone=[model['backbone'].get(key) for key in ('arch', 'out_indices')])
 
 
 def _name(entry: Any) -> str:

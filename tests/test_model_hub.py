@@ -30,7 +30,7 @@ def test_mmpretrain_lists_and_builds_them():
 
 
 def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_path):
-    known = 'spartan_t_cifar10, spartan_xt_cifar10'
+    known = 'rtdetr_spartan_xt_cifar10, spartan_t_cifar10, spartan_xt_cifar10'
     with pytest.raises(InputError, match=f'^mmspartan has no weights of spartan_xt_in1k, but of {known};'):
         get_model('spartan_xt_in1k', pretrained=True)
     (tmp_path / 'spartan_xt_cifar10.py').write_text(Path(config_path('spartan_xt_digits')).read_text())
@@ -56,7 +56,8 @@ def test_our_get_model_returns_random_weights_only_if_none_were_asked_for(tmp_pa
 
 
 def test_weights_of_the_package_are_those_of_the_configs_and_small():
-    assert {path.name for path in WEIGHTS.iterdir()} == {f'spartan_{size}_cifar10.safetensors' for size in ('xt', 't')}
+    found = {path.name for path in WEIGHTS.iterdir()}
+    assert found == {f'{name}_cifar10.safetensors' for name in ('spartan_xt', 'spartan_t', 'rtdetr_spartan_xt')}
     assert all(path.stem in list_configs() and path.stat().st_size < 10e6 for path in WEIGHTS.iterdir())
 
 

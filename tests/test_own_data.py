@@ -3,7 +3,8 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
 
 from mmspartan import config_path, weights
 from mmspartan.checkpoints.checkpoint import read_checkpoint
@@ -79,10 +80,27 @@ def test_each_weight_of_the_backbone_starts_from_the_package(base, start, tmp_pa
         assert torch.equal(value, read[f'backbone.{key}'].to(value.dtype)), key
 
 
+@pytest.mark.parametrize('base', ['rtdetr_spartan_xt_digits', 'rtdetr_spartan_xt_cifar10'])
+def test_the_small_detector_starts_from_one_of_the_package(base, tmp_path):
+    cfg = config_of(tmp_path, base=base)
+    assert cfg.load_from == 'mmspartan://rtdetr_spartan_xt_cifar10'
+    given = config_of(tmp_path, "weights='mine.pth'", base=base)
+    assert given.load_from == 'mine.pth'
+    init_default_scope(cfg.default_scope)
+    detector = MODELS.build(cfg.model)
+    load_checkpoint(detector, cfg.load_from)
+    read, found = read_checkpoint(weights('rtdetr_spartan_xt_cifar10'))['state_dict'], detector.state_dict()
+    anew = {key for key in found if 'cls_branches' in key or 'label_embedding' in key}
+    assert read.keys() == found.keys() and 4 < len(anew) < 10
+    for key in found.keys() - anew:
+        assert torch.equal(found[key], read[key].to(found[key].dtype)), key
+
+
 @pytest.mark.parametrize(
     ('backbone', 'rest'),
     [
         ("dict(init_cfg=dict(type='Kaiming', layer='Conv2d'))", ''),
+        ("dict(init_cfg=[dict(type='Kaiming', layer='Conv2d')])", ''),
         ("dict(smixer=dict(type='ConvSMixer'))", ''),
         ("dict(conv_type='depthwise')", ''),
         ('dict()', "load_from = 'mine.pth'"),

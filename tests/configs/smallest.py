@@ -35,6 +35,7 @@ def shrink(model: ConfigDict) -> None:
     backbone, neck, decoder = model.backbone, model.neck, model.decoder
     key = 'depth' if 'depth' in backbone else 'arch'
     backbone[key], channels = BACKBONES[backbone[key]]
+    backbone.pop('init_cfg', None)
     neck.in_channels = [channels[i] for i in backbone.get('out_indices', (1, 2, 3))]
     if 'in_channels' in model:
         model.in_channels = 2 * WIDTH

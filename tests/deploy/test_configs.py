@@ -31,7 +31,15 @@ EXPORTED = [
 ANYWHERE = ('.backbone.', '.in_channels=', '.neck.hidden_channels=')
 # What only trains a network.
 TRAINING = {
-    'backbone': {'frozen_stages', 'frozen_stem', 'frozen_norm', 'norm_eval', 'norm_cfg', 'layer_scale_init_value'}
+    'backbone': {
+        'frozen_stages',
+        'frozen_stem',
+        'frozen_norm',
+        'norm_eval',
+        'norm_cfg',
+        'layer_scale_init_value',
+        'init_cfg',
+    }
 }
 TRAINING |= {'bbox_head': {'loss_cls'}, '': {'dn_cfg', 'train_cfg', 'xavier_init'}}
 

@@ -86,7 +86,7 @@ def test_config_has_the_recommended_base_and_size_that_are_printed(tmp_path):
     assert resize.scale == (int(width), int(height)) and cfg.train_dataloader.batch_size == int(batch)
     given = run_here(PREPARE, 'source', '--out', 'given', *BASE, cwd=tmp_path)
     assert 'Plan: rtdetr_spartan_xt_digits, 128 x 96 pixels' in given and 'recommended' not in given
-    assert ' images a batch, from mmspartan://spartan_xt_cifar10 (the backbone)\n' in given
+    assert ' images a batch, from mmspartan://rtdetr_spartan_xt_cifar10\n' in given
 
 
 def text_of(page: str) -> str:

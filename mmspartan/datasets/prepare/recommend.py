@@ -14,7 +14,7 @@ from mmengine.device import get_device
 from .source import Sample
 from .statistics import statistics_of
 
-CPU_BASE = 'rtdetr_spartan_xt_digits'  # or 'dfine_spartan_xt_digits'
+CPU_BASE = 'rtdetr_spartan_xt_cifar10'
 GPU_BASE = 'rtdetr_spartan_t_coco'
 SMALL_GPU_BASE, SMALL_GPU_BATCH = 'dfine_spartan_xt_n_coco', 4
 

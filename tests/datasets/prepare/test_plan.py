@@ -9,6 +9,7 @@ from mmspartan import config_path, own_data
 from mmspartan.datasets.mosaic import GridMosaic
 from mmspartan.datasets.prepare import plan
 from mmspartan.datasets.prepare.plan import Cost, Length, length_of, measure, plan_of, spoken
+from mmspartan.datasets.prepare.recommend import CPU_BASE
 from mmspartan.runs.training_step import TrainingStep
 from tests.conftest import make_parts
 
@@ -56,7 +57,7 @@ def test_long_training_on_a_cpu_names_one_of_an_hour(cfg, monkeypatch):
     small = measured[1]
     assert next(item.scale for item in small.train_pipeline if item.type == 'Resize') == (160, 128)
     assert small.model.bbox_head.num_classes == 1 and small.train_cfg.max_epochs == 100
-    width, height = map(int, re.search(r'--base rtdetr_spartan_xt_digits --image-size (\d+) (\d+)', lines[1]).groups())
+    width, height = map(int, re.search(rf'--base {CPU_BASE} --image-size (\d+) (\d+)', lines[1]).groups())
     seconds = 100 * 50 * 0.5 * width * height / (160 * 128)
     assert seconds <= 3600 and width / height == pytest.approx(4 / 3, abs=0.1)
 
