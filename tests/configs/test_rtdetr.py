@@ -1,4 +1,4 @@
-"""The detector configs build, train by the recipe of RT-DETR and cost what was published."""
+"""The detector configs build and train by the recipe of RT-DETR."""
 
 import argparse
 import copy
@@ -22,7 +22,6 @@ from mmspartan import config_path
 from tests.configs.rates import assert_rates, rates_of_iterations
 from tests.configs.smallest import DETECTORS, smallest
 from tests.conftest import ROOT
-from tests.docs.scripts import run_here
 from tests.rtdetr.test_detector import batch
 
 SMALL = ['rtdetr_spartan_xt_coco', 'rtdetr_spartan_t_coco', 'rtdetr_r18vd_coco', 'rtdetr_r34vd_coco']
@@ -139,27 +138,6 @@ def test_batch_is_copied_to_the_gpu_without_a_wait(monkeypatch):
     monkeypatch.setattr(Tensor, 'to', lambda *args, **options: copies.append(options) or to(*args, **options))
     preprocessor.cast_data(batch(3, 2))
     assert len(copies) >= 6 and all(options == dict(non_blocking=True) for options in copies)  # images, boxes, labels
-
-
-PUBLISHED = {  # SpaRTAN paper, Table III, and RT-DETR's repository for RT-DETRv2: parameters and FLOPs
-    'rtdetr_spartan_xt_coco': (20.0e6, 72.8e9),
-    'rtdetr_spartan_t_coco': (21.5e6, 75.9e9),
-    'rtdetr_r18vd_coco': (20.2e6, 61.2e9),
-    'rtdetr_r34vd_coco': (31.4e6, 93.3e9),
-    'rtdetrv2_r18vd_coco': (20.0e6, 60.0e9),
-}
-
-
-def test_parameters_and_flops_are_the_published_ones():
-    printed = run_here(ROOT / 'tools' / 'analysis_tools' / 'get_flops.py', *map(config_path, PUBLISHED), cwd=ROOT)
-    rows = [line.split() for line in printed.splitlines() if line.startswith('rtdetr')]
-    assert [row[0] for row in rows] == list(PUBLISHED)
-    # published are those of the authors' code, which makes boxes of all 8400 features, not of the 300 selected alone
-    unselected = 2 * (8400 - 300) * (2 * 256 * 256 + 256 * 4)
-    for name, _, parameters, *_, flops, _, published, _ in rows:
-        assert int(parameters.replace(',', '')) == pytest.approx(PUBLISHED[name][0], rel=0.02)
-        assert float(flops) * 1e9 + unselected == pytest.approx(PUBLISHED[name][1], rel=0.02)
-        assert float(published) * 1e9 == pytest.approx(PUBLISHED[name][1])
 
 
 def test_a_rule_that_matches_nothing_is_an_error():

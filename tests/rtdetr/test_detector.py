@@ -22,6 +22,8 @@ def build(num_classes: int = 10, kind: str = 'RTDETR', **options):
     if kind != 'RTDETR':
         cfg['neck']['type'], cfg['bbox_head']['type'] = f'{kind}Encoder', 'DFINEHead'
         cfg['decoder']['layer_cfg']['cross_attn_cfg'].setdefault('num_points', [3, 6, 3])
+    if kind == 'DEIMv2':
+        cfg['bbox_head']['loss_cls'] = dict(type='MatchabilityAwareLoss')
     cfg['bbox_head']['num_classes'] = num_classes
     if 'dn_cfg' not in options:
         cfg['dn_cfg'] = dict(num_denoising=20)

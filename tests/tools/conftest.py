@@ -1,7 +1,6 @@
 import json
 import re
 import runpy
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,13 +14,13 @@ from tests.docs.scripts import run_here
 TOOLS = ROOT / 'tools'
 
 
-def make_detector(folder: Path) -> list[dict]:
+def make_detector(folder: Path, config: str = 'rtdetr_quick.py') -> list[dict]:
     """Make a project with a config, ``mine.py``, data and an untrained checkpoint, ``mine.pth``; returns its objects.
 
     An untrained network finds nothing, so the objects of the validation set are among what it finds, those of an image
     apart from each other.
     """
-    shutil.copy(DATA / 'rtdetr_quick.py', folder / 'mine.py')
+    (folder / 'mine.py').write_text(f'_base_ = {str(DATA / config)!r}\n')
     make_digits(folder, 4, 6)
     save_untrained(folder / 'mine.py', folder / 'mine.pth')
     evaluate(folder, 'mine.pth', '--out', 'first', '--worst', 0)
