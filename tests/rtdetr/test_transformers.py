@@ -16,14 +16,19 @@ from tests.rtdetr.test_golden import CONFIG
 
 transformers = pytest.importorskip('transformers', reason='transformers 4.49.0 is not installed')
 
-KINDS = {18: ('basic', [2, 2, 2, 2], [64, 128, 256, 512]), 50: ('bottleneck', [3, 4, 6, 3], [256, 512, 1024, 2048])}
+DEPTHS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
+
+
+def kind_of(depth: int) -> tuple[str, list[int]]:
+    """Return the kind of the blocks and the channels of the stages."""
+    return ('basic', [64, 128, 256, 512]) if depth < 50 else ('bottleneck', [256, 512, 1024, 2048])
 
 
 def build_theirs(depth: int, num_labels: int = 10, version: str = '', **options):
     """A small RTDetrForObjectDetection, or that of version ``'V2'``, with random weights, none of them zero."""
-    layer_type, depths, channels = KINDS[depth]
+    layer_type, channels = kind_of(depth)
     backbone = transformers.RTDetrResNetConfig(
-        depths=depths,
+        depths=DEPTHS[depth],
         layer_type=layer_type,
         hidden_sizes=channels,
         embedding_size=64,
@@ -57,7 +62,7 @@ def build_theirs(depth: int, num_labels: int = 10, version: str = '', **options)
     return theirs
 
 
-@pytest.mark.parametrize('depth', KINDS)
+@pytest.mark.parametrize('depth', DEPTHS)
 @torch.no_grad()
 def test_outputs_are_equal(depth):
     theirs = build_theirs(depth)
@@ -81,7 +86,7 @@ def build_ours(depth: int, num_classes: int = 10, **sampling):
     cfg['decoder']['layer_cfg']['cross_attn_cfg'].update(sampling)
     cfg['bbox_head']['num_classes'] = num_classes
     cfg['backbone'] = dict(type='ResNetVD', depth=depth, out_indices=(1, 2, 3))
-    cfg['neck']['in_channels'] = KINDS[depth][2][1:]
+    cfg['neck']['in_channels'] = kind_of(depth)[1][1:]
     return build_model(cfg).double().eval()
 
 
