@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from .stack import (
-    has_mmdet,
-    has_mmpretrain,
-)  # first: it says in one line if torch, mmengine or mmcv is missing or too old
+# first: it says in one line if torch, mmengine or mmcv is missing or too old
+from .stack import has_mmdet, has_mmpretrain
 
 # isort: split
 from . import checkpoints, datasets, deploy, runs  # noqa: F401 - register

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+SCHEME = 'mmspartan://'  # before the name of the package's weights, in configs that are used on several machines
 
 
 def config_path(name: str) -> str:

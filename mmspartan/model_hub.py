@@ -13,12 +13,11 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from .checkpoints.safetensors_file import SUFFIX, read_safetensors
-from .configs import PACKAGE, config_path
+from .configs import PACKAGE, SCHEME, config_path
 from .errors import InputError
 from .stack import has_mmpretrain
 
 WEIGHTS = PACKAGE / 'pretrained'
-SCHEME = 'mmspartan://'  # before the name of weights, in configs that are used on several machines
 
 
 def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'cpu', **overrides: Any) -> nn.Module:

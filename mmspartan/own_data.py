@@ -12,8 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .configs import config_path
-from .model_hub import SCHEME
+from .configs import SCHEME, config_path
 
 # Transforms that the last part of the training leaves out, alone, in a RandomApply or in each part of a RandomChoice.
 STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
@@ -22,8 +21,8 @@ WARM_UP, FINAL, HORIZON = 0.05, 0.1, 0.02  # shares of the training
 # Options of a SpaRTAN-XT or T with which all weights of one without options fit.
 FITTING = {'type', 'arch', 'out_indices', 'frozen_stages', 'norm_eval', 'drop_path_rate', 'layer_scale_init_value'}
 FITTING |= {'with_cp', 'channels_last'}
-DETECTOR = 'rtdetr_spartan_xt_cifar10'  # also for other configs with its network
-NOT_OF_THE_NETWORK = {'data_preprocessor', 'num_queries', 'dn_cfg', 'train_cfg', 'test_cfg'}
+DETECTOR = 'rtdetr_spartan_xt_cifar10'  # the start of each config with its network
+NOT_OF_THE_NETWORK = {'data_preprocessor', 'num_queries', 'dn_cfg', 'train_cfg', 'test_cfg', 'xavier_init', 'backbone'}
 
 
 def own_data(
@@ -57,9 +56,10 @@ def own_data(
         max_epochs: Length of the training. Defaults to the base's.
         batch_size: Training images a batch and GPU. Defaults to the base's.
         weights: Checkpoint of a detector to start from, also one of other classes. By default the network of
-            ``rtdetr_spartan_xt_cifar10`` starts from its weights, which are part of the package, another one with a
-            SpaRTAN-XT or T without ``init_cfg`` from the package's backbone (measured in docs/own-data.md), and any
-            other one as in the base.
+            ``rtdetr_spartan_xt_cifar10`` starts from its weights, which are part of the package: set
+            ``load_from = None`` after these entries for another start. Other detectors with a SpaRTAN-XT or T without
+            ``init_cfg`` start from the package's backbone. All others start as in the base. docs/own-data.md has what
+            the starts bring.
 
     Returns:
         dict: Entries that override those of the base.
@@ -82,7 +82,7 @@ def own_data(
     if not weights and not base.get('load_from') and _has_fitting_backbone(base['model']):
         if _network(base['model']) == _network(Config.fromfile(config_path(DETECTOR)).model):
             weights = f'{SCHEME}{DETECTOR}'
-        else:
+        elif 'init_cfg' not in base['model']['backbone']:
             checkpoint = f'{SCHEME}spartan_{base["model"]["backbone"]["arch"]}_cifar10'
             model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
     augments = base['model']['data_preprocessor'].get('batch_augments')
@@ -176,8 +176,10 @@ def _has_fitting_backbone(model: Any) -> bool:
 def _network(model: Any) -> dict[str, Any]:
     """Return the entries of a detector with SpaRTAN that decide its weights, but for the number of classes."""
     entries = {key: value for key, value in model.items() if key not in NOT_OF_THE_NETWORK}
-    head = {key: value for key, value in model['bbox_head'].items() if key != 'num_classes'}
-    return dict(entries, bbox_head=head, backbone=[model['backbone'].get(key) for key in ('arch', 'out_indices')])
+    head = model.get('bbox_head') or {}
+    head = {key: value for key, value in head.items() if key != 'num_classes' and not key.startswith('loss_')}
+    backbone = model['backbone']
+    return dict(entries, bbox_head=head, arch=backbone['arch'], out_indices=tuple(backbone.get('out_indices', ())))
 
 
 def _name(entry: Any) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import mmpretrain
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from mmdet.apis import DetInferencer
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
+from mmpretrain.datasets import CIFAR10
 from modelindex.load_model_index import load
 
-from mmspartan import config_path, get_model, list_configs, weights
+from mmspartan import Detector, config_path, get_model, list_configs, weights
 from mmspartan.checkpoints.checkpoint import read_checkpoint
 from mmspartan.errors import InputError
 from mmspartan.model_hub import WEIGHTS
@@ -72,6 +74,17 @@ def test_weights_of_the_package_are_loaded_without_a_path(name):
     assert all(
         tensor.dtype in (torch.float16, torch.int64) for tensor in read_checkpoint(weights(name))['state_dict'].values()
     )
+
+
+def test_the_detector_of_the_package_finds_what_lies_on_a_plain_background():
+    detector = Detector('rtdetr_spartan_xt_cifar10', weights('rtdetr_spartan_xt_cifar10'))
+    image, ellipse = np.full((128, 128, 3), 90, np.uint8), np.zeros((50, 60, 1), np.uint8)
+    colors = np.random.default_rng(0).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    cv2.ellipse(ellipse, (30, 25), (30, 25), 0, 0, 360, 1, -1)
+    np.copyto(image[40:90, 20:80], cv2.resize(colors, (60, 50), interpolation=cv2.INTER_CUBIC), where=ellipse > 0)
+    found = detector(image)
+    assert found.scores[0] > 0.3 and found.names[0] in CIFAR10.METAINFO['classes']
+    assert np.abs(np.asarray(found.boxes[0]) - [20, 40, 80, 90]).max() < 6
 
 
 def test_configs_are_listed():

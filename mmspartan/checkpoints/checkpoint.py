@@ -250,16 +250,22 @@ def check_weights_fit(model: nn.Module, weights: Mapping[str, Any], source: str 
 def without_other_shapes(model: nn.Module, weights: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Replace weights of another shape than the model's by the model's own, as for another number of classes.
 
-    mmengine skips them with a line on each, in each model that it loads them into.
+    mmengine skips them with a line on each, in each model that it loads them into. Weights of modules that adapt what
+    they load, such as the position embedding of mmpretrain's ViT, stay as they are.
 
     Returns:
         tuple: The weights, and a text on each that was replaced.
     """
-    own = without_wrappers(model).state_dict()
+    model = without_wrappers(model)
+    own = model.state_dict()
+    adapted = tuple(
+        f'{name}.' if name else '' for name, each in model.named_modules() if each._load_state_dict_pre_hooks
+    )
     other = {
         key: own[key]
         for key, value in weights.items()
         if isinstance(value, Tensor) and isinstance(own.get(key), Tensor) and value.shape != own[key].shape
+        if not key.startswith(adapted)
     }
     texts = [f'{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}' for key, value in other.items()]
     return {**weights, **other}, texts

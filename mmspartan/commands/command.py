@@ -31,8 +31,7 @@ def command() -> Iterator[None]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     signals = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
     handlers = {number: signal.signal(number, _stop) for number in signals}
-    if in_main_thread:
-        handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, _stop_again)
+    alarm = signal.getsignal(signal.SIGALRM)
     try:
         yield
     except KeyboardInterrupt:  # in another thread
@@ -46,8 +45,9 @@ def command() -> Iterator[None]:
             traceback.print_exc()
         sys.exit(line)
     finally:
-        if in_main_thread:
+        if signal.getsignal(signal.SIGALRM) is _stop_again:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         received = _received[:1]
@@ -61,7 +61,8 @@ def _stop(number: int, frame: Any = None) -> None:
         when = ' before the run began' if _blamed and not _blamed[-1]() else ''
         print(f'\n{signal.Signals(number).name}: stopped{when}.', file=sys.stderr)
     _received.append(number)
-    if signal.getsignal(signal.SIGALRM) is _stop_again:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, _stop_again)
         signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
     sys.exit(128 + number)
 

@@ -21,8 +21,8 @@ def announced(what: str) -> Iterator[None]:
             print(f'    ... for {time.monotonic() - began:.0f} s', file=screen, flush=True)
 
     thread = threading.Thread(target=report, daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
         ended.set()

@@ -34,9 +34,10 @@ from ..checkpoints.class_names import (
     classes_of_dataset,
 )
 from ..checkpoints.plain_state import from_plain_history
-from ..checkpoints.pretrained import check_pretrained, pretrained_weights_only
+from ..checkpoints.pretrained import check_pretrained, pretrained_settings, pretrained_weights_only
 from ..checkpoints.resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from ..compat import load_checkpoint_to_model, without_formatting
+from ..configs import SCHEME
 from ..errors import InputError
 from .accumulation import scaled_for_accumulation
 from .cuda_graphs import use_cuda_graphs
@@ -80,6 +81,7 @@ class ResumableRunner(Runner):
 
     optim_wrapper: Any
     _load_from: str | None
+    _resume: bool
     screen: ScreenFilter
     started = False  # whether the run is built and its checkpoint loaded
     _training = False
@@ -177,8 +179,10 @@ class ResumableRunner(Runner):
                 self.logger.info(f'Compiled in the first iterations, which take longer: {listed}; compile=False: eager')
 
     def load_or_resume(self) -> None:
-        if self._resume and self._load_from is None:  # mmengine follows a path that may be in another folder
-            self._load_from = latest_checkpoint(self.work_dir)
+        if self._resume and str(self._load_from or SCHEME).startswith(SCHEME):  # no checkpoint of a run
+            latest = latest_checkpoint(self.work_dir)  # mmengine follows a path that may be in another folder
+            self._resume = bool(latest) or self._load_from is None
+            self._load_from = latest or self._load_from
         super().load_or_resume()
         self.started = True
 
@@ -251,9 +255,11 @@ class ResumableRunner(Runner):
         elif self._training:
             checkpoint['state_dict'], others = without_other_shapes(self.model, checkpoint['state_dict'])
             if others:
-                self.logger.warning(
-                    f'{filename}: {len(others)} of its weights have another shape and start anew, as those of classes '
-                    f'do: {"; ".join(others[:3])}{"; ..." if len(others) > 3 else ""}'
+                first = '; '.join(others[:3]) + ('; ...' if len(others) > 3 else '')
+                self.logger.log(
+                    logging.INFO if str(filename).startswith(SCHEME) else logging.WARNING,
+                    f'{filename}: all weights are loaded but {len(others)} of another shape, as those of other classes: '
+                    f'{first}. They start anew.',
                 )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self._unwrapped_model
@@ -364,6 +370,12 @@ class ResumableRunner(Runner):
         model = self._unwrapped_model
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
+        starts = pretrained_settings(getattr(model, 'backbone', model))
+        if str(self._load_from).startswith(SCHEME) and not all(SCHEME in str(start) for start in starts):
+            self.logger.warning(
+                f'load_from={self._load_from}, which own_data sets, is loaded after model.backbone.init_cfg and '
+                'replaces its weights. To keep them, set load_from=None.'
+            )
         if self._resume or self._load_from:
             self.logger.addFilter(_without_random_weights)
         try:

@@ -27,21 +27,22 @@ class BGRVisualizationHook(VisualizationHook):
 
     def __init__(self, *args: Any, min_side: int = 240, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.min_side, self.names = min_side, FileNames()
+        self.min_side, self.names, self.seen = min_side, FileNames(), 0
 
     def _draw_samples(
         self, batch_idx: int, data_batch: dict, data_samples: Sequence[BaseDataElement], step: int = 0
     ) -> None:
-        first = batch_idx * len(data_samples)
-        for i in range(-first % self.interval, len(data_samples), self.interval) if self.enable else ():
+        if not self.enable:
+            return
+        first = self.seen if batch_idx else 0  # the last batch may be shorter than the others
+        self.seen = first + len(data_samples)
+        for i in range(-first % self.interval, len(data_samples), self.interval):
             image = data_batch['inputs'][i].permute(1, 2, 0).cpu().numpy().astype('uint8')[..., ::-1]
             factor = max(1, -(-self.min_side // min(image.shape[:2])))
+            image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
             source = data_samples[i].get('img_path') or str(first + i)
             name = os.path.basename(source)
+            options = dict(self.draw_args, image=image, data_sample=data_samples[i], step=step, name=name)
             if self.out_dir is not None:
-                out_file = self.names.free(os.path.join(self.out_dir, f'{name}_{step}.png'), source)
-                self.draw_args['out_file'] = out_file
-            image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-            self._visualizer.visualize_cls(
-                image=image, data_sample=data_samples[i], step=step, name=name, **self.draw_args
-            )
+                options['out_file'] = self.names.free(os.path.join(self.out_dir, f'{name}_{step}.png'), source)
+            self._visualizer.visualize_cls(**options)

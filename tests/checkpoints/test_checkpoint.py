@@ -400,6 +400,18 @@ def test_states_of_schedulers_set_nothing_that_theirs_have_not():
             restored_schedulers([scheduler], states)
 
 
+def test_weights_of_other_classes_are_replaced_and_those_that_a_module_adapts_are_not():
+    """As mmpretrain's ViT adapts its position embedding to another size of images."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.ModuleDict(dict(embedding=nn.Linear(2, 2))), nn.Linear(3, 2))
+    model[1]._register_load_state_dict_pre_hook(lambda *args: None)
+    given = {key: torch.ones(5, *value.shape[1:]) for key, value in model.state_dict().items() if key[0] != '2'}
+    given |= {'2.bias': torch.ones(2), 'more': torch.ones(1)}
+    found, texts = checkpoint.without_other_shapes(nn.DataParallel(model), given)
+    assert found.keys() == given.keys() and texts[0].startswith('0.') and len(texts) == 2
+    for key, value in found.items():
+        assert torch.equal(value, model.state_dict()[key] if key[0] == '0' else given[key])
+
+
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     path, backend = str(tmp_path / 'epoch_1.pth'), dict(backend='atomic_local')
     save_checkpoint(dict(epoch=1), path, backend_args=backend)

@@ -14,9 +14,9 @@ RTDETR = {  # SpaRTAN paper, Table III, and RT-DETR's repository: parameters and
     'rtdetr_r101vd_coco': (76.0e6, 259.0e9),
     'rtdetrv2_r18vd_coco': (20.0e6, 60.0e9),
 }
-# Parameters as published. FLOPs of the authors' networks, counted as here: the tool by which they publish fewer leaves
-# out attention's products of two activations, and sums and products by operators. On D-FINE's networks it gives 7.2,
-# 25.2, 56.7, 91.0 and 202.5 G.
+# Parameters as published; FLOPs of the authors' networks as they are counted here. The authors' own tool does not count
+# products of two activations in attention, nor additions and multiplications of tensors. It gives 7.2, 25.2, 56.7, 91.0
+# and 202.5 G for D-FINE.
 OTHERS = {
     'dfine_hgnetv2_n_coco': (3.8e6, 7.524e9),
     'dfine_hgnetv2_s_coco': (10.2e6, 25.789e9),
@@ -28,7 +28,7 @@ OTHERS = {
     'deimv2_hgnetv2_pico_coco': (1.5e6, 5.30e9),
     'deimv2_hgnetv2_n_coco': (3.6e6, 7.20e9),
 }
-SPARTAN = {  # of no publication, as docs/comparison.md gives them; S's widths should cost less than 14 M and 36 G
+SPARTAN = {  # as in docs/comparison.md
     'dfine_spartan_t_coco': (11.66e6, 33.0e9),
     'dfine_spartan_xt_coco': (10.10e6, 29.9e9),
     'dfine_spartan_xt_n_coco': (3.80e6, 12.5e9),

@@ -34,5 +34,7 @@ def test_images_have_their_colors_and_those_of_one_name_their_own_files(hook, tm
 
 
 def test_images_without_a_file_have_their_numbers(hook, tmp_path):
-    hook.after_test_iter(None, 1, dict(inputs=torch.zeros(3, 3, SIZE, SIZE)), [DataSample() for _ in range(3)])
-    assert [path.name for path in (tmp_path / 'drawn').iterdir()] == ['4_0.png']
+    for batch, count in enumerate((3, 3, 2)):  # every second one of eight
+        inputs = torch.zeros(count, 3, SIZE, SIZE)
+        hook.after_test_iter(None, batch, dict(inputs=inputs), [DataSample() for _ in range(count)])
+    assert {path.name for path in (tmp_path / 'drawn').iterdir()} == {f'{i}_0.png' for i in (0, 2, 4, 6)}

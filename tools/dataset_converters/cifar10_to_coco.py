@@ -6,6 +6,7 @@ scenes have none of these. The same arguments give the same files.
 """
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 from mmspartan_cli import parse
@@ -14,7 +15,9 @@ from mmspartan_cli import parse
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=Path('data/cifar10_coco'), help='folder to write')
-    parser.add_argument('--photographs', default='data/cifar10', help='folder with CIFAR-10, downloaded if it is empty')
+    parser.add_argument(
+        '--photographs', type=Path, default='data/cifar10', help='folder with CIFAR-10, downloaded if it is empty'
+    )
     parser.add_argument('--train', type=int, default=6000, help='training scenes')
     parser.add_argument('--val', type=int, default=200, help='held-out scenes')
     parser.add_argument('--size', type=int, default=128, help='side of a scene in pixels')
@@ -27,11 +30,13 @@ if __name__ == '__main__':
 
 import cv2
 import numpy as np
+from mmpretrain.datasets import CIFAR10
 from mmpretrain.registry import DATASETS
 
 import mmspartan.datasets.cifar10  # noqa: F401 - registers
 from mmspartan.commands.command import command
 from mmspartan.datasets.scenes import Scene, background, overlaps, write_scenes
+from mmspartan.errors import InputError
 
 SIDE, PIECE = 32, 16  # of a photograph, and of its piece that becomes a background, in pixels
 
@@ -86,15 +91,20 @@ def draw_scene(size: int, photographs: list[np.ndarray], labels: list[int], rng:
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    sources = {}
-    for split, source in dict(train='train', val='test').items():
-        dataset = DATASETS.build(dict(type='BGRCIFAR10', data_root=args.photographs, split=source, pipeline=[]))
+    if args.size < SIDE:
+        raise InputError(f'--size {args.size}: must be at least {SIDE} pixels')
+    args.photographs.mkdir(parents=True, exist_ok=True)
+
+    @cache
+    def photographs(split: str) -> tuple[list[np.ndarray], list[int]]:
+        source = dict(train='train', val='test')[split]
+        dataset = DATASETS.build(dict(type='BGRCIFAR10', data_root=str(args.photographs), split=source, pipeline=[]))
         items = [dataset.get_data_info(i) for i in range(len(dataset))]
-        sources[split] = [item['img'] for item in items], [int(item['gt_label']) for item in items]
-        classes = dataset.metainfo['classes']
+        return [item['img'] for item in items], [int(item['gt_label']) for item in items]
+
     arguments = dict(train=args.train, val=args.val, size=args.size, seed=args.seed)
-    categories = [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
-    write_scenes(args.out, arguments, categories, lambda split, rng: draw_scene(args.size, *sources[split], rng))
+    categories = [dict(id=i, name=name) for i, name in enumerate(CIFAR10.METAINFO['classes'], 1)]
+    write_scenes(args.out, arguments, categories, lambda split, rng: draw_scene(args.size, *photographs(split), rng))
 
 
 if __name__ == '__main__':

@@ -75,7 +75,7 @@ def extreme_points(box: list[int], ink: np.ndarray) -> list[float]:
 
 
 def draw_scene(size: int, digits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Scene:
-    """Draw one to six digits of ``(N, 8, 8)``, 0..1; each annotation has its key points, and the mask all digits."""
+    """Draw one to six digits of ``(N, 8, 8)``, 0..1; annotations have key points, the mask the class of each pixel."""
     scene = Scene(background(size, rng), [], np.zeros((size, size), np.uint8))
     for _ in range(rng.integers(1, 7)):
         chosen = rng.integers(len(digits))
@@ -100,10 +100,10 @@ def main(args: argparse.Namespace) -> None:
     for category in categories if args.keypoints else ():
         category.update(keypoints=['top', 'right', 'bottom', 'left'], skeleton=[])
     splits = {split: load_digits_split(source) for split, source in dict(train='train', val='test').items()}
+    splits = {split: (images[..., 0].astype(np.float32) / 255, labels) for split, (images, labels) in splits.items()}
 
     def scene(split: str, rng: np.random.Generator) -> Scene:
-        images, labels = splits[split]
-        drawn = draw_scene(args.size, images[..., 0].astype(np.float32) / 255, labels, rng)
+        drawn = draw_scene(args.size, *splits[split], rng)
         if not args.masks:
             drawn.mask = None
         if not args.keypoints:
