@@ -88,17 +88,22 @@ def image_suffixes() -> set[str]:
     return (of_pillow | DATASET_SUFFIXES) - set(VIDEO_SUFFIXES)
 
 
-def images_below(source: Path, out_dir: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images of a folder and its sub-folders, and its other files, without hidden files and the results."""
+def images_below(source: Path, out_dir: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the images of a folder and its sub-folders, its other files, and its hidden images.
+
+    The results are left out.
+    """
     root, results, suffixes = Path(os.path.realpath(source)), Path(os.path.realpath(out_dir)), image_suffixes()
-    seen = [path for path in sorted(source.rglob('*')) if not is_hidden(path, source)]
-    below = [path for path in seen if results not in (root / path.relative_to(source)).parents]
+    seen = sorted(source.rglob('*'))
+    seen = [path for path in seen if results not in (root / path.relative_to(source)).parents]
+    below = [path for path in seen if not is_hidden(path, source)]
     named = [path for path in below if path.suffix.lower() in suffixes]
+    hidden = [path for path in seen if path.suffix.lower() in suffixes and is_hidden(path, source)]
     images = [path for path in named if not path.is_dir()]
     inside = {*named, *(path for path in below if path.is_symlink() or not path.is_dir())}  # links are not followed
     if not images:
         raise InputError(f'{source}: no image in it, {len(inside)} other files; hidden ones are left out')
-    return images, sorted(inside - set(images))
+    return images, sorted(inside - set(images)), hidden
 
 
 def names_of(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
@@ -182,14 +187,14 @@ def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
 def main(args: argparse.Namespace) -> None:
     check_options(args)
     source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO_SUFFIXES
-    images, others = [source], list[Path]()
+    images, others, hidden = [source], list[Path](), list[Path]()
     if not is_live(args.input):
         if not source.exists():
             raise InputError(f'{args.input}: no such image, folder or video')
         if not (source.is_file() or source.is_dir()):
             raise InputError(f'{args.input}: neither a file nor a folder')
     if source.is_dir():
-        images, others = images_below(source, args.out_dir)
+        images, others, hidden = images_below(source, args.out_dir)
     cfg = read_config(args.config)
     with blame(args.config, cfg):
         if 'bbox_head' not in cfg.get('model', {}):
@@ -208,9 +213,13 @@ def main(args: argparse.Namespace) -> None:
     if found:
         print(summary(found, args.score_thr, 'frames' if is_video else 'images'))
         print(f'\nwritten to {printable(str(args.out_dir))}')
-    if others:
-        listed = ', '.join(printable(str(path)) for path in others[:5]) + (', ...' if len(others) > 5 else '')
-        print(f'{len(others)} files are no images by their names, or links to folders: {listed}')
+    for paths, what in (
+        (others, 'files are no images by their names, or links to folders'),
+        (hidden, 'images are hidden'),
+    ):
+        if paths:
+            listed = ', '.join(printable(str(path)) for path in paths[:5]) + (', ...' if len(paths) > 5 else '')
+            print(f'{len(paths)} {what}: {listed}')
     if problems and source.is_file() and not is_video and source.suffix.lower() not in image_suffixes():
         problems = [f'{problems[0]}; videos end with {", ".join(VIDEO_SUFFIXES)}']
     if problems:

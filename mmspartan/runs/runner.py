@@ -258,8 +258,8 @@ class ResumableRunner(Runner):
                 first = '; '.join(others[:3]) + ('; ...' if len(others) > 3 else '')
                 self.logger.log(
                     logging.INFO if str(filename).startswith(SCHEME) else logging.WARNING,
-                    f'{filename}: all weights are loaded but {len(others)} of another shape, as those of other classes: '
-                    f'{first}. They start anew.',
+                    f'{filename}: all weights are loaded but {len(others)} of another shape, as those of other '
+                    f'classes: {first}. They start anew.',
                 )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self._unwrapped_model
