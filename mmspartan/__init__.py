@@ -1,5 +1,6 @@
 """SpaRTAN and RT-DETR for OpenMMLab. The import registers modules and model names, and has no other effect."""
 
+from contextlib import suppress
 from typing import Any
 
 # first: it says in one line if torch, mmengine or mmcv is missing or too old
@@ -21,7 +22,8 @@ if has_mmdet():
     from .visualization import legible_visualizer  # noqa: F401 - registers
 
 if has_mmpretrain():
-    from .visualization import classification_hook  # noqa: F401 - registers
+    with suppress(AssertionError):  # of an mmdet that refuses mmcv; mmpretrain builds no classifier then
+        from .visualization import classification_hook  # noqa: F401 - registers
 
 register_models()
 
