@@ -1,5 +1,5 @@
 # RT-DETR with SpaRTAN-XT on scenes with the photographs of CIFAR-10 (tools/dataset_converters/cifar10_to_coco.py): the
-# start of a detector of one's own, an hour on one core of a CPU.
+# start of a detector of one's own, about 70 minutes on one core of a CPU.
 _base_ = './rtdetr_spartan_xt_digits.py'
 
 data_root = 'data/cifar10_coco/'
