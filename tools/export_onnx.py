@@ -175,8 +175,8 @@ def main(args: argparse.Namespace) -> None:
         task = task_of_model(plain)
         reference, graph = build_graph(plain), build_graph(deploy(plain))
     check_size(reference, task, size)
-    samples = read_test_images(cfg, size) if args.verify else []
     if args.verify:
+        samples = read_test_images(cfg, size)
         with announced(f'predicting {len(samples)} images in PyTorch'), blame(args.config):
             check_predictions(plain, reference, task, samples)
     count = 'any number of images' if args.dynamic_batch else 'one image'
