@@ -1,4 +1,4 @@
-"""What the authors' implementations of D-FINE and DEIMv2 compute (float64), and its comparison with this package."""
+"""What the authors' implementations of RT-DETRv2, D-FINE and DEIM compute (float64), compared with this package."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,17 +12,17 @@ from mmspartan import config_path
 from mmspartan.convert.rtdetr import rtdetr_from_authors
 from tests.conftest import build_model
 from tests.convert.stored import Stored
-from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images
+from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images, weight
 from tests.rtdetr.test_golden import samples_of
 
-# our names of the authors' losses
-KINDS = dict(loss_bbox='loss_bbox', loss_iou='loss_giou', loss_fgl='loss_fgl', loss_ddf='loss_ddf')
+# our names of the authors' losses; DEIM's loss_mal is in the place of loss_vfl
+KINDS = dict(loss_cls='loss_vfl', loss_bbox='loss_bbox', loss_iou='loss_giou', loss_fgl='loss_fgl', loss_ddf='loss_ddf')
 
 
 class Golden(Stored):
     """The arrays of a size, and the model of a config with their weights."""
 
-    def __init__(self, file: str, size: str, config: str, weight: Callable[[str, tuple[int, ...]], Tensor]):
+    def __init__(self, file: str, size: str, config: str, weight: Callable[[str, tuple[int, ...]], Tensor] = weight):
         super().__init__(file, size, weight)
         cfg = Config.fromfile(config_path(config)).model
         cfg.update(num_queries=QUERIES, dn_cfg=dict(num_denoising=DENOISING, label_noise=0.0, box_noise=1e-9))
@@ -46,13 +46,13 @@ class Golden(Stored):
         objects = [(torch.tensor(labels), torch.tensor(boxes).double()) for labels, boxes in OBJECTS]
         return model(images(), samples_of(objects, SIZE), mode='loss')
 
-    def assert_losses(self, losses: dict[str, Tensor], group: str, classification: str) -> None:
-        theirs, kinds = self.group(group), dict(KINDS, loss_cls=classification)
+    def assert_losses(self, losses: dict[str, Tensor], group: str) -> None:
+        theirs = {name.replace('loss_mal', 'loss_vfl'): loss for name, loss in self.group(group).items()}
         layers = len(self.model.decoder.layers)
         suffixes = {'': '', 'pre_': '_pre', 'enc_': '_enc_0', 'dn_': f'_dn_{layers - 1}', 'pre_dn_': '_dn_pre'}
         for i in range(layers - 1):
             suffixes.update({f'd{i}.': f'_aux_{i}', f'd{i}.dn_': f'_dn_{i}'})
-        names = {f'{ours}{kind}': f'{kinds[kind]}{suffix}' for ours, suffix in suffixes.items() for kind in kinds}
+        names = {f'{ours}{kind}': f'{KINDS[kind]}{suffix}' for ours, suffix in suffixes.items() for kind in KINDS}
         expected = {ours: theirs.pop(name) for ours, name in names.items() if name in theirs}
         assert not theirs
         assert expected.pop('dn_loss_ddf', 0) == 0  # of the last layer towards itself

@@ -5,6 +5,7 @@ OpenMMLab. Everything is in float64. Weights are random numbers that follow from
 
 For each size n, s, m, l and x:
     names, shapes  of the weights
+    setting/NAME   tensors of a checkpoint that are not weights
     logits, boxes  of two images of 128 x 128 pixels, 30 queries
     loss/KEY       with the authors' keys, weights applied; batch normalization by running statistics, no random noise
     grad/NAME      of their sum, for small parameters
@@ -13,6 +14,7 @@ For each size n, s, m, l and x:
 import functools
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +24,7 @@ import torch
 
 SIZE, QUERIES, CLASSES, DENOISING = 128, 30, 10, 8
 SIZES = 'nsmlx'
+NUMBERS: dict[str, Any] = dict(num_classes=CLASSES, num_queries=QUERIES, num_denoising=DENOISING)
 PARTS = ('.nn', '.nn.backbone', '.zoo', '.zoo.dfine')  # of their package
 OBJECTS = [
     ([1, 2, 2], [[0.3, 0.3, 0.2, 0.3], [0.6, 0.55, 0.4, 0.3], [0.7, 0.3, 0.25, 0.5]]),
@@ -83,70 +86,101 @@ def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:
     from src.zoo.dfine.hybrid_encoder import HybridEncoder
     from src.zoo.dfine.matcher import HungarianMatcher
 
-    make_denoising = dfine_decoder.get_contrastive_denoising_training_group
-    dfine_decoder.get_contrastive_denoising_training_group = functools.partial(without_noise, make_denoising)
-    backbone = {key: value for key, value in config['HGNetv2'].items() if key != 'local_model_dir'}
-    decoder = dict(config['DFINETransformer'], num_classes=CLASSES, num_queries=QUERIES, num_denoising=DENOISING)
-    network = torch.nn.ModuleDict(
-        dict(
-            backbone=HGNetv2(**{**backbone, 'pretrained': False}),
-            encoder=HybridEncoder(**config['HybridEncoder']),
-            decoder=dfine_decoder.DFINETransformer(**decoder),
-        )
-    ).double()
+    leave_out_noise(dfine_decoder)
+    backbone = {**config['HGNetv2'], 'pretrained': False}
+    del backbone['local_model_dir']
+    parts = dict(
+        backbone=HGNetv2(**backbone),
+        encoder=HybridEncoder(**config['HybridEncoder']),
+        decoder=dfine_decoder.DFINETransformer(**{**config['DFINETransformer'], **NUMBERS}),
+    )
+    return torch.nn.ModuleDict(parts), build_criterion(DFINECriterion, HungarianMatcher, config)
+
+
+def build_criterion(kind: Any, matcher: Any, config: dict[str, Any]) -> Any:
+    options = dict(config[kind.__name__])
+    costs = {key: value for key, value in options.pop('matcher').items() if key != 'type'}
+    return kind(matcher(**costs, use_focal_loss=True), num_classes=CLASSES, **options)
+
+
+def leave_out_noise(decoder: Any) -> None:
+    """Replace what makes the denoising queries of an authors' module, once."""
+    make = decoder.get_contrastive_denoising_training_group
+    if isinstance(make, functools.partial):
+        return
+
+    def without_noise(*args: Any, label_noise_ratio: float, box_noise_scale: float, **kwargs: Any) -> Any:
+        torch.set_default_dtype(torch.float64)
+        found = make(*args, label_noise_ratio=0.0, box_noise_scale=1e-9, **kwargs)
+        torch.set_default_dtype(torch.float32)
+        return found
+
+    decoder.get_contrastive_denoising_training_group = functools.partial(without_noise)
+
+
+def record(
+    network: torch.nn.ModuleDict,
+    criterion: Any,
+    weight: Callable[[str, tuple[int, ...]], torch.Tensor] = weight,
+    **groups: dict[str, Any],
+) -> dict[str, Any]:
+    """Give a network random weights and return the arrays of a golden file; losses for each group of options."""
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign] # normalization and losses cast in between
+    state = network.state_dict()
+    names = [name for name in state if not is_computed(name)]
+    arrays: dict[str, Any] = {
+        f'setting/{name}': state[name].numpy().copy()
+        for name in state.keys() - set(names)
+        if not name.endswith('num_batches_tracked')
+    }
+    network.load_state_dict({name: weight(name, tuple(state[name].shape)) for name in names}, strict=False)
+    arrays['names'] = np.array(names)
+    arrays['shapes'] = np.array(['x'.join(map(str, state[name].shape)) for name in names])
+    network.double()
     for module in network.modules():
         if hasattr(module, 'num_points_scale'):  # 1/3 and 1/6 were float32
             module.num_points_scale = 1 / (1 / module.num_points_scale).round()
-    options = dict(config['DFINECriterion'])
-    matcher = {key: value for key, value in options.pop('matcher').items() if key != 'type'}
-    matcher = HungarianMatcher(**matcher, use_focal_loss=True)
-    return network, DFINECriterion(matcher, num_classes=CLASSES, **options)
 
+    with torch.no_grad():
+        found = predict(network.eval())
+    arrays.update(logits=found['pred_logits'].numpy(), boxes=found['pred_boxes'].numpy())
 
-def without_noise(make: Any, *args: Any, label_noise_ratio: float, box_noise_scale: float, **kwargs: Any) -> Any:
-    torch.set_default_dtype(torch.float64)
-    found = make(*args, label_noise_ratio=0.0, box_noise_scale=1e-9, **kwargs)
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    targets = [dict(labels=torch.tensor(label), boxes=torch.tensor(box).double()) for label, box in OBJECTS]
+    found = predict(network, targets)
+    torch.set_default_dtype(torch.float64)  # for what the losses compute of numbers
+    losses = {group: criterion(found, targets, **options) for group, options in groups.items()}
     torch.set_default_dtype(torch.float32)
-    return found
+    for group, values in losses.items():
+        arrays.update({f'{group}/{name}': loss.detach().numpy() for name, loss in values.items()})
+    sum(losses['loss'].values()).backward()
+    for name, parameter in network.named_parameters():
+        if parameter.grad is not None and parameter.numel() <= 132 and 'backbone' not in name:
+            arrays[f'grad/{name}'] = parameter.grad.numpy()
+    return arrays
 
 
 def predict(network: torch.nn.ModuleDict, targets: Any = None) -> dict[str, Any]:
     return network['decoder'](network['encoder'](network['backbone'](images())), targets)
 
 
+def save(file: str, arrays: dict[str, dict[str, Any]]) -> None:
+    """Write the arrays of networks by their kinds."""
+    found = {f'{kind}/{name}': array for kind, group in arrays.items() for name, array in group.items()}
+    np.savez_compressed(Path(__file__).parents[1] / 'data' / file, **found)
+
+
 def main(checkout: str) -> None:
     load_authors(checkout)
-    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign] # the losses cast in between
-    arrays: dict[str, Any] = {}
+    found = {}
     for size in SIZES:
         torch.manual_seed(0)
-        network, criterion = build(read_config(Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml')))
-        state = network.state_dict()
-        names = [name for name in state if not is_computed(name)]
-        network.load_state_dict({name: weight(name, tuple(state[name].shape)) for name in names}, strict=False)
-        arrays[f'{size}/names'] = np.array(names)
-        arrays[f'{size}/shapes'] = np.array(['x'.join(map(str, state[name].shape)) for name in names])
-
-        with torch.no_grad():
-            found = predict(network.eval())
-        arrays[f'{size}/logits'], arrays[f'{size}/boxes'] = found['pred_logits'].numpy(), found['pred_boxes'].numpy()
-
-        network.train()
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
-        targets = [dict(labels=torch.tensor(label), boxes=torch.tensor(box).double()) for label, box in OBJECTS]
-        found = predict(network, targets)
-        torch.set_default_dtype(torch.float64)  # for what the losses compute of numbers
-        losses = criterion(found, targets)
-        torch.set_default_dtype(torch.float32)
-        for name, loss in losses.items():
-            arrays[f'{size}/loss/{name}'] = loss.detach().numpy()
-        sum(losses.values()).backward()
-        for name, parameter in network.named_parameters():
-            if parameter.grad is not None and parameter.numel() <= 132 and 'backbone' not in name:
-                arrays[f'{size}/grad/{name}'] = parameter.grad.numpy()
-    np.savez_compressed(Path(__file__).parents[1] / 'data' / 'dfine.npz', **arrays)
+        config = read_config(Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml'))
+        found[size] = record(*build(config), loss={})
+    save('dfine.npz', found)
 
 
 if __name__ == '__main__':

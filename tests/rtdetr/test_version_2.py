@@ -1,4 +1,4 @@
-"""Detectors with the options of RT-DETRv2 train, predict, fold, compile and run on a GPU alone."""
+"""RT-DETRv2 computes what the authors' code computes, trains, predicts, folds, compiles and runs on a GPU alone."""
 
 import copy
 
@@ -15,6 +15,8 @@ from mmspartan.deploy.session import Session
 from mmspartan.rtdetr.deformable_attention import DeformableAttention
 from tests.conftest import perturb
 from tests.deploy.test_onnx import needs_export
+from tests.dfine.golden import Golden
+from tests.rtdetr.make_golden import CONFIGS
 from tests.rtdetr.test_detector import batch, build, losses_of, total
 from tests.rtdetr.test_golden import CONFIG
 from tests.runs.test_cuda_graphs import HostUse, on_fake_gpu
@@ -26,6 +28,15 @@ def build_version_2(dn_cfg: dict = dict(num_denoising=20), **sampling):
     decoder = copy.deepcopy(CONFIG['decoder'])
     decoder['layer_cfg']['cross_attn_cfg'].update(sampling)
     return build(decoder=decoder, dn_cfg=dn_cfg)
+
+
+@pytest.mark.parametrize('kind', CONFIGS)
+def test_outputs_losses_and_gradients_are_those_of_the_authors_code(kind):
+    golden = Golden('rtdetrv2.npz', kind, f'rtdetrv2_{kind}_coco')
+    golden.assert_outputs()
+    losses = golden.losses()
+    golden.assert_losses(losses, 'loss')
+    golden.assert_gradients(losses)
 
 
 @pytest.fixture(params=SAMPLINGS, ids=['points', 'discrete'])
