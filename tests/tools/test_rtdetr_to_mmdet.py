@@ -1,6 +1,7 @@
 """``rtdetr_to_mmdet.py``: weights of the authors of RT-DETR, D-FINE and DEIM, of each version, and of Hugging Face."""
 
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.spartan import spartan_to_authors
-from tests.conftest import DATA, Golden, build_model, perturb
+from tests.conftest import DATA, ROOT, Golden, build_model, perturb
 from tests.convert.stored import of_deimv2, of_deimv2_hugging_face, of_hugging_face
 from tests.deimv2.make_golden import SIZES as SIZES_V2
 from tests.dfine.make_golden import SIZES
@@ -360,6 +361,11 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
     for part in parts:
         found = {type(module) for module in part.modules() if isinstance(module, nn.ReLU | nn.SiLU)}
         assert found == {kind}, part
+
+
+def test_outputs_of_objects365_are_named_by_the_ids_of_its_categories():
+    names = runpy.run_path(str(ROOT / 'tools' / RTDETR))['default_names']({}, 366)
+    assert len(set(names)) == 366 and [names[i] for i in (0, 1, 6, 47)] == ['class 0', 'Person', 'Car', 'Bicycle']
 
 
 def test_folder_of_hugging_face_with_dfine(convert, tmp_path):

@@ -39,6 +39,7 @@ def parse_args():
 if __name__ == '__main__':
     args = parse_args()  # before the imports that take seconds
 
+from mmdet.datasets import Objects365V2Dataset
 from mmdet.evaluation import coco_classes
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -162,10 +163,12 @@ def decoder_activation(args: argparse.Namespace, version: str, is_hugging_face: 
 
 
 def default_names(config: dict, num_classes: int) -> list[str]:
-    """Return the class names of Hugging Face's config; else COCO's names for 80 classes, or numbers."""
+    """Return the class names of Hugging Face's config; else COCO's for 80 outputs, Objects365's for 366, or numbers."""
     names = config.get('id2label') or {}
     if isinstance(names, dict) and set(names) == {str(i) for i in range(num_classes)}:
         return [str(names[str(i)]) for i in range(num_classes)]
+    if num_classes == 366:  # the categories' ids, which start at 1
+        return [*numbered_class_names(1), *Objects365V2Dataset.METAINFO['classes']]
     return list(coco_classes()) if num_classes == 80 else numbered_class_names(num_classes)
 
 
