@@ -23,7 +23,9 @@ _TRAIN = ['train.py', 'detector.py', '--work-dir', 'work']
 COMMANDS = {
     'test': ['test.py', *_DETECTOR, *_TEST],
     'test classifier': ['test.py', 'classifier.py', 'classifier.pth', *_TEST],
+    'test dfine': ['test.py', 'dfine.py', 'dfine.pth', *_TEST],
     'train': [*_TRAIN, '--cfg-options', 'train_cfg.max_epochs=1'],
+    'train dfine': ['train.py', 'dfine.py', '--work-dir', 'work', '--cfg-options', 'train_cfg.max_epochs=1'],
     'resume': [*_TRAIN, '--resume', 'resumable.pth'],
     'load_from': [*_TRAIN, '--cfg-options', 'train_cfg.max_epochs=1', 'load_from=detector.pth'],
     'demo': ['image_demo.py', 'digits/val/00002.png', *_DETECTOR],
@@ -34,10 +36,13 @@ COMMANDS = {
     'prepare': ['prepare_dataset.py', '--out', 'mine', '--base', 'rtdetr_spartan_xt_digits', '--no-plan'],
     'deploy': ['deploy_test.py', 'detector.py', 'detector.onnx', *_METRICS],
     'deploy openvino': ['deploy_test.py', 'detector.py', 'detector.onnx', '--backend', 'openvino', *_METRICS],
+    'deploy dfine': ['deploy_test.py', 'dfine.py', 'dfine.onnx', *_METRICS],
     'deploy classifier': ['deploy_test.py', 'classifier.py', 'classifier.onnx', *_METRICS],
     'convert rtdetr': ['model_converters/rtdetr_to_mmdet.py', 'rtdetr_authors.pth', 'written.pth'],
+    'convert dfine': ['model_converters/rtdetr_to_mmdet.py', 'dfine_authors.pth', 'written.pth'],
     'convert spartan': ['model_converters/spartan_to_mmpretrain.py', 'spartan_authors.pth', 'written.pth'],
     'fold': ['model_converters/reparameterize_model.py', *_DETECTOR, 'written.pth'],
+    'fold dfine': ['model_converters/reparameterize_model.py', 'dfine.py', 'dfine.pth', 'written.pth'],
     'publish': ['misc/publish_model.py', 'detector.pth', 'written.pth'],
 }
 

@@ -11,8 +11,9 @@ from .layouts import write_layouts
 
 DATA = Path(__file__).parents[1] / 'data'
 
-# The tiny detector, trained on four pictures and evaluated on them too, so that a lost object costs accuracy.
-DETECTOR = """_base_ = 'rtdetr_quick.py'
+# Tiny detectors, trained on four pictures and evaluated on them too, so that a lost object costs accuracy.
+DETECTORS = dict(detector='rtdetr_quick.py', dfine='dfine_quick.py')
+DETECTOR = """
 custom_imports = dict(imports=['mmspartan'], allow_failed_imports=False)
 model = dict(
     neck=dict(hidden_channels=32, feedforward_channels=64),
@@ -45,9 +46,10 @@ param_scheduler = [dict(type='MultiStepLR', milestones=[1], by_epoch=True)]
 def make_sound_inputs(folder: Path) -> None:
     """Write all of them into an empty folder; takes a minute."""
     write_layouts(folder / 'layouts')
-    for name in ('rtdetr_quick.py', 'digits_quick.py'):
+    for name in (*DETECTORS.values(), 'digits_quick.py'):
         shutil.copy(DATA / name, folder)
-    (folder / 'detector.py').write_text(DETECTOR)
+    for name, base in DETECTORS.items():
+        (folder / f'{name}.py').write_text(f'_base_ = {base!r}{DETECTOR}')
     (folder / 'classifier.py').write_text(CLASSIFIER)
     size = ['--train', '4', '--val', '1', '--size', '64']
     _run(folder, 'dataset_converters/digits_to_coco.py', '--out', 'digits', *size)
@@ -55,20 +57,13 @@ def make_sound_inputs(folder: Path) -> None:
 
     learn = ['param_scheduler=[]', 'train_cfg.max_epochs=120', 'train_cfg.val_interval=1000']
     learn += ['default_hooks.checkpoint.interval=120', 'optim_wrapper.optimizer.lr=6e-3']
-    _run(folder, 'train.py', 'detector.py', '--work-dir', 'learnt', '--cfg-options', *learn)
-    _run(folder, 'train.py', 'detector.py', '--work-dir', 'trained')
+    for name in DETECTORS:
+        _train(folder, name, 'epoch_120.pth', f'{name}.pth', *learn)
+    _train(folder, 'detector', 'epoch_1.pth', 'resumable.pth')
     learn = ['param_scheduler=[]', 'train_dataloader.dataset.indices=None', 'train_dataloader.batch_size=32']
-    _run(folder, 'train.py', 'classifier.py', '--work-dir', 'classified', '--cfg-options', *learn)
-    for source, target in (
-        ('learnt/epoch_120.pth', 'detector.pth'),
-        ('trained/epoch_1.pth', 'resumable.pth'),
-        ('classified/epoch_2.pth', 'classifier.pth'),
-    ):
-        shutil.move(folder / source, folder / target)
-    for name in ('learnt', 'trained', 'classified'):
-        shutil.rmtree(folder / name)
-    _run(folder, 'export_onnx.py', 'detector.py', 'detector.pth', '--out', 'detector.onnx', '--dynamic-batch')
-    _run(folder, 'export_onnx.py', 'classifier.py', 'classifier.pth', '--out', 'classifier.onnx', '--dynamic-batch')
+    _train(folder, 'classifier', 'epoch_2.pth', 'classifier.pth', *learn)
+    for name in (*DETECTORS, 'classifier'):
+        _run(folder, 'export_onnx.py', f'{name}.py', f'{name}.pth', '--out', f'{name}.onnx', '--dynamic-batch')
     _run(folder, 'evaluate.py', 'detector.py', 'detector.pth', '--out', 'report', '--worst', '0')
     shutil.move(folder / 'report' / 'predictions.bbox.json', folder / 'predictions.json')
     shutil.rmtree(folder / 'report')
@@ -79,6 +74,13 @@ def make_sound_inputs(folder: Path) -> None:
 
 def _run(folder: Path, tool: str, *args: str) -> None:
     _check(run_tool([tool, *args], folder, timeout=300), tool)
+
+
+def _train(folder: Path, name: str, made: str, target: str, *options: str) -> None:
+    options = ('--cfg-options', *options) if options else ()
+    _run(folder, 'train.py', f'{name}.py', '--work-dir', 'work', *options)
+    shutil.move(folder / 'work' / made, folder / target)
+    shutil.rmtree(folder / 'work')
 
 
 def _check(ended: Ended, what: str) -> None:
@@ -109,10 +111,13 @@ def _write_authors_files(folder: Path) -> None:
     import numpy as np
     import torch
 
+    from tests.convert.stored import of_deim
+
     for name in ('spartan', 'rtdetr'):
         with np.load(DATA / f'{name}_tiny.npz') as file:
             weights = {key[3:]: torch.from_numpy(file[key]) for key in file.files if key.startswith('sd/')}
         weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
         torch.save(dict(model=weights), folder / f'{name}_authors.pth')
+    torch.save(dict(model=of_deim('dfine').weights), folder / 'dfine_authors.pth')
     categories = json.loads((folder / 'digits' / 'train.json').read_text())['categories']
     assert len(categories) == 10

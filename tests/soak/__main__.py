@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.soak.kills import HOW, kill_runs
+from tests.soak.kills import HOW, Training, dfine, kill_runs
 from tests.soak.memory import grow
 
 MAX_SLOPE = 100.0  # bytes a step; the log's history took 300
@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
         '--kills',
         type=int,
         default=100,
-        help='a quarter of them of two processes, another of accumulated gradients',
+        help='a quarter each of two processes, of accumulated gradients, and of a detector (D-FINE)',
     )
     parser.add_argument('--steps', type=int, default=5000, help='training steps, and inferences')
     parser.add_argument('--seed', type=int, default=0)
@@ -32,14 +32,14 @@ def main() -> None:
     args = parse_args()
     failed, rows = False, []
     with tempfile.TemporaryDirectory() as folder:
-        quarter, accumulation = args.kills // 4, {'optim_wrapper.accumulative_counts': 2}
-        for processes, count, options in (
-            (1, args.kills - 2 * quarter, {}),
-            (2, quarter, {}),
-            (1, quarter, accumulation),
+        quarter = args.kills // 4
+        for name, count, training in (
+            ('1 process', args.kills - 3 * quarter, Training()),
+            ('2 processes', quarter, Training(processes=2)),
+            ('accumulation', quarter, Training(options={'optim_wrapper.accumulative_counts': 2})),
+            ('D-FINE', quarter, Training(make_config=dfine)),
         ):
-            name = f'{processes} process{"es" if processes > 1 else ""}{", accumulation" if options else ""}'
-            figures = kill_runs(Path(folder, name.replace(' ', '_')), count, processes, args.seed, say, **options)
+            figures = kill_runs(Path(folder, name.replace(' ', '_')), training, count, f'{args.seed}/{name}', say)
             rows.append(
                 f'{name}: {figures["kills"]} kills of {figures["runs"]} runs; {figures["resumed"]} resumed to the end, '
                 f'{figures["equal"]} equal to the unbroken run bit by bit, {figures["leftovers"]} files left over, '

@@ -12,9 +12,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
+from tests.conftest import DATA, make_digits
 from tests.runs.conftest import differences, digits_config
 
 # Where a process waits to be killed, so that it is hit: half of a checkpoint on the disk, in an evaluation, with the
@@ -24,18 +28,48 @@ HOW = ('kill', 'kill', 'TERM', 'INT', 'worker')
 PAUSE = 0.3  # seconds that a process waits there
 
 
-def kill_runs(
-    work_dir: Path, count: int, processes: int, seed: int, progress: Callable[[str], None], **options: Any
-) -> Counter:
+def few_digits(work_dir: Path, processes: int, **options: Any) -> Config:
+    few = {'train_dataloader.batch_size': 32 // processes, 'train_dataloader.dataset.indices': 128}
+    return digits_config(work_dir, **few, **options)
+
+
+def dfine(work_dir: Path, processes: int, **options: Any) -> Config:
+    """A detector on eight scenes, which are made beside the work dir."""
+    root = work_dir.parent
+    if not (root / 'digits').exists():
+        make_digits(root, 8, 2)
+    cfg = Config.fromfile(DATA / 'dfine_quick.py')
+    few = {'work_dir': str(work_dir), 'train_cfg.max_epochs': 2, 'log_level': 'ERROR'}
+    few |= {f'{split}_dataloader.dataset.data_root': f'{root}/digits/' for split in ('train', 'val', 'test')}
+    few |= {f'{split}_evaluator.ann_file': f'{root}/digits/val.json' for split in ('val', 'test')}
+    cfg.merge_from_dict({**few, 'train_dataloader.batch_size': 4 // processes, **options})
+    return cfg
+
+
+@dataclass
+class Training:
+    """What is trained: by a number of processes, on a config with settings, by dotted names."""
+
+    processes: int = 1
+    make_config: Callable[..., Config] = few_digits
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def with_some_workers(self, rng: random.Random) -> 'Training':
+        """With a number of data loading processes, which a resumed run may change."""
+        count = rng.choice([0, 1, 1, 2])
+        workers = {'train_dataloader.num_workers': count, 'train_dataloader.persistent_workers': count > 0}
+        return replace(self, options={**self.options, **workers})
+
+
+def kill_runs(work_dir: Path, training: Training, count: int, seed: str, progress: Callable[[str], None]) -> Counter:
     """Kill ``count`` times, several times in one training now and then; each start has another number of workers.
 
     Args:
         work_dir: Folder for the runs.
+        training: Of each run.
         count: Kills.
-        processes: Of each run.
         seed: Of the moments.
         progress: Called with a line after each run.
-        options: Settings of the config, by dotted names, in which runs may differ.
 
     Returns:
         Counter: ``kills``, ``runs``, ``resumed`` (runs that came to their end), ``equal`` (bit by bit as the unbroken
@@ -45,18 +79,18 @@ def kill_runs(
     rng, figures = random.Random(seed), Counter()
     start = time.monotonic()
     whole = work_dir / 'unbroken'
-    assert run(whole, processes, 'any', None, options=options), (whole / 'output.txt').read_text()[-2000:]
+    assert run(whole, training, 'any', None), (whole / 'output.txt').read_text()[-2000:]
     duration = time.monotonic() - start
     while figures['kills'] < count:
         folder = work_dir / f'run_{figures["runs"]}'
         for _ in range(rng.choice([1, 1, 2, 3])):
             moment, how = rng.choice(MOMENTS), rng.choice(HOW)
-            seconds, settings = rng.uniform(0, duration), {**options, **some_workers(rng)}
-            ended = run(folder, processes, moment, seconds, how, settings, figures)
+            seconds = rng.uniform(0, duration)
+            ended = run(folder, training.with_some_workers(rng), moment, seconds, how, figures)
             figures['kills'] += not ended
             figures[how] += not ended
         figures['runs'] += 1
-        resumed = run(folder, processes, 'any', None, options={**options, **some_workers(rng)})
+        resumed = run(folder, training.with_some_workers(rng), 'any', None)
         figures['resumed'] += resumed
         same, more = compare(folder, whole) if resumed else (False, [])
         figures['equal'] += same
@@ -67,12 +101,6 @@ def kill_runs(
         if same and not more:
             shutil.rmtree(folder)
     return figures
-
-
-def some_workers(rng: random.Random) -> dict[str, Any]:
-    """Options with a number of data loading processes, which a resumed run may change."""
-    count = rng.choice([0, 1, 1, 2])
-    return {'train_dataloader.num_workers': count, 'train_dataloader.persistent_workers': count > 0}
 
 
 def compare(folder: Path, whole: Path) -> tuple[bool, list[str]]:
@@ -88,11 +116,10 @@ def compare(folder: Path, whole: Path) -> tuple[bool, list[str]]:
 
 def run(
     work_dir: Path,
-    processes: int,
+    training: Training,
     moment: str,
     seconds: float | None,
     how: str = 'kill',
-    options: dict[str, Any] = {},
     figures: Counter | None = None,
 ) -> bool:
     """Train, from the last checkpoint on, killed after some seconds or at a moment; whether it came to its end."""
@@ -100,7 +127,7 @@ def run(
     mark = work_dir.with_suffix('.mark')
     mark.unlink(missing_ok=True)
     port = free_port()
-    children = [os.fork() or train(work_dir, rank, processes, port, moment, mark, options) for rank in range(processes)]
+    children = [os.fork() or train(work_dir, rank, port, training, moment, mark) for rank in range(training.processes)]
     end = time.monotonic() + (120 if seconds is None or moment != 'any' else seconds)
     left, status = set(children), {}
     while left and time.monotonic() < end and not (seconds is not None and moment != 'any' and mark.exists()):
@@ -146,9 +173,7 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def train(
-    work_dir: Path, rank: int, processes: int, port: int, moment: str, mark: Path, options: dict[str, Any]
-) -> None:
+def train(work_dir: Path, rank: int, port: int, training: Training, moment: str, mark: Path) -> None:
     """In a child: train, resumed, and exit."""
     code = 1
     try:
@@ -156,10 +181,10 @@ def train(
         output = os.open(work_dir / 'output.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes))
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(training.processes))
         os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
         wait_at(moment, mark)
-        train_here(work_dir, processes, options)
+        train_here(work_dir, training)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
@@ -174,7 +199,7 @@ def train(
         os._exit(code)
 
 
-def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
+def train_here(work_dir: Path, training: Training) -> None:
     from mmspartan.commands.command import command
     from mmspartan.commands.launch import build_runner
     from mmspartan.runs.work_dir import latest_checkpoint
@@ -184,9 +209,8 @@ def train_here(work_dir: Path, processes: int, options: dict[str, Any]) -> None:
         for split in ('train', 'val')
         for name, value in (('num_workers', 1), ('persistent_workers', True))
     }
-    few = {'train_dataloader.batch_size': 32 // processes, 'train_dataloader.dataset.indices': 128}
-    cfg = digits_config(work_dir, **{**few, **workers, **options})
-    cfg.launcher = 'pytorch' if processes > 1 else 'none'
+    cfg = training.make_config(work_dir, training.processes, **{**workers, **training.options})
+    cfg.launcher = 'pytorch' if training.processes > 1 else 'none'
     cfg.load_from = latest_checkpoint(work_dir)
     cfg.resume = cfg.load_from is not None
     with command():

@@ -17,12 +17,15 @@ from .files import NO_FILES, edited, junk, make_no_file
 READERS = {
     'test': 'detector.pth',
     'test classifier': 'classifier.pth',
+    'test dfine': 'dfine.pth',
     'load_from': 'detector.pth',
     'resume': 'resumable.pth',
     'demo': 'detector.pth',
     'fold': 'detector.pth',
+    'fold dfine': 'dfine.pth',
     'publish': 'detector.pth',
     'convert rtdetr': 'rtdetr_authors.pth',
+    'convert dfine': 'dfine_authors.pth',
     'convert spartan': 'spartan_authors.pth',
 }
 OURS = [command for command in READERS if 'convert' not in command]
@@ -168,7 +171,7 @@ def all_weights(rng: random.Random, checkpoint: Checkpoint) -> Case:
                 weights_of(clean)[key] = value.to(dtype).float()
         checkpoint.refer_to(clean)
         expected = 'either' if checkpoint.command in ('publish', 'resume') else 'same'
-        if checkpoint.command in ('publish', 'convert rtdetr', 'convert spartan', 'fold'):
+        if checkpoint.command.startswith(('publish', 'convert', 'fold')):
             checkpoint.refer_to(content)  # the dtype is kept
     elif how == 'prefix':
         changed = {f'module.{key}': value for key, value in weights.items()}
@@ -225,7 +228,7 @@ def other_meta(rng: random.Random, checkpoint: Checkpoint) -> Case:
     else:
         content['meta'][place] = value
     checkpoint.save(content)
-    if checkpoint.command in ('publish', 'fold'):
+    if checkpoint.command.startswith(('publish', 'fold')):
         checkpoint.refer_to(content)
     if place == 'names':  # which image_demo.py gives to what is found
         expected = 'any' if checkpoint.command.startswith('demo') else 'either'

@@ -11,6 +11,8 @@ COMMANDS_OF_CONFIGS = {
     'test': 'detector.py',
     'train': 'detector.py',
     'test classifier': 'classifier.py',
+    'test dfine': 'dfine.py',
+    'train dfine': 'dfine.py',
     'demo': 'detector.py',
     'fold': 'detector.py',
     'deploy': 'detector.py',
@@ -29,6 +31,7 @@ READ = {
     'deploy': ['test_dataloader', 'test_evaluator'],
     'resume': ['model', 'optim_wrapper', 'param_scheduler', 'train_dataloader'],
 }
+WEIGHTS = ['detector.pth', 'dfine.pth', 'classifier.pth', 'resumable.pth']
 PATHS = ['data_root', 'ann_file', 'data_prefix']  # one path is made of two of them, and either may be named
 Path = tuple[Any, ...]
 Change = tuple  # what was done, what is expected, the entry's path, and other files or options that may be named
@@ -44,7 +47,7 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
         return Case(f'{name}: {what}', command, expected, [name, 'quick.py', '_none.py'], [name])
     content = Config.fromfile(bench.sound / name).to_dict()
     change = rng.choice(MUTATIONS)
-    what, expected, path, *others = change(rng, content, READ[command])
+    what, expected, path, *others = change(rng, content, READ[command.removesuffix(' dfine')])
     replace(bench.mutated / name, ''.join(f'{key} = {value!r}\n' for key, value in content.items()))
     entries = [str(part) for part in path[-2:] if isinstance(part, str)]
     if set(PATHS) & set(entries):
@@ -174,7 +177,7 @@ def wrong_classes(rng: random.Random, content: dict, read: list[str]) -> Change:
         content['test_dataloader']['dataset']['metainfo'] = dict(classes=order)
         path = ('test_dataloader', 'dataset', 'metainfo', 'classes')
     # what disagrees is config and weights, or config and data: either may be named
-    return f'{_dotted(path)} is wrong', 'refused', path, 'detector.pth', 'classifier.pth', 'resumable.pth', 'val.json'
+    return f'{_dotted(path)} is wrong', 'refused', path, *WEIGHTS, 'val.json'
 
 
 def wrong_path(rng: random.Random, content: dict, read: list[str]) -> Change:

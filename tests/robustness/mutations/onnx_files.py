@@ -12,7 +12,12 @@ from tests.deploy.test_files import changed
 from ..case import Bench, Case, replace
 from .files import NO_FILES, edited, junk, make_no_file
 
-READERS = {'deploy': 'detector.onnx', 'deploy openvino': 'detector.onnx', 'deploy classifier': 'classifier.onnx'}
+READERS = {
+    'deploy': 'detector.onnx',
+    'deploy openvino': 'detector.onnx',
+    'deploy dfine': 'dfine.onnx',
+    'deploy classifier': 'classifier.onnx',
+}
 
 
 class File:
@@ -109,7 +114,7 @@ def harmless(rng: random.Random, file: File) -> Case:
 
 
 def other_task(rng: random.Random, file: File) -> Case:
-    other = 'classifier.onnx' if file.name == 'detector.onnx' else 'detector.onnx'
+    other = 'detector.onnx' if file.name == 'classifier.onnx' else 'classifier.onnx'
     return file.case(f'is {other}', 'refused', (file.bench.sound / other).read_bytes())
 
 
