@@ -1,4 +1,4 @@
-"""What the scripts of ``tools/`` do before they import torch: read and check their arguments, and set how OpenMP waits.
+"""What the scripts of ``tools/`` do before they import torch: read their arguments and limit OpenMP's threads.
 
 ``mmspartan`` imports torch and OpenMMLab, which takes seconds; this package imports neither torch nor ``mmspartan``.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .choices import IMAGE_SUFFIXES
-from .openmp import limit_spinning
+from .openmp import limit_threads
 
 PACKAGE = 'mmspartan::'  # as OpenMMLab's packages begin the names of their configs
 JOINERS = '\u200c\u200d'  # format characters of Persian, of Indian languages and of emoji
@@ -94,7 +94,7 @@ def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
         require_config(config)
     for name in files:
         require_file(str(getattr(args, name)))
-    limit_spinning()
+    limit_threads()
     if sys.stderr.isatty() and 'torch' not in sys.modules:
         print('loading PyTorch and OpenMMLab', file=sys.stderr)
     return args

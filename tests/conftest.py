@@ -1,12 +1,12 @@
 import os
 
-from mmspartan_cli.openmp import limit_spinning
+from mmspartan_cli.openmp import limit_threads
 
 if 'PYTEST_XDIST_WORKER' in os.environ:  # a process a core: each and what it starts uses one, and ports of its own
     os.environ['OMP_NUM_THREADS'] = '1'
     os.environ['PORT'] = str(29500 + 10 * int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')))
 else:
-    limit_spinning()
+    limit_threads()
 
 import gc
 import io

@@ -84,40 +84,42 @@ def test_a_mistyped_name_needs_no_torch(command, outcomes):
 
 
 @pytest.mark.parametrize(
-    ('environment', 'torch_is_loaded', 'busy', 'expected'),
+    ('environment', 'torch_is_loaded', 'free', 'expected'),
     [
-        ({}, False, False, {'GOMP_SPINCOUNT': '10000'}),
-        ({}, False, True, {'OMP_WAIT_POLICY': 'PASSIVE'}),
-        ({'OMP_NUM_THREADS': '2'}, False, True, {'OMP_WAIT_POLICY': 'PASSIVE'}),
-        ({'OMP_WAIT_POLICY': 'ACTIVE'}, False, True, {}),
-        ({'GOMP_SPINCOUNT': '7'}, False, True, {}),
-        ({}, True, True, {}),
+        ({}, False, 3.4, {'GOMP_SPINCOUNT': '10000'}),
+        ({}, False, 2.0, {'OMP_WAIT_POLICY': 'PASSIVE', 'OMP_NUM_THREADS': '2'}),
+        ({}, False, -1.2, {'OMP_WAIT_POLICY': 'PASSIVE', 'OMP_NUM_THREADS': '1'}),
+        ({'OMP_NUM_THREADS': '3'}, False, 0.0, {'OMP_WAIT_POLICY': 'PASSIVE'}),
+        ({'OMP_WAIT_POLICY': 'ACTIVE'}, False, 0.0, {}),
+        ({'GOMP_SPINCOUNT': '7'}, False, 0.0, {}),
+        ({}, True, 0.0, {}),
     ],
 )
-def test_threads_spin_briefly_or_not_at_all_unless_the_user_says_how_they_wait(
-    environment, torch_is_loaded, busy, expected, monkeypatch
+def test_threads_are_as_many_as_free_cores_unless_the_user_says_how_they_wait(
+    environment, torch_is_loaded, free, expected, monkeypatch
 ):
-    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):
+    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY', 'OMP_NUM_THREADS'):
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     if not torch_is_loaded:
         monkeypatch.delitem(sys.modules, 'torch')
-    monkeypatch.setattr(openmp, 'cores_are_busy', lambda: busy)
+    monkeypatch.setattr(openmp, 'free_cores', lambda: free)
+    monkeypatch.setattr(os, 'cpu_count', lambda: 4)
     before = dict(os.environ)
-    openmp.limit_spinning()
+    openmp.limit_threads()
     assert {name: value for name, value in os.environ.items() if before.get(name) != value} == expected
 
 
-def test_cores_are_busy_beside_as_many_processes():
+def test_no_core_is_free_beside_as_many_processes():
     count = os.cpu_count() or 1
     with ExitStack() as stack:
         for _ in range(count):
             process = stack.enter_context(subprocess.Popen([sys.executable, '-c', 'while True: pass']))
             stack.callback(process.kill)
         end = time.monotonic() + 10
-        while not openmp.cores_are_busy():
+        while openmp.free_cores() > 0.5:
             assert time.monotonic() < end
 
 
