@@ -90,7 +90,8 @@ def check_num_classes(model: Any, dataset: Any) -> None:
     classes = classes_of_dataset(dataset)
     head = 'bbox_head' if hasattr(model, 'bbox_head') else 'head'
     number = getattr(getattr(model, head, None), 'num_classes', None)
-    folder = Path(getattr(dataset, 'img_prefix', None) or '.')
+    prefix = getattr(dataset, 'data_prefix', None)  # that of mmpretrain's CIFAR10 and MNIST has no img_path
+    folder = Path((prefix.get('img_path') if isinstance(prefix, dict) else None) or '.')
     named = [name for name in map(str, classes) if is_hidden_name(name) and name not in ('.', '..')]
     hidden = [name for name in named if (folder / name).is_dir()]
     if hidden:

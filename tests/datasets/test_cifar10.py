@@ -13,6 +13,7 @@ from mmpretrain.datasets import CIFAR10
 from mmpretrain.registry import DATASETS
 
 from mmspartan import config_path, get_model
+from mmspartan.checkpoints.class_names import check_num_classes
 from mmspartan.datasets import cifar10
 from mmspartan.errors import InputError
 from tests.conftest import ROOT, run_here
@@ -103,6 +104,7 @@ def test_configs_train_first_on_small_and_then_on_enlarged_images(name, folders,
     cfg.train_dataloader.dataset.data_root = str(folders)
     model = get_model(name)  # which enters mmpretrain's scope
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    check_num_classes(model, loader.dataset)  # as a training does
     (switch,) = map(HOOKS.build, cfg.custom_hooks)
     for size, pipeline in (32, loader.dataset.pipeline), (64, switch.schedule[10]['train_pipeline']):
         loader.dataset.pipeline = pipeline
