@@ -25,6 +25,7 @@ from .stock_checkpoint import HAS_SAFE_GLOBALS, NotPlainError, stand_ins, withou
 FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 # Prefix of paths that mmengine's loader, and thereby an ``init_cfg``, reads by this module.
 WEIGHTS_ONLY = 'weights-only:'
+IS_FOLDER = 0x10  # bit of a ZIP entry's attributes
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -178,6 +179,9 @@ def verify_checksums(path: str | Path) -> None:
         damaged = [entry.filename for entry in file.infolist() if not _matches_checksum(file, entry)]
         if damaged and len(damaged) < len(file.infolist()):
             raise zipfile.BadZipFile(f'{damaged[0]} does not match its checksum')
+        for entry in file.infolist():
+            if entry.external_attr & IS_FOLDER and not entry.is_dir():  # torch would leave its memory as it is
+                raise zipfile.BadZipFile(f'{entry.filename} is marked as a folder')
 
 
 def _matches_checksum(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:

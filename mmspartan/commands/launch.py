@@ -15,7 +15,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmspartan_cli import PACKAGE, config_name
+from mmspartan_cli import PACKAGE, config_name, shown
 
 from ..checkpoints.checkpoint import force_weights_only
 from ..compat import locals_of
@@ -66,6 +66,10 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    try:
+        str(cfg.work_dir).encode()
+    except UnicodeEncodeError:  # after an epoch, when the name of the checkpoint is written
+        raise InputError(f'work_dir {shown(str(cfg.work_dir))}: is no text in UTF-8, give another --work-dir') from None
     for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in PHASES)):
         if cfg.get('default_scope') == 'mmpretrain':
             # as mmpretrain's scripts do, since its data preprocessor expects stacked batches

@@ -297,6 +297,20 @@ def test_one_wrong_bit_of_a_weight_is_found(tmp_path):
         read_checkpoint(path)
 
 
+def test_weight_that_is_marked_as_a_folder_is_found(tmp_path):
+    """torch returns memory that nothing was written to in its place."""
+    torch.save(dict(a=torch.ones(5)), tmp_path / 'sound.pth')
+    for name, attributes in dict(same=0, damaged=0x10).items():
+        with zipfile.ZipFile(tmp_path / 'sound.pth') as sound, zipfile.ZipFile(tmp_path / name, 'w') as copy:
+            for entry in sound.infolist():
+                content = sound.read(entry)
+                entry.external_attr = attributes * entry.filename.endswith('data/0')
+                copy.writestr(entry, content)
+    assert torch.equal(read_checkpoint(tmp_path / 'same')['a'], torch.ones(5))
+    with pytest.raises(InputError, match='damaged: damaged'):
+        read_checkpoint(tmp_path / 'damaged')
+
+
 @pytest.mark.parametrize(
     ('weight', 'message'),
     [

@@ -1,11 +1,13 @@
 """What the training and test scripts decide before a run."""
 
 import warnings
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmspartan import config_path
 from mmspartan.commands import launch
 from mmspartan.errors import InputError
 from mmspartan.runs.runner import ResumableRunner
@@ -24,6 +26,16 @@ def test_latest_checkpoint_is_the_noted_one_or_else_that_of_the_highest_epoch(tm
     for content in ('', 'epoch_99.pth', '\0'):  # killed while it was written, or removed since
         note.write_text(content)
         assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
+
+
+def test_work_dir_whose_name_cannot_be_noted_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(launch, 'force_weights_only', lambda: None)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    args = Namespace(
+        config=config_path('spartan_xt_digits'), cfg_options=None, launcher='none', local_rank=0, work_dir='a\udcff'
+    )
+    with pytest.raises(InputError, match=r'work_dir a\\udcff: .*--work-dir'):
+        launch.load_config(args)
 
 
 def test_checkpoint_inside_the_work_dir_comes_before_that_of_the_same_name_elsewhere(tmp_path):
