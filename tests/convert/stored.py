@@ -64,6 +64,15 @@ def of_deimv2_hugging_face(size: str) -> Stored:
     return Stored('deimv2_hf.npz', size, partial(make_golden_v2_hf.weight, size=size))
 
 
+def of_dfine(size: str) -> Stored:
+    """With weights of zero, which the largest sizes are made of at once."""
+    return Stored('dfine.npz', size, lambda name, shape: torch.zeros(shape))
+
+
+def of_rtdetrv2(kind: str) -> Stored:
+    return Stored('rtdetrv2.npz', kind, make_golden.weight)
+
+
 def of_deim(kind: str) -> Stored:
     return Stored('deim.npz', kind, make_golden.weight)
 

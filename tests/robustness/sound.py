@@ -113,11 +113,12 @@ def _write_authors_files(folder: Path) -> None:
 
     from tests.convert.stored import of_deim
 
+    dfine = of_deim('dfine')
     for name in ('spartan', 'rtdetr'):
         with np.load(DATA / f'{name}_tiny.npz') as file:
             weights = {key[3:]: torch.from_numpy(file[key]) for key in file.files if key.startswith('sd/')}
         weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
         torch.save(dict(model=weights), folder / f'{name}_authors.pth')
-    torch.save(dict(model=of_deim('dfine').weights), folder / 'dfine_authors.pth')
+    torch.save(dict(model=dfine.weights | dfine.settings), folder / 'dfine_authors.pth')
     categories = json.loads((folder / 'digits' / 'train.json').read_text())['categories']
     assert len(categories) == 10

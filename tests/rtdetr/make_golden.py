@@ -2,7 +2,7 @@
 
 ``CHECKOUT`` is ``rtdetrv2_pytorch`` of one of github.com/lyuwenyu/RT-DETR; PyTorch, torchvision, SciPy and PyYAML are
 needed, but no package of OpenMMLab. The arrays are those of ``tests/dfine/make_golden.py``, of RT-DETRv2-S with both
-kinds of sampling.
+kinds of sampling, and of RT-DETRv2-L.
 """
 
 import sys
@@ -13,7 +13,11 @@ import torch
 
 from tests.dfine.make_golden import NUMBERS, build_criterion, leave_out_noise, load_authors, read_config, record, save
 
-CONFIGS = dict(r18vd='rtdetrv2_r18vd_120e_coco.yml', r18vd_dsp='rtdetrv2_r18vd_dsp_3x_coco.yml')
+CONFIGS = dict(
+    r18vd='rtdetrv2_r18vd_120e_coco.yml',
+    r18vd_dsp='rtdetrv2_r18vd_dsp_3x_coco.yml',
+    r50vd='rtdetrv2_r50vd_6x_coco.yml',
+)
 
 
 def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:

@@ -3,7 +3,6 @@
 import json
 import runpy
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -13,10 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
-from mmspartan import config_path
 from mmspartan.convert.spartan import spartan_to_authors
-from tests.conftest import DATA, ROOT, Golden, build_model, perturb
-from tests.convert.stored import of_deimv2, of_deimv2_hugging_face, of_hugging_face
+from tests.conftest import ROOT, Golden, build_model, perturb
+from tests.convert.stored import of_deim, of_deimv2, of_deimv2_hugging_face, of_dfine, of_hugging_face, of_rtdetrv2
 from tests.deimv2.make_golden import SIZES as SIZES_V2
 from tests.dfine.make_golden import SIZES
 from tests.rtdetr.test_golden import CONFIG, SIZE
@@ -68,99 +66,25 @@ def test_detector_gives_the_golden_boxes(convert, golden_rtdetr, tmp_path):
     assert golden_rtdetr['x'].shape[-1] == SIZE
 
 
-def presnet_names(weights: dict) -> dict:
-    """Our names of a detector with ResNet-vd to rtdetr_pytorch's, written down independently of the converter."""
-    renamed = {}
-    for key, value in weights.items():
-        parts = key.split('.')
-        if parts[1] == 'stem':
-            index = int(parts[2])
-            key = f'backbone.conv1.conv1_{index // 3 + 1}.{("conv", "norm")[index % 3]}.{parts[-1]}'
-        elif parts[0] == 'backbone':
-            stage, block = int(parts[1][-1]) - 1, int(parts[2])
-            key = f'backbone.res_layers.{stage}.blocks.{block}'
-            if parts[3] == 'downsample':
-                pooled = 'conv.' if stage else ''
-                key += f'.short.{pooled}{("", "conv", "norm")[int(parts[4])]}.{parts[-1]}'
-            else:
-                kind = 'norm' if parts[3].startswith('bn') else 'conv'
-                key += f'.branch2{"abc"[int(parts[3][-1]) - 1]}.{kind}.{parts[-1]}'
-        renamed[key] = value
-    return renamed
+def with_spartan(weights: dict, arch: str) -> dict:
+    """Weights of the authors' detector with the authors' SpaRTAN as its backbone."""
+    backbone = MODELS.build(dict(type='SpaRTAN', arch=arch)).state_dict(prefix='backbone.')
+    rest = {key: value for key, value in weights.items() if not key.startswith('backbone.')}
+    inputs = sorted(key for key in rest if key.startswith('encoder.input_proj.') and key.endswith('.conv.weight'))
+    for key, channels in zip(inputs, dict(xt=(64, 96, 192), t=(64, 128, 256))[arch][-len(inputs) :], strict=True):
+        rest[key] = torch.zeros(len(rest[key]), channels, 1, 1)
+    return rest | {f'backbone.{key}': value for key, value in spartan_to_authors(backbone).items()}
 
 
 @pytest.mark.parametrize('name', ['spartan_xt', 'spartan_t', 'r18vd', 'r50vd'])
-def test_full_size_detector_loads_without_a_gap(name, convert, golden_rtdetr, tmp_path):
-    cfg = Config.fromfile(config_path(f'rtdetr_{name}_coco'))
-    model = build_model(cfg.model)
-    theirs = detector_to_authors(model.state_dict(), cfg.model.decoder.num_layers)
-    if name == 'r50vd':  # its batch norms are frozen, without counters
-        theirs = {key: v for key, v in theirs.items() if 'backbone' not in key or 'num_batches' not in key}
-    torch.save(dict(ema=dict(module=theirs)), tmp_path / 'src.pth')
-    printed = convert(RTDETR, 'src.pth', 'dst.pth')
-    assert f'rtdetr_{name}_coco.py' in printed and f'{len(theirs)} of {len(theirs)} tensors used' in printed
-    expected = {key: value.clone() for key, value in model.state_dict().items()}
-    for value in model.state_dict().values():
-        value.zero_()
-    load_checkpoint(model, str(tmp_path / 'dst.pth'), strict=True)
-    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
-    assert len(torch.load(tmp_path / 'dst.pth', weights_only=True)['meta']['dataset_meta']['classes']) == 80
-
-
-def detector_to_authors(weights: dict, num_layers: int) -> dict:
-    """Our names to rtdetr_pytorch's."""
-    backbone = {key: value for key, value in weights.items() if key.startswith('backbone.')}
-    if 'backbone.stem.0.weight' in backbone:
-        renamed = presnet_names(backbone)
-    else:
-        renamed = {f'backbone.{key}': value for key, value in spartan_to_authors(backbone).items()}
-    last = f'branches.{num_layers}.'
-    replacements = [
-        ('bbox_head.cls_' + last, 'decoder.enc_score_head.'),
-        ('bbox_head.reg_' + last, 'decoder.enc_bbox_head.layers.'),
-        ('bbox_head.cls_branches.', 'decoder.dec_score_head.'),
-        ('bbox_head.reg_branches.', 'decoder.dec_bbox_head.'),
-        ('memory_trans_fc', 'decoder.enc_output.0'),
-        ('memory_trans_norm', 'decoder.enc_output.1'),
-        ('denoising.label_embedding', 'decoder.denoising_class_embed'),
-        ('decoder.layers.', 'decoder.decoder.layers.'),
-        ('neck.aifi.', 'encoder.encoder.0.'),
-        ('neck.top_down_blocks.', 'encoder.fpn_blocks.'),
-        ('neck.bottom_up_blocks.', 'encoder.pan_blocks.'),
-        ('neck.input_convs.', 'encoder.input_proj.'),
-        ('neck.', 'encoder.'),
-        ('input_convs.', 'decoder.input_proj.'),
-        ('decoder.query_pos_head.', 'decoder.query_pos_head.'),
-    ]
-    for key, value in weights.items():
-        if key in backbone:
-            continue
-        source, target = next(pair for pair in replacements if key.startswith(pair[0]))
-        name = target + key.removeprefix(source)
-        parts = name.split('.')
-        if target == 'decoder.dec_bbox_head.':
-            parts[3:4] = ['layers', str(int(parts[3]) // 2)]
-        elif target == 'decoder.enc_bbox_head.layers.':
-            parts[3] = str(int(parts[3]) // 2)
-        elif target == 'encoder.input_proj.':
-            parts[3] = str(['conv', 'norm'].index(parts[3]))
-        name = '.'.join(parts)
-        for ours, theirs in [
-            ('self_attn.attn.', 'self_attn.'),
-            ('ffn.layers.0.0.', 'linear1.'),
-            ('ffn.layers.1.', 'linear2.'),
-        ]:
-            name = name.replace(ours, theirs)
-        for i in range(3):
-            name = name.replace(f'.norms.{i}.', f'.norm{i + 1}.')
-        if '.blocks.' in name:
-            for ours, theirs in [('conv3', 'conv1'), ('conv1', 'conv2')]:
-                before, _, after = name.partition('.blocks.')
-                if f'.{ours}.' in after:
-                    name = f'{before}.bottlenecks.{after.replace(ours, theirs)}'
-                    break
-        renamed[name] = value
-    return renamed
+def test_full_size_detector_loads_without_a_gap(name, convert, tmp_path):
+    arch = name.removeprefix('spartan_')
+    weights = of_rtdetrv2('r50vd' if arch != name else name).weights  # RT-DETR has no settings
+    weights = with_spartan(weights, arch) if arch != name else weights
+    torch.save(dict(ema=dict(module=weights)), tmp_path / 'src.pth')
+    printed = convert(RTDETR, 'src.pth', 'dst.pth', '--write-config', 'detector.py')
+    assert f'rtdetr_{name}_coco.py' in printed and f'{len(weights)} of {len(weights)} tensors used' in printed
+    loaded(tmp_path)
 
 
 def test_folder_of_hugging_face_with_its_class_names(convert, tmp_path):
@@ -239,21 +163,19 @@ def test_sampling_of_version_2_is_stated_with_its_reason(name, options, method, 
 
 
 @pytest.mark.parametrize(
-    ('source', 'config', 'name'),
+    ('read', 'kind', 'config', 'name'),
     [
-        ('rtdetr_r18vd', 'rtdetrv2_r18vd', 'rtdetrv2_r18vd.pth'),
-        ('rtdetr_r18vd', 'rtdetrv2_r18vd_dsp', 'rtdetrv2_r18vd_dsp.pth'),
-        ('deim_rtdetrv2_r18vd', 'deim_rtdetrv2_r18vd', 'renamed.pth'),
+        (of_rtdetrv2, 'r18vd', 'rtdetrv2_r18vd', 'rtdetrv2_r18vd.pth'),
+        (of_rtdetrv2, 'r18vd_dsp', 'rtdetrv2_r18vd_dsp', 'rtdetrv2_r18vd_dsp.pth'),
+        (of_deim, 'rtdetrv2', 'deim_rtdetrv2_r18vd', 'renamed.pth'),
     ],
 )
-def test_config_of_version_2_and_of_deim_is_named(source, config, name, convert, tmp_path):
-    cfg = Config.fromfile(config_path(f'{source}_coco'))
-    weights = detector_to_authors(build_model(cfg.model).state_dict(), 3)
-    weights |= {f'decoder.decoder.layers.{i}.cross_attn.num_points_scale': torch.full((12,), 0.25) for i in range(3)}
-    torch.save(dict(ema=dict(module=weights)), tmp_path / name)
+def test_config_of_version_2_and_of_deim_is_named(read, kind, config, name, convert, tmp_path):
+    theirs = read(kind)
+    torch.save(dict(ema=dict(module=theirs.weights | theirs.settings)), tmp_path / name)
     printed = convert(RTDETR, name, 'dst.pth')
     assert f'configs/{config}_coco.py' in printed
-    assert ('activation: silu (three layers for the positions of queries' in printed) == (source == config)
+    assert ('activation: silu (three layers for the positions of queries' in printed) == (read is of_deim)
 
 
 def test_folder_of_hugging_face_states_its_sampling(convert, tmp_path):
@@ -275,18 +197,8 @@ def test_folder_of_hugging_face_states_its_sampling(convert, tmp_path):
 
 
 def dfine_weights(size: str) -> dict:
-    """A file of D-FINE's authors, with 10 classes; all weights are zero."""
-    arrays = np.load(DATA / 'dfine.npz')
-    names, shapes = (arrays[f'{size}/{part}'].tolist() for part in ('names', 'shapes'))
-    weights = {name: torch.zeros([int(side) for side in shape.split('x')]) for name, shape in zip(names, shapes)}
-    points = [6, 6] if size == 'n' else [3, 6, 3]
-    factors = torch.tensor([1 / count for count in points for _ in range(count)])
-    for name in names:
-        if name.endswith('cross_attn.attention_weights.bias'):
-            weights[name.replace('attention_weights.bias', 'num_points_scale')] = factors
-    for prefix in ('decoder.', 'decoder.decoder.'):
-        weights |= {f'{prefix}up': torch.tensor([0.5]), f'{prefix}reg_scale': torch.tensor([8 if size == 'x' else 4])}
-    return weights
+    theirs = of_dfine(size)
+    return theirs.weights | theirs.settings
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -304,13 +216,7 @@ def test_dfine_of_each_size(size, convert, tmp_path):
 
 
 def test_dfine_with_spartan(convert, tmp_path):
-    """Of the authors' D-FINE with the authors' SpaRTAN as its backbone."""
-    weights = {key: value for key, value in dfine_weights('n').items() if not key.startswith('backbone.')}
-    for i, channels in enumerate([96, 192]):
-        weights[f'encoder.input_proj.{i}.conv.weight'] = torch.zeros(128, channels, 1, 1)
-    backbone = MODELS.build(dict(type='SpaRTAN', arch='xt')).state_dict()
-    theirs = spartan_to_authors({f'backbone.{key}': value for key, value in backbone.items()})
-    weights |= {f'backbone.{key}': value for key, value in theirs.items()}
+    weights = with_spartan(dfine_weights('n'), 'xt')
     torch.save(weights, tmp_path / 'src.pth')
     printed = convert(RTDETR, 'src.pth', 'dst.pth')
     assert 'D-FINE, SpaRTAN, 10 classes' in printed and 'configs/dfine_spartan_xt_n_coco.py' in printed
@@ -363,8 +269,10 @@ def test_activation_is_stated_with_its_reason(name, options, activation, said, c
         assert found == {kind}, part
 
 
-def test_outputs_of_objects365_are_named_by_the_ids_of_its_categories():
-    names = runpy.run_path(str(ROOT / 'tools' / RTDETR))['default_names']({}, 366)
+def test_outputs_have_the_names_of_coco_or_by_the_ids_of_its_categories_of_objects365():
+    default_names = runpy.run_path(str(ROOT / 'tools' / RTDETR))['default_names']
+    assert (len(default_names({}, 80)), default_names({}, 80)[79]) == (80, 'toothbrush')
+    names = default_names({}, 366)
     assert len(set(names)) == 366 and [names[i] for i in (0, 1, 6, 47)] == ['class 0', 'Person', 'Car', 'Bicycle']
 
 
