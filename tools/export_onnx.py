@@ -82,6 +82,14 @@ def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> Non
         ) from None
 
 
+def run_graph(graph: torch.nn.Module, task: Task, feed: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Return the outputs of a graph for the first image of a feed, by their names."""
+    with torch.no_grad():
+        outputs = graph(*map(torch.from_numpy, feed.values()))
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return {name: value[0] for name, value in zip(task.outputs, outputs)}
+
+
 def check_predictions(model: BaseModel, graph: torch.nn.Module, task: Task, samples: list[dict]) -> None:
     """Compare what the model predicts from the images of the test pipeline with what its graph makes of them.
 
@@ -95,10 +103,8 @@ def check_predictions(model: BaseModel, graph: torch.nn.Module, task: Task, samp
         feed = task.feed([data['inputs']], [data['data_samples']])
         with torch.no_grad():
             predicted = task.read(model.test_step(batch)[0])
-            outputs = graph(*map(torch.from_numpy, feed.values()))
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         sample = data['data_samples'].new()
-        task.write(sample, {name: output[0] for name, output in zip(task.outputs, outputs)})
+        task.write(sample, run_graph(graph, task, feed))
         found, expected = (
             {name: value.float().numpy() for name, value in each.items()} for each in (task.read(sample), predicted)
         )
@@ -151,10 +157,7 @@ def verify(graph: torch.nn.Module, task: Task, path: Path, samples: list[dict], 
     differences = []
     for data in samples:
         feed = task.feed([data['inputs']], [data['data_samples']])
-        with torch.no_grad():
-            expected = graph(*map(torch.from_numpy, feed.values()))
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        expected = {name: value[0].numpy() for name, value in zip(task.outputs, expected)}
+        expected = {name: value.numpy() for name, value in run_graph(graph, task, feed).items()}
         found = {name: value[0] for name, value in session(**feed).items()}
         differences.append(difference(found, expected, feed))
     return differences

@@ -41,7 +41,7 @@ if __name__ == '__main__':
 from mmengine.dist import is_main_process
 from torch import nn
 
-from mmspartan.checkpoints.checkpoint import read_checkpoint, state_dict_of
+from mmspartan.checkpoints.checkpoint import read_checkpoint, state_dict_of, without_wrappers
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import a_run, load_config, require_data
 from mmspartan.errors import InputError
@@ -60,7 +60,7 @@ def print_next_step(runner, config: str) -> None:
     """Name the checkpoint that is best by the evaluations, or else the last one, and the command that evaluates it."""
     best = runner.message_hub.runtime_info.get('best_ckpt') or latest_checkpoint(runner.work_dir)
     if best and is_main_process():
-        name = 'evaluate.py' if hasattr(runner._unwrapped_model, 'bbox_head') else 'test.py'
+        name = 'evaluate.py' if hasattr(without_wrappers(runner.model), 'bbox_head') else 'test.py'
         print(f'\nBest checkpoint: {best}\nEvaluate it by: {sibling_command(name, config, best)}')
 
 

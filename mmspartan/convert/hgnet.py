@@ -59,23 +59,16 @@ def hgnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Raises ValueError if the widths are not those of B0 to B6 or of DEIMv2's, or a weight is missing.
     """
-    if not any(key.startswith('backbone.net.stages_3.') for key in weights):
-        return dict(type='HGNetV2', arch=_three_stages(weights))
-    names = ('stem.stem4', 'stages_3.blocks.0.aggregation.1')
-    widths = tuple(shape_of(weights, f'backbone.net.{name}.conv.weight')[0] for name in names)
-    arch = next((name for name, known in WIDTHS.items() if known == widths), None)
+    has_four = any(key.startswith('backbone.net.stages_3.') for key in weights)
+    known, last = (WIDTHS, 'stages_3.blocks.') if has_four else (THREE_STAGES, 'stages_2.blocks.')
+    channels = shape_of(weights, f'backbone.net.{last}0.aggregation.1.conv.weight')[0]
+    if has_four:
+        found = (shape_of(weights, 'backbone.net.stem.stem4.conv.weight')[0], channels)
+        described = f'{found} channels after stem and last stage'
+    else:
+        found = (channels, count(weights, f'backbone.net.{last}'))
+        described = f'three stages, {found[0]} channels and {found[1]} blocks in the last one'
+    arch = next((name for name, numbers in known.items() if numbers == found), None)
     if arch is None:
-        raise ValueError(f'an HGNetV2 with {widths} channels after stem and last stage is none of {", ".join(WIDTHS)}')
+        raise ValueError(f'an HGNetV2 with {described} is none of {", ".join(known)}')
     return dict(type='HGNetV2', arch=arch)
-
-
-def _three_stages(weights: Mapping[str, Tensor]) -> str:
-    prefix = 'backbone.net.stages_2.blocks.'
-    found = (shape_of(weights, f'{prefix}0.aggregation.1.conv.weight')[0], count(weights, prefix))
-    arch = next((name for name, known in THREE_STAGES.items() if known == found), None)
-    if arch is None:
-        raise ValueError(
-            f'an HGNetV2 of three stages with {found[0]} channels and {found[1]} blocks in the last one is none of '
-            f'{", ".join(THREE_STAGES)}'
-        )
-    return arch

@@ -5,7 +5,7 @@ here it is two, with half of the channels each, as in RT-DETR, which computes th
 """
 
 from mmengine.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..dfine.encoder import DFINEEncoder, RepELAN
@@ -27,11 +27,8 @@ class TopDownSumELAN(RepELAN):
 class DEIMv2Encoder(DFINEEncoder):
     """:class:`~mmspartan.dfine.encoder.DFINEEncoder`, which adds maps where that concatenates them."""
 
+    top_down_type = TopDownSumELAN
+    joined = 1
+
     def join(self, coarse: Tensor, fine: Tensor) -> Tensor:
         return coarse + fine
-
-    def fusion(self, is_top_down: bool) -> nn.Module:
-        num_blocks, expansion, norm_cfg, act_cfg = self.block_options
-        channels = self.hidden_channels
-        kind = TopDownSumELAN if is_top_down else RepELAN
-        return kind(channels, channels, num_blocks, int(expansion * channels // 2), norm_cfg, act_cfg)

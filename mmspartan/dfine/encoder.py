@@ -79,6 +79,9 @@ class DFINEEncoder(HybridEncoder):
     number of RepVGG blocks in each CSP block.
     """
 
+    top_down_type: type[nn.Module] = TopDownELAN
+    joined = 2  # inputs of a block, each of hidden_channels
+
     def lateral_conv(self) -> nn.Module:
         return self.conv(1)
 
@@ -88,5 +91,5 @@ class DFINEEncoder(HybridEncoder):
     def fusion(self, is_top_down: bool) -> nn.Module:
         num_blocks, expansion, norm_cfg, act_cfg = self.block_options
         channels = self.hidden_channels
-        kind = TopDownELAN if is_top_down else RepELAN
-        return kind(2 * channels, channels, num_blocks, int(expansion * channels // 2), norm_cfg, act_cfg)
+        kind = self.top_down_type if is_top_down else RepELAN
+        return kind(self.joined * channels, channels, num_blocks, int(expansion * channels // 2), norm_cfg, act_cfg)

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from ..configs import config_path
 from ..datasets.pictures import write_picture
 from ..errors import InputError
-from ..visualization.boxes import group_boxes
+from ..visualization.boxes import strongest_boxes
 from .inferencer import CheckedDetInferencer
 from .slicing import SlicingDetInferencer
 
@@ -129,7 +129,7 @@ class Detector:
     def _detections(self, image: np.ndarray, sample: DetDataSample) -> Detections:
         found = sample.pred_instances.cpu()
         found = found[found.scores >= self.score_thr]
-        found = found[torch.tensor([group[0] for group in group_boxes(found.bboxes, found.scores)], dtype=torch.long)]
+        found = found[torch.tensor(strongest_boxes(found.bboxes, found.scores), dtype=torch.long)]
         every = self.inferencer.pred2dict(sample)
         classes = self.inferencer.model.dataset_meta['classes']
         return Detections(

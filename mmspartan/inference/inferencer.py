@@ -1,11 +1,9 @@
 """mmdet's ``DetInferencer`` for checkpoints and exported files, with checks of weights, classes and images."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mmcv
-import mmengine
 import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
@@ -24,22 +22,17 @@ class CheckedDetInferencer(DetInferencer):
     """mmdet's inferencer with checks of weights and classes, and without code execution from checkpoints.
 
     Takes the same arguments. ``weights`` may also be a file of ``tools/export_onnx.py``, whose name ends with ``.onnx``
-    and which runs on the CPU. Written predictions have the names of the classes under ``names``, in the order of their
+    and which runs on the CPU. Predictions have the names of the classes under ``names``, in the order of their
     ``labels``.
 
     Attributes:
         max_pixels (int): Largest number of pixels of an image.
-        unreadable (list[str]): A message for each image that could not be read. It is left out of the results.
 
     Raises:
         InputError: If the weights do not fit the model, or have other classes than the test set of the config.
     """
 
     max_pixels = MAX_PIXELS
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        self.unreadable: list[str] = []
-        super().__init__(*args, **kwargs)
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
         self.source = weights
@@ -84,18 +77,6 @@ class CheckedDetInferencer(DetInferencer):
         cfg.visualizer.vis_backends = None  # of a training; without a folder each of them warns
         return super()._init_visualizer(cfg)
 
-    def preprocess(self, inputs: Iterable[str | np.ndarray], batch_size: int = 1, **kwargs: Any) -> Iterator[Any]:
-        yield from super().preprocess(self._readable(inputs), batch_size, **kwargs)
-
-    def _readable(self, inputs: Iterable[str | np.ndarray]) -> Iterator[str | np.ndarray]:
-        for source in inputs:
-            try:
-                self.read(source)
-            except InputError as error:
-                self.unreadable.append(str(error))
-            else:
-                yield source
-
     @classmethod
     def read(cls, source: str | Path | np.ndarray) -> np.ndarray:
         """Return the BGR image ``(H, W, 3)`` of a file or array.
@@ -110,17 +91,7 @@ class CheckedDetInferencer(DetInferencer):
             raise InputError(f'{source}: is damaged, or an image of a kind that OpenCV cannot decode')
         return image
 
-    def visualize(self, inputs: list[str | np.ndarray], *args: Any, **kwargs: Any) -> list[np.ndarray] | None:
-        """Draw as mmdet, which takes arrays for RGB here and for BGR before; here they are BGR."""
-        inputs = [source[..., ::-1] if isinstance(source, np.ndarray) else source for source in inputs]
-        return super().visualize(inputs, *args, **kwargs)
-
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict[str, Any]:
-        result = super().pred2dict(data_sample)
+        result = super().pred2dict(data_sample, pred_out_dir)
         classes = self.model.dataset_meta['classes']
-        result['names'] = [classes[label] for label in result['labels']]
-        if pred_out_dir:
-            name = Path(data_sample.get('img_path') or f'{self.num_predicted_imgs}').stem
-            self.num_predicted_imgs += 1
-            mmengine.dump(result, str(Path(pred_out_dir) / 'preds' / f'{name}.json'))
-        return result
+        return {**result, 'names': [classes[label] for label in result['labels']]}

@@ -46,7 +46,7 @@ class SlicingDetInferencer(CheckedDetInferencer):
 
     def preprocess(self, inputs: Iterable[str | np.ndarray], batch_size: int = 1, **kwargs: Any) -> Iterator[Any]:
         """Yield each input with an iterator over batches of its parts, the last of which is the whole image."""
-        for source in self._readable(inputs):
+        for source in inputs:
             image = self.read(source)
             boxes = slices(image.shape[0], image.shape[1], self.slice_size, self.overlap)
             parts = [image[top:bottom, left:right] for left, top, right, bottom in boxes]

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import FUNCTIONS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -25,6 +24,7 @@ from ..checkpoints.checkpoint import (
     state_dict_of,
     weights_only,
     without_other_shapes,
+    without_wrappers,
 )
 from ..checkpoints.class_names import (
     check_class_names,
@@ -92,11 +92,6 @@ class ResumableRunner(Runner):
         if isinstance(cfg, Config):
             cfg = without_formatting(cfg)
         super().__init__(*args, cfg=cfg, **kwargs)
-
-    @property
-    def _unwrapped_model(self) -> torch.nn.Module:
-        """The model without DistributedDataParallel or another wrapper of mmengine."""
-        return self.model.module if is_model_wrapper(self.model) else self.model
 
     @property
     def _stop_hooks(self) -> list[StopOnSignalHook]:
@@ -206,7 +201,7 @@ class ResumableRunner(Runner):
                 kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(str(loop['type']), loop['type'])
             )
         loop = super().build_train_loop(loop)
-        model = self._unwrapped_model
+        model = without_wrappers(self.model)
         check_num_classes(model, loop.dataloader.dataset)
         return loop
 
@@ -262,7 +257,7 @@ class ResumableRunner(Runner):
                     f'classes: {first}. They start anew.',
                 )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = self._unwrapped_model
+        model = without_wrappers(self.model)
         checkpoint = load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
@@ -367,7 +362,7 @@ class ResumableRunner(Runner):
             )
 
     def _init_model_weights(self) -> None:
-        model = self._unwrapped_model
+        model = without_wrappers(self.model)
         for name, module in model.named_modules():
             check_pretrained(module, f'model.{name}'.rstrip('.'))
         starts = pretrained_settings(getattr(model, 'backbone', model))

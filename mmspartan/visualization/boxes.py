@@ -3,13 +3,16 @@
 import colorsys
 
 import numpy as np
+import torch
+import torchvision
 from numpy.typing import ArrayLike
 
 Color = tuple[int, ...]  # red, green and blue, 0 to 255
+MARGIN = 1e-3  # pixels, so that equal boxes without an area overlap
 
 
-def group_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.7) -> list[list[int]]:
-    """Group detections that cover the same object, whatever their classes.
+def strongest_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.7) -> list[int]:
+    """Return the indices of the strongest of the detections that cover the same object, whatever their classes.
 
     RT-DETR selects pairs of query and class, so that one box comes with several classes; AP needs all of them, a
     drawing only the strongest.
@@ -17,26 +20,14 @@ def group_boxes(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.7) -> list[l
     Args:
         boxes: (x1, y1, x2, y2) in pixels, ``(N, 4)``.
         scores: ``(N,)``.
-        iou: Detections with at least this IoU belong together, as do those with equal boxes.
+        iou: Detections with a greater IoU belong together, as do those with equal boxes.
 
     Returns:
-        list[list[int]]: Indices of each group by descending score; the group with the highest score comes first.
+        list[int]: Indices by descending score.
     """
-    corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    left = np.argsort(-np.asarray(scores), kind='stable')
-    low, high = corners[:, :2], corners[:, 2:]
-    areas = np.prod(np.maximum(high - low, 0), axis=1)
-    groups = []
-    while left.size:
-        first = left[0]
-        sides = np.minimum(high[first], high[left]) - np.maximum(low[first], low[left])
-        shared = np.prod(np.maximum(sides, 0), axis=1)
-        is_same = shared >= iou * np.maximum(areas[first] + areas[left] - shared, 1e-9)
-        is_same |= (corners[first] == corners[left]).all(1)
-        is_same[0] = True  # also of a box that is not a number
-        groups.append(left[is_same].tolist())
-        left = left[~is_same]
-    return groups
+    corners = torch.as_tensor(np.asarray(boxes, dtype=np.float64)).reshape(-1, 4)
+    corners = corners + corners.new_tensor([-MARGIN, -MARGIN, MARGIN, MARGIN])
+    return torchvision.ops.nms(corners, torch.as_tensor(np.asarray(scores, dtype=np.float64)), iou).tolist()
 
 
 def class_color(label: int) -> Color:

@@ -11,7 +11,7 @@ from mmengine.registry import VISUALIZERS
 from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw
 
-from .boxes import Color, class_color, contrasting, group_boxes
+from .boxes import Color, class_color, contrasting, strongest_boxes
 from .file_names import FileNames
 from .fonts import draw_text, legible, text_width
 from .label_layout import place_labels
@@ -25,9 +25,9 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
     """mmdet's ``DetLocalVisualizer`` with one label for each box.
 
     Of several detections of one object only the strongest is drawn, see
-    :func:`~mmspartan.visualization.boxes.group_boxes`. Lines and letters grow with the image, a line has a dark border
-    that separates it from any background, labels avoid each other, and stronger boxes lie on top. Images are enlarged
-    by a whole factor if they are too small for labels. Masks and segmentation maps are drawn as by mmdet.
+    :func:`~mmspartan.visualization.boxes.strongest_boxes`. Lines and letters grow with the image, a line has a dark
+    border that separates it from any background, labels avoid each other, and stronger boxes lie on top. Images are
+    enlarged by a whole factor if they are too small for labels. Masks and segmentation maps are drawn as by mmdet.
 
     Args:
         name (str): As in mmdet, as are ``**kwargs``.
@@ -74,7 +74,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
         if 'bboxes' not in instances or ('masks' in instances and not boxes.any()):  # masks alone
             return super()._draw_instances(image, instances, classes, palette)
         if 'scores' in instances:
-            order = [group[0] for group in group_boxes(boxes, np.asarray(instances.scores), self.max_iou)]
+            order = strongest_boxes(boxes, np.asarray(instances.scores), self.max_iou)
         else:  # smaller objects on top of larger ones
             order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind='stable').tolist()
         order = [i for i in order if not np.isnan(boxes[i]).any()]

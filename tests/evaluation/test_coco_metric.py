@@ -115,18 +115,6 @@ def test_numbers_are_those_of_pycocotools_at_its_own_limits(write, capsys):
     assert ours_printed == printed
 
 
-def test_faster_coco_eval_gives_the_same_metrics(write):
-    objects, found = scattered()
-    items = ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
-    items += ['AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
-    options, scores = dict(ann_file=write(annotations=objects, images=[IMAGE]), metric_items=items), []
-    for kind in ('CheckedCocoMetric', 'FasterCocoMetric'):
-        metric = METRICS.build(dict(type=kind, **options))
-        boxes, sure = ([one[key] for one in found] for key in ('bbox', 'score'))
-        scores.append(evaluate(metric, boxes, scores=torch.tensor(sure)))
-    assert scores[0] == scores[1] and len(scores[0]) == 12 and 0.1 < scores[0]['coco/bbox_mAP_50'] < 0.9
-
-
 @pytest.mark.parametrize(('boxes', 'score'), [([[np.nan, 5.0, 30.0, 30.0]], 0.9), (BOXES, np.nan), (BOXES, np.inf)])
 def test_predictions_that_are_not_finite_are_refused(boxes, score, write):
     with pytest.raises(NonFiniteError, match='not finite for image 1'):

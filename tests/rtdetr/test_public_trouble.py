@@ -42,16 +42,6 @@ def detections(model, data: dict) -> list:
         return [sample.pred_instances for sample in model.eval().test_step(copy.deepcopy(data))]
 
 
-def test_hundreds_of_objects_in_an_image_make_no_more_denoising_queries(model):
-    attended = []
-    handle = model.decoder.register_forward_pre_hook(
-        lambda module, args, kwargs: attended.append(kwargs['query'].shape[1]), with_kwargs=True
-    )
-    losses_of(model, batch(700, 3))
-    handle.remove()
-    assert attended == [30 + 2 * model.denoising.num_denoising]
-
-
 def test_denoising_is_normalized_by_the_objects_that_take_part(model):
     """Objects beyond the ceiling change neither the queries nor the losses of denoising."""
     data = batch(20)
@@ -78,18 +68,6 @@ def test_one_class_and_a_thousand_train_and_predict(num_classes):
         assert len(found) == min(300, 30 * num_classes)
         assert found.labels.min() >= 0 and found.labels.max() < num_classes
         assert (found.scores.diff() <= 0).all()
-
-
-def test_images_of_different_sizes_in_a_batch_get_boxes_within_each():
-    model = build(test_cfg=dict(max_per_img=300)).double()
-    shapes = [(64, 96), (96, 128), (128, 70)]
-    data = batch(1, 1, 1, shapes=shapes)
-    for sample, (height, width) in zip(data['data_samples'], shapes):
-        sample.set_metainfo(dict(ori_shape=(2 * height, 3 * width), scale_factor=(1 / 3, 1 / 2)))
-    for found, (height, width) in zip(detections(model, data), shapes):
-        limit = torch.tensor([3 * width, 2 * height] * 2)
-        assert (found.bboxes >= 0).all() and (found.bboxes <= limit).all()
-        assert (found.bboxes.amax(0)[2:] > limit[2:] / 2).all()  # in pixels of the original image
 
 
 def packed(flags: list[bool], boxes: list[list[float]]):

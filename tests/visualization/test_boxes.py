@@ -5,22 +5,22 @@ import colorsys
 import numpy as np
 import pytest
 
-from mmspartan.visualization.boxes import class_color, contrasting, group_boxes
+from mmspartan.visualization.boxes import class_color, contrasting, strongest_boxes
 
 
 @pytest.mark.parametrize(
-    ('boxes', 'scores', 'groups'),
+    ('boxes', 'scores', 'strongest'),
     [
-        ([[0, 0, 10, 10], [0, 0, 10, 10], [20, 0, 30, 10]], [0.4, 0.9, 0.5], [[1, 0], [2]]),
-        ([[0, 0, 100, 100], [0, 0, 100, 71]], [0.9, 0.5], [[0, 1]]),  # IoU 0.71
-        ([[0, 0, 100, 100], [0, 0, 100, 69]], [0.9, 0.5], [[0], [1]]),
-        ([[5, 5, 5, 5], [5, 5, 5, 5], [6, 6, 6, 6]], [0.1, 0.2, 0.3], [[2], [1, 0]]),  # without an area
-        ([[0, 0, np.nan, 10], [0, 0, 10, 10]], [0.9, 0.5], [[0], [1]]),
+        ([[0, 0, 10, 10], [0, 0, 10, 10], [20, 0, 30, 10]], [0.4, 0.9, 0.5], [1, 2]),
+        ([[0, 0, 100, 100], [0, 0, 100, 71]], [0.9, 0.5], [0]),  # IoU 0.71
+        ([[0, 0, 100, 100], [0, 0, 100, 69]], [0.9, 0.5], [0, 1]),
+        ([[5, 5, 5, 5], [5, 5, 5, 5], [6, 6, 6, 6]], [0.1, 0.2, 0.3], [2, 1]),  # without an area
+        ([[0, 0, np.nan, 10], [0, 0, 10, 10]], [0.9, 0.5], [0, 1]),
         (np.zeros((0, 4)), [], []),
     ],
 )
-def test_groups(boxes, scores, groups):
-    assert group_boxes(np.array(boxes), np.array(scores)) == groups
+def test_strongest_box_of_each_object_remains(boxes, scores, strongest):
+    assert strongest_boxes(np.array(boxes), np.array(scores)) == strongest
 
 
 def test_colors_differ_and_are_not_green():

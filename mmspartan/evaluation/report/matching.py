@@ -15,7 +15,7 @@ import numpy as np
 from mmdet.datasets.api_wrappers import COCOeval
 from pycocotools.coco import COCO
 
-from ...visualization.boxes import group_boxes
+from ...visualization.boxes import strongest_boxes
 from ..limited_eval import LIMITS, limited
 
 MATCH_IOU = 0.5
@@ -51,13 +51,13 @@ def coco_of(images: COCO, annotations: Iterable[dict]) -> COCO:
 def strongest(detections: COCO) -> COCO:
     """Return the detections that drawings show: of those that cover one object, whatever their classes, the strongest.
 
-    See :func:`~mmspartan.visualization.boxes.group_boxes`.
+    See :func:`~mmspartan.visualization.boxes.strongest_boxes`.
     """
     kept = []
     for found in detections.imgToAnns.values():
         corners = np.array([d['bbox'] for d in found], dtype=np.float64)
         corners[:, 2:] += corners[:, :2]
-        kept += [found[group[0]] for group in group_boxes(corners, [d['score'] for d in found])]
+        kept += [found[i] for i in strongest_boxes(corners, [d['score'] for d in found])]
     return coco_of(detections, kept)
 
 

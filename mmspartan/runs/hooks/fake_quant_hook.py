@@ -3,9 +3,9 @@
 from typing import Any
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ...checkpoints.checkpoint import without_wrappers
 from ...checks import check_integers
 from ...errors import InputError
 from ...nn.fake_quant import BUFFERS, bits_of, insert_quantizers, pop_quantizers
@@ -45,7 +45,7 @@ class FakeQuantHook(Hook):
         self.ranges = checkpoint[KEY]
 
     def before_train(self, runner: Any) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = without_wrappers(runner.model)
         if any(getattr(module, 'is_fake_quantized', False) for module in model.modules()):
             return
         if not any(getattr(module, 'is_deployed', False) for module in model.modules()):

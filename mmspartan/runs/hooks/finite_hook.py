@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ...checkpoints.checkpoint import without_wrappers
 from ...errors import InputError
 from ..work_dir import latest_checkpoint
 
@@ -61,7 +61,7 @@ class FiniteHook(Hook):
         )
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = without_wrappers(runner.model)
         check_predictions(outputs or [], type(model).__name__)
 
     after_test_iter = after_val_iter

@@ -11,11 +11,11 @@ from typing import Any
 
 from mmcv.transforms import Compose
 from mmdet.engine.hooks import PipelineSwitchHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS, TASK_UTILS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
+from ...checkpoints.checkpoint import without_wrappers
 from ...checks import is_integer, refuse
 from ...errors import InputError
 from .best_weights import load_best
@@ -78,7 +78,7 @@ class StageHook(PipelineSwitchHook):
         if stage != self._stage:
             self._stage, self._has_switched = stage, False
             self.switch_pipeline = self.stages[stage]['pipeline']
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model = without_wrappers(runner.model)
             self._set_augments(model.data_preprocessor, self.stages[stage])
             self._set_costs(model, self.stages[stage])
             begins = stage >= 0 and runner.epoch == self.switch_epochs[stage]
