@@ -109,6 +109,8 @@ def own_data(
         'val_dataloader': dict(dataset=dataset(val, 'val')),
         'test_dataloader': dict(dataset=dataset(test or val, 'test')),
     }
+    # fixed for the demo's images, which have one size; by default lines and letters grow with the image
+    drawn = {key: None for key in ('font_size', 'line_width') if key in (base.get('visualizer') or {})}
     # variables of the base that say the same, so that the logged config does not contradict itself
     repeated = {'data_root': f'{root.rstrip("/")}/', 'metainfo': dict(classes=classes), 'max_epochs': max_epochs}
     return dict(
@@ -122,6 +124,7 @@ def own_data(
         train_cfg=dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 20)),
         how_to_get_data=f'its annotation files are expected in {root}; images that were moved need a new config',
         **({'load_from': weights} if weights else {}),
+        **({'visualizer': drawn} if drawn else {}),
         **recipe(base, max_epochs, pipelines['train'], resize),
     )
 

@@ -87,6 +87,7 @@ def test_each_weight_of_the_backbone_starts_from_the_package(base, start, tmp_pa
 def test_the_small_detector_starts_from_one_of_the_package(base, tmp_path):
     cfg = config_of(tmp_path, base=base)
     assert cfg.load_from == 'mmspartan://rtdetr_spartan_xt_cifar10'
+    assert cfg.visualizer.font_size is cfg.visualizer.line_width is None  # they grow with the image
     given = config_of(tmp_path, "weights='mine.pth'", base=base)
     assert given.load_from == 'mine.pth'
     init_default_scope(cfg.default_scope)

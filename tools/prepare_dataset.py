@@ -81,7 +81,7 @@ from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
 from mmspartan.commands.long_work import announced
-from mmspartan.datasets.prepare.clean import File, clean
+from mmspartan.datasets.prepare.clean import File, check_similar_names, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
 from mmspartan.datasets.prepare.plan import default_epochs, plan_of
 from mmspartan.datasets.prepare.read import read_source
@@ -250,6 +250,7 @@ def prepare(args: argparse.Namespace) -> None:
     progress = partial(track, description='Reading the images', transient=True)
     files = clean(source, faults, lambda items, count: progress(items, total=count), choices)
     rename_classes(source, args.rename, faults)
+    check_similar_names(source.classes, faults)
     choose_classes(source, args.classes, faults)
     sentence = divide(args, source, files, faults)
     reason = ''
@@ -302,18 +303,19 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
     partial = next(path for path in free if not os.path.lexists(path))
     partial.mkdir(parents=True)
     try:
-        folders, named = {}, {}
+        folders, named, copies = {}, {}, {}
         for split, samples in source.splits.items():
             paths = [sample.path for sample in samples]
             if args.copy:
                 names, folders[split] = copy_images(paths, root, partial / split, args.bits), f'{split}/'
+                copies.update({path: partial / split / name for path, name in names.items()})
             else:
                 names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
             write_annotations(partial / f'{split}.json', coco_of(samples, source.classes, names))
             named.update(names)
         (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
         check_config(partial / 'config.py', source, folders)
-        images = drawn(source.splits, source.classes, named, guessed, 12, args.seed)
+        images = drawn(source.splits, source.classes, named, guessed, 12, args.seed, copies)
         (partial / 'report.html').write_text(
             page(f'Dataset {args.out.name}', summary, tables, advice, {f'{len(images)} images': images}),
             encoding='utf-8',

@@ -88,6 +88,7 @@ def read_model(path: Path) -> onnx.ModelProto:
 @command()
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
+    cfg.log_level = 'ERROR'  # the table at the end has the metrics
     model = read_model(args.model)
     check_target(args.out, args.model)
     if args.images < 1:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from mmspartan_cli import printable
+
 from ..errors import InputError
 
 # Lines of OpenVINO's errors that name a location in its source code, not a cause.
@@ -51,6 +53,9 @@ def read_onnx(path: str | Path) -> onnx.ModelProto:
         raise InputError(f'{path}: not an ONNX file: {cause(error)}') from error
     if not 1 <= model.ir_version <= onnx.IR_VERSION:
         raise InputError(f'{path}: not an ONNX file of a known version: its IR version is {model.ir_version}')
+    for node in model.graph.node:
+        if any(item.name == 'batch_dims' and item.i < 0 for item in node.attribute):  # ONNX Runtime ends the process
+            raise InputError(f'{path}: {printable(node.name)}: batch_dims is negative')
     return model
 
 

@@ -19,7 +19,7 @@ from .inferencer import CheckedDetInferencer
 from .slicing import SlicingDetInferencer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Detections:
     """Objects in an image, the one with the highest score first.
 
@@ -39,6 +39,10 @@ class Detections:
     image: np.ndarray
     every: dict[str, Any]
     _visualizer: DetLocalVisualizer
+
+    def __repr__(self) -> str:
+        found = zip(self.names, self.scores, self.boxes.round().astype(int).tolist())
+        return f'Detections({", ".join(f"{name} {score:.2f} {box}" for name, score, box in found)})'
 
     def __len__(self) -> int:
         return len(self.boxes)

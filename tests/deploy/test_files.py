@@ -72,6 +72,13 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def test_attribute_at_which_onnx_runtime_ends_the_process(tmp_path):
+    nodes = [helper.make_node('GatherND', ['images', 'kernel'], ['scores'], name='pick', batch_dims=-(2**31))]
+    onnx.save(build(*nodes), tmp_path / 'a.onnx')
+    with pytest.raises(InputError, match=r'a\.onnx: pick: batch_dims is negative'):
+        read_onnx(tmp_path / 'a.onnx')
+
+
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('kind', BROKEN)
 def test_cause_is_said_in_one_line(kind, backend, tmp_path):

@@ -164,6 +164,7 @@ def test_int8_is_compared(backend, project, exported):
     command += ['--backend', backend]
     run = run_script if backend == 'openvino' else run_here  # in a process of its own and in this
     printed = run(*command, cwd=project)
+    assert len(printed.splitlines()) <= 40
     rows = re.findall(r'^(\S+\.onnx) +(\w+) +([\d.]+) MB +([\d.]+) ms +([\d.]+)', printed, re.MULTILINE)
     assert [row[:2] for row in rows] == [('mine.onnx', backend), ('small.onnx', backend)]
     model = onnx.load(project / 'small.onnx')

@@ -1,5 +1,6 @@
 """Datasets of each format, from the files that people have to a config that trains."""
 
+import base64
 import html
 import json
 import re
@@ -209,6 +210,9 @@ def test_images_of_12_bits_are_copied_with_8(tmp_path):
     copies = {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'copied').rglob('*.png')}
     assert copies.keys() == {f'{i}.png' for i in range(8)} and copies.pop('0.png').dtype == np.uint16
     assert all(copy.dtype == np.uint8 and copy.min() == 250 for copy in copies.values())
+    drawn = re.findall(r'data:image/jpeg;base64,([^"]+)', (tmp_path / 'copied' / 'report.html').read_text())
+    images = [cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), 0) for image in drawn]
+    assert len(images) > 4 and all(np.median(image) > 200 for image in images)  # of the copies
 
 
 def test_a_report_of_many_classes_and_faults_is_short(tmp_path):

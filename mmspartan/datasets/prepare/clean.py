@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +122,12 @@ def _strip_names(source: Source, faults: Faults) -> None:
         if name != new:
             faults.add('name of a class has spaces around it or control characters', RENAMED, repr(name))
     source.classes = list(dict.fromkeys(names.values()))
+
+
+def check_similar_names(classes: Sequence[str], faults: Faults) -> None:
+    """Record names of classes that differ only in case or Unicode form."""
     by_case = defaultdict(list)
-    for name in source.classes:
+    for name in classes:
         by_case[folded(name)].append(name)
     for similar in by_case.values():
         if len(similar) > 1:

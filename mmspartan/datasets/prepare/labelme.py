@@ -1,11 +1,11 @@
 """labelme and Supervisely: one JSON file an image, with shapes of which the boxes around them are taken."""
 
 import math
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .documents import Documents
-from .faults import Faults
+from .faults import KEPT, Faults
 from .shapes import Box, Entry, add_images_beside, collect, ellipse_box, points_box
 from .source import Files, Object, Source, numbers, size_of
 
@@ -13,23 +13,36 @@ from .source import Files, Object, Source, numbers, size_of
 def read_labelme(documents: Documents, files: Files, faults: Faults) -> Source:
     """Read labelme's annotations: ``imagePath`` and ``shapes``."""
     entries = [
-        # the JSON file has the image's name, which may have been changed together with the file's
-        Entry(path, str(path), _name(path.stem, content['imagePath'], files), _size(content), content['shapes'])
+        Entry(path, str(path), _name(path, content['imagePath'], files), _size(content), content['shapes'])
         for path, content in documents.items()
     ]
     for path, content in documents.items():
         name = content['imagePath']
-        stem = PurePosixPath(name.replace('\\', '/')).stem if isinstance(name, str) else path.stem
-        if stem != path.stem and _name(path.stem, name, files) == path.stem:
+        if not isinstance(name, str) or _name(path, name, files) == name:
+            continue
+        if files.has_namesake(_last(name)):
+            faults.add('annotation file names another image than the one of its own name, which is taken', KEPT,
+                       f'{path}: {name}')  # fmt: skip
+        else:
             faults.note('image is the one with the name of the JSON file, which names another', f'{path}: {name}')
     source = collect(Source('labelme'), entries, _labelme_object, files, faults)
     add_images_beside(source, files, faults)
     return source
 
 
-def _name(stem: str, image: Any, files: Files) -> Any:
-    name = PurePosixPath(image.replace('\\', '/')) if isinstance(image, str) else PurePosixPath()
-    return image if name.stem == stem or files.has_namesake(name.name) else stem
+def _name(path: Path, image: Any, files: Files) -> Any:
+    """Return the image's name: that in the JSON file, unless there is none, or the file's own name is beside it.
+
+    The names of both may have been changed together, or the file copied.
+    """
+    name = _last(image) if isinstance(image, str) else ''
+    if PurePosixPath(name).stem == path.stem:
+        return image
+    return path.stem if files.has_beside(path) or not files.has_namesake(name) else image
+
+
+def _last(name: str) -> str:
+    return PurePosixPath(name.replace('\\', '/')).name
 
 
 def _size(content: dict[str, Any]) -> tuple[int, int] | None:

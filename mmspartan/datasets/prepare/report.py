@@ -1,8 +1,9 @@
 """The report on a dataset: tables for the terminal, and one HTML page with them and with drawn boxes."""
 
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import mmcv
@@ -124,8 +125,9 @@ def drawn(
     guessed: Collection[str],
     count: int,
     seed: int,
+    copies: Mapping[Path, Path] = MappingProxyType({}),
 ) -> list[tuple[str, np.ndarray]]:
-    """Draw boxes on images chosen at random: names and RGB ``(H, W, 3)``, uint8.
+    """Draw boxes on images chosen at random, read from their copies: names and RGB ``(H, W, 3)``, uint8.
 
     Up to half of them are those of a guess, from all splits. The others are of the training set, with objects if there
     are any.
@@ -142,7 +144,7 @@ def drawn(
     labels = {name: i for i, name in enumerate(classes)}
     images = []
     for sample in chosen:
-        image = mmcv.imfrombytes(read_picture(sample.path), channel_order='rgb')
+        image = mmcv.imfrombytes(read_picture(copies.get(sample.path, sample.path)), channel_order='rgb')
         objects = [item for item in sample.objects if item.name in labels]
         truth = DetDataSample()
         truth.gt_instances = InstanceData(

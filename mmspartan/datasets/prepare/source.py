@@ -139,6 +139,13 @@ class Files:
         """Whether an image has this name, in any folder, with or without a suffix, in any spelling."""
         return self._namesakes(name) is not None
 
+    def has_beside(self, path: Path) -> bool:
+        """Whether an image with the name of this file is in its folder, but for the suffix."""
+        return any(
+            image.parent == path.parent and image.stem == path.stem
+            for image in self._by_name.get(folded(path.stem), ())
+        )
+
     def is_there(self, name: str) -> bool:
         """Whether an image has exactly this name, in any folder."""
         return any(name == path.name for path in self._by_name.get(folded(name), ()))

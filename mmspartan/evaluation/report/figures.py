@@ -36,7 +36,7 @@ def draw_curves(recalls: np.ndarray, precisions: np.ndarray, names: Sequence[str
     if defined:
         mean = precisions[:, defined].mean(1)
         axes.plot(recalls, mean, color='black', linewidth=2.5, label=f'all {mean.mean():.2f}')
-        axes.legend(title='AP', fontsize='small', loc='lower left')
+        axes.legend(title=f'AP{100 * iou:.0f}', fontsize='small', loc='lower left')
     axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.03), title=f'IoU at least {iou:g}')
     axes.grid(alpha=0.3)
     figure.savefig(path)
@@ -60,7 +60,7 @@ def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: S
         else:
             axes.fill_between(recalls, precisions[:, k], alpha=0.3)
             axes.plot(recalls, precisions[:, k])
-            axes.text(0.05, 0.08, f'AP {precisions[:, k].mean():.2f}', fontsize=7)
+            axes.text(0.05, 0.08, f'AP50 {precisions[:, k].mean():.2f}', fontsize=7)
     for axes in figure.axes[len(shown) :]:
         axes.set_visible(False)
     figure.supxlabel('recall', y=0.08 / height, fontsize=8)

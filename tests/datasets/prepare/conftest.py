@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmspartan.datasets.prepare.clean import clean
+from mmspartan.datasets.prepare.clean import check_similar_names, clean
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_source
 from mmspartan.datasets.prepare.source import Choices, Source
@@ -69,6 +69,7 @@ def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
         faults, choices = Faults(), Choices(**options)
         source, _ = read_source(tmp_path / name, faults, images, choices)
         clean(source, faults, lambda items, count: items, choices)
+        check_similar_names(source.classes, faults)
         return source, faults
 
     return run

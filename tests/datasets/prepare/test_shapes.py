@@ -37,6 +37,15 @@ def test_labelme(tmp_path, read):
     assert sorted(places(faults, 'notes')) == [f'{tmp_path}/empty.jpg', f'{tmp_path}/renamed.json: C:\\set\\gone.jpg']
 
 
+def test_labelme_file_that_names_another_image_is_that_of_the_image_beside_it(tmp_path, read):
+    for name in 'ab':
+        draw(tmp_path / f'{name}.jpg')
+        labelme(tmp_path / f'{name}.json', ('x', 'rectangle', [[30, 60], [10, 20]]), imagePath='a.jpg')
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'b.jpg': [('x', BOX)]}}
+    assert places(faults) == [f'{tmp_path}/b.json: a.jpg']
+
+
 def test_supervisely(tmp_path, read):
     draw(tmp_path / 'train' / 'img' / 'a.jpg')
     shapes = [('rectangle', [[10, 20], [30, 60]]), ('polygon', [[1, 2], [3, 4], [1, 4]]), ('bitmap', [])]
