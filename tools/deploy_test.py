@@ -10,7 +10,7 @@ from mmspartan_cli.choices import BACKENDS
 def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('model', help='ONNX file of tools/export_onnx.py or tools/quantize_onnx.py')
-    parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime, on the CPU')
+    parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime, on the CPU (%(default)s)')
     parser.add_argument('--threads', type=int, help="number of threads; the runtime's choice by default")
     parser.add_argument(
         '--precision', choices=['f32', 'bf16'], help='of floating-point operations; what the file asks for by default'

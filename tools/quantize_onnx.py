@@ -17,8 +17,10 @@ def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('model', type=Path, help='ONNX file of tools/export_onnx.py')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
-    parser.add_argument('--backend', choices=BACKENDS, default='openvino', help='runtime of the file, on the CPU')
-    parser.add_argument('--images', type=int, default=128, help='number of images for calibration')
+    parser.add_argument(
+        '--backend', choices=BACKENDS, default='openvino', help='runtime of the file, on the CPU (%(default)s)'
+    )
+    parser.add_argument('--images', type=int, default=128, help='number of images for calibration (%(default)s)')
     parser.add_argument('--keep', default='', help='regular expression: weights of convolutions that stay in float')
     parser.add_argument('--keep-linear', action='store_true', help='linear layers, as in the decoder, stay in float')
     parser.add_argument(

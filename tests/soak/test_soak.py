@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 def test_runs_of_one_and_two_processes_and_of_a_detector_survive_kills():
     # in a process of its own, which forks before anything is computed
     # this seed ends a run in each way
-    command = [sys.executable, '-m', 'tests.soak', '--kills', '4', '--steps', '0', '--seed', '1525']
+    command = [sys.executable, '-m', 'tests.soak', '--kills', '4', '--steps', '0', '--seed', '4078']
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert '2 processes: ' in result.stdout and ' 0 files left over' in result.stdout

@@ -1,6 +1,8 @@
 """The report on a dataset: tables for the terminal, and one HTML page with them and with drawn boxes."""
 
 import random
+import sys
+import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -114,8 +116,18 @@ def printed(tables: dict[str, Table], most: int = 40) -> str:
             continue
         if len(rows) > most + 1:
             rows = [*rows[:most], [f'{len(rows) - most} more in report.html', *[''] * (len(rows[0]) - 1)]]
-        parts.append(AsciiTable(rows, f' {title} ').table if len(rows) > 1 else f'{title}: none')
+        parts.append(fitting(rows, f' {title} ') if len(rows) > 1 else f'{title}: none')
     return '\n\n'.join(parts)
+
+
+def fitting(rows: Table, title: str) -> str:
+    """Return a table as text; on a terminal the last column is wrapped, so that lines fit."""
+    table = AsciiTable(rows, title)
+    if sys.stdout.isatty():
+        width = max(30, table.column_max_width(len(rows[0]) - 1))
+        wrapped = (['\n'.join(textwrap.wrap(line, width) or ['']) for line in row[-1].split('\n')] for row in rows)
+        table.table_data = [[*row[:-1], '\n'.join(lines)] for row, lines in zip(rows, wrapped, strict=True)]
+    return table.table
 
 
 def drawn(
