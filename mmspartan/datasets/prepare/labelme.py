@@ -3,6 +3,7 @@
 import math
 from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import normalize
 
 from .documents import Documents
 from .faults import KEPT, Faults
@@ -36,7 +37,7 @@ def _name(path: Path, image: Any, files: Files) -> Any:
     The names of both may have been changed together, or the file copied.
     """
     name = _last(image) if isinstance(image, str) else ''
-    if PurePosixPath(name).stem == path.stem:
+    if normalize('NFC', PurePosixPath(name).stem) == normalize('NFC', path.stem):
         return image
     return path.stem if files.has_beside(path) or not files.has_namesake(name) else image
 

@@ -38,12 +38,14 @@ def test_labelme(tmp_path, read):
 
 
 def test_labelme_file_that_names_another_image_is_that_of_the_image_beside_it(tmp_path, read):
-    for name in 'ab':
+    decomposed = 'a\u0308'
+    for name, named in {'a': 'a', 'b': 'a', decomposed: '\u00e4'}.items():
         draw(tmp_path / f'{name}.jpg')
-        labelme(tmp_path / f'{name}.json', ('x', 'rectangle', [[30, 60], [10, 20]]), imagePath='a.jpg')
+        labelme(tmp_path / f'{name}.json', ('x', 'rectangle', [[30, 60], [10, 20]]), imagePath=f'{named}.jpg')
     source, faults = read()
-    assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'b.jpg': [('x', BOX)]}}
-    assert places(faults) == [f'{tmp_path}/b.json: a.jpg']
+    assert found(source, tmp_path) == {'': {f'{name}.jpg': [('x', BOX)] for name in ('a', 'b', decomposed)}}
+    spelled, copied = places(faults)
+    assert copied == f'{tmp_path}/b.json: a.jpg' and spelled.startswith(f'{tmp_path}/{decomposed}.json: \u00e4.jpg, ')
 
 
 def test_supervisely(tmp_path, read):
