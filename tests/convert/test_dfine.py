@@ -99,5 +99,6 @@ def test_other_backbones_of_three_stages():
         weights = MODELS.build(dict(type='HGNetV2', arch='b0', out_indices=(2,))).state_dict(prefix='backbone.')
     assert hgnet_options(weights) == dict(type='HGNetV2', arch='b0')
     wider = {key: torch.zeros(768, 8, 1, 1) if 'aggregation.1.conv' in key else value for key, value in weights.items()}
-    with pytest.raises(ValueError, match='768 channels and 2 blocks in the last one is none of atto, femto, b0'):
+    message = 'with three stages, 768 channels and 2 blocks in the last one is none of atto, femto, b0'
+    with pytest.raises(ValueError, match=message):
         hgnet_options(wider)

@@ -14,7 +14,7 @@ For each size n, s, m, l and x:
 import functools
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,9 +122,13 @@ def record(
     network: torch.nn.ModuleDict,
     criterion: Any,
     weight: Callable[[str, tuple[int, ...]], torch.Tensor] = weight,
+    largest: int = 132,
     **groups: dict[str, Any],
 ) -> dict[str, Any]:
-    """Give a network random weights and return the arrays of a golden file; losses for each group of options."""
+    """Give a network random weights and return the arrays of a golden file.
+
+    Losses are those of each group of options; gradients those of parameters of at most ``largest`` numbers.
+    """
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign] # normalization and losses cast in between
     state = network.state_dict()
     names = [name for name in state if not is_computed(name)]
@@ -158,13 +162,22 @@ def record(
         arrays.update({f'{group}/{name}': loss.detach().numpy() for name, loss in values.items()})
     sum(losses['loss'].values()).backward()
     for name, parameter in network.named_parameters():
-        if parameter.grad is not None and parameter.numel() <= 132 and 'backbone' not in name:
+        if parameter.grad is not None and parameter.numel() <= largest and 'backbone' not in name:
             arrays[f'grad/{name}'] = parameter.grad.numpy()
     return arrays
 
 
 def predict(network: torch.nn.ModuleDict, targets: Any = None) -> dict[str, Any]:
     return network['decoder'](network['encoder'](network['backbone'](images())), targets)
+
+
+def make(file: str, configs: Mapping[str, Path], build: Callable[..., tuple[Any, Any]], largest: int = 132) -> None:
+    """Write the arrays of the networks that are built from the authors' configs."""
+    found = {}
+    for kind, path in configs.items():
+        torch.manual_seed(0)
+        found[kind] = record(*build(read_config(path)), largest=largest, loss={})
+    save(file, found)
 
 
 def save(file: str, arrays: dict[str, dict[str, Any]]) -> None:
@@ -175,12 +188,7 @@ def save(file: str, arrays: dict[str, dict[str, Any]]) -> None:
 
 def main(checkout: str) -> None:
     load_authors(checkout)
-    found = {}
-    for size in SIZES:
-        torch.manual_seed(0)
-        config = read_config(Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml'))
-        found[size] = record(*build(config), loss={})
-    save('dfine.npz', found)
+    make('dfine.npz', {size: Path(checkout, f'configs/dfine/dfine_hgnetv2_{size}_coco.yml') for size in SIZES}, build)
 
 
 if __name__ == '__main__':

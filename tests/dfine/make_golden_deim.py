@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tests.dfine.make_golden import NUMBERS, build_criterion, leave_out_noise, load_authors, read_config, record, save
+from tests.dfine.make_golden import NUMBERS, build_criterion, leave_out_noise, load_authors, make
 
 CONFIGS = dict(dfine='deim_dfine/deim_hgnetv2_n_coco.yml', rtdetrv2='deim_rtdetrv2/deim_r18vd_120e_coco.yml')
 
@@ -41,11 +41,7 @@ def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:
 
 def main(checkout: str) -> None:
     load_authors(checkout, 'engine', ('.backbone', '.deim'))
-    found = {}
-    for kind, path in CONFIGS.items():
-        torch.manual_seed(0)
-        found[kind] = record(*build(read_config(Path(checkout, 'configs', path))), loss={})
-    save('deim.npz', found)
+    make('deim.npz', {kind: Path(checkout, 'configs', name) for kind, name in CONFIGS.items()}, build)
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tests.dfine.make_golden import NUMBERS, build_criterion, leave_out_noise, load_authors, read_config, record, save
+from tests.dfine.make_golden import NUMBERS, build_criterion, leave_out_noise, load_authors, make
 
 CONFIGS = dict(
     r18vd='rtdetrv2_r18vd_120e_coco.yml',
@@ -39,11 +39,7 @@ def build(config: dict[str, Any]) -> tuple[torch.nn.ModuleDict, Any]:
 
 def main(checkout: str) -> None:
     load_authors(checkout, 'src', ('.nn', '.nn.backbone', '.zoo', '.zoo.rtdetr'))
-    found = {}
-    for kind, name in CONFIGS.items():
-        torch.manual_seed(0)
-        found[kind] = record(*build(read_config(Path(checkout, 'configs/rtdetrv2', name))), loss={})
-    save('rtdetrv2.npz', found)
+    make('rtdetrv2.npz', {kind: Path(checkout, 'configs/rtdetrv2', name) for kind, name in CONFIGS.items()}, build, 256)
 
 
 if __name__ == '__main__':
