@@ -64,14 +64,11 @@ def test_classes_of_a_checkpoint():
 def test_hidden_folders_are_no_classes(tmp_path):
     (tmp_path / '.cache').mkdir()
     model = SimpleNamespace(head=SimpleNamespace(num_classes=2))
-    dataset = SimpleNamespace(
-        metainfo=dict(classes=('.', '.x')), data_prefix=dict(img_path=str(tmp_path))
-    )  # characters, no folders
-    check_num_classes(model, dataset)
+    folder = dict(img_path=str(tmp_path))
+    characters = SimpleNamespace(metainfo=dict(classes=('.', '.x')), data_prefix=folder)  # no folders
+    check_num_classes(model, characters)
     with pytest.raises(InputError, match=r'/\.cache: is no class of images; remove it'):
-        check_num_classes(
-            model, SimpleNamespace(metainfo=dict(classes=('.cache', 'a')), data_prefix=dict(img_path=str(tmp_path)))
-        )
+        check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('.cache', 'a')), data_prefix=folder))
 
 
 def test_number_of_classes_of_a_detector_is_that_of_its_training_set():

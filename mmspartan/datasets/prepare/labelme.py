@@ -13,13 +13,12 @@ from .source import Files, Object, Source, numbers, size_of
 
 def read_labelme(documents: Documents, files: Files, faults: Faults) -> Source:
     """Read labelme's annotations: ``imagePath`` and ``shapes``."""
-    entries = [
-        Entry(path, str(path), _name(path, content['imagePath'], files), _size(content), content['shapes'])
-        for path, content in documents.items()
-    ]
+    entries = []
     for path, content in documents.items():
         name = content['imagePath']
-        if not isinstance(name, str) or _name(path, name, files) == name:
+        taken = _name(path, name, files)
+        entries.append(Entry(path, str(path), taken, _size(content), content['shapes']))
+        if not isinstance(name, str) or taken == name:
             continue
         if files.has_namesake(_last(name)):
             faults.add('annotation file names another image than the one of its own name, which is taken', KEPT,

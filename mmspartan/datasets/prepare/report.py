@@ -122,11 +122,11 @@ def printed(tables: dict[str, Table], most: int = 40) -> str:
 
 def fitting(rows: Table, title: str) -> str:
     """Return a table as text; on a terminal the last column is wrapped, so that lines fit."""
-    table = AsciiTable(rows, title)
+    table = AsciiTable([list(row) for row in rows], title)
     if sys.stdout.isatty():
         width = max(30, table.column_max_width(len(rows[0]) - 1))
-        wrapped = (['\n'.join(textwrap.wrap(line, width) or ['']) for line in row[-1].split('\n')] for row in rows)
-        table.table_data = [[*row[:-1], '\n'.join(lines)] for row, lines in zip(rows, wrapped, strict=True)]
+        for row in table.table_data:
+            row[-1] = '\n'.join(textwrap.fill(line, width) for line in row[-1].split('\n'))
     return table.table
 
 
