@@ -9,7 +9,8 @@ For each size atto, femto, pico and n:
     logits, boxes    of two images of 128 x 128 pixels, 30 queries
     loss/KEY         with the authors' keys, weights applied; batch normalization by running statistics, no random noise
     last/KEY         the same in the last epochs, which match otherwise
-    grad/NAME        of the sum of ``loss``, for small parameters
+    given/KEY        the same with given matches
+    grad/NAME        of the sum of ``loss`` and ``given``, for small parameters
 """
 
 import functools

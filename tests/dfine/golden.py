@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from pytest import MonkeyPatch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from mmspartan import config_path
 from mmspartan.convert.rtdetr import rtdetr_from_authors
+from mmspartan.rtdetr.matching import Objects
 from tests.conftest import build_model
 from tests.convert.stored import Stored
-from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, images, weight
+from tests.dfine.make_golden import CLASSES, DENOISING, OBJECTS, QUERIES, SIZE, given_queries, images, weight
 from tests.rtdetr.test_golden import samples_of
 
 # our names of the authors' losses; DEIM's loss_mal is in the place of loss_vfl
@@ -46,6 +49,16 @@ class Golden(Stored):
         objects = [(torch.tensor(labels), torch.tensor(boxes).double()) for labels, boxes in OBJECTS]
         return model(images(), samples_of(objects, SIZE), mode='loss')
 
+    def assert_losses_and_gradients(self, monkeypatch: MonkeyPatch) -> None:
+        """Compare the losses of matches that are computed and of those that are given, and the gradients of both."""
+        losses = self.losses()
+        self.assert_losses(losses, 'loss')
+        with monkeypatch.context() as patch:
+            patch.setattr(self.model.bbox_head, 'match', match_given)
+            given = self.losses()
+        self.assert_losses(given, 'given')
+        self.assert_gradients([*losses.values(), *given.values()])
+
     def assert_losses(self, losses: dict[str, Tensor], group: str) -> None:
         theirs = {name.replace('loss_mal', 'loss_vfl'): loss for name, loss in self.group(group).items()}
         layers = len(self.model.decoder.layers)
@@ -60,9 +73,9 @@ class Golden(Stored):
         for name, loss in losses.items():
             assert_close(loss, expected[name], rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f'{name}: {text}')
 
-    def assert_gradients(self, losses: dict[str, Tensor]) -> None:
+    def assert_gradients(self, losses: list[Tensor]) -> None:
         self.model.zero_grad()
-        sum(losses.values()).backward()
+        sum(losses).backward()
         parameters = dict(self.model.named_parameters())
         gradients = self.group('grad')
         # the mapping needs the other weights to count layers
@@ -76,3 +89,11 @@ class Golden(Stored):
         for name, gradient in renamed.items():
             error, norm = (parameters[name].grad - gradient).norm(), gradient.norm()
             assert error < 1e-8 * norm + 1e-10, f'{name}: error {error:.1e} of {norm:.1e}'
+
+
+def match_given(logits: Tensor, boxes: Tensor, objects: Objects) -> tuple[list[np.ndarray], int]:
+    """Return the pairs of image, query and object that the authors' losses were given, for each layer."""
+    counts = objects.counts
+    image = np.repeat(np.arange(len(counts)), counts)
+    query = [np.concatenate([given_queries(*pair) for pair in zip(layer.detach(), counts)]) for layer in logits]
+    return [np.stack([image, found, np.arange(len(image))]) for found in query], 0

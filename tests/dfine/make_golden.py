@@ -8,7 +8,8 @@ For each size n, s, m, l and x:
     setting/NAME   tensors of a checkpoint that are not weights
     logits, boxes  of two images of 128 x 128 pixels, 30 queries
     loss/KEY       with the authors' keys, weights applied; batch normalization by running statistics, no random noise
-    grad/NAME      of their sum, for small parameters
+    given/KEY      the same with matches that are given by ``given_queries`` instead of the authors' matching
+    grad/NAME      of the sum of both, for small parameters
 """
 
 import functools
@@ -52,6 +53,15 @@ def is_computed(name: str) -> bool:
 
 def images() -> torch.Tensor:
     return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def given_queries(logits: torch.Tensor, count: int) -> torch.Tensor:
+    """Return a query for each of an image's objects, given the logits ``(Q, num_classes)`` of a layer.
+
+    Object k gets the best of the queries k, k + 3, k + 6...: others in each layer, and no query has two objects.
+    """
+    best = logits.amax(-1)
+    return torch.stack([3 * best[k::3].argmax() + k for k in range(count)])
 
 
 def load_authors(checkout: str, root: str = 'src', parts: tuple[str, ...] = PARTS) -> None:
@@ -157,14 +167,23 @@ def record(
     found = predict(network, targets)
     torch.set_default_dtype(torch.float64)  # for what the losses compute of numbers
     losses = {group: criterion(found, targets, **options) for group, options in groups.items()}
+    criterion.matcher.forward = match_given
+    losses['given'] = criterion(found, targets)
     torch.set_default_dtype(torch.float32)
     for group, values in losses.items():
         arrays.update({f'{group}/{name}': loss.detach().numpy() for name, loss in values.items()})
-    sum(losses['loss'].values()).backward()
+    sum(losses[group][name] for group in ('loss', 'given') for name in losses[group]).backward()
     for name, parameter in network.named_parameters():
         if parameter.grad is not None and parameter.numel() <= largest and 'backbone' not in name:
             arrays[f'grad/{name}'] = parameter.grad.numpy()
     return arrays
+
+
+def match_given(outputs: dict[str, torch.Tensor], targets: list[dict[str, torch.Tensor]], **_: Any) -> dict[str, Any]:
+    """Return the given matches, in the place of what the authors' matcher returns."""
+    counts = [len(target['labels']) for target in targets]
+    pairs = zip(outputs['pred_logits'], counts)
+    return dict(indices=[(given_queries(logits, count), torch.arange(count)) for logits, count in pairs])
 
 
 def predict(network: torch.nn.ModuleDict, targets: Any = None) -> dict[str, Any]:
