@@ -3,9 +3,10 @@
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from tests.soak.kills import HOW, Training, dfine, kill_runs
+from tests.soak.kills import HOW, Training, detector, kill_runs
 from tests.soak.memory import grow
 
 MAX_SLOPE = 100.0  # bytes a step; the log's history took 300
@@ -17,7 +18,7 @@ def parse_args() -> argparse.Namespace:
         '--kills',
         type=int,
         default=100,
-        help='a quarter each of two processes, of accumulated gradients, and of a detector (D-FINE)',
+        help='a fifth each of one process, two, accumulated gradients, D-FINE and DEIMv2',
     )
     parser.add_argument('--steps', type=int, default=5000, help='training steps, and inferences')
     parser.add_argument('--seed', type=int, default=0)
@@ -32,12 +33,13 @@ def main() -> None:
     args = parse_args()
     failed, rows = False, []
     with tempfile.TemporaryDirectory() as folder:
-        quarter = args.kills // 4
+        fifth = args.kills // 5
         for name, count, training in (
-            ('1 process', args.kills - 3 * quarter, Training()),
-            ('2 processes', quarter, Training(processes=2)),
-            ('accumulation', quarter, Training(options={'optim_wrapper.accumulative_counts': 2})),
-            ('D-FINE', quarter, Training(make_config=dfine)),
+            ('1 process', args.kills - 4 * fifth, Training()),
+            ('2 processes', fifth, Training(processes=2)),
+            ('accumulation', fifth, Training(options={'optim_wrapper.accumulative_counts': 2})),
+            ('D-FINE', fifth, Training(make_config=partial(detector, 'dfine_quick.py'))),
+            ('DEIMv2', fifth, Training(make_config=partial(detector, 'deimv2_quick.py'))),
         ):
             figures = kill_runs(Path(folder, name.replace(' ', '_')), training, count, f'{args.seed}/{name}', say)
             rows.append(

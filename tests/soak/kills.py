@@ -33,12 +33,12 @@ def few_digits(work_dir: Path, processes: int, **options: Any) -> Config:
     return digits_config(work_dir, **few, **options)
 
 
-def dfine(work_dir: Path, processes: int, **options: Any) -> Config:
+def detector(config: str, work_dir: Path, processes: int, **options: Any) -> Config:
     """A detector on eight scenes, which are made beside the work dir."""
     root = work_dir.parent
     if not (root / 'digits').exists():
         make_digits(root, 8, 2)
-    cfg = Config.fromfile(DATA / 'dfine_quick.py')
+    cfg = Config.fromfile(DATA / config)
     few = {'work_dir': str(work_dir), 'train_cfg.max_epochs': 2, 'log_level': 'ERROR'}
     few |= {f'{split}_dataloader.dataset.data_root': f'{root}/digits/' for split in ('train', 'val', 'test')}
     few |= {f'{split}_evaluator.ann_file': f'{root}/digits/val.json' for split in ('val', 'test')}
