@@ -41,6 +41,11 @@ def parse_args():
     )
     parser.add_argument('--attribute', help='attribute that holds the class, of VIA')
     parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images; needs --copy')
+    parser.add_argument(
+        '--skip-unlabelled',
+        action='store_true',
+        help='leave out images without an annotation file, which are taken as images without objects by default',
+    )
     parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')
     parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
     parser.add_argument('--copy', action='store_true', help='copy the images into the folder')
@@ -67,6 +72,8 @@ def parse_args():
     for pair in args.rename:
         if not all(map(str.strip, pair.partition('=')[::2])):
             parser.error(f'--rename needs OLD=NEW, got {pair!r}')
+    if os.path.lexists(args.out):
+        raise SystemExit(printable(f'{args.out}: exists; remove it or give another --out'))
     return args
 
 
@@ -226,8 +233,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    if args.out.exists():
-        raise InputError(f'{args.out}: exists; remove it or give another --out')
     if printable(path := os.path.realpath(args.out)) != path or not {'"', '\\'}.isdisjoint(path):
         raise InputError(f'--out {args.out}: quotation marks, backslashes and line breaks in its path break the config')
     if args.weights and not args.weights.is_file():
@@ -243,14 +248,17 @@ def prepare(args: argparse.Namespace) -> None:
     if size and any(side <= 0 or side % 32 for side in size):
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
-    choices = Choices(args.split_by, args.box_format, args.attribute, args.box_orientation, args.bits)
+    choices = Choices(
+        args.split_by, args.box_format, args.attribute, args.box_orientation, args.skip_unlabelled, args.bits
+    )
     source, root = read_source(args.source, faults, args.pictures, choices)
-    total, name = sum(map(len, source.splits.values())), printable(str(args.source))
+    total = len({sample.path for samples in source.splits.values() for sample in samples})
+    name = printable(str(args.source))
     print(f'{name}: {printable(source.format)}, {total} images, {len(source.classes)} classes')
     progress = partial(track, description='Reading the images', transient=True)
     files = clean(source, faults, lambda items, count: progress(items, total=count), choices)
     rename_classes(source, args.rename, faults)
-    check_similar_names(source.classes, faults)
+    check_similar_names(source, faults)
     choose_classes(source, args.classes, faults)
     sentence = divide(args, source, files, faults)
     reason = ''
@@ -271,8 +279,9 @@ def prepare(args: argparse.Namespace) -> None:
     args.batch_size = args.batch_size or base.train_dataloader.batch_size
     args.max_epochs = args.max_epochs or default_epochs(len(source.splits['train']), args.batch_size)
     guessed = {place for places in faults.guesses.values() for place in places}
-    write(args, source, root, size, tables, [f'{name}: {printable(source.format)}. {sentence}'], advice, guessed)
-    print(f'\nwritten to {args.out}: config.py, annotation files, report.html.')
+    summary = [f'{name}: {printable(source.format)}. {sentence}']
+    copied = write(args, source, root, size, tables, summary, advice, guessed)
+    print(f'\nwritten to {args.out}: config.py, annotation files, report.html{copied}.')
     config = Config.fromfile(args.out / 'config.py')
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, ', end='')
     print(f'from {start_of(config)}')
@@ -297,8 +306,8 @@ def detector(name: str) -> Config:
     return base
 
 
-def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str], guessed) -> None:
-    """Write the folder, under another name until it is complete."""
+def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str], guessed) -> str:
+    """Write the folder, under another name until it is complete; return what was copied."""
     free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
     partial = next(path for path in free if not os.path.lexists(path))
     partial.mkdir(parents=True)
@@ -321,6 +330,8 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
             encoding='utf-8',
         )
         partial.rename(args.out)
+        renamed = sum(path.name != copy.name for path, copy in copies.items())
+        return f', and copies of {len(copies)} images, {renamed} of them with other names' if copies else ''
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

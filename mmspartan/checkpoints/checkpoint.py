@@ -307,12 +307,14 @@ def _problem(value: Any, expected: Tensor) -> str | None:
 
 
 def check_weights_sound(weights: Mapping[str, Any], source: str | Path, names: Collection[str] = ()) -> None:
-    """Check that tensors can be weights of a network: dense, real and finite; of ``names`` also that they are floats.
+    """Check that tensors can be weights of a network: dense, real and finite.
+
+    Values of ``names`` have to be such tensors of a floating-point type.
 
     Raises InputError, which names the source and the tensor, if one cannot.
     """
     for key, value in weights.items():
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) or key in names:
             is_float = key in names or value.is_floating_point() or value.is_complex() or value.is_quantized
             problem = weight_problem(value) if is_float else dense_problem(value)
             if problem:

@@ -22,11 +22,12 @@ def _items(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-# What entries may be apart from None, by their keys at any depth. Other wrong types fail in a constructor.
+# What entries may be apart from None, by their keys at any depth (`*`: any). Other wrong types fail in a constructor.
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg optim_wrapper optimizer '
     'default_hooks env_cfg randomness dataset sampler data_preprocessor backbone decoder layer_cfg dn_cfg assigner '
     'paramwise_cfg': ('a dict', lambda value: isinstance(value, Mapping)),
+    'default_hooks.*': ('a dict', lambda value: isinstance(value, Mapping) or hasattr(value, 'priority')),
     'custom_hooks param_scheduler val_evaluator test_evaluator neck head bbox_head pipeline': (
         'a dict or a list of dicts',
         lambda value: all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in _items(value)),
@@ -89,7 +90,8 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
             refuse(f'{phase}_evaluator', 'is empty, must have at least one metric')
     for name, key, value in _walk({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}):
         keys = [part for part in name.split('.') if not part.isdigit()]
-        kind, is_valid = KIND_OF.get('.'.join(keys[-2:])) or KIND_OF.get(str(key)) or ('', callable)
+        tried = ('.'.join(keys[-2:]), str(key), '.'.join([*keys[-2:-1], '*']))
+        kind, is_valid = next((KIND_OF[each] for each in tried if each in KIND_OF), ('', callable))
         if kind and value is not None and not is_valid(value):
             refuse(name, f'is {value!r}, must be {kind}')
 

@@ -13,12 +13,14 @@ from mmcv.transforms import BaseTransform
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..errors import InputError
 
 MAX_PIXELS = 100_000_000
 BY_PILLOW = ('AVIF', 'GIF', 'HEIF', 'JPEG2000')  # decoded by Pillow where OpenCV is built without them
 ORIENTATION = 0x0112  # EXIF tag; values from 5 on exchange width and height
+DARK = 12  # bits of a value of the usual cameras and scanners that write 16-bit files
 
 
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -69,6 +71,22 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
         raise InputError(f'{path}: cannot be written: {error.strerror}') from error
     if not is_encoded:
         raise InputError(f'{path}: cannot be written: OpenCV has no format for {Path(path).suffix!r}')
+
+
+def value_bits(image: Image.Image, content: bytes) -> int:
+    """Return the bits of the largest value of an image with 16 bits a value, 0 for other images.
+
+    A decoder takes 65535 as white. Raises InputError for more than 16 bits, which OpenCV would cut.
+    """
+    is_deep = image.mode[0] in 'IF' or (image.format == 'PNG' and content[24] > 8)
+    if isinstance(image, TiffImageFile):
+        is_deep |= max(image.tag_v2.get(BITSPERSAMPLE, (8,))) > 8
+    if not is_deep:
+        return 0
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f'has values of more than 16 bits ({image.mode}); convert it')
+    return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 
 _is_for_opencv: dict[int, bool] = {}

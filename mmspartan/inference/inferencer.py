@@ -1,5 +1,7 @@
 """mmdet's ``DetInferencer`` for checkpoints and exported files, with checks of weights, classes and images."""
 
+import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
+from PIL import Image
 from torch import nn
 
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
-from ..datasets.pictures import MAX_PIXELS, read_picture
+from ..datasets.pictures import DARK, MAX_PIXELS, read_picture, value_bits
 from ..errors import InputError
 from ..runs.cuda_graphs import use_cuda_graphs
 
@@ -86,9 +90,15 @@ class CheckedDetInferencer(DetInferencer):
         """
         if isinstance(source, np.ndarray):
             return source
-        image = mmcv.imfrombytes(read_picture(source, cls.max_pixels))
+        content = read_picture(source, cls.max_pixels)
+        image = mmcv.imfrombytes(content)
         if image is None:
             raise InputError(f'{source}: is damaged, or an image of a kind that OpenCV cannot decode')
+        with Image.open(io.BytesIO(content)) as header:
+            bits = value_bits(header, content)
+        if 0 < bits <= DARK:
+            reason = f'16-bit values below {2**bits} are loaded as nearly black; convert such images to 8 bits'
+            print_log(f'{source}: {reason}', 'current', logging.WARNING)
         return image
 
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict[str, Any]:

@@ -345,6 +345,8 @@ def test_weights_of_lower_precision_fit_and_counters_have_to_be_counters():
     check_weights_sound(dict(n=torch.tensor(1)), 'x.pth')
     with pytest.raises(InputError, match=r'x.pth: a is of torch.int8; weights are of a floating-point type'):
         check_weights_sound(dict(a=torch.zeros(2, dtype=torch.int8)), 'x.pth', names={'a'})  # of parameters
+    with pytest.raises(InputError, match=r'x\.pth: a is no tensor but list'):
+        check_weights_sound(dict(a=[0.0], b=[0.0]), 'x.pth', names={'a'})
 
 
 def test_weights_of_other_classes_are_replaced_and_those_that_a_module_adapts_are_not():

@@ -26,6 +26,7 @@ SOUND = dict(
     optim_wrapper=dict(constructor='X', optimizer=dict(type='AdamW', lr=1e-4)),
     val_evaluator=dict(metrics=[dict(type='M')]),
     custom_hooks=[dict(type='EMAHook', ema_type='E')],
+    default_hooks=dict(logger=dict(type='LoggerHook'), timer=None),
 )
 
 
@@ -82,6 +83,7 @@ def test_a_rare_but_right_entry_passes(entry, value):
             'disk',
             r"backend: is 'disk', must be one of .*local",
         ),
+        ('default_hooks.logger', 'text', r"a\.py: default_hooks\.logger: is 'text', must be a dict"),
         ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
         ('optim_wrapper.clip_grad', dict(norm_typ=2), r"clip_grad: is .*norm_typ'.*, must be a dict of .*norm_type"),
         ('model.train_cfg.assigner.match_costs.0.weight', [], r'match_costs: is .*, must be .* weight and gamma are'),

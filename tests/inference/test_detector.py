@@ -54,6 +54,10 @@ def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, 
     assert np.array_equal(drawn, found.drawn()) and drawn.shape == (512, 512, 3) and (drawn != 90).any()
     with pytest.raises(InputError, match=r'missing\.png'):
         detector(tmp_path / 'missing.png')
+    cv2.imwrite(str(tmp_path / 'dark.png'), np.full((64, 64), 4000, np.uint16))
+    detector(tmp_path / 'dark.png')
+    [record] = warned
+    assert f'{tmp_path}/dark.png: 16-bit values below 4096' in record.getMessage()
 
 
 def test_what_cannot_be_a_detector_is_named(checkpoint):

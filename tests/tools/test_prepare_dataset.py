@@ -226,7 +226,8 @@ def test_a_report_of_many_classes_and_faults_is_short(tmp_path):
 
 def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
     options = ('--classes', 'cat', '--rename', 'dog=cat', '--copy')
-    run_here(PREPARE, 'source', '--out', 'mine', '--val', 0.34, *BASE, *options, cwd=faulty)
+    printed = run_here(PREPARE, 'source', '--out', 'mine', '--val', 0.34, *BASE, *options, cwd=faulty)
+    assert re.search(r'^written to mine: .*, and copies of 6 images, \d of them with other names\.$', printed, re.M)
     found = contents(faulty / 'mine')
     assert [category['name'] for category in found['train']['categories']] == ['cat']
     assert {split: len(content['annotations']) for split, content in found.items()} == {'train': 4, 'val': 2}

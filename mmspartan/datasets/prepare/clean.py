@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from mmspartan_cli import printable
 
 from ...errors import InputError
-from ..pictures import ORIENTATION, read_picture
+from ..pictures import DARK, ORIENTATION, read_picture, value_bits
 from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults
 from .source import Choices, Object, Sample, Source, folded
 
@@ -39,9 +39,6 @@ MIRRORED: dict[int, Callable[[float, float], tuple[float, float]]] = {
     3: lambda x, y: (1 - x, 1 - y),
     4: lambda x, y: (x, 1 - y),
 }
-
-
-DARK = 12  # bits of the usual cameras and scanners that write 16-bit files
 
 
 @dataclass
@@ -91,6 +88,7 @@ def clean(
     option = None if decided else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
     for split, pairs in known.items():
         source.splits[split] = [sample for sample, file in pairs if _fit(sample, file, faults, orientation, option)]
+    _tell_unlabelled(source, choices.skip_unlabelled, faults)
     _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)
     return files
 
@@ -112,7 +110,19 @@ def _check_bits(deep: dict[Path, int], chosen: int | None, faults: Faults) -> No
         faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, dark))
 
 
+def _tell_unlabelled(source: Source, are_skipped: bool, faults: Faults) -> None:
+    unlabelled = [str(sample.path) for samples in source.splits.values() for sample in samples if not sample.where]
+    if not are_skipped:
+        what = 'image has no annotation file: taken as one without objects; --skip-unlabelled leaves it out'
+        faults.note(what, *unlabelled)
+        return
+    faults.note('image has no annotation file: left out by --skip-unlabelled', *unlabelled)
+    for split, samples in source.splits.items():
+        source.splits[split] = [sample for sample in samples if sample.where]
+
+
 def _strip_names(source: Source, faults: Faults) -> None:
+    objects = objects_of(source)
     names = {name: printable(' '.join(name.split())) for name in source.classes}
     for samples in source.splits.values():
         for sample in samples:
@@ -120,15 +130,30 @@ def _strip_names(source: Source, faults: Faults) -> None:
                 item.name = names[item.name]
     for name, new in names.items():
         if name != new:
-            faults.add('name of a class has spaces around it or control characters', RENAMED, repr(name))
+            first = f', the first in {objects[name][0]}' if objects[name] else ''
+            faults.add(
+                'name of a class has spaces around it or control characters',
+                RENAMED,
+                f'{name!r}: {len(objects[name])} objects{first}',
+            )
     source.classes = list(dict.fromkeys(names.values()))
 
 
-def check_similar_names(classes: Sequence[str], faults: Faults) -> None:
-    """Record names of classes that differ only in case or Unicode form."""
+def objects_of(source: Source) -> dict[str, list[str]]:
+    """Return the places of the objects of each class."""
+    places: dict[str, list[str]] = {name: [] for name in source.classes}
+    for samples in source.splits.values():
+        for sample in samples:
+            for item in sample.objects:
+                places[item.name].append(item.where)
+    return places
+
+
+def check_similar_names(source: Source, faults: Faults) -> None:
+    """Record names of classes that differ only in case or Unicode form, with the number of their objects."""
     by_case = defaultdict(list)
-    for name in classes:
-        by_case[folded(name)].append(name)
+    for name, places in objects_of(source).items():
+        by_case[folded(name)].append(f'{name} ({len(places)} objects)')
     for similar in by_case.values():
         if len(similar) > 1:
             faults.add(
@@ -158,7 +183,7 @@ def _read(path: Path) -> File | str:
                     orientation, size = (1 if stored == size != size[::-1] else orientation), stored
                 else:
                     orientation = 1
-            bits = _bits(image, content)
+            bits = value_bits(image, content)
         return File(size, orientation, hashlib.sha1(content).hexdigest(), frames, bits)
     except InputError as error:
         return str(error).removeprefix(f'{path}: ')
@@ -168,19 +193,6 @@ def _read(path: Path) -> File | str:
 
 # Formats of which OpenCV rotates the pixels and Pillow does not.
 ROTATED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'WEBP')
-
-
-def _bits(image: Image.Image, content: bytes) -> int:
-    """Return ``bits`` of :class:`File`; raises InputError for other types than 8 or 16 bits, which OpenCV would cut."""
-    is_deep = image.mode[0] in 'IF' or (image.format == 'PNG' and content[24] > 8)
-    if isinstance(image, TiffImageFile):
-        is_deep |= max(image.tag_v2.get(BITSPERSAMPLE, (8,))) > 8
-    if not is_deep:
-        return 0
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f'has values of more than 16 bits ({image.mode}); convert it')
-    return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 
 def _told_orientation(sample: Sample, file: File) -> str | None:

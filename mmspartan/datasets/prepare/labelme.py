@@ -26,7 +26,7 @@ def read_labelme(documents: Documents, files: Files, faults: Faults) -> Source:
         else:
             faults.note('image is the one with the name of the JSON file, which names another', f'{path}: {name}')
     source = collect(Source('labelme'), entries, _labelme_object, files, faults)
-    add_images_beside(source, files, faults)
+    add_images_beside(source, files)
     return source
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import DROPPED, Faults
+from .faults import DROPPED, KEPT, Faults
 from .source import Files, Object, Sample, Source, numbers, polygon_box
 
 Box = tuple[float, float, float, float]
-WITHOUT_FILE = 'image has no annotation file: taken as one without objects'
 
 
 @dataclass
@@ -57,6 +56,9 @@ def collect(
             except (KeyError, TypeError, AttributeError, IndexError):
                 faults.add('object is no shape of this format', DROPPED, where)
             else:
+                if type(item.name) is int:
+                    faults.add('class of the object is a number: read as text', KEPT, where)
+                    item.name = str(item.name)
                 if not isinstance(item.name, str) or not item.name.strip():
                     faults.add('object has no name', DROPPED, where)
                     continue
@@ -68,8 +70,8 @@ def collect(
     return source
 
 
-def add_images_beside(source: Source, files: Files, faults: Faults) -> None:
-    """Add the images beside annotated ones, as images without objects, but those whose annotations cannot be read."""
+def add_images_beside(source: Source, files: Files) -> None:
+    """Add the images beside annotated ones, without an annotation file, but those whose annotations cannot be read."""
     used = {sample.path for samples in source.splits.values() for sample in samples}
     beside, broken = {path.parent for path in used}, {path.name.partition('.')[0] for path in files.broken}
     for path in files.images:
@@ -78,7 +80,6 @@ def add_images_beside(source: Source, files: Files, faults: Faults) -> None:
                 files.named.add(path)
             else:
                 source.splits[files.split_of(path)].append(Sample(path))
-                faults.note(WITHOUT_FILE, str(path))
 
 
 def points_box(points: Any) -> Box:

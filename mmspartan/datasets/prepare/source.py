@@ -58,7 +58,7 @@ class Sample:
     path: Path
     objects: list[Object] = field(default_factory=list)
     size: tuple[int, int] | None = None  # width and height in pixels, as the annotations say
-    where: str = ''  # the annotation file, for messages; the image file by default
+    where: str = ''  # the annotation file, for messages; none if the image is taken as one without objects
 
 
 @dataclass
@@ -88,6 +88,7 @@ class Choices:
     # 'upright' or 'stored': what boxes refer to where an image has an EXIF orientation and its annotations do not tell
     # it; by default guessed from the images whose annotations do
     box_orientation: str | None = None
+    skip_unlabelled: bool = False  # leave out images without an annotation file, which else have no objects
     bits: int | None = None  # of a value of 16-bit images, which are copied with 8; by default a guess names dark ones
 
 

@@ -42,7 +42,7 @@ def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
         names.update(item.name for item in sample.objects)
     _count_from_zero(source, files, faults)
     if not listed:
-        add_images_beside(source, files, faults)
+        add_images_beside(source, files)
     source.classes = sorted(names)
     return source
 

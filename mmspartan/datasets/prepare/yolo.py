@@ -15,7 +15,6 @@ import yaml
 
 from ...errors import InputError
 from .faults import DROPPED, KEPT, RENAMED, Faults
-from .shapes import WITHOUT_FILE
 from .source import Files, Object, Sample, Source, folded, number_of, polygon_box, text_of
 
 NAMES = ('obj.names', 'classes.txt', 'classes.names', '_darknet.labels', 'names.txt')
@@ -42,7 +41,6 @@ def read_yolo(files: Files, faults: Faults, chosen: Path | None = None) -> Sourc
     files.named.update(lines, [path])
     tracks = _are_tracks(lines, files, faults)
     only_box = described.get(path, {}).get('kpt_shape', '') not in NULL
-    faults.note(WITHOUT_FILE, *(str(image) for image in images if image not in labels))
     for split, images in splits.items():
         for image in dict.fromkeys(images):
             label = labels.get(image)

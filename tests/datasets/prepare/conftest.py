@@ -69,7 +69,7 @@ def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
         faults, choices = Faults(), Choices(**options)
         source, _ = read_source(tmp_path / name, faults, images, choices)
         clean(source, faults, lambda items, count: items, choices)
-        check_similar_names(source.classes, faults)
+        check_similar_names(source, faults)
         return source, faults
 
     return run

@@ -162,3 +162,5 @@ def test_names_of_classes(tmp_path, read):
     assert source.classes == ['Dog', 'dog']
     assert [name for name, _ in found(source, tmp_path)['']['a.jpg']] == ['dog', 'Dog', 'dog']
     assert {(measure, count) for _, measure, count in done(faults)} == {('renamed', 1), ('kept', 1)}
+    counted = "'dog ': 1 objects, the first in {}: object 1".format(tmp_path / 'a.xml')
+    assert places(faults) == [counted, 'Dog (1 objects) / dog (2 objects)']

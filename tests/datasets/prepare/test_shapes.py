@@ -48,6 +48,19 @@ def test_labelme_file_that_names_another_image_is_that_of_the_image_beside_it(tm
     assert copied == f'{tmp_path}/b.json: a.jpg' and spelled.startswith(f'{tmp_path}/{decomposed}.json: \u00e4.jpg, ')
 
 
+def test_images_without_an_annotation_file(tmp_path, read):
+    for name in ('a.jpg', 'unlabelled.jpg'):
+        draw(tmp_path / name)
+    (tmp_path / 'empty.jpg').write_bytes(b'')
+    labelme(tmp_path / 'a.json', (7, 'rectangle', [[30, 60], [10, 20]]))
+    for skip in (False, True):
+        source, faults = read(skip_unlabelled=skip)
+        unlabelled = {} if skip else {'unlabelled.jpg': []}
+        assert found(source, tmp_path) == {'': {'a.jpg': [('7', BOX)], **unlabelled}}
+        assert places(faults, 'notes') == [f'{tmp_path}/unlabelled.jpg']
+        assert places(faults) == [f'{tmp_path}/a.json: object 1', f'{tmp_path}/empty.jpg']
+
+
 def test_supervisely(tmp_path, read):
     draw(tmp_path / 'train' / 'img' / 'a.jpg')
     shapes = [('rectangle', [[10, 20], [30, 60]]), ('polygon', [[1, 2], [3, 4], [1, 4]]), ('bitmap', [])]
