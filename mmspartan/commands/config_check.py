@@ -1,5 +1,6 @@
 """Names of wrong entries of a config: of those whose constructor fails, and of types that fail far from the cause."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,10 @@ def _items(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, Real) and 0 <= float(value) < math.inf
+
+
 # What entries may be apart from None, by their keys at any depth (`*`: any). Other wrong types fail in a constructor.
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg optim_wrapper optimizer '
@@ -33,9 +38,9 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in _items(value)),
     ),
     'match_costs': (
-        'a dict or a list of dicts, whose weight and gamma are numbers',
+        'a dict or a list of dicts, whose weight, gamma and eps are numbers of at least 0',
         lambda value: all(
-            isinstance(item, Mapping) and all(isinstance(item.get(key, 1), Real) for key in ('weight', 'gamma'))
+            isinstance(item, Mapping) and all(_is_positive(item.get(key, 1)) for key in ('weight', 'gamma', 'eps'))
             for item in _items(value)
         ),
     ),
@@ -88,7 +93,7 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
             refuse(f'{phase}_dataloader.dataset', 'is missing')
         if isinstance(evaluator, list | tuple | Mapping) and not evaluator:
             refuse(f'{phase}_evaluator', 'is empty, must have at least one metric')
-    for name, key, value in _walk({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}):
+    for name, key, value in walk({key: value for key, value in cfg.items() if ROOTS.fullmatch(key)}):
         keys = [part for part in name.split('.') if not part.isdigit()]
         tried = ('.'.join(keys[-2:]), str(key), '.'.join([*keys[-2:-1], '*']))
         kind, is_valid = next((KIND_OF[each] for each in tried if each in KIND_OF), ('', callable))
@@ -96,13 +101,13 @@ def check_config(cfg: Mapping, source: str | Path) -> None:
             refuse(name, f'is {value!r}, must be {kind}')
 
 
-def _walk(content: Any, parent: str = '') -> Iterator[tuple[str, str | int, Any]]:
+def walk(content: Any, parent: str = '') -> Iterator[tuple[str, str | int, Any]]:
     """Iterate over all entries below ``content`` with their names and keys, outer entries first."""
     for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
         name = f'{parent}.{key}'.lstrip('.')
         yield name, key, value
         if isinstance(value, Mapping | list | tuple) and key not in NAMES:
-            yield from _walk(value, name)
+            yield from walk(value, name)
 
 
 def entry_being_built(error: BaseException, cfg: Mapping) -> str:
@@ -113,9 +118,18 @@ def entry_being_built(error: BaseException, cfg: Mapping) -> str:
         ``''`` if no constructor raised the error or the entry is not in the config.
     """
     built: list[Mapping] = [names['cfg'] for names in locals_of(error, build_from_cfg)]
+    entries = [(name, value) for name, _, value in walk(getattr(cfg, '_cfg_dict', cfg)) if isinstance(value, Mapping)]
     for entry in reversed(built):  # the innermost dict may not be in the config but made by code
-        for name, _, value in _walk(getattr(cfg, '_cfg_dict', cfg)):
-            if isinstance(value, Mapping) and value == entry:
-                plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
-                return f'{name} ({", ".join(plain)[:200]})'
+        found = [each for each in entries if _is_in(each[1], entry)]
+        if found:
+            name, _ = max(found, key=lambda each: len(each[1]))
+            plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
+            return f'{name} ({", ".join(plain)[:200]})'
     return ''
+
+
+def _is_in(value: Mapping, entry: Mapping) -> bool:
+    """Whether an entry has all values of a config's one, to which a model may have added defaults."""
+    if len(value) < min(2, len(entry)):
+        return False
+    return all(key in entry and entry[key] == each for key, each in value.items())

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..runs.evaluation_data import inner_datasets
 from ..runs.schedule import stretch_schedule
 from .command import blame
-from .config_check import check_config
+from .config_check import check_config, walk
 
 PHASES = ('train', 'val', 'test')
 
@@ -171,10 +171,11 @@ def _destroy_process_group() -> None:
 
 
 def require_data(cfg: Config, phases: Sequence[str] = PHASES) -> None:
-    """Check that the annotation files and image folders of these phases of a config exist.
+    """Check that the annotation files and image folders of these phases of a config exist, those of metrics as well.
 
     Raises InputError, which names path and setting and repeats the config's ``how_to_get_data``, if one does not.
     """
+    needed: dict[str, str] = {}
     for phase in phases:
         for name, dataset in inner_datasets(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader'):
             root = dataset.get('data_root') or ''
@@ -183,7 +184,10 @@ def require_data(cfg: Config, phases: Sequence[str] = PHASES) -> None:
             below = {'ann_file': dataset.get('ann_file')}
             below.update({f'data_prefix.{key}'.rstrip('.'): value for key, value in prefixes.items()})
             paths = {'data_root': root, **{key: os.path.join(root, value) for key, value in below.items() if value}}
-            for key, path in paths.items():
-                if path and '://' not in path and not Path(path).exists():
-                    advice = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
-                    raise InputError(f'{path}: not there ({name}.{key}); {advice}')
+            needed.update({f'{name}.{key}': path for key, path in paths.items()})
+        evaluator = {f'{phase}_evaluator': cfg.get(f'{phase}_evaluator') or {}}
+        needed.update({name: str(path) for name, key, path in walk(evaluator) if key == 'ann_file' and path})
+    for name, path in needed.items():
+        if path and '://' not in path and not Path(path).exists():
+            advice = cfg.get('how_to_get_data') or 'put the data there, or set the path with --cfg-options'
+            raise InputError(f'{path}: not there ({name}); {advice}')

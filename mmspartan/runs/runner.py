@@ -197,6 +197,8 @@ class ResumableRunner(Runner):
                 loop['type'] = loop['type'].removeprefix('mmengine.')
             kinds = {True: 'ResumableEpochBasedTrainLoop', False: 'ResumableIterBasedTrainLoop'}
             stock = {'EpochBasedTrainLoop': kinds[True], 'IterBasedTrainLoop': kinds[False]}
+            if loop.keys().isdisjoint(('by_epoch', 'type')):
+                raise InputError('train_cfg: has neither by_epoch nor type', entry='train_cfg')
             loop['type'] = (
                 kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(str(loop['type']), loop['type'])
             )

@@ -6,9 +6,9 @@ miniature:   which of the paper's orders small networks of the ablations and two
 photographs: the same for Table IV on CIFAR-10
 pruning:     what the first of the small networks loses when it is pruned and fine-tuned
 low-bits:    what it loses in INT8 and below
-             (both with --images photographs: of the first network on CIFAR-10)
 near-ties:   which of its predictions change in lower precision, and which of the package's classifier on CIFAR-10
 kernels:     the same network with larger kernels
+             (pruning, low-bits and kernels with --images photographs: on CIFAR-10)
 
 From "miniature" on, networks that are not trained yet are trained first. CIFAR-10 is expected in data/cifar10.
 """
@@ -51,11 +51,11 @@ def parse_args():
         '--images',
         choices=['miniature', 'photographs'],
         default='miniature',
-        help='whose network pruning and low-bits compress: on MNIST, "miniature", by default, or on CIFAR-10',
+        help='of pruning, low-bits and kernels: those of MNIST, "miniature", by default, or those of CIFAR-10',
     )
     args = parse(parser)
-    if args.images == 'photographs' and not set(args.what) <= {'pruning', 'low-bits'}:
-        raise SystemExit('--images photographs: can be given for pruning and low-bits alone')
+    if args.images == 'photographs' and not set(args.what) <= {'pruning', 'low-bits', 'kernels'}:
+        raise SystemExit('--images photographs: can be given for pruning, low-bits and kernels alone')
     return args
 
 

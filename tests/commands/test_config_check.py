@@ -86,7 +86,9 @@ def test_a_rare_but_right_entry_passes(entry, value):
         ('default_hooks.logger', 'text', r"a\.py: default_hooks\.logger: is 'text', must be a dict"),
         ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
         ('optim_wrapper.clip_grad', dict(norm_typ=2), r"clip_grad: is .*norm_typ'.*, must be a dict of .*norm_type"),
-        ('model.train_cfg.assigner.match_costs.0.weight', [], r'match_costs: is .*, must be .* weight and gamma are'),
+        ('model.train_cfg.assigner.match_costs.0.weight', [], r'match_costs: is .*, must be .* weight, gamma and eps'),
+        ('model.train_cfg.assigner.match_costs.0.weight', -5.0, 'numbers of at least 0'),
+        ('model.train_cfg.assigner.match_costs.0.eps', 'text', 'numbers of at least 0'),
         ('train_dataloader.dataset.pipeline.1.meta_keys', dict(a=1), r'meta_keys: .* must be a list of names'),
         ('train_dataloader.dataset.pipeline.1.scale', '', r"scale: is '', must be a number, a list or a dict"),
         ('train_dataloader.dataset.pipeline.1.interpolation', {}, r'interpolation: .* must be a name or a number'),
@@ -124,4 +126,8 @@ def test_the_entry_whose_constructor_fails_is_found():
         things.build(cfg.model)
     assert entry_being_built(caught.value, cfg) == "model.parts.1 (type='Inner', size='x')"
     assert entry_being_built(caught.value, Config(dict(model=1))) == ''
+    without_defaults = Config(dict(part=dict(size='x'), parts=[dict(type='Inner')], model=dict(type='Outer')))
+    assert entry_being_built(caught.value, without_defaults) == ''
+    without_defaults.part['type'] = 'Inner'
+    assert entry_being_built(caught.value, without_defaults).startswith('part ')
     assert entry_being_built(ValueError('elsewhere'), cfg) == ''

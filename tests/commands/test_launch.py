@@ -101,6 +101,7 @@ def test_without_a_gpu_what_needs_one_is_left_out_and_named(settings, told, adap
     [
         ('', r'data: not there \(train_dataloader\.dataset\.dataset\.data_root\); ask me'),
         ('a.json', r'a\.json: not there \(train_dataloader\.dataset\.dataset\.ann_file\)'),
+        ('b.json', r'b\.json: not there \(val_evaluator\.0\.ann_file\)'),
         ('img', r'img: not there \(val_dataloader\.dataset\.datasets\[1\]\.data_prefix\.img\)'),
         (None, None),
     ],
@@ -109,7 +110,7 @@ def test_data_that_is_missing_is_named_with_the_way_to_it(missing, message, tmp_
     root = tmp_path / 'data'
     if missing != '':
         root.mkdir()
-        for name in {'a.json', 'img'} - {missing}:
+        for name in {'a.json', 'b.json', 'img'} - {missing}:
             (root / name).touch()
     dataset = dict(data_root=str(root), ann_file='a.json')
     cfg = dict(
@@ -117,6 +118,7 @@ def test_data_that_is_missing_is_named_with_the_way_to_it(missing, message, tmp_
         val_dataloader=dict(
             dataset=dict(datasets=[dict(data_prefix='s3://x'), dict(dataset, data_prefix=dict(img='img'))])
         ),
+        val_evaluator=[dict(type='CocoMetric', ann_file=str(root / 'b.json'))],
         test_dataloader=None,
         how_to_get_data='ask me',
     )

@@ -13,6 +13,13 @@ def test_unknown_collate_function_is_named():
         ResumableRunner.build_dataloader(dict(collate_fn=dict(type='pseudo_colate')))
 
 
+def test_training_loop_of_no_kind_is_named(tmp_path):
+    runner = build_runner(digits_config(tmp_path))
+    runner._train_loop = dict(max_epochs=2)
+    with pytest.raises(InputError, match='train_cfg: has neither by_epoch nor type'):
+        runner.train()
+
+
 def test_default_hook_that_is_none_is_left_out(tmp_path):
     def kinds(name: str, **hooks) -> set[str]:
         return {type(hook).__name__ for hook in build_runner(digits_config(tmp_path / name, default_hooks=hooks)).hooks}

@@ -15,34 +15,40 @@ from .order import differences
 from .runs import Run
 from .training import Command
 
-AS_PUBLISHED = 'miniature/spartan_xt'  # two stacked 3x3, dilation 2
-CONFIGS = (
-    AS_PUBLISHED,
-    *(f'kernels/{name}' for name in ('3_3_dilation_1', '3_3_dilation_3', '5', '5_5', '7', '7_7', '7_small')),
-)
+# The networks of each folder; the first one has the published kernels, two stacked 3x3 with dilation 2.
+CONFIGS = {
+    'miniature': (
+        'miniature/spartan_xt',
+        *(f'kernels/{name}' for name in ('3_3_dilation_1', '3_3_dilation_3', '5', '5_5', '7', '7_7', '7_small')),
+    ),
+    'photographs': (
+        'photographs/spartan_xt',
+        *(f'photographs/kernels_{name}' for name in ('3_3_dilation_1', '5_5', '7_7', '7_small')),
+    ),
+}
 
 
-def needed(work_dirs: str | Path, seeds: int, images: str = '') -> Iterator[tuple[Run, str, int]]:
+def needed(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> Iterator[tuple[Run, str, int]]:
     """Iterate over run, config and seed of the trainings that are compared."""
-    return trainings(CONFIGS, work_dirs, seeds)
+    return trainings(CONFIGS[images], work_dirs, seeds)
 
 
-def commands(work_dirs: str | Path, seeds: int, images: str = '') -> Iterator[Command]:
+def commands(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> Iterator[Command]:
     """Iterate over nothing: the trainings are all there is to run."""
     return iter(())
 
 
-def markdown(work_dirs: str | Path, seeds: int, images: str = '') -> str:
+def markdown(work_dirs: str | Path, seeds: int, images: str = 'miniature') -> str:
     """Return accuracy and costs of each network, and the difference from the published kernels."""
     scores: dict[str, list[float]] = {}
-    for config in CONFIGS:
+    for config in CONFIGS[images]:
         metrics = [found for found in (run(config, work_dirs, seed).metrics() for seed in range(seeds)) if found]
         if len(metrics) < seeds:
             return f'{config}: not trained with {seeds} seeds.\n'
         scores[config] = [found['accuracy/top1'] for found in metrics]
     compared, body = differences(scores), []
     for config, values in scores.items():
-        count, difference = costs(config, None, False), compared.get((config, AS_PUBLISHED))
+        count, difference = costs(config, None, False), compared.get((config, CONFIGS[images][0]))
         body.append(
             [
                 f'`{config}`',

@@ -1,0 +1,3 @@
+_base_ = './spartan_xt.py'
+
+model = dict(backbone=dict(smixer=dict(kernel_size=(7, 7))))
