@@ -59,6 +59,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     'scale': ('a number, a list or a dict', lambda value: isinstance(value, Real | list | tuple | Mapping)),
     'interpolation': ('a name or a number', lambda value: isinstance(value, str | int | Enum)),
+    'train_cfg.max_epochs train_cfg.max_iters': (
+        'a whole number of at least 1',
+        lambda value: type(value) is int and value > 0,
+    ),
     'num_workers pad_size_divisor': ('a whole number', lambda value: type(value) is int),
     'lr weight_decay momentum': ('a number', lambda value: isinstance(value, Real) and type(value) is not bool),
     'backend_args.backend': (

@@ -93,6 +93,11 @@ def test_a_rare_but_right_entry_passes(entry, value):
         ('train_dataloader.dataset.pipeline.1.scale', '', r"scale: is '', must be a number, a list or a dict"),
         ('train_dataloader.dataset.pipeline.1.interpolation', {}, r'interpolation: .* must be a name or a number'),
         ('val_evaluator', [dict(type='M', ann_file='')], r"evaluator\.0\.ann_file: is '', must be the path of a file"),
+        (
+            'train_cfg',
+            dict(by_epoch=True, max_epochs=-5),
+            r'train_cfg\.max_epochs: is -5, must be a whole number of at',
+        ),
         ('val_evaluator', [], r'val_evaluator: is empty, must have at least one metric'),
     ],
     ids=lambda value: value if isinstance(value, str) and ' ' not in value else '',
