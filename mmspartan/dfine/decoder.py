@@ -66,17 +66,15 @@ class DFINETransformerDecoder(RTDETRTransformerDecoder):
         query: Tensor,
         value: Tensor,
         reference_points: Tensor,
-        spatial_shapes: Tensor,
-        level_start_index: Tensor,
-        shapes: list[tuple[int, int]],
         self_attn_mask: Tensor | None,
         head: Any,
         num_layers: int | None = None,
+        **levels: Any,
     ) -> dict[str, Any]:
         """Apply all layers, or in evaluation mode the first ``num_layers``.
 
         Args:
-            query, value, reference_points, spatial_shapes, level_start_index, shapes, self_attn_mask, num_layers: As in
+            query, value, reference_points, self_attn_mask, num_layers, **levels: As in
                 :meth:`RTDETRTransformerDecoder.forward`.
             head (DFINEHead): The head, whose ``initial_reg_branch`` predicts boxes of the first layer, and whose
                 ``reg_branches`` change the distributions ``head.distribution`` of their edges.
@@ -102,10 +100,8 @@ class DFINETransformerDecoder(RTDETRTransformerDecoder):
                 query_pos=query_pos,
                 value=value,
                 self_attn_mask=mask,
-                reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),
-                spatial_shapes=spatial_shapes,
-                level_start_index=level_start_index,
-                shapes=shapes,
+                reference_points=detached[:, :, None].expand(-1, -1, len(levels['shapes']), -1),
+                **levels,
             )
             if i == 0:
                 initial_boxes = (head.initial_reg_branch(query) + inverse_sigmoid(detached)).sigmoid()

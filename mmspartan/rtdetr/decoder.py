@@ -51,12 +51,10 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
         query: Tensor,
         value: Tensor,
         reference_points: Tensor,
-        spatial_shapes: Tensor,
-        level_start_index: Tensor,
-        shapes: list[tuple[int, int]],
         self_attn_mask: Tensor | None,
         head: Any,
         num_layers: int | None = None,
+        **levels: Any,
     ) -> dict[str, Any]:
         """Apply all layers, or in evaluation mode the first ``num_layers``.
 
@@ -65,12 +63,11 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
             value (Tensor): Features of all levels, ``(B, N, C)``.
             reference_points (Tensor): Boxes (cx, cy, w, h) in [0, 1], ``(B, Q, 4)``, without gradient. They keep their
                 dtype, float32 or float64, if the network runs in half precision.
-            spatial_shapes (Tensor): Height and width of the levels, ``(L, 2)``.
-            level_start_index (Tensor): Index of the first feature of each level, ``(L,)``.
-            shapes (list[tuple[int, int]]): ``spatial_shapes`` as Python numbers.
             self_attn_mask (Tensor, optional): ``(Q, Q)``, true where a query must not attend.
             head (RTDETRHead): The head, whose ``reg_branches`` are the box branches of the layers.
             num_layers (int, optional): Layers to apply in evaluation mode; all by default.
+            **levels: ``spatial_shapes``, ``level_start_index`` and ``shapes`` of
+                :class:`~mmspartan.rtdetr.deformable_attention.DeformableAttention`.
 
         Returns:
             dict: ``hidden_states`` ``(layers, B, Q, C)``, and as ``references`` for each of them the boxes
@@ -87,10 +84,8 @@ class RTDETRTransformerDecoder(DeformableDetrTransformerDecoder):
                 query_pos=self.query_pos_head(detached.to(query.dtype)),
                 value=value,
                 self_attn_mask=self_attn_mask,
-                reference_points=detached[:, :, None].expand(-1, -1, len(spatial_shapes), -1),
-                spatial_shapes=spatial_shapes,
-                level_start_index=level_start_index,
-                shapes=shapes,
+                reference_points=detached[:, :, None].expand(-1, -1, len(levels['shapes']), -1),
+                **levels,
             )
             hidden_states.append(query)
             references.append(reference)

@@ -12,6 +12,7 @@ coordinates by the height, which is right for square inputs. Here each is clampe
 import logging
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
@@ -92,7 +93,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         shapes: list[tuple[int, int]],
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
         """Attend to the features around the reference boxes.
 

@@ -305,25 +305,16 @@ class RTDETR(DetectionTransformer):
         return decoder_inputs_dict, head_inputs_dict
 
     def forward_decoder(
-        self,
-        query: Tensor,
-        memory: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: Tensor,
-        level_start_index: Tensor,
-        shapes: list[tuple[int, int]],
-        dn_mask: Tensor | None = None,
+        self, query: Tensor, memory: Tensor, reference_points: Tensor, dn_mask: Tensor | None = None, **levels: Any
     ) -> dict:
         return self.decoder(
             query=query,
             value=memory,
             reference_points=reference_points,
-            spatial_shapes=spatial_shapes,
-            level_start_index=level_start_index,
-            shapes=shapes,
             self_attn_mask=dn_mask,
             head=self.bbox_head,
             num_layers=(self.test_cfg or {}).get('num_decoder_layers'),
+            **levels,
         )
 
     @staticmethod
