@@ -11,7 +11,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from torch import Tensor
 
-from ..datasets.pictures import read_picture
+from ..datasets.pictures import decode_picture, read_picture
 from ..deploy.load import load_model
 from ..errors import InputError
 
@@ -62,9 +62,7 @@ class Subject:
 
     def read(self, path: str | Path) -> Example:
         """Read a picture; raises InputError, which names the file, if it cannot be read."""
-        picture = mmcv.imfrombytes(read_picture(path))
-        if picture is None:
-            raise InputError(f'{path}: is damaged, or a picture of a kind that OpenCV cannot decode')
+        picture = decode_picture(read_picture(path), path)
         size = picture.shape[:2]
         packed = self._pipeline(dict(img=picture, img_path=str(path), img_id=0, img_shape=size, ori_shape=size))
         inputs, sample = packed['inputs'], packed['data_samples']

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import LocalBackend, register_backend
@@ -53,6 +54,18 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
         if seen not in _is_for_opencv:  # the check decodes all formats but JPEG, once a process
             _is_for_opencv[seen] = _check_complete(image, content, path)
         return content if _is_for_opencv[seen] else _as_bmp(image, path)
+
+
+def decode_picture(content: bytes, path: str | Path, flag: str = 'color') -> np.ndarray:
+    """Return the BGR image ``(H, W, 3)`` of the content of a file, decoded as mmcv's ``LoadImageFromFile`` does.
+
+    Raises:
+        InputError: If it cannot be decoded. The message names the file.
+    """
+    image = mmcv.imfrombytes(content, flag)
+    if image is None:
+        raise InputError(f'{path}: is damaged, or an image of a kind that OpenCV cannot decode')
+    return image
 
 
 def write_picture(path: str | Path, image: np.ndarray) -> None:

@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
@@ -17,8 +16,7 @@ from torch import nn
 
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
-from ..datasets.pictures import DARK, MAX_PIXELS, read_picture, value_bits
-from ..errors import InputError
+from ..datasets.pictures import DARK, MAX_PIXELS, decode_picture, read_picture, value_bits
 from ..runs.cuda_graphs import use_cuda_graphs
 
 
@@ -91,9 +89,7 @@ class CheckedDetInferencer(DetInferencer):
         if isinstance(source, np.ndarray):
             return source
         content = read_picture(source, cls.max_pixels)
-        image = mmcv.imfrombytes(content)
-        if image is None:
-            raise InputError(f'{source}: is damaged, or an image of a kind that OpenCV cannot decode')
+        image = decode_picture(content, source)
         with Image.open(io.BytesIO(content)) as header:
             bits = value_bits(header, content)
         if 0 < bits <= DARK:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
@@ -20,7 +19,7 @@ from mmspartan_cli import printable
 from ...version import __version__
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer
 from ...visualization.page import embed_jpeg, render
-from ..pictures import read_picture
+from ..pictures import decode_picture, read_picture
 from .faults import Faults
 from .source import Sample
 from .statistics import SplitStatistics
@@ -156,7 +155,8 @@ def drawn(
     labels = {name: i for i, name in enumerate(classes)}
     images = []
     for sample in chosen:
-        image = mmcv.imfrombytes(read_picture(copies.get(sample.path, sample.path)), channel_order='rgb')
+        path = copies.get(sample.path, sample.path)
+        image = decode_picture(read_picture(path), path)[..., ::-1]
         objects = [item for item in sample.objects if item.name in labels]
         truth = DetDataSample()
         truth.gt_instances = InstanceData(

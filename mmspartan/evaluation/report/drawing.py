@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
 
-from ...datasets.pictures import read_picture
-from ...errors import InputError
+from ...datasets.pictures import decode_picture, read_picture
 from ...visualization.fonts import legible
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer, enlarged
 from .ground_truth import GroundTruth
@@ -72,11 +70,9 @@ class ImageDrawer:
     def _read(self, image_id: Any) -> np.ndarray:
         path, entry = self.truth.image_path(image_id), self.truth.coco.imgs[image_id]
         content = read_picture(path)
-        image = mmcv.imfrombytes(content)
-        if image is not None and image.shape[:2] != (entry['height'], entry['width']):
-            image = mmcv.imfrombytes(content, flag='color_ignore_orientation')  # as some annotations do
-        if image is None:
-            raise InputError(f'{path}: is no image that can be read')
+        image = decode_picture(content, path)
+        if image.shape[:2] != (entry['height'], entry['width']):
+            image = decode_picture(content, path, 'color_ignore_orientation')  # as some annotations do
         return image
 
     def _objects(self, image_id: Any) -> InstanceData:
