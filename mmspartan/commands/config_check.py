@@ -65,6 +65,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     'num_workers pad_size_divisor': ('a whole number', lambda value: type(value) is int),
     'lr weight_decay momentum': ('a number', lambda value: isinstance(value, Real) and type(value) is not bool),
+    'backend_args': (
+        'a dict with backend',
+        lambda value: isinstance(value, Mapping) and (not value or 'backend' in value),
+    ),
     'backend_args.backend': (
         f'one of {", ".join(sorted(backends))}',
         lambda value: isinstance(value, str) and value in backends,

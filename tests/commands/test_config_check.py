@@ -83,6 +83,7 @@ def test_a_rare_but_right_entry_passes(entry, value):
             'disk',
             r"backend: is 'disk', must be one of .*local",
         ),
+        ('train_dataloader.dataset.pipeline.0.backend_args', dict(backed='local'), 'must be a dict with backend'),
         ('default_hooks.logger', 'text', r"a\.py: default_hooks\.logger: is 'text', must be a dict"),
         ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
         ('optim_wrapper.clip_grad', dict(norm_typ=2), r"clip_grad: is .*norm_typ'.*, must be a dict of .*norm_type"),
