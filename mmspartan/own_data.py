@@ -132,7 +132,6 @@ def own_data(
 def recipe(base: Any, max_epochs: int, train_pipeline: list[dict], resize: 'Resizing') -> dict[str, Any]:
     """Return schedule, hooks and checkpoints of a training on a small dataset (measured in docs/own-data.md)."""
     warm_up = WARM_UP * max_epochs
-    lr = base['optim_wrapper']['optimizer']['lr']
     hooks: list[dict[str, Any]] = [
         dict(type='RunLengthEMAHook', horizon=HORIZON, priority=49),
         dict(type='NumClassCheckHook'),
@@ -155,7 +154,7 @@ def recipe(base: Any, max_epochs: int, train_pipeline: list[dict], resize: 'Resi
             dict(type='LinearLR', start_factor=0.01, begin=0, end=warm_up, convert_to_iter_based=True),
             dict(
                 type='CosineAnnealingLR',
-                eta_min=lr / 100,
+                eta_min_ratio=0.01,
                 begin=warm_up,
                 end=max_epochs,
                 T_max=max_epochs - warm_up,

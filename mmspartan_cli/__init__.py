@@ -160,6 +160,11 @@ def printable(text: str) -> str:
     )
 
 
+def inert(cell: Any) -> Any:
+    """Return the value of a cell of a table; spreadsheets would run a text that begins as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(tuple('=+-@\t\r')) else cell
+
+
 def shown(path: str) -> str:
     """Return a path for a message of one line, printable and shortened to 300 characters."""
     text = printable(path) if path.strip() else repr(path)

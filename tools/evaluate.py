@@ -5,7 +5,6 @@ It writes ``report.html``, figures, images, ``metrics.json``, ``classes.csv`` an
 """
 
 import argparse
-import math
 import os
 from pathlib import Path
 
@@ -47,7 +46,7 @@ from mmspartan.evaluation.report.folder import open_folder
 from mmspartan.evaluation.report.ground_truth import GroundTruth, select_split
 from mmspartan.evaluation.report.predictions import find_source, load_or_predict, require_source
 from mmspartan.evaluation.report.report import Report, write_report
-from mmspartan.evaluation.report.tables import terminal_table
+from mmspartan.evaluation.report.tables import floored, terminal_table
 
 
 @command()
@@ -81,8 +80,7 @@ def main(args: argparse.Namespace) -> None:
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = report.statistics.total['threshold']
     if best is not None:
-        threshold = f'{math.floor(1000 * best) / 1000:g}'  # not above the best one
-        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', threshold)
+        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', floored(best))
         print(f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words)}')
 
 

@@ -214,8 +214,8 @@ def main(args: argparse.Namespace) -> None:
         print(summary(found, args.score_thr, 'frames' if is_video else 'images'))
         print(f'\nwritten to {printable(str(args.out_dir))}')
     for paths, what in (
-        (others, 'files are no images by their names, or links to folders'),
-        (hidden, 'images are hidden'),
+        (others, 'not read, since they are no images by their names, links to folders, or videos, which go alone'),
+        (hidden, 'not read, since they are hidden'),
     ):
         if paths:
             listed = ', '.join(printable(str(path)) for path in paths[:5]) + (', ...' if len(paths) > 5 else '')

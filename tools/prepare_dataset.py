@@ -23,6 +23,11 @@ def parse_args():
     parser.add_argument('--val', type=float, default=0.2, help='share of the images to validate with, if not split')
     parser.add_argument('--seed', type=int, default=0, help='of the division')
     parser.add_argument(
+        '--whole-folders',
+        action='store_true',
+        help='divide folders, as of cameras or days, instead of images, of which bursts would be in both sets',
+    )
+    parser.add_argument(
         '--split-by',
         choices=('folders', 'names', 'nothing'),
         default='folders',
@@ -168,9 +173,17 @@ def divide(args: argparse.Namespace, source: Source, files: dict[Path, File], fa
     sentence = 'Divided as the source is.'
     if not source.splits.get('val'):
         digests = {path: file.digest for path, file in files.items()}
-        train, val = stratified_split(source.splits['train'], args.val, args.seed, digests)
+        folders = {sample.path.parent for sample in source.splits['train']}
+        if args.whole_folders and len(folders) < 2:
+            raise InputError(f'--whole-folders: all images to divide are in {", ".join(map(str, folders))}')
+        train, val = stratified_split(source.splits['train'], args.val, args.seed, digests, args.whole_folders)
         source.splits.update(train=train, val=val)
         sentence = f'Divided here, {args.val:g} of the training images for validation, with the seed {args.seed}.'
+        if args.whole_folders:
+            held_out = ', '.join(printable(str(path)) for path in sorted({sample.path.parent for sample in val}))
+            sentence = f'Divided here by folders, with the seed {args.seed}: {held_out} for validation.'
+    elif args.whole_folders:
+        raise InputError('--whole-folders: the source is divided already; give --split-by nothing as well')
     source.splits = {split: source.splits[split] for split in ('train', 'val', 'test') if source.splits.get(split)}
     for split in ('train', 'val'):
         samples = source.splits.get(split, [])
@@ -278,10 +291,9 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f'{args.source}: has the faults or guesses listed above, nothing was written (--strict)')
     args.batch_size = args.batch_size or base.train_dataloader.batch_size
     args.max_epochs = args.max_epochs or default_epochs(len(source.splits['train']), args.batch_size)
-    guessed = {place for places in faults.guesses.values() for place in places}
     summary = [f'{name}: {printable(source.format)}. {sentence}']
-    copied = write(args, source, root, size, tables, summary, advice, guessed)
-    print(f'\nwritten to {args.out}: config.py, annotation files, report.html{copied}.')
+    copied = write(args, source, root, size, tables, summary, advice, faults)
+    print(f'\nwritten to {args.out}: config.py, annotation files, report.html, faults.csv{copied}.')
     config = Config.fromfile(args.out / 'config.py')
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, ', end='')
     print(f'from {start_of(config)}')
@@ -306,7 +318,7 @@ def detector(name: str) -> Config:
     return base
 
 
-def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str], guessed) -> str:
+def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str], faults: Faults) -> str:
     """Write the folder, under another name until it is complete; return what was copied."""
     free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
     partial = next(path for path in free if not os.path.lexists(path))
@@ -324,7 +336,9 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
             named.update(names)
         (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
         check_config(partial / 'config.py', source, folders)
+        guessed = {place for places in faults.guesses.values() for place in places}
         images = drawn(source.splits, source.classes, named, guessed, 12, args.seed, copies)
+        (partial / 'faults.csv').write_text(faults.csv(), encoding='utf-8')
         (partial / 'report.html').write_text(
             page(f'Dataset {args.out.name}', summary, tables, advice, {f'{len(images)} images': images}),
             encoding='utf-8',

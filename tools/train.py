@@ -58,10 +58,12 @@ def require_common_weights(model: nn.Module, path: str) -> None:
 
 def print_next_step(runner, config: str) -> None:
     """Name the checkpoint that is best by the evaluations, or else the last one, and the command that evaluates it."""
-    best = runner.message_hub.runtime_info.get('best_ckpt') or latest_checkpoint(runner.work_dir)
-    if best and is_main_process():
+    best = runner.message_hub.runtime_info.get('best_ckpt')
+    checkpoint = best or latest_checkpoint(runner.work_dir)
+    if checkpoint and is_main_process():
         name = 'evaluate.py' if hasattr(without_wrappers(runner.model), 'bbox_head') else 'test.py'
-        print(f'\nBest checkpoint: {best}\nEvaluate it by: {sibling_command(name, config, best)}')
+        print(f'\n{"Best" if best else "Last"} checkpoint: {checkpoint}')
+        print(f'Evaluate it by: {sibling_command(name, config, checkpoint)}')
 
 
 @command()

@@ -196,8 +196,9 @@ def _matches_checksum(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 def why_unreadable(path: str | Path, error: Exception) -> str:
     """Explain in one line why a file cannot be loaded, given the error of ``torch.load``."""
-    if isinstance(error, OSError) and error.strerror:
-        return f'{path}: cannot be read: {error.strerror}'
+    if isinstance(error, OSError) and (error.strerror or '://' in str(path)):
+        verb = 'downloaded' if '://' in str(path) else 'read'
+        return f'{path}: cannot be {verb}: {error.strerror or error}'
     for each in (error, error.__context__):  # torch raises an error of its own for one of a stand-in
         if isinstance(each, NotPlainError):
             return f'{path}: refused: it holds {each}'

@@ -85,7 +85,7 @@ def check_num_classes(model: Any, dataset: Any) -> None:
     """Check that a detector or a classifier has as many classes as its training set.
 
     Raises InputError if ``num_classes`` of the head is another number, the training set has an empty list of classes,
-    or a hidden folder is one of its classes.
+    classes that its annotation file does not have, or a hidden folder as one of its classes.
     """
     classes = classes_of_dataset(dataset)
     head = 'bbox_head' if hasattr(model, 'bbox_head') else 'head'
@@ -96,6 +96,12 @@ def check_num_classes(model: Any, dataset: Any) -> None:
     hidden = [name for name in named if (folder / name).is_dir()]
     if hidden:
         raise InputError(f'{folder / hidden[0]}: is no class of images; remove it from the training set')
+    known = getattr(dataset, 'cat_ids', classes)  # of mmdet's CocoDataset: of the classes that its file has
+    if len(known) < len(classes):
+        raise InputError(
+            f'{dataset.ann_file}: has categories for {len(known)} of the {len(classes)} classes of the training set '
+            f'({_listed(classes)}): set metainfo=dict(classes=...) of the datasets to the categories of the file'
+        )
     is_empty = (getattr(dataset, 'metainfo', None) or {}).get('classes') in ((), [])
     if is_empty and number is not None:
         raise InputError('the training set has no classes: metainfo.classes of its dataset is empty')

@@ -60,11 +60,11 @@ class CheckedDetInferencer(DetInferencer):
             count = len(names or listed)
             self.checkpoint = dict(state_dict={})
         else:
-            check_weights_fit(model, self.checkpoint, self.source)
             names = classes_of(self.checkpoint)
             check_class_names(names, self.source, listed, "the config's test set", same_number=True)
             count = getattr(model.bbox_head, 'num_classes', len(names))
             check_class_names(names, self.source, [''] * count, 'the model', same_number=True)
+            check_weights_fit(model, self.checkpoint, self.source)
         if not names:  # mmdet would use COCO's names
             names = listed if len(listed) == count else [str(i) for i in range(count)]
         meta = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))
@@ -93,7 +93,9 @@ class CheckedDetInferencer(DetInferencer):
         with Image.open(io.BytesIO(content)) as header:
             bits = value_bits(header, content)
         if 0 < bits <= DARK:
-            reason = f'16-bit values below {2**bits} are loaded as nearly black; convert such images to 8 bits'
+            reason = (
+                f'16-bit values below {2**bits} are loaded as nearly black; shift them by {max(0, bits - 8)} bits to 8'
+            )
             print_log(f'{source}: {reason}', 'current', logging.WARNING)
         return image
 

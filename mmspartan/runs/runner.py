@@ -102,6 +102,7 @@ class ResumableRunner(Runner):
         for hook in stop:
             hook.install(self)
         self._training = True
+        self.screen.has_tables = False
         lock = None
         if is_main_process():
             lock = WorkDirLock(self.work_dir)

@@ -23,6 +23,8 @@ INTERNAL = re.compile(
     r'`Visualizer` backend is not initialized|Failed to search registry with scope|'
     r'Resumed iteration number is not divisible by'  # of lost gradients, which ResumableRunner restores or warns of
 )
+# COCO's table, of which the LoggerHook shows the AP after each evaluation in a training.
+TABLE = re.compile(r'Evaluating \w+\.\.\.$|\w+_mAP_copypaste: |\n Average Precision')
 # Lines of the LoggerHook that a progress bar replaces.
 STEPS = re.compile(r'(Epoch|Iter)\(test\).*\beta: ')
 
@@ -35,11 +37,13 @@ class ScreenFilter(logging.Filter):
         self.shown_at = time.monotonic()
         self.shows_all = False
         self.has_bar = False
+        self.has_tables = True
 
     def filter(self, record: logging.LogRecord) -> bool:
         hidden = {logging.INFO: DETAILS, logging.WARNING: INTERNAL}.get(record.levelno)
         shown = self.shows_all or hidden is None or not hidden.match(record.getMessage())
         shown = shown and not (self.has_bar and STEPS.match(record.getMessage()))
+        shown = shown and (self.shows_all or self.has_tables or not TABLE.match(record.getMessage()))
         if shown:
             self.shown_at = time.monotonic()
         return shown

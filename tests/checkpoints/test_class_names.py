@@ -80,5 +80,8 @@ def test_number_of_classes_of_a_detector_is_that_of_its_training_set():
         check_num_classes(model, SimpleNamespace(metainfo=dict(classes=('a', 'b'))))
     with pytest.raises(InputError, match=r'model\.head\.num_classes is 3, but .*2 classes'):
         check_num_classes(SimpleNamespace(head=model.bbox_head), SimpleNamespace(metainfo=dict(classes=('a', 'b'))))
+    of_coco = SimpleNamespace(metainfo=dict(classes=('a', 'b', 'c')), cat_ids=[5], ann_file='mine.json')
+    with pytest.raises(InputError, match=r'mine\.json: has categories for 1 of the 3 classes .*\(a, b, c\): set'):
+        check_num_classes(model, of_coco)
     with pytest.raises(InputError, match=r'the training set has no classes: metainfo\.classes'):
         check_num_classes(model, SimpleNamespace(metainfo=dict(classes=())))

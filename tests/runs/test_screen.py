@@ -42,6 +42,15 @@ def test_only_warnings_of_mmengine_on_its_own_calls_are_hidden(level, message, i
     assert ScreenFilter().filter(record) == is_shown
 
 
+@pytest.mark.parametrize('message', ['Evaluating bbox...', 'bbox_mAP_copypaste: 0.1', '\n Average Precision (AP)'])
+def test_tables_of_a_training_are_in_the_file_alone(message):
+    record = logging.LogRecord('mmengine', logging.INFO, __file__, 1, message, None, None)
+    screen = ScreenFilter()
+    assert screen.filter(record)
+    screen.has_tables = False
+    assert not screen.filter(record)
+
+
 def test_slow_steps_are_logged_whatever_the_interval(tmp_path, capfd):
     options = {'default_hooks.logger.interval': 1000, 'train_cfg.max_epochs': 1, 'log_level': 'INFO'}
     cfg = digits_config(tmp_path / 'run', **options)

@@ -229,6 +229,7 @@ def _fit(sample: Sample, file: File, faults: Faults, box_orientation: str, optio
             faults.guess(what, option, str(sample.path))
         if box_orientation == 'stored':
             turn = (UPRIGHT | MIRRORED)[orientation]
+            faults.note('boxes are rotated as the EXIF orientation of the image', where)
     kept: dict[tuple, Object] = {}
     for item in sample.objects:
         box = _box(item, stored if turn else size, turn, size)

@@ -1,7 +1,11 @@
 """Faults of a dataset with what was done about each, conventions that were guessed, and notes."""
 
+import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterable
+
+from mmspartan_cli import inert, printable
 
 # What is done about a fault.
 KEPT, CLIPPED, DROPPED, RENAMED, ROTATED = 'kept', 'clipped', 'dropped', 'renamed', 'rotated'
@@ -47,6 +51,17 @@ class Faults:
         """Return the two most frequent faults as the end of a message; '' without faults."""
         rows = [(what, count, places) for what, _, count, places in self.rows()][:2]
         return ''.join(f'; {what} (times: {count}, first: {places[0]})' for what, count, places in rows)
+
+    def csv(self) -> str:
+        """Return all places of faults, guesses and notes as the content of a file."""
+        file = io.StringIO()
+        writer = csv.writer(file)
+        writer.writerow(['kind', 'what', 'done or option', 'place'])
+        for kind in ('places', 'guesses', 'notes'):
+            for (what, done), places in getattr(self, kind).items():
+                kept = [(kind.replace('places', 'faults'), what, done, place) for place in places]
+                writer.writerows([inert(printable(cell)) for cell in row] for row in kept)
+        return file.getvalue()
 
     def rows(self, kind: str = 'places') -> Iterable[tuple[str, str, int, list[str]]]:
         """Iterate over ``(fault, what was done, how often, first places)``, the most frequent first.

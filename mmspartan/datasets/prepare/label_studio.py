@@ -16,23 +16,27 @@ def read_label_studio(documents: Documents, files: Files, faults: Faults) -> Sou
     entries = []
     for path, tasks in documents.items():
         for i, task in enumerate(tasks):
-            where = f'{path}: task {i}'
+            where = f'{path}: task {task.get("id", i) if isinstance(task, dict) else i}'
             if not isinstance(task, dict) or not isinstance(task.get('data'), dict):
                 faults.add('task has no data', DROPPED, where)
                 continue
             annotations = task.get('annotations') or task.get('completions') or []
             annotations = annotations if isinstance(annotations, list) else []
-            annotations = [one for one in annotations if isinstance(one, dict) and not one.get('was_cancelled')]
-            if not annotations:
-                faults.add('task has no annotation', DROPPED, where)
+            annotations = [one for one in annotations if isinstance(one, dict)]
+            names = [value for value in task['data'].values() if isinstance(value, str)]
+            name = next((name for name in names if '.' in name), None)
+            kept = [one for one in annotations if not one.get('was_cancelled')]
+            if not kept:
+                what = 'task was skipped' if annotations else 'task has no annotation'
+                faults.add(what, DROPPED, f'{where}: {name}')
                 continue
+            annotations = kept
             if len(annotations) > 1:
                 faults.add('task has several annotations: the first is used', KEPT, where)
             shapes = annotations[0].get('result')
             first = shapes[0] if isinstance(shapes, list) and shapes and isinstance(shapes[0], dict) else {}
             # the shapes say which entry of the data is the image; otherwise it is the first text with a suffix
-            names = [value for value in task['data'].values() if isinstance(value, str)]
-            name = task['data'].get(str(first.get('to_name')), next((name for name in names if '.' in name), None))
+            name = task['data'].get(str(first.get('to_name')), name)
             size = size_of(first.get('original_width'), first.get('original_height'))
             entries.append(Entry(path, where, name, size, shapes, files.split_of(path, by_name=True)))
     return collect(Source('Label Studio'), entries, _object, files, faults)

@@ -165,13 +165,15 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
     if not used.issubset(files.all) or any(map(os.path.islink, rest)):  # used by another name
         real = set(map(os.path.realpath, used))
         rest = [path for path in rest if os.path.realpath(path) not in real]
-    images = set(files.images)
+    images, annotations = set(files.images), set(files.annotations)
     for path in rest:
         suffix = path.suffix.lower()
         if path in files.broken:
             faults.add('annotation file cannot be read', DROPPED, f'{path}: {files.broken[path]}')
         elif path in images:
             faults.add('image has no annotations', DROPPED, str(path))
+        elif path not in annotations:  # among the images alone
+            continue
         elif suffix in ('.json', '.xml', '.csv'):
             faults.add(f'file is no annotation file of {source.format.partition(" (")[0]}', DROPPED, str(path))
         elif suffix == '.txt' and _is_label(path):

@@ -107,12 +107,14 @@ class Files:
     """The regular files below folders, found by paths of which only the end may be right.
 
     Hidden files and folders, ``__MACOSX`` and folders that prepare_dataset.py wrote are left out. ``annotations`` is
-    the folder of the annotations, if it is another one than ``root``, that of the images.
+    the folder of the annotations, if it is another one than ``root``, that of the images; others below ``root`` are not
+    read.
     """
 
     def __init__(self, root: Path, faults: Faults, annotations: Path | None = None, choices: Choices | None = None):
         self.root, self.faults, self.choices = root, faults, choices or Choices()
         self.all = sorted(set(_walk([root, *([annotations] if annotations else [])], faults)))
+        self.annotations = [path for path in self.all if path.is_relative_to(annotations or root)]
         self.images = [path for path in self.all if path.suffix.lower() in DATASET_SUFFIXES]
         self.named: set[Path] = set()  # files that are used, or are told with a reason
         self.broken: dict[Path, str] = {}  # annotation files that cannot be read, with the reason
@@ -124,7 +126,7 @@ class Files:
                 self._by_name[name].append(path)
 
     def ending(self, *suffixes: str) -> list[Path]:
-        return [path for path in self.all if path.suffix.lower() in suffixes]
+        return [path for path in self.annotations if path.suffix.lower() in suffixes]
 
     def split_of(self, path: Path, by_name: bool = False) -> str:
         """Return the split that the folders below the root name, the innermost first; ``''`` if they name none.
@@ -170,7 +172,7 @@ class Files:
                 if os.path.splitext(path)[1].lower() in DATASET_SUFFIXES and os.path.isfile(path):
                     return Path(path)
         where = where or str(folder)
-        namesakes = next(filter(None, map(self._namesakes, texts)), None)
+        namesakes = next(filter(None, map(self._namesakes, reversed(texts))), None)  # decoded ones first
         if namesakes is None:
             self.faults.add('image is not there', DROPPED, f'{where}: {name}')
             return None

@@ -17,7 +17,7 @@ VERSION = re.compile(r'\.rf\.[0-9a-zA-Z]+$')
 
 
 def stratified_split(
-    samples: list[Sample], share: float, seed: int, digests: dict[Path, str]
+    samples: list[Sample], share: float, seed: int, digests: dict[Path, str], whole_folders: bool = False
 ) -> tuple[list[Sample], list[Sample]]:
     """Divide images at random, class by class from the rarest; images without objects are a class as well.
 
@@ -27,6 +27,7 @@ def stratified_split(
 
     Args:
         share: Share of the images to validate with, between 0 and 1.
+        whole_folders: Whether all images of a folder, as of a camera or a day, come into the same set.
 
     Returns:
         tuple: The training and the validation images, in their order in ``samples``.
@@ -35,7 +36,7 @@ def stratified_split(
     for sample in samples:
         stem = VERSION.sub('', sample.path.stem)
         key = (sample.path.parent, stem) if stem != sample.path.stem else (digests[sample.path],)
-        groups[key].append(sample)
+        groups[(sample.path.parent,) if whole_folders else key].append(sample)
     counts = {
         key: Counter([item.name for sample in group for item in sample.objects if not item.ignored] or [''])
         for key, group in groups.items()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,15 @@ def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | No
     names: dict[Path, str] = {}
     taken = set()
     folder.mkdir(parents=True, exist_ok=True)
-    for path, below in names_in_place(images, root).items():
+    places = names_in_place(images, root)
+    counts = Counter(path.name for path in places)
+    for path, below in places.items():
         deep = None
         if bits:
             pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
             deep = pixels if pixels is not None and pixels.dtype == np.uint16 and pixels.max() < 2**bits else None
         name = f'{path.name}.png' if deep is not None and path.suffix.lower() != '.png' else path.name
-        if name in taken:
+        if counts[path.name] > 1 or name in taken:
             name = f'{below.lstrip("/").replace("/", "_")}{name.removeprefix(path.name)}'
         while name in taken:
             name = f'_{name}'

@@ -41,6 +41,8 @@ def read_yolo(files: Files, faults: Faults, chosen: Path | None = None) -> Sourc
     files.named.update(lines, [path])
     tracks = _are_tracks(lines, files, faults)
     only_box = described.get(path, {}).get('kpt_shape', '') not in NULL
+    empty = [str(label) for label, found in lines.items() if not any(map(str.strip, found))]
+    faults.note('label file is empty: its image has no objects', *empty)
     for split, images in splits.items():
         for image in dict.fromkeys(images):
             label = labels.get(image)
@@ -68,6 +70,8 @@ def _described(
         for key in keys
         if content.get(key, '') not in NULL
     }
+    if not os.path.isdir(path.parent / content.get('path', '')):
+        faults.note('path of the file is not there: the folder of the file is used', f'{path}: {content["path"]}')
     train, val = splits.get('train', []), splits.get('val', [])
     if val and set(val) == set(train):  # a common makeshift where there is no validation set
         faults.add('val of data.yaml is train: split anew', DROPPED, str(path))
@@ -78,7 +82,7 @@ def _described(
 
 def _listed(files: Files, faults: Faults, chosen: Path | None, described: dict) -> tuple[Source, Path, Splits]:
     """Read the classes of a text file, and the images that have label files."""
-    listed = [chosen] if chosen else [path for path in files.all if path.name in NAMES]
+    listed = [chosen] if chosen else [path for path in files.annotations if path.name in NAMES]
     if not listed or listed[0] in files.broken:
         return Source('YOLO'), Path(), {}
     path = min(listed, key=lambda path: len(path.parts))

@@ -60,8 +60,9 @@ class GroundTruth:
                 'classifiers'
             )
         settings = dict(cfg.test_dataloader.dataset)
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmdet'):
-            kind = DATASETS.get(settings.get('type'))
+        scope = cfg.get('default_scope') or 'mmdet'
+        with DefaultScope.overwrite_default_scope(scope), DATASETS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(settings.get('type'))
             if not (isinstance(kind, type) and issubclass(kind, CocoDataset)):
                 raise InputError(
                     f'{name}: test_dataloader.dataset.type is {settings.get("type")}, must be a dataset in COCO format '

@@ -1,10 +1,13 @@
 """The numbers of a report as tables: rows for the page, a CSV file, and text for the terminal."""
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
 from terminaltables import AsciiTable
+
+from mmspartan_cli import inert
 
 TERMINAL = ('name', 'AP', 'AP50', 'AP75', 'AR', 'objects', 'pictures', 'threshold', 'precision', 'recall')
 COMPARED = ('AP_compared', 'AP_difference')
@@ -45,6 +48,11 @@ def shown(value: Any) -> str:
     return f'{value:.3f}' if isinstance(value, float) else str(value)
 
 
+def floored(value: float | None) -> str:
+    """Return a threshold with three digits, at which all is kept that the value itself keeps."""
+    return shown(value if value is None else math.floor(1000 * value) / 1000)
+
+
 def signed(value: float | None) -> str:
     return shown(value) if value is None else f'{round(value, 3) + 0.0:+.3f}'  # not -0.000
 
@@ -54,12 +62,7 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[-1]), restval='', extrasaction='ignore')
         writer.writeheader()
-        writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
-
-
-def _inert(value: Any) -> Any:
-    """Return the value of a cell; spreadsheets would run a text that begins as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple('=+-@\t\r')) else value
+        writer.writerows({key: inert(value) for key, value in row.items()} for row in rows)
 
 
 def terminal_table(metrics: dict[str, Any]) -> str:
@@ -70,7 +73,7 @@ def terminal_table(metrics: dict[str, Any]) -> str:
 
 
 def _text(keys: list[str], rows: list[dict[str, Any]]) -> str:
-    formats = {'AP_difference': signed}
+    formats = {'AP_difference': signed, 'threshold': floored}
     lines = [[' '.join(formats.get(key, shown)(row[key]).split()) for key in keys] for row in rows]
     heads = [key.replace('AP_', '').replace('pictures', 'images') for key in keys]
     table = AsciiTable([heads, *lines])

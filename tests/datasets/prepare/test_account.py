@@ -215,7 +215,9 @@ def test_only_the_pictures_folder_counts_where_it_is_given(tmp_path, read):
     entries(tmp_path / 'labels', 'a.jpg')
     for name in ('a.jpg', 'b.jpg'):
         draw(tmp_path / 'elsewhere' / name)
+    write(tmp_path / 'elsewhere' / 'data.yaml', 'names: [other]\ntrain: .\nval: .\n')  # annotations are of the source
     source, faults = read('labels', images=tmp_path / 'elsewhere')
+    assert source.format.startswith('COCO') and not places(faults, 'notes')
     assert names(places(faults), tmp_path) == ['elsewhere/b.jpg']
     shutil.rmtree(tmp_path / 'elsewhere')
     (tmp_path / 'elsewhere').mkdir()

@@ -165,6 +165,7 @@ def test_label_studio(tmp_path, read):
         dict(data=dict(text='a.png', image='/data/upload/1/12cd34ab-a.jpg'), annotations=[dict(result=result)]),
         dict(data=dict(image='/data/local-files/?d=b.jpg'), annotations=[dict(result=[]), dict(result=result)]),
         dict(data=dict(image='none.jpg'), annotations=[dict(result=result, was_cancelled=True)]),
+        dict(id=9, data={}, annotations=[]),
         dict(data=7, annotations=[]),
     ]
     (tmp_path / 'export.json').write_text(json.dumps(tasks))
@@ -173,11 +174,25 @@ def test_label_studio(tmp_path, read):
         '': {'a.jpg': [('x', BOX), ('x', (1, 4, 3, 8)), ('x', (45, 32, 55, 48)), ('x', (42, 40, 50, 60))], 'b.jpg': []}
     }
     found_places = [place.removeprefix(f'{tmp_path}/') for place in places(faults)]
-    expected = ['0: object 5', '0: object 6', '1', '2', '3']
+    expected = ['0: object 5', '0: object 6', '1', '2: none.jpg', '4', '9: None']
     assert [place for place in found_places if place.startswith('export.json: task') and ': /' not in place] == [
         f'export.json: task {place}' for place in expected
     ]
-    assert 'none.jpg' in found_places and len(found_places) == 7  # and the upload of another name
+    assert 'none.jpg' in found_places and len(found_places) == 8  # and the upload of another name
+    assert {('task was skipped', 'dropped', 1), ('task has no annotation', 'dropped', 1)} < done(faults)
+
+
+def test_encoded_folders_tell_images_of_one_name(tmp_path, read):
+    tasks = []
+    for i, folder in enumerate(('CAM 1', 'CAM 2')):
+        draw(tmp_path / 'images' / folder / 'a.jpg', seed=i)
+        name = f'/data/local-files/?d=set/images/CAM%20{i + 1}/a.jpg'
+        tasks.append(dict(data=dict(image=name), annotations=[dict(result=[])]))
+    (tmp_path / 'export').mkdir()
+    (tmp_path / 'export' / 'export.json').write_text(json.dumps(tasks))
+    for images in (tmp_path, tmp_path / 'images'):
+        source, _ = read('export', images=images)
+        assert found(source, tmp_path) == {'': {'images/CAM 1/a.jpg': [], 'images/CAM 2/a.jpg': []}}
 
 
 def test_annotations_of_another_format_beside_are_told(tmp_path, read):

@@ -72,6 +72,17 @@ def test_versions_and_copies_of_a_picture_stay_together():
         assert not stems[0] & stems[1] and all(stems)
 
 
+def test_whole_folders_are_divided():
+    samples = [
+        Sample(Path(folder, f'{i}.jpg'), [Object('ab'[i % 2], (0, 0, 1, 1))]) for folder in 'xyz' for i in range(9)
+    ]
+    for seed in range(5):
+        digests = {sample.path: str(sample.path) for sample in samples}
+        train, val = stratified_split(samples, 0.2, seed, digests, whole_folders=True)
+        folders = [{sample.path.parent for sample in part} for part in (train, val)]
+        assert not folders[0] & folders[1] and [len(part) for part in (train, val)] == [18, 9]
+
+
 def test_the_share_is_kept_in_a_long_tail_and_the_time_is_linear():
     rng, names = np.random.default_rng(0), [f'class {i}' for i in range(1203)]
     weights = 1 / np.arange(1, 1204) ** 1.3
