@@ -52,7 +52,7 @@ def draw_curves_of_classes(recalls: np.ndarray, precisions: np.ndarray, names: S
     figure.subplots_adjust(0.5 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.25 / height, wspace=0.1, hspace=0.25)
     for k, axes in zip(shown, np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))):
         axes.set_title(as_text(names[k], k + 1), fontsize=8)
-        axes.set(xlim=(0, 1), ylim=(0, 1.03))
+        axes.set(xlim=(0, 1), ylim=(0, 1.03), xticks=(0, 0.5, 1), xticklabels=('0', '0.5', '1'))
         axes.tick_params(labelsize=6)
         axes.grid(alpha=0.3)
         if np.isnan(precisions[:, k]).any():
