@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 SCHEME = 'mmspartan://'  # before the name of the package's weights, in configs that are used on several machines
@@ -39,6 +40,17 @@ def list_configs(part: str = '') -> list[str]:
     """Return the names of this package's configs that contain ``part``, for :func:`config_path`."""
     found = (path.relative_to(_root()).with_suffix('') for path in _root().rglob('*.py'))
     return sorted(path.as_posix() for path in found if path.parts[0] != '_base_' and part in path.as_posix())
+
+
+def type_name(kind: Any) -> str:
+    """Return the name of a type in a config, without scope: a text, or a class as pure-Python configs have it."""
+    return (kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))).rpartition('.')[2]
+
+
+def name_in_mmengine(kind: Any) -> str:
+    """Return the name of a type if a config means one of mmengine by it; '' for other types."""
+    path = kind if isinstance(kind, str) else f'{getattr(kind, "__module__", "?")}.{type_name(kind)}'
+    return type_name(kind) if path.split('.')[0] in ('mmengine', path) else ''
 
 
 def _root() -> Path:

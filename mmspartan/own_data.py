@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .configs import SCHEME, config_path
+from .configs import SCHEME, config_path, type_name
 
 # Transforms that the last part of the training leaves out, alone, in a RandomApply or in each part of a RandomChoice.
 STRONG = {'PhotoMetricDistortion', 'Expand', 'MinIoURandomCrop', 'Mosaic', 'MixUp', 'CachedMosaic', 'CachedMixUp'}
@@ -185,7 +185,7 @@ def _network(model: Any) -> dict[str, Any]:
 
 
 def _name(entry: Any) -> str:
-    return entry['type'].rpartition('.')[2]
+    return type_name(entry['type'])
 
 
 def _is_strong(transform: dict) -> bool:

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
+from .configs import type_name
 from .deploy.tasks import task_of_model
 from .errors import InputError
 from .nn.fake_quant import observe
@@ -68,7 +69,9 @@ def fine_tuning(cfg: Config, model: nn.Module, hook: dict[str, Any], epochs: int
         names = [name for name, _ in tagged_parameters(model)]
         rules = [rule.to_dict() for rule in rules if any(re.search(rule.pattern, name) for name in names)]
         settings.setdefault('optim_wrapper', {})['paramwise_cfg'] = dict(rules=rules)
-    hooks = [last_stage(dict(each), epochs) for each in cfg.get('custom_hooks') or () if 'EMA' not in str(each['type'])]
+    hooks = [
+        last_stage(dict(each), epochs) for each in cfg.get('custom_hooks') or () if 'EMA' not in type_name(each['type'])
+    ]
     return dict(
         **settings,
         train_cfg=dict(_delete_=True, by_epoch=True, max_epochs=epochs, val_interval=1),
@@ -85,7 +88,7 @@ def lower_rate(cfg: Config, share: float) -> dict[str, Any]:
 
 def last_stage(hook: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Return the config of a hook for a training of the last stage alone, of several with their own augmentation."""
-    kind = str(hook['type']).rpartition('.')[2]
+    kind = type_name(hook['type'])
     if kind == 'SwitchRecipeHook':
         hook['schedule'] = [dict(hook['schedule'][-1], action_epoch=1)]
     elif kind == 'StageHook':

@@ -37,6 +37,7 @@ from mmengine.registry import METRICS
 
 from mmspartan.commands.command import command
 from mmspartan.commands.launch import a_run, load_config
+from mmspartan.configs import type_name
 from mmspartan.errors import InputError
 
 
@@ -45,7 +46,7 @@ def enable_visualization(cfg: Config, args) -> None:
     if hook is None:
         raise InputError(f'{args.config}: --show and --show-dir need a hook in default_hooks.visualization')
     hook.update(show=args.show, wait_time=args.wait_time)
-    if hook.type.endswith('DetVisualizationHook'):
+    if type_name(hook.type).endswith('DetVisualizationHook'):
         # mmdet resolves a relative path from the work dir
         hook.update(draw=True, test_out_dir=args.show_dir and os.path.abspath(args.show_dir))
     else:

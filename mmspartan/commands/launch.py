@@ -19,6 +19,7 @@ from mmspartan_cli import PACKAGE, config_name, shown
 
 from ..checkpoints.checkpoint import force_weights_only
 from ..compat import locals_of
+from ..configs import type_name
 from ..errors import InputError
 from ..runs.evaluation_data import inner_datasets
 from ..runs.schedule import stretch_schedule
@@ -88,9 +89,9 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
 
     Raises InputError, which names the command line's ``option`` for it, if the pipeline does not determine the size.
     """
-    for transform in reversed(cfg.test_dataloader.dataset.pipeline):
-        name = transform.type.rpartition('.')[2]  # without the scope of a registry
-        size = transform.get(SIZES.get(name))
+    datasets = [dataset for _, dataset in inner_datasets(cfg.test_dataloader, 'test_dataloader')]
+    for transform in reversed(datasets[0].get('pipeline') or []):
+        size = transform.get(SIZES.get(type_name(transform.type)))
         if size:
             width, height = (size, size) if isinstance(size, int) else size
             return height, width

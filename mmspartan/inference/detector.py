@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..errors import InputError
 from ..visualization.boxes import strongest_boxes
 from .inferencer import CheckedDetInferencer
 from .slicing import SlicingDetInferencer
+
+DRAWING = Lock()  # threads may share a visualizer, which holds one image
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,8 +59,9 @@ class Detections:
             labels=torch.from_numpy(self.labels),
         )
         image = self.image[..., ::-1]
-        self._visualizer.add_datasample('image', image, sample, draw_gt=False, pred_score_thr=-1)
-        return self._visualizer.get_image()[..., ::-1]
+        with DRAWING:
+            self._visualizer.add_datasample('image', image, sample, draw_gt=False, pred_score_thr=-1)
+            return self._visualizer.get_image()[..., ::-1]
 
     def save(self, path: str | Path) -> None:
         """Write the image with boxes and labels.

@@ -10,6 +10,7 @@ from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.fileio import list_from_file
 from mmengine.logging import print_log
 from PIL import Image
 from torch import nn
@@ -17,7 +18,9 @@ from torch import nn
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
 from ..datasets.pictures import DARK, MAX_PIXELS, decode_picture, read_picture, value_bits
+from ..errors import InputError
 from ..runs.cuda_graphs import use_cuda_graphs
+from ..runs.evaluation_data import inner_datasets
 
 
 class CheckedDetInferencer(DetInferencer):
@@ -38,6 +41,8 @@ class CheckedDetInferencer(DetInferencer):
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
         self.source = weights
+        # that of images within wrappers such as ConcatDataset
+        cfg.test_dataloader.dataset = next(data for _, data in inner_datasets(cfg.test_dataloader, ''))
         if Path(weights).suffix == '.onnx':
             from ..deploy.exported_model import ExportedModel  # onnx is needed for exported files only
 
@@ -51,7 +56,8 @@ class CheckedDetInferencer(DetInferencer):
         return model
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
-        listed = list((cfg.test_dataloader.dataset.get('metainfo') or {}).get('classes') or ())
+        listed = (cfg.test_dataloader.dataset.get('metainfo') or {}).get('classes') or ()
+        listed = list_from_file(listed) if isinstance(listed, str) else list(listed)
         if not self.checkpoint:
             from ..deploy.evaluation import check_classes, classes_of_exported
 
@@ -86,8 +92,11 @@ class CheckedDetInferencer(DetInferencer):
         Raises:
             InputError: If the file cannot be read. The message names it.
         """
-        if isinstance(source, np.ndarray):
+        if isinstance(source, np.ndarray) and source.dtype == np.uint8:
             return source
+        if not isinstance(source, str | Path):
+            kind = f'an array of {source.dtype}' if isinstance(source, np.ndarray) else f'a {type(source).__name__}'
+            raise InputError(f'the image is {kind}, must be a path, or a BGR array (H, W, 3) of uint8')
         content = read_picture(source, cls.max_pixels)
         image = decode_picture(content, source)
         with Image.open(io.BytesIO(content)) as header:

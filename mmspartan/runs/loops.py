@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.registry import LOOPS
+from mmengine.registry import DATA_SAMPLERS, LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from ..errors import InputError
@@ -17,9 +17,12 @@ from .randomness import SeededBatchSampler, seed_from
 class _Reproducible(BaseLoop):
     """Seeds batches and iterations by their position in the training (:mod:`~mmspartan.runs.randomness`)."""
 
+    _sampler_cfg: Any = None  # if the loop builds it
+
     def __init__(self, runner: Any, dataloader: Any, **kwargs):
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
+            self._sampler_cfg = dataloader.get('sampler')
             dataloader['batch_sampler'] = dict(
                 type='SeededBatchSampler',
                 seed=runner.seed,
@@ -72,7 +75,8 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         length = len(self.dataloader)
         # checkpoints of a stock mmengine lack it, and are saved at the end of an epoch
         before = runtime_info.get('epoch_length') or (self.iter // self.epoch if self.epoch else length)
-        self._done = self.iter - self.epoch * before
+        epoch, first = runtime_info.get('epoch_began') or (self.epoch, self.epoch * before)
+        self._done = self.iter - first if epoch == self.epoch else 0
         self.runner.message_hub.update_info('epoch_length', length)
         if before == length and 0 <= self._done <= length:
             return
@@ -97,6 +101,7 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done, self._done = self._done, 0
+        self.runner.message_hub.update_info('epoch_began', (self.epoch, self.iter - done))
         batches = self.dataloader
         if isinstance(batches.batch_sampler, SeededBatchSampler):
             batches.batch_sampler.start(self.epoch, done)
@@ -116,7 +121,11 @@ class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
 
     def on_resume(self, runtime_info: dict) -> None:
         super().on_resume(runtime_info)
-        # the iterator was created before the seed was restored
+        # the iterator was created before the seed was restored; with workers it has drawn indices already
+        batches = self.dataloader.batch_sampler
+        if isinstance(batches, SeededBatchSampler) and isinstance(self._sampler_cfg, dict):
+            known = dict(dataset=self.dataloader.dataset, seed=getattr(self._sampler, 'seed', None))
+            batches.restart(DATA_SAMPLERS.build(self._sampler_cfg, default_args=known))
         self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
 
     def evaluation_is_due(self) -> bool:

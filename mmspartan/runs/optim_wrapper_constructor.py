@@ -12,7 +12,10 @@ from torch import nn
 from torch.nn import GroupNorm, LayerNorm
 from torch.nn.modules.batchnorm import _NormBase
 
+from ..errors import InputError
 from ..nn.rms_norm import RMSNorm
+
+KEYS = {'pattern', 'lr_mult', 'decay_mult'}  # of a rule; the last two are optional
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -29,9 +32,23 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: If a pattern matches no parameter.
+        InputError: If ``paramwise_cfg`` or a rule has other keys.
     """
 
     optimizer_cfg: dict[str, Any]
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        for name, known, found in [
+            ('paramwise_cfg', {'rules'}, self.paramwise_cfg),
+            *((f'paramwise_cfg.rules.{i}', KEYS, rule) for i, rule in enumerate(self.paramwise_cfg.get('rules', ()))),
+        ]:
+            if (found and ('pattern' if known is KEYS else 'rules') not in found) or found.keys() - known:
+                raise InputError(
+                    f'optim_wrapper.{name}: has the keys {sorted(found)}, must have {sorted(known)}; those of mmengine '
+                    "need optim_wrapper.constructor='DefaultOptimWrapperConstructor'",
+                    entry=f'optim_wrapper.{name}',
+                )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         if self.optimizer_cfg.get('fused') and not fuses(model):

@@ -16,6 +16,8 @@ from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import get_worker_info
 
+from ..errors import InputError
+
 
 def seed_from(*entropy: int) -> None:
     """Seed the generators of Python, NumPy and torch from a sequence of integers.
@@ -62,15 +64,22 @@ class SeededBatchSampler:
     def __init__(
         self, sampler: Any, batch_size: int, drop_last: bool = False, seed: int = 0, batch_sampler: dict | None = None
     ):
-        options = dict(sampler=sampler, batch_size=batch_size)
-        if batch_sampler is None:
-            self.batch_sampler = torch.utils.data.BatchSampler(**options, drop_last=drop_last)
-        else:
-            self.batch_sampler = DATA_SAMPLERS.build(batch_sampler, default_args=options)
-        self.sampler = sampler
-        self.batch_size = batch_size
+        if drop_last and batch_sampler is not None:  # torch refuses it as well
+            raise InputError('train_dataloader: drop_last is of no use beside batch_sampler, which may have one itself')
+        self.batch_size, self.drop_last, self.inner = batch_size, drop_last, batch_sampler
         self.seed = seed
         self.epoch = self.skip = 0
+        self.restart(sampler)
+
+    def restart(self, sampler: Any) -> None:
+        """Form batches of a sampler's indices from its first one on."""
+        self.sampler = sampler
+        options = dict(sampler=sampler, batch_size=self.batch_size)
+        if self.inner is None:
+            self.batch_sampler = torch.utils.data.BatchSampler(**options, drop_last=self.drop_last)
+        else:
+            self.batch_sampler = DATA_SAMPLERS.build(self.inner, default_args=options)
+        self.start(0, 0)
 
     def start(self, epoch: int, skip: int) -> None:
         """Set the next epoch and the number of its batches to skip, since they were trained before a resume."""
@@ -79,6 +88,7 @@ class SeededBatchSampler:
     def __iter__(self) -> Iterator[SeededBatch]:
         skip, self.skip = self.skip, 0
         position = (self.seed, get_rank(), self.epoch)
+        self.epoch += 1  # of the next pass, unless it is started
         seed_from(*position)  # for samplers that draw from torch's global generator
         for number, indices in enumerate(self.batch_sampler):
             if number >= skip:

@@ -37,7 +37,7 @@ from ..checkpoints.plain_state import from_plain_history
 from ..checkpoints.pretrained import check_pretrained, pretrained_settings, pretrained_weights_only
 from ..checkpoints.resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
 from ..compat import load_checkpoint_to_model, without_formatting
-from ..configs import SCHEME
+from ..configs import SCHEME, name_in_mmengine
 from ..errors import InputError
 from .accumulation import scaled_for_accumulation
 from .cuda_graphs import use_cuda_graphs
@@ -187,22 +187,21 @@ class ResumableRunner(Runner):
         removed = {name for name, hook in hooks.items() if hook is None}
         hooks = {**{name: hook for name, hook in DEFAULT_HOOKS.items() if name not in removed}, **hooks}
         checkpoint = hooks.get('checkpoint')
-        if isinstance(checkpoint, dict) and checkpoint.get('type') == 'CheckpointHook':
+        if isinstance(checkpoint, dict) and name_in_mmengine(checkpoint.get('type')) == 'CheckpointHook':
             hooks['checkpoint'] = {**checkpoint, 'type': 'SafeCheckpointHook'}
         super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name in THEIRS})
 
     def build_train_loop(self, loop: Any) -> Any:
         if isinstance(loop, dict):
             loop = dict(loop)
-            if isinstance(loop.get('type'), str):
-                loop['type'] = loop['type'].removeprefix('mmengine.')
             kinds = {True: 'ResumableEpochBasedTrainLoop', False: 'ResumableIterBasedTrainLoop'}
             stock = {'EpochBasedTrainLoop': kinds[True], 'IterBasedTrainLoop': kinds[False]}
             if loop.keys().isdisjoint(('by_epoch', 'type')):
                 raise InputError('train_cfg: has neither by_epoch nor type', entry='train_cfg')
-            loop['type'] = (
-                kinds[loop.pop('by_epoch')] if 'by_epoch' in loop else stock.get(str(loop['type']), loop['type'])
-            )
+            if 'by_epoch' in loop:
+                loop['type'] = kinds[loop.pop('by_epoch')]
+            else:
+                loop['type'] = stock.get(name_in_mmengine(loop['type']), loop['type'])
         loop = super().build_train_loop(loop)
         model = without_wrappers(self.model)
         check_num_classes(model, loop.dataloader.dataset)

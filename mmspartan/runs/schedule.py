@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 # Entries that are a number of epochs or iterations, of a parameter scheduler and of a hook.
 SCHEDULER = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'total_steps')
-HOOK = ('switch_epoch', 'switch_epochs', 'num_last_epochs', 'final_epochs')
+HOOK = ('switch_epoch', 'switch_epochs', 'num_last_epochs', 'final_epochs', 'begin_epoch', 'begin_iter', 'save_begin')
 LENGTHS = ('max_epochs', 'max_iters')
 
 
@@ -43,6 +43,13 @@ def stretch_schedule(cfg: Config, options: Mapping[str, Any] | None) -> list[str
             lines += _stretch(hook, HOOK, new / old, f'custom_hooks.{i}', whole=True)
             for j, stage in enumerate(hook.get('schedule') or []):  # of mmpretrain's SwitchRecipeHook
                 lines += _stretch_from_one(stage, 'action_epoch', new / old, f'custom_hooks.{i}.schedule.{j}')
+    if not any(name.startswith('default_hooks.checkpoint') for name in options):
+        hook = (cfg.get('default_hooks') or {}).get('checkpoint')
+        lines += _stretch(hook, HOOK, new / old, 'default_hooks.checkpoint', whole=True)
+    intervals = cfg.train_cfg.get('dynamic_intervals')
+    if 'train_cfg.dynamic_intervals' not in options and intervals:
+        cfg.train_cfg.dynamic_intervals = [(round(begin * new / old), every) for begin, every in intervals]
+        lines.append(f'  train_cfg.dynamic_intervals: {intervals} -> {cfg.train_cfg.dynamic_intervals}')
     if 'train_cfg.val_begin' not in options:
         lines += _stretch_from_one(cfg.train_cfg, 'val_begin', new / old, 'train_cfg')
     interval = cfg.train_cfg.get('val_interval')

@@ -5,6 +5,7 @@ import os
 import runpy
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -54,10 +55,35 @@ def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, 
     assert np.array_equal(drawn, found.drawn()) and drawn.shape == (512, 512, 3) and (drawn != 90).any()
     with pytest.raises(InputError, match=r'missing\.png'):
         detector(tmp_path / 'missing.png')
+    for image, kind in ((np.ones((8, 8, 3), np.float32), 'an array of float32'), (torch.ones(3), 'a Tensor')):
+        with pytest.raises(InputError, match=f'the image is {kind}, must be a path'):
+            detector(image)
     cv2.imwrite(str(tmp_path / 'dark.png'), np.full((64, 64), 4000, np.uint16))
     detector(tmp_path / 'dark.png')
     [record] = warned
     assert f'{tmp_path}/dark.png: 16-bit values below 4096' in record.getMessage()
+
+
+def test_classes_may_be_in_a_file_and_images_in_a_wrapper(checkpoint, tmp_path):
+    (tmp_path / 'classes.txt').write_text(''.join(f'{i}\n' for i in range(10)))
+    config = f"""
+_base_ = {str(DATA / 'rtdetr_quick.py')!r}
+_inner = dict(_base_.test_dataloader.dataset, metainfo=dict(classes={str(tmp_path / 'classes.txt')!r}))
+test_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset', datasets=[_inner]))
+"""
+    (tmp_path / 'config.py').write_text(config)
+    detector = mmspartan.Detector(tmp_path / 'config.py', checkpoint, device='cpu')
+    assert list(detector.inferencer.model.dataset_meta['classes']) == [str(i) for i in range(10)]
+
+
+def test_threads_draw_each_its_own_image(checkpoint, monkeypatch):
+    detector = mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu')
+    monkeypatch.setattr(type(detector.inferencer.model), 'forward', two_classes_for_each_box)
+    found = [detector(np.full((64, 64, 3), value, np.uint8)) for value in range(0, 240, 10)]
+    alone = [one.drawn() for one in found]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: one.drawn(), found))
+    assert all(map(np.array_equal, alone, together))
 
 
 def test_what_cannot_be_a_detector_is_named(checkpoint):

@@ -27,6 +27,9 @@ def test_annotations_of_other_pictures_than_those_evaluated_are_refused(tmp_path
     ):
         check_evaluation_data(dataset, cfg, 'test')
         check_evaluation_data(wrapped, cfg, 'test')
+    panoptic = config('val', 'train')
+    panoptic.test_evaluator[0].type = 'CocoPanopticMetric'
+    check_evaluation_data(dataset, panoptic, 'test')
     message = r'test_evaluator\.ann_file=.*train\.json is another file .*dataset\.ann_file=.*val\.json'
     for cfg in (config('train'), config('val', 'train')):
         with pytest.raises(InputError, match=message):

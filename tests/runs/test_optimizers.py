@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmspartan.errors import InputError
 from mmspartan.runs import optim_wrapper_constructor
 from mmspartan.runs.optim_wrapper_constructor import RegexOptimWrapperConstructor
 
@@ -29,3 +30,18 @@ def test_optimizer_is_fused_where_torch_can(fuses, monkeypatch):
         pytest.skip(f'torch {torch.__version__} has no fused optimizers on a CPU, 2.4 has')
     monkeypatch.setattr(optim_wrapper_constructor, 'fuses', lambda model: fuses)
     assert build(nn.Linear(3, 2)).defaults['fused'] is fuses
+
+
+@pytest.mark.parametrize(
+    ('settings', 'entry'),
+    [
+        (dict(rules=[], custom_keys=dict(backbone=dict(lr_mult=0.1))), 'paramwise_cfg'),
+        (dict(custom_keys=dict(backbone=dict(lr_mult=0.1))), 'paramwise_cfg'),
+        (dict(rules=[dict(pattern='a', lr_multi=0.1)]), 'paramwise_cfg.rules.0'),
+        (dict(rules=[dict(pattern='a'), dict(lr_mult=0.1)]), 'paramwise_cfg.rules.1'),
+    ],
+)
+def test_keys_that_would_be_ignored_are_refused(settings, entry):
+    with pytest.raises(InputError) as refused:
+        RegexOptimWrapperConstructor(dict(WRAPPER), settings)
+    assert refused.value.entry == f'optim_wrapper.{entry}'

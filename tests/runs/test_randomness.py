@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmspartan.errors import InputError
 from mmspartan.runs import randomness
-from mmspartan.runs.randomness import seed_from
+from mmspartan.runs.randomness import SeededBatchSampler, seed_from
 
 
 def drawn(*entropy: int) -> tuple:
@@ -19,6 +20,19 @@ def drawn(*entropy: int) -> tuple:
 def test_same_integers_give_the_same_numbers_and_others_do_not():
     first = drawn(0, 1, 2)
     assert not {*first} & {*drawn(0, 2, 1)} and drawn(0, 1, 2) == first
+
+
+def test_each_pass_draws_other_numbers():
+    batches = SeededBatchSampler(range(4), 2, seed=3)
+    passes = [[batch.position for batch in batches] for _ in range(3)]
+    assert passes == [[(3, 0, epoch, number) for number in range(2)] for epoch in range(3)]
+    batches.start(1, 1)
+    assert [batch.position for batch in batches] == passes[1][1:]
+
+
+def test_batches_of_another_sampler_are_left_out_by_itself():
+    with pytest.raises(InputError, match='drop_last is of no use beside batch_sampler'):
+        SeededBatchSampler(range(4), 2, drop_last=True, batch_sampler=dict(type='AspectRatioBatchSampler'))
 
 
 def test_no_stack_trace_is_formatted_for_each_sample(monkeypatch):

@@ -110,12 +110,22 @@ def test_checkpoint_from_inside_an_epoch_of_another_length_is_refused(train):
         train(resume=latest_checkpoint(work_dir), **{'train_dataloader.batch_size': 64})
 
 
+def test_epochs_of_another_length_are_resumed_again(train):
+    work_dir = train(**{'train_cfg.max_epochs': 1})
+    for epochs in (2, 3):  # of four batches instead of eight
+        options = {'train_cfg.max_epochs': epochs, 'train_dataloader.batch_size': 64}
+        work_dir = train(resume=latest_checkpoint(work_dir), **options)
+    assert torch.load(latest_checkpoint(work_dir))['meta']['iter'] == 8 + 4 + 4
+
+
 def test_loop_by_iterations_is_resumed_with_the_same_batches(train):
     loop = {
         'train_cfg': dict(_delete_=True, by_epoch=False, max_iters=12, val_interval=6),
         'default_hooks.checkpoint.by_epoch': False,
         'default_hooks.checkpoint.interval': 4,
         'train_dataloader.sampler': dict(type='InfiniteSampler', shuffle=True),
+        'train_dataloader.num_workers': 1,  # which draws indices ahead
+        'train_dataloader.persistent_workers': True,
         'param_scheduler': [],
     }
     whole = train('whole', **loop)
@@ -173,7 +183,8 @@ def test_files_that_are_not_the_hooks_are_never_removed_whatever_a_checkpoint_sa
 
 
 def test_best_checkpoint_of_one_hook_is_safe_from_another(train):
-    second = dict(type='SafeCheckpointHook', by_epoch=False, interval=3, max_keep_ckpts=2)
+    names = dict(filename_tmpl='i{:03d}.pth')
+    second = dict(type='SafeCheckpointHook', by_epoch=False, interval=3, max_keep_ckpts=2, **names)
     scores = iter([5.0, 9.0, 3.0, 4.0])
 
     class Scores(Hook):
@@ -185,7 +196,7 @@ def test_best_checkpoint_of_one_hook_is_safe_from_another(train):
     HOOKS.register_module(name='Scores', module=Scores, force=True)
     work_dir = train(**{'custom_hooks': [second, dict(type='Scores')], 'train_cfg.max_epochs': 4})
     assert [path.name for path in work_dir.glob('best*')] == ['best_accuracy_top1_epoch_2.pth']
-    assert sorted(path.name for path in work_dir.glob('iter*')) == ['iter_30.pth', 'iter_32.pth']
+    assert sorted(path.name for path in work_dir.glob('i*')) == ['i030.pth', 'i032.pth']
 
 
 def test_log_has_a_bound_and_goes_on(train, unbroken):

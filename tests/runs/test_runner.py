@@ -1,5 +1,7 @@
 """How the Runner reads parts of a config."""
 
+import mmengine.hooks
+import mmengine.runner
 import pytest
 
 from mmspartan.commands.launch import build_runner
@@ -18,6 +20,19 @@ def test_training_loop_of_no_kind_is_named(tmp_path):
     runner._train_loop = dict(max_epochs=2)
     with pytest.raises(InputError, match='train_cfg: has neither by_epoch nor type'):
         runner.train()
+
+
+@pytest.mark.parametrize('kind', ['name', 'path', 'class'])
+def test_classes_of_mmengine_are_replaced_however_a_config_names_them(kind, tmp_path):
+    loop, hook = mmengine.runner.EpochBasedTrainLoop, mmengine.hooks.CheckpointHook
+    if kind != 'class':
+        loop, hook = (f'mmengine.{x.__name__}' if kind == 'path' else x.__name__ for x in (loop, hook))
+    cfg = digits_config(tmp_path, train_cfg=dict(_delete_=True, type=loop, max_epochs=1))
+    cfg.default_hooks.checkpoint = dict(type=hook)
+    runner = build_runner(cfg)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    assert type(runner.train_loop).__name__ == 'ResumableEpochBasedTrainLoop'
+    assert 'SafeCheckpointHook' in {type(each).__name__ for each in runner.hooks}
 
 
 def test_default_hook_that_is_none_is_left_out(tmp_path):

@@ -30,11 +30,15 @@ def test_epochs_on_the_command_line_move_warm_up_and_decay(option):
 def test_iterations_milestones_and_hooks_move():
     cfg = Config(
         dict(
-            train_cfg=dict(by_epoch=False, max_iters=1000, val_begin=41, val_interval=300),
+            train_cfg=dict(
+                by_epoch=False, max_iters=1000, val_begin=41, val_interval=300, dynamic_intervals=[(800, 1)]
+            ),
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_begin=100)),
             param_scheduler=[dict(type='MultiStepLR', by_epoch=False, milestones=[500, 900], end=1000)],
             custom_hooks=[
                 dict(type='PipelineSwitchHook', switch_epoch=20, switch_pipeline=[]),
                 dict(type='FinalStageHook', final_epochs=4, pipeline=[]),
+                dict(type='EMAHook', begin_iter=60),
                 dict(type='StageHook', switch_epochs=[0, 7, 30], stages=[]),
                 dict(type='mmpretrain.SwitchRecipeHook', schedule=[dict(action_epoch=1), dict(action_epoch=11)]),
             ],
@@ -43,8 +47,9 @@ def test_iterations_milestones_and_hooks_move():
     stretch_schedule(cfg, {'max_iters': 500})
     assert cfg.param_scheduler[0].milestones == [250, 450] and cfg.param_scheduler[0].end == 500
     assert cfg.custom_hooks[0].switch_epoch == 10 and cfg.custom_hooks[1].final_epochs == 2
-    assert cfg.custom_hooks[2].switch_epochs == [0, 4, 15]
-    assert [stage.action_epoch for stage in cfg.custom_hooks[3].schedule] == [1, 6]  # which are counted from 1
+    assert cfg.custom_hooks[2].begin_iter == 30 and cfg.default_hooks.checkpoint.save_begin == 50
+    assert cfg.train_cfg.dynamic_intervals == [(400, 1)] and cfg.custom_hooks[3].switch_epochs == [0, 4, 15]
+    assert [stage.action_epoch for stage in cfg.custom_hooks[4].schedule] == [1, 6]  # which are counted from 1
     assert (cfg.train_cfg.val_begin, cfg.train_cfg.val_interval) == (21, 150)
     stretch_schedule(cfg, {'max_iters': 1000})
     assert cfg.train_cfg.val_interval == 150

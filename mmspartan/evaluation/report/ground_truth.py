@@ -9,6 +9,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from ...configs import type_name
 from ...datasets.checked_coco import CheckedCOCO
 from ...datasets.coco import check_categories
 from ...errors import InputError
@@ -62,7 +63,8 @@ class GroundTruth:
         settings = dict(cfg.test_dataloader.dataset)
         scope = cfg.get('default_scope') or 'mmdet'
         with DefaultScope.overwrite_default_scope(scope), DATASETS.switch_scope_and_registry(scope) as registry:
-            kind = registry.get(settings.get('type'))
+            kind = settings.get('type')
+            kind = registry.get(kind) if isinstance(kind, str) else kind
             if not (isinstance(kind, type) and issubclass(kind, CocoDataset)):
                 raise InputError(
                     f'{name}: test_dataloader.dataset.type is {settings.get("type")}, must be a dataset in COCO format '
@@ -105,7 +107,7 @@ def coco_metric(cfg: Config) -> dict:
     """Return the settings of the COCO metric among the evaluators of a config; {} if there is none."""
     evaluators = cfg.get('test_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
-    return next((e for e in evaluators if str(e.get('type')).endswith('CocoMetric')), {})
+    return next((e for e in evaluators if type_name(e.get('type')).endswith('CocoMetric')), {})
 
 
 def select_split(cfg: Config, split: str) -> None:

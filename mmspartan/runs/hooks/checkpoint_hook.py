@@ -4,6 +4,7 @@ import math
 import re
 from collections import deque
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import torch
@@ -132,7 +133,8 @@ class SafeCheckpointHook(CheckpointHook):
         replaced = self._replaced()
         kept = {Path(path).name for path in best if isinstance(path, str) and path not in replaced}
         kept |= set(self._kept_names())
-        number = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'\d+')
+        parts = Formatter().parse(self.filename_tmpl)
+        number = ''.join(re.escape(text) + (r'\d+' if field is not None else '') for text, field, *_ in parts)
         outdated = info.get(self._outdated_key, [])
         for path in outdated if isinstance(outdated, list) else []:
             name = Path(str(path)).name

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmcv.transforms import Compose
+from mmdet.datasets import MultiImageMixDataset
 from mmdet.engine.hooks import PipelineSwitchHook
 from mmengine.registry import HOOKS, MODELS, TASK_UTILS
 from mmengine.runner import EpochBasedTrainLoop
@@ -114,7 +115,12 @@ def is_at_start(runner: Any) -> bool:
 
 
 def with_pipelines(dataset: Any) -> Iterator[Any]:
-    """Iterate over a training set, or over the datasets within wrappers such as mmengine's ``ConcatDataset``."""
+    """Iterate over a training set, or over the datasets within wrappers such as mmengine's ``ConcatDataset``.
+
+    Raises InputError for mmdet's ``MultiImageMixDataset``, whose pipeline has a state of its own.
+    """
+    if isinstance(dataset, MultiImageMixDataset):
+        raise InputError('MultiImageMixDataset: its pipeline cannot change in stages; MosaicCocoDataset mixes images')
     if hasattr(dataset, 'pipeline'):
         yield dataset
     else:

@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from ...checkpoints.checkpoint import without_wrappers
+from ...configs import type_name
 from ..evaluation_data import inner_datasets
 from ..randomness import seed_from
 from .stop_hook import EvaluationStopped, StopOnSignalHook
@@ -63,10 +64,10 @@ def with_annotations_first(pipeline: list[dict]) -> list[dict]:
 
     In evaluation pipelines it comes last: metrics compare boxes in pixels of the original image.
     """
-    names = [str(transform['type']).rpartition('.')[2] for transform in pipeline]
+    names = [type_name(transform['type']) for transform in pipeline]
     moved = [transform for transform, name in zip(pipeline, names) if name == 'LoadAnnotations']
     others = [transform for transform, name in zip(pipeline, names) if name != 'LoadAnnotations']
-    start = 1 + next((i for i, one in enumerate(others) if 'LoadImage' in str(one['type'])), -1)
+    start = 1 + next((i for i, one in enumerate(others) if 'LoadImage' in type_name(one['type'])), -1)
     return [*others[:start], *moved, *others[start:]]
 
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from mmdet.datasets import MultiImageMixDataset
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -103,6 +104,7 @@ def test_datasets_within_wrappers_are_switched():
     [
         (IterBasedTrainLoop, SimpleNamespace(pipeline='own'), 'trains in epochs'),
         (EpochBasedTrainLoop, 3, 'no pipeline'),
+        (EpochBasedTrainLoop, MultiImageMixDataset.__new__(MultiImageMixDataset), 'cannot change in stages'),
     ],
 )
 def test_training_without_epochs_or_pipelines_is_refused(loop, dataset, message):
