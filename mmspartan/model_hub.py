@@ -53,7 +53,7 @@ def get_model(name: str, pretrained: str | Path | bool = False, device: str = 'c
 
         model: Any = load_model(cfg, str(pretrained))
     else:
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
         model = MODELS.build(cfg.model)
         init_quietly(model)
     # where functions of mmdet and inferencers of mmpretrain look

@@ -20,7 +20,7 @@ ELEMENT_WISE = ['add', 'addcmul', 'div', 'gelu', 'mul', 'relu', 'rsub', 'sigmoid
 
 def build_counted(cfg: Config) -> nn.Module:
     """Build a config's model in evaluation mode, with multi-branch blocks fused as in the published numbers."""
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     model = MODELS.build(cfg.model).eval()
     for parent in list(model.modules()):
         for name, child in parent.named_children():

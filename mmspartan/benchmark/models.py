@@ -140,7 +140,7 @@ def build(what: str, form: str = 'eager', options: Mapping[str, Any] | None = No
         return timm.create_model(what.removeprefix('timm/'))
     cfg = config_of(what)
     cfg.merge_from_dict(options or {})
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     if form == 'with_cp':
         cfg.model.backbone.with_cp = True
     return Tensors(MODELS.build(cfg.model))

@@ -97,7 +97,7 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
         optimizer.setdefault('foreach', True)  # PyTorch's choice on GPUs
     operators = PartOperators()
     with tempfile.TemporaryDirectory() as folder, gpu_forms(), ExitStack() as stack:
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
         model: Any = MODELS.build(cfg.model)
         fix_size(model, min)  # a size comes again and again, and what depends on it is made once
         images = torch.randint(256, (batch_size, 3, size, size), dtype=torch.uint8)
@@ -152,7 +152,7 @@ def count_inference(cfg: Config, size: int = 128, deploy: bool = False, graph: b
         deploy: Of the folded network.
         graph: Of a detector whose network is one CUDA graph.
     """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     operators = PartOperators()
     with gpu_forms(), ExitStack() as stack:
         model: Any = MODELS.build(cfg.model).eval()

@@ -21,7 +21,7 @@ class CalibrationImages:
     """
 
     def __init__(self, cfg: Config, count: int):
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
         pipeline = cfg.test_dataloader.dataset.pipeline
         self.dataset: Any = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': pipeline})
         self.classes = self.dataset.metainfo.get('classes', ())

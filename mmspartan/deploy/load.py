@@ -16,7 +16,7 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         ValueError: If the weights do not fit the model.
     """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     settings = cfg.model.to_dict()
     if cfg.get('data_preprocessor') is not None:  # mmengine's Runner also reads it from the top level
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())

@@ -50,7 +50,7 @@ def auto_batch(cfg: Config) -> int:
 
 
 def _measure(cfg: Config) -> int:
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()

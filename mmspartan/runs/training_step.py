@@ -19,7 +19,7 @@ class TrainingStep:
     """Calls ``model.train_step`` with the optimizer of a config and its model, built with random weights."""
 
     def __init__(self, cfg: Config, device: str, choose: Callable[[Sequence[int]], int]):
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
         self.model: Any = MODELS.build(cfg.model).to(device).train()
         fix_size(self.model, choose)
         self.optim_wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
