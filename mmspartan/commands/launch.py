@@ -89,8 +89,8 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
 
     Raises InputError, which names the command line's ``option`` for it, if the pipeline does not determine the size.
     """
-    datasets = [dataset for _, dataset in inner_datasets(cfg.test_dataloader, 'test_dataloader')]
-    for transform in reversed(datasets[0].get('pipeline') or []):
+    datasets = (dataset for _, dataset in inner_datasets(cfg.test_dataloader, 'test_dataloader'))
+    for transform in reversed(next(datasets, {}).get('pipeline') or []):
         size = transform.get(SIZES.get(type_name(transform.type)))
         if size:
             width, height = (size, size) if isinstance(size, int) else size

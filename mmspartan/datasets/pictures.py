@@ -86,10 +86,10 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
         raise InputError(f'{path}: cannot be written: OpenCV has no format for {Path(path).suffix!r}')
 
 
-def value_bits(image: Image.Image, content: bytes) -> int:
+def value_bits(image: Image.Image, content: bytes, path: str | Path) -> int:
     """Return the bits of the largest value of an image with 16 bits a value, 0 for other images.
 
-    A decoder takes 65535 as white. Raises InputError for more than 16 bits, which OpenCV would cut.
+    A decoder takes 65535 as white. Raises InputError, which names the file, for more bits, which OpenCV would cut.
     """
     is_deep = image.mode[0] in 'IF' or (image.format == 'PNG' and content[24] > 8)
     if isinstance(image, TiffImageFile):
@@ -98,7 +98,7 @@ def value_bits(image: Image.Image, content: bytes) -> int:
         return 0
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f'has values of more than 16 bits ({image.mode}); convert it')
+        raise InputError(f'{path}: has values of more than 16 bits ({image.mode}); convert it')
     return int(pixels.max()).bit_length() if pixels.dtype == np.uint16 else 0
 
 

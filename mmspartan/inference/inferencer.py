@@ -100,7 +100,7 @@ class CheckedDetInferencer(DetInferencer):
         content = read_picture(source, cls.max_pixels)
         image = decode_picture(content, source)
         with Image.open(io.BytesIO(content)) as header:
-            bits = value_bits(header, content)
+            bits = value_bits(header, content, source)
         if 0 < bits <= DARK:
             reason = (
                 f'16-bit values below {2**bits} are loaded as nearly black; shift them by {max(0, bits - 8)} bits to 8'

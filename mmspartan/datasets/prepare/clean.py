@@ -183,7 +183,7 @@ def _read(path: Path) -> File | str:
                     orientation, size = (1 if stored == size != size[::-1] else orientation), stored
                 else:
                     orientation = 1
-            bits = value_bits(image, content)
+            bits = value_bits(image, content, path)
         return File(size, orientation, hashlib.sha1(content).hexdigest(), frames, bits)
     except InputError as error:
         return str(error).removeprefix(f'{path}: ')

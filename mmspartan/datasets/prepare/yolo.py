@@ -70,7 +70,7 @@ def _described(
         for key in keys
         if content.get(key, '') not in NULL
     }
-    if not os.path.isdir(path.parent / content.get('path', '')):
+    if not os.path.isdir(path.parent / str(content.get('path', ''))):
         faults.note('path of the file is not there: the folder of the file is used', f'{path}: {content["path"]}')
     train, val = splits.get('train', []), splits.get('val', [])
     if val and set(val) == set(train):  # a common makeshift where there is no validation set
