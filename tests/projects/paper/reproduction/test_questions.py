@@ -16,11 +16,13 @@ from tests.projects.paper.reproduction.test_runs import write_log
 ARCH = dict(channels=(16, 32, 48, 64), depths=(1, 1, 2, 1), expand_ratios=(4, 4, 2, 2))
 
 
-def test_networks_of_the_kernels_differ():
-    descriptions = set()
-    for config in kernels.CONFIGS['miniature']:
-        descriptions.add(repr(MODELS.build(Config.fromfile(config_path(config)).model.backbone)))
-    assert len(descriptions) == 8 == len(kernels.CONFIGS['miniature'])
+def test_networks_of_the_kernels_differ_and_are_the_same_on_both_images():
+    found = {}
+    for folder, configs in kernels.CONFIGS.items():
+        networks = [repr(MODELS.build(Config.fromfile(config_path(config)).model.backbone)) for config in configs]
+        found[folder] = set(networks)
+        assert len(found[folder]) == len(configs)
+    assert len(found['miniature']) == 8 and len(found['photographs']) == 5 and found['photographs'] < found['miniature']
 
 
 def test_kernels_are_compared_with_the_published_ones(tmp_path, monkeypatch):
