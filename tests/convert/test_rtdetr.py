@@ -69,7 +69,7 @@ def test_layers_with_different_numbers_of_points_are_refused(version_2):
 DFINE, V2 = '_base_/models/dfine', 'deimv2_hgnetv2_pico_coco'
 # The file, the network in it, its reader, the activation, and the config that the options are of.
 GOLDEN = [
-    *((of_hugging_face, size, rtdetr_from_hugging_face, 'relu', DFINE) for size in 'nsl'),
+    *((of_hugging_face, size, rtdetr_from_hugging_face, 'relu', DFINE) for size in 'nsmlx'),
     (of_deim, 'dfine', rtdetr_from_authors, 'silu', DFINE),
     (of_deim, 'rtdetrv2', rtdetr_from_authors, 'silu', '_base_/models/rtdetr'),
     *((of_deimv2, size, rtdetr_from_authors, 'silu', V2) for size in ('atto', 'femto', 'pico')),

@@ -3,7 +3,7 @@
 PyTorch, transformers and safetensors are needed, but no package of OpenMMLab. Everything is in float64. Weights are
 random numbers that follow from their names in the file that transformers writes, so that none are stored.
 
-For each size n, s and l:
+For each size n, s, m, l and x:
     config         config.json
     names, shapes  of the weights
     setting/NAME   tensors of the file that are not weights
@@ -22,7 +22,7 @@ import torch
 from tests.dfine import make_golden
 from tests.dfine.make_golden import CLASSES, QUERIES, images, is_computed
 
-SIZES = 'nsl'
+SIZES = 'nsmlx'
 B0 = dict(
     stem_channels=[3, 16, 16],
     stage_in_channels=[16, 64, 256, 512],
@@ -33,7 +33,27 @@ B0 = dict(
     hidden_sizes=[64, 256, 512, 1024],
     use_learnable_affine_block=True,
 )
+B2 = dict(
+    stem_channels=[3, 24, 32],
+    stage_in_channels=[32, 96, 384, 768],
+    stage_mid_channels=[32, 64, 128, 256],
+    stage_out_channels=[96, 384, 768, 1536],
+    stage_num_blocks=[1, 1, 3, 1],
+    stage_numb_of_layers=[4, 4, 4, 4],
+    hidden_sizes=[96, 384, 768, 1536],
+    use_learnable_affine_block=True,
+)
 B4 = dict(hidden_sizes=[128, 512, 1024, 2048])
+B5 = dict(
+    stem_channels=[3, 32, 64],
+    stage_in_channels=[64, 128, 512, 1024],
+    stage_mid_channels=[64, 128, 256, 512],
+    stage_out_channels=[128, 512, 1024, 2048],
+    stage_num_blocks=[1, 2, 5, 2],
+    stage_numb_of_layers=[6, 6, 6, 6],
+    hidden_sizes=[128, 512, 1024, 2048],
+)
+BACKBONES = dict(n=B0, s=B0, m=B2, l=B4, x=B5)
 OPTIONS: dict[str, dict[str, Any]] = dict(
     n=dict(
         encoder_in_channels=[512, 1024],
@@ -59,7 +79,21 @@ OPTIONS: dict[str, dict[str, Any]] = dict(
         decoder_layers=3,
         freeze_backbone_batch_norms=False,
     ),
+    m=dict(
+        encoder_in_channels=[384, 768, 1536],
+        depth_mult=0.67,
+        decoder_n_points=[3, 6, 3],
+        decoder_layers=4,
+        freeze_backbone_batch_norms=False,
+    ),
     l=dict(decoder_n_points=[3, 6, 3]),
+    x=dict(
+        encoder_hidden_dim=384,
+        encoder_ffn_dim=2048,
+        decoder_in_channels=[384, 384, 384],
+        reg_scale=8.0,
+        decoder_n_points=[3, 6, 3],
+    ),
 )
 
 
@@ -71,7 +105,7 @@ def build_config(size: str) -> Any:
     from transformers import DFineConfig, HGNetV2Config
 
     stages = ['stage2', 'stage3', 'stage4'][-OPTIONS[size].get('num_feature_levels', 3) :]
-    backbone = HGNetV2Config(**(B4 if size == 'l' else B0), out_features=stages)
+    backbone = HGNetV2Config(**BACKBONES[size], out_features=stages)
     return DFineConfig(backbone_config=backbone, num_queries=QUERIES, num_labels=CLASSES, **OPTIONS[size])
 
 
