@@ -19,6 +19,9 @@ from ..errors import InputError
 CLIPPING = ('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value')
 
 
+COSTS = ('weight', 'alpha', 'gamma', 'eps')  # numbers of a matching cost
+
+
 def _items(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
@@ -38,10 +41,9 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in _items(value)),
     ),
     'match_costs': (
-        'a dict or a list of dicts, whose weight, gamma and eps are numbers of at least 0',
+        'a dict or a list of dicts, whose weight, alpha, gamma and eps are numbers of at least 0',
         lambda value: all(
-            isinstance(item, Mapping) and all(_is_positive(item.get(key, 1)) for key in ('weight', 'gamma', 'eps'))
-            for item in _items(value)
+            isinstance(item, Mapping) and all(_is_positive(item.get(key, 1)) for key in COSTS) for item in _items(value)
         ),
     ),
     'clip_grad': (
@@ -57,6 +59,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         'a list of names',
         lambda value: isinstance(value, list | tuple) and all(isinstance(name, str) for name in value),
     ),
+    'iou_mode': ('iou, iof or giou', lambda value: value in ('iou', 'iof', 'giou')),
     'scale': ('a number, a list or a dict', lambda value: isinstance(value, Real | list | tuple | Mapping)),
     'interpolation': ('a name or a number', lambda value: isinstance(value, str | int | Enum)),
     'train_cfg.max_epochs train_cfg.max_iters': (
@@ -131,7 +134,7 @@ def entry_being_built(error: BaseException, cfg: Mapping) -> str:
         found = [each for each in entries if _is_in(each[1], entry)]
         if found:
             name, _ = max(found, key=lambda each: len(each[1]))
-            plain = [f'{key}={value!r}' for key, value in entry.items() if not isinstance(value, Mapping | list)]
+            plain = [f'{key}={value!r}' for key, value in entry.items() if isinstance(value, Real | str | tuple)]
             return f'{name} ({", ".join(plain)[:200]})'
     return ''
 

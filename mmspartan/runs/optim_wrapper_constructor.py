@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
 from torch.nn import GroupNorm, LayerNorm
 from torch.nn.modules.batchnorm import _NormBase
@@ -32,7 +32,7 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: If a pattern matches no parameter.
-        InputError: If ``paramwise_cfg`` or a rule has other keys.
+        InputError: If ``paramwise_cfg`` or a rule has other keys, or the optimizer is not registered.
     """
 
     optimizer_cfg: dict[str, Any]
@@ -51,6 +51,10 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
+        kind = self.optimizer_cfg.get('type')
+        if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+            entry = 'optim_wrapper.optimizer.type'
+            raise InputError(f'{entry}: {kind!r} is no registered optimizer', entry=entry)
         if self.optimizer_cfg.get('fused') and not fuses(model):
             print_log(f'torch {torch.__version__} has no fused optimizers for this device: fused=False', 'current')
             self.optimizer_cfg = {**self.optimizer_cfg, 'fused': False}

@@ -45,3 +45,9 @@ def test_keys_that_would_be_ignored_are_refused(settings, entry):
     with pytest.raises(InputError) as refused:
         RegexOptimWrapperConstructor(dict(WRAPPER), settings)
     assert refused.value.entry == f'optim_wrapper.{entry}'
+
+
+def test_optimizer_that_is_not_registered_is_named():
+    constructor = RegexOptimWrapperConstructor(dict(type='OptimWrapper', optimizer=dict(type='adamw')), dict(rules=[]))
+    with pytest.raises(InputError, match="'adamw' is no registered optimizer"):
+        constructor(nn.Linear(3, 2))
