@@ -186,6 +186,8 @@ def require_data(cfg: Config, phases: Sequence[str] = PHASES) -> None:
             below.update({f'data_prefix.{key}'.rstrip('.'): value for key, value in prefixes.items()})
             paths = {'data_root': root, **{key: os.path.join(root, value) for key, value in below.items() if value}}
             needed.update({f'{name}.{key}': path for key, path in paths.items()})
+        if phase == 'test' and 'train' in phases:  # a training does not build its metric
+            continue
         evaluator = {f'{phase}_evaluator': cfg.get(f'{phase}_evaluator') or {}}
         needed.update({name: str(path) for name, key, path in walk(evaluator) if key == 'ann_file' and path})
     for name, path in needed.items():

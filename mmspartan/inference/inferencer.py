@@ -66,11 +66,11 @@ class CheckedDetInferencer(DetInferencer):
             count = len(names or listed)
             self.checkpoint = dict(state_dict={})
         else:
+            check_weights_fit(model, self.checkpoint, self.source)
             names = classes_of(self.checkpoint)
             check_class_names(names, self.source, listed, "the config's test set", same_number=True)
             count = getattr(model.bbox_head, 'num_classes', len(names))
             check_class_names(names, self.source, [''] * count, 'the model', same_number=True)
-            check_weights_fit(model, self.checkpoint, self.source)
         if not names:  # mmdet would use COCO's names
             names = listed if len(listed) == count else [str(i) for i in range(count)]
         meta = dict(self.checkpoint.get('meta') or {}, dataset_meta=dict(classes=tuple(names)))

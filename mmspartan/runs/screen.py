@@ -24,7 +24,7 @@ INTERNAL = re.compile(
     r'Resumed iteration number is not divisible by'  # of lost gradients, which ResumableRunner restores or warns of
 )
 # COCO's table, of which the LoggerHook shows the AP after each evaluation in a training.
-TABLE = re.compile(r'Evaluating \w+\.\.\.$|\w+_mAP_copypaste: |\n Average Precision')
+TABLE = re.compile(r'Evaluating \w+\.\.\.$|\n Average Precision')
 # Lines of the LoggerHook that a progress bar replaces.
 STEPS = re.compile(r'(Epoch|Iter)\(test\).*\beta: ')
 

@@ -42,7 +42,7 @@ def test_only_warnings_of_mmengine_on_its_own_calls_are_hidden(level, message, i
     assert ScreenFilter().filter(record) == is_shown
 
 
-@pytest.mark.parametrize('message', ['Evaluating bbox...', 'bbox_mAP_copypaste: 0.1', '\n Average Precision (AP)'])
+@pytest.mark.parametrize('message', ['Evaluating bbox...', '\n Average Precision (AP)'])
 def test_tables_of_a_training_are_in_the_file_alone(message):
     record = logging.LogRecord('mmengine', logging.INFO, __file__, 1, message, None, None)
     screen = ScreenFilter()

@@ -23,7 +23,7 @@ CONFIGS = {
     ),
     'photographs': (
         'photographs/spartan_xt',
-        *(f'photographs/kernels_{name}' for name in ('3_3_dilation_1', '5_5', '7_7', '7_small')),
+        *(f'kernels/photographs_{name}' for name in ('3_3_dilation_1', '5_5', '7_7', '7_small')),
     ),
 }
 

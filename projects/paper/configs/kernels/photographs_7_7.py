@@ -1,3 +1,3 @@
-_base_ = './spartan_xt.py'
+_base_ = '../photographs/spartan_xt.py'
 
 model = dict(backbone=dict(smixer=dict(kernel_size=(7, 7))))
