@@ -17,8 +17,6 @@ from ..errors import InputError
 
 # Arguments of mmengine's OptimWrapper for torch's clip_grad_norm_ and clip_grad_value_.
 CLIPPING = ('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value')
-
-
 COSTS = ('weight', 'alpha', 'gamma', 'eps')  # numbers of a matching cost
 
 
@@ -26,7 +24,7 @@ def _items(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _is_positive(value: Any) -> bool:
+def _is_from_0(value: Any) -> bool:
     return isinstance(value, Real) and 0 <= float(value) < math.inf
 
 
@@ -43,7 +41,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'match_costs': (
         'a dict or a list of dicts, whose weight, alpha, gamma and eps are numbers of at least 0',
         lambda value: all(
-            isinstance(item, Mapping) and all(_is_positive(item.get(key, 1)) for key in COSTS) for item in _items(value)
+            isinstance(item, Mapping) and all(_is_from_0(item.get(key, 1)) for key in COSTS) for item in _items(value)
         ),
     ),
     'clip_grad': (

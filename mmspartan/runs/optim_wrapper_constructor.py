@@ -15,8 +15,6 @@ from torch.nn.modules.batchnorm import _NormBase
 from ..errors import InputError
 from ..nn.rms_norm import RMSNorm
 
-KEYS = {'pattern', 'lr_mult', 'decay_mult'}  # of a rule; the last two are optional
-
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
@@ -39,16 +37,10 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
-        for name, known, found in [
-            ('paramwise_cfg', {'rules'}, self.paramwise_cfg),
-            *((f'paramwise_cfg.rules.{i}', KEYS, rule) for i, rule in enumerate(self.paramwise_cfg.get('rules', ()))),
-        ]:
-            if (found and ('pattern' if known is KEYS else 'rules') not in found) or found.keys() - known:
-                raise InputError(
-                    f'optim_wrapper.{name}: has the keys {sorted(found)}, must have {sorted(known)}; those of mmengine '
-                    "need optim_wrapper.constructor='DefaultOptimWrapperConstructor'",
-                    entry=f'optim_wrapper.{name}',
-                )
+        if self.paramwise_cfg:  # without it all parameters are one group
+            check_keys('paramwise_cfg', self.paramwise_cfg, {'rules'})
+        for i, rule in enumerate(self.paramwise_cfg.get('rules', ())):
+            check_keys(f'paramwise_cfg.rules.{i}', rule, {'pattern'}, {'lr_mult', 'decay_mult'})
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         kind = self.optimizer_cfg.get('type')
@@ -75,6 +67,16 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             params.append(
                 dict(params=parameters, lr=self.base_lr * lr_mult, weight_decay=(self.base_wd or 0.0) * decay_mult)
             )
+
+
+def check_keys(name: str, found: dict[str, Any], needed: set[str], optional: set[str] = set()) -> None:
+    """Raise InputError unless a dict of the optimizer's config has the needed keys, and no others than known ones."""
+    if not needed <= found.keys() <= needed | optional:
+        raise InputError(
+            f'optim_wrapper.{name}: has the keys {sorted(found)}, must have {sorted(needed | optional)}; those of '
+            "mmengine need optim_wrapper.constructor='DefaultOptimWrapperConstructor'",
+            entry=f'optim_wrapper.{name}',
+        )
 
 
 def fuses(model: nn.Module) -> bool:

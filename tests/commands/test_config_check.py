@@ -90,7 +90,7 @@ def test_a_rare_but_right_entry_passes(entry, value):
         (
             'model.train_cfg.assigner.match_costs.0.weight',
             [],
-            r'match_costs: is .*, must be .* weight, alpha, gamma and',
+            r'match_costs: is .*, must be .* weight, alpha, gamma and eps are numbers',
         ),
         ('model.train_cfg.assigner.match_costs.0.weight', -5.0, 'numbers of at least 0'),
         ('model.train_cfg.assigner.match_costs.0.eps', 'text', 'numbers of at least 0'),
@@ -102,7 +102,7 @@ def test_a_rare_but_right_entry_passes(entry, value):
         (
             'train_cfg',
             dict(by_epoch=True, max_epochs=-5),
-            r'train_cfg\.max_epochs: is -5, must be a whole number of at',
+            r'train_cfg\.max_epochs: is -5, must be a whole number of at least 1',
         ),
         ('val_evaluator', [], r'val_evaluator: is empty, must have at least one metric'),
     ],

@@ -23,36 +23,27 @@ from tests.dfine import make_golden
 from tests.dfine.make_golden import CLASSES, QUERIES, images, is_computed
 
 SIZES = 'nsmlx'
-B0 = dict(
-    stem_channels=[3, 16, 16],
-    stage_in_channels=[16, 64, 256, 512],
-    stage_mid_channels=[16, 32, 64, 128],
-    stage_out_channels=[64, 256, 512, 1024],
-    stage_num_blocks=[1, 1, 2, 1],
-    stage_numb_of_layers=[3, 3, 3, 3],
-    hidden_sizes=[64, 256, 512, 1024],
-    use_learnable_affine_block=True,
-)
-B2 = dict(
-    stem_channels=[3, 24, 32],
-    stage_in_channels=[32, 96, 384, 768],
-    stage_mid_channels=[32, 64, 128, 256],
-    stage_out_channels=[96, 384, 768, 1536],
-    stage_num_blocks=[1, 1, 3, 1],
-    stage_numb_of_layers=[4, 4, 4, 4],
-    hidden_sizes=[96, 384, 768, 1536],
-    use_learnable_affine_block=True,
-)
+
+
+def architecture(stem: list[int], middle: list[int], channels: list[int], blocks: list[int], layers: int) -> dict:
+    """Return the settings of HGNetV2 whose stages have these channels within and at their end."""
+    return dict(
+        stem_channels=stem,
+        stage_in_channels=[stem[-1], *channels[:-1]],
+        stage_mid_channels=middle,
+        stage_out_channels=channels,
+        stage_num_blocks=blocks,
+        stage_numb_of_layers=[layers] * 4,
+        hidden_sizes=channels,
+    )
+
+
+B0 = architecture([3, 16, 16], [16, 32, 64, 128], [64, 256, 512, 1024], [1, 1, 2, 1], 3)
+B2 = architecture([3, 24, 32], [32, 64, 128, 256], [96, 384, 768, 1536], [1, 1, 3, 1], 4)
+B5 = architecture([3, 32, 64], [64, 128, 256, 512], [128, 512, 1024, 2048], [1, 2, 5, 2], 6)
 B4 = dict(hidden_sizes=[128, 512, 1024, 2048])
-B5 = dict(
-    stem_channels=[3, 32, 64],
-    stage_in_channels=[64, 128, 512, 1024],
-    stage_mid_channels=[64, 128, 256, 512],
-    stage_out_channels=[128, 512, 1024, 2048],
-    stage_num_blocks=[1, 2, 5, 2],
-    stage_numb_of_layers=[6, 6, 6, 6],
-    hidden_sizes=[128, 512, 1024, 2048],
-)
+for small in (B0, B2):
+    small['use_learnable_affine_block'] = True
 BACKBONES = dict(n=B0, s=B0, m=B2, l=B4, x=B5)
 OPTIONS: dict[str, dict[str, Any]] = dict(
     n=dict(

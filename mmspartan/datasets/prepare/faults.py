@@ -57,10 +57,9 @@ class Faults:
         file = io.StringIO()
         writer = csv.writer(file)
         writer.writerow(['kind', 'what', 'done or option', 'place'])
-        for kind in ('places', 'guesses', 'notes'):
-            for (what, done), places in getattr(self, kind).items():
-                kept = [(kind.replace('places', 'faults'), what, done, place) for place in places]
-                writer.writerows([inert(printable(cell)) for cell in row] for row in kept)
+        for kind, found in dict(faults=self.places, guesses=self.guesses, notes=self.notes).items():
+            rows = [(kind, what, done, place) for (what, done), places in found.items() for place in places]
+            writer.writerows([inert(printable(cell)) for cell in row] for row in rows)
         return file.getvalue()
 
     def rows(self, kind: str = 'places') -> Iterable[tuple[str, str, int, list[str]]]:

@@ -22,15 +22,14 @@ def read_label_studio(documents: Documents, files: Files, faults: Faults) -> Sou
                 continue
             annotations = task.get('annotations') or task.get('completions') or []
             annotations = annotations if isinstance(annotations, list) else []
-            annotations = [one for one in annotations if isinstance(one, dict)]
+            given = [one for one in annotations if isinstance(one, dict)]
+            annotations = [one for one in given if not one.get('was_cancelled')]
             names = [value for value in task['data'].values() if isinstance(value, str)]
             name = next((name for name in names if '.' in name), None)
-            kept = [one for one in annotations if not one.get('was_cancelled')]
-            if not kept:
-                what = 'task was skipped' if annotations else 'task has no annotation'
+            if not annotations:
+                what = 'task was skipped' if given else 'task has no annotation'
                 faults.add(what, DROPPED, f'{where}: {name}')
                 continue
-            annotations = kept
             if len(annotations) > 1:
                 faults.add('task has several annotations: the first is used', KEPT, where)
             shapes = annotations[0].get('result')
