@@ -7,6 +7,7 @@ the authors' grid is transposed. For square inputs both are equal.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from mmdet.models.layers import DetrTransformerEncoder
@@ -18,6 +19,7 @@ from ..checks import check_integers, check_levels, check_numbers, is_integer, re
 from ..nn.conv_norm_act import ConvNormAct
 from ..nn.fold import fold_in_place
 from ..ops.made_once import made_once
+from ..ops.tracing import is_traced
 from .fusion import CSPRepLayer, TopDownFusion
 
 
@@ -126,6 +128,8 @@ class HybridEncoder(BaseModule):
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         refuse_training_of_deployed(self)
         check_levels('HybridEncoder', self.input_convs, feats)
+        if not is_traced():
+            check_halves(feats)
         feats = [conv(feat) for conv, feat in zip(self.input_convs, feats)]
         feats[-1] = self.attend(feats[-1])
 
@@ -152,6 +156,19 @@ class HybridEncoder(BaseModule):
         positions = sine_positions(height, width, feat.shape[1], self.temperature, feat.device).to(feat.dtype)
         tokens = self.aifi(feat.flatten(2).transpose(1, 2), query_pos=positions, key_padding_mask=None)
         return tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
+
+
+def check_halves(feats: Sequence[Tensor]) -> None:
+    """Check that each feature map has half the sides of the one before, rounded up as the encoder halves them.
+
+    Raises:
+        ValueError: If not: backbones without padding, such as SpaRTAN, round down.
+    """
+    sides = [tuple(feat.shape[-2:]) for feat in feats]
+    for (height, width), coarse in pairwise(sides):
+        if coarse != (-(-height // 2), -(-width // 2)):
+            allowed = 'halves of each other, rounded up (data_preprocessor.pad_size_divisor=32 pads for it)'
+            refuse('HybridEncoder', 'the sides of the feature maps', allowed, sides)
 
 
 @made_once

@@ -219,6 +219,13 @@ def test_any_size_that_is_a_multiple_of_32(shape):
     assert boxes.shape == (14, 4) and boxes[:, 0::2].max() <= shape[1] and boxes[:, 1::2].max() <= shape[0]
 
 
+def test_features_that_a_backbone_rounds_down_name_the_padding():
+    model = build().eval()
+    model.data_preprocessor.pad_size_divisor = 1
+    with refuses('HybridEncoder', 'the sides of the feature maps', [(12, 15), (6, 7), (3, 3)]):
+        model.test_step(batch(1, shapes=[(96, 120)]))
+
+
 def test_input_with_fewer_positions_than_queries_is_an_error():
     with pytest.raises(ValueError, match='21 positions, fewer than num_queries=30'):
         build().eval()(torch.rand(1, 3, 32, 32), mode='tensor')
