@@ -38,6 +38,7 @@ from mmengine.registry import METRICS
 from mmspartan.commands.command import command
 from mmspartan.commands.launch import a_run, load_config
 from mmspartan.configs import type_name
+from mmspartan.datasets.inner import inner_datasets
 from mmspartan.errors import InputError
 
 
@@ -58,7 +59,8 @@ def enable_tta(cfg: Config, args) -> None:
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
         raise InputError(f'{args.config}: --tta needs tta_model and tta_pipeline in the config')
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for _, dataset in inner_datasets(cfg.test_dataloader, ''):
+        dataset['pipeline'] = cfg.tta_pipeline
 
 
 @command()

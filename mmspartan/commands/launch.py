@@ -20,8 +20,8 @@ from mmspartan_cli import PACKAGE, config_name, shown
 from ..checkpoints.checkpoint import force_weights_only
 from ..compat import locals_of
 from ..configs import type_name
+from ..datasets.inner import inner_datasets, test_dataset
 from ..errors import InputError
-from ..runs.evaluation_data import inner_datasets
 from ..runs.schedule import stretch_schedule
 from .command import blame
 from .config_check import check_config, walk
@@ -89,8 +89,7 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
 
     Raises InputError, which names the command line's ``option`` for it, if the pipeline does not determine the size.
     """
-    datasets = (dataset for _, dataset in inner_datasets(cfg.test_dataloader, 'test_dataloader'))
-    for transform in reversed(next(datasets, {}).get('pipeline') or []):
+    for transform in reversed(test_dataset(cfg).get('pipeline') or []):
         size = transform.get(SIZES.get(type_name(transform.type)))
         if size:
             width, height = (size, size) if isinstance(size, int) else size

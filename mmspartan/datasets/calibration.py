@@ -5,25 +5,30 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.dataset import ConcatDataset
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import track_iter_progress
 
+from .inner import inner_datasets, test_dataset
+
 
 class CalibrationImages:
-    """Evenly spaced images of a config's training set, loaded by its test pipeline.
+    """Evenly spaced images of a config's training sets, loaded by its test pipeline.
 
     Args:
         cfg (Config): With ``train_dataloader`` and ``test_dataloader``.
         count (int): Number of images; all if there are fewer.
 
     Attributes:
-        classes: Class names of the training set; empty if it has none.
+        classes: Class names of the first training set; empty if it has none.
     """
 
     def __init__(self, cfg: Config, count: int):
         init_default_scope(cfg.get('default_scope') or 'mmengine')
-        pipeline = cfg.test_dataloader.dataset.pipeline
-        self.dataset: Any = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': pipeline})
+        pipeline = test_dataset(cfg)['pipeline']
+        inner = inner_datasets(cfg.train_dataloader, '')
+        datasets = [DATASETS.build({**data, 'pipeline': pipeline}) for _, data in inner]
+        self.dataset: Any = ConcatDataset(datasets) if len(datasets) > 1 else datasets[0]
         self.classes = self.dataset.metainfo.get('classes', ())
         self.chosen = np.linspace(0, len(self.dataset) - 1, min(count, len(self.dataset))).astype(int).tolist()
 

@@ -17,10 +17,10 @@ from torch import nn
 
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
+from ..datasets.inner import test_dataset
 from ..datasets.pictures import DARK, MAX_PIXELS, decode_picture, read_picture, value_bits
 from ..errors import InputError
 from ..runs.cuda_graphs import use_cuda_graphs
-from ..runs.evaluation_data import inner_datasets
 
 
 class CheckedDetInferencer(DetInferencer):
@@ -41,8 +41,7 @@ class CheckedDetInferencer(DetInferencer):
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
         self.source = weights
-        # that of images within wrappers such as ConcatDataset
-        cfg.test_dataloader.dataset = next(data for _, data in inner_datasets(cfg.test_dataloader, ''))
+        cfg.test_dataloader.dataset = test_dataset(cfg)
         if Path(weights).suffix == '.onnx':
             from ..deploy.exported_model import ExportedModel  # onnx is needed for exported files only
 

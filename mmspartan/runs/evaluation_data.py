@@ -1,4 +1,4 @@
-"""The datasets of a config's loaders, and a check that an evaluator reads the annotation file of its dataset."""
+"""A check that an evaluator reads the annotation file of its dataset."""
 
 import filecmp
 from collections.abc import Iterator
@@ -46,15 +46,3 @@ def _is_same(first: str, second: str) -> bool:
     if first == second or not (Path(first).is_file() and Path(second).is_file()):
         return first == second
     return Path(first).samefile(second) or filecmp.cmp(first, second, shallow=False)
-
-
-def inner_datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
-    """Iterate over the datasets in a loader's config, without their wrappers, and their names in it."""
-    wrapped = cfg.get('datasets') if isinstance(cfg, dict) else None
-    if isinstance(cfg, dict) and 'dataset' in cfg:
-        yield from inner_datasets(cfg['dataset'], f'{name}.dataset')
-    elif isinstance(wrapped, list | tuple):
-        for i, dataset in enumerate(wrapped):
-            yield from inner_datasets(dataset, f'{name}.datasets[{i}]')
-    elif isinstance(cfg, dict):
-        yield name, cfg

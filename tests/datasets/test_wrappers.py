@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 
 from mmspartan.commands.launch import build_runner
+from mmspartan.datasets.calibration import CalibrationImages
 from tests.conftest import DATA, make_digits
 from tests.runs.conftest import EXPERIMENTS
 
@@ -55,3 +56,14 @@ def weights_after_one_epoch(work_dir, data, name: str, workers: int) -> dict[str
 def test_detector_trains_on_a_wrapper_the_same_with_any_number_of_workers(name, data, tmp_path):
     first, second = (weights_after_one_epoch(tmp_path / str(n), data, name, n) for n in (0, 2))
     assert all(value.isfinite().all() and torch.equal(value, second[key]) for key, value in first.items())
+
+
+def test_images_for_calibration_are_those_within_wrappers(data):
+    cfg = Config.fromfile(DATA / 'rtdetr_quick.py')
+    cfg.merge_from_dict({f'{phase}_dataloader.dataset.data_root': str(data) for phase in ('train', 'test')})
+    alone = CalibrationImages(cfg, 4)
+    cfg.train_dataloader.dataset = wrapped('indices', cfg.train_dataloader.dataset.to_dict())
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[cfg.test_dataloader.dataset.to_dict()])
+    images = CalibrationImages(cfg, 4)
+    assert images.classes == alone.classes and len(images.dataset) == 2 * len(alone.dataset)
+    assert torch.equal(images.dataset[0]['inputs'], alone.dataset[0]['inputs'])

@@ -13,7 +13,7 @@ from torch import nn
 
 from ...checkpoints.checkpoint import without_wrappers
 from ...configs import type_name
-from ..evaluation_data import inner_datasets
+from ...datasets.inner import inner_datasets
 from ..randomness import seed_from
 from .stop_hook import EvaluationStopped, StopOnSignalHook
 
