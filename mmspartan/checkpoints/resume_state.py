@@ -18,6 +18,7 @@ from .checkpoint import weight_problem
 
 # Entries whose square root an optimizer takes, and its count of steps.
 NOT_NEGATIVE = ('step', 'exp_avg_sq', 'max_exp_avg_sq', 'square_avg')
+ADVICE = 'to start from its weights use --cfg-options load_from=... instead of --resume'
 
 
 def _require(condition: bool, problem: str) -> None:
@@ -31,8 +32,7 @@ def check_resumable(checkpoint: Mapping[str, Any]) -> None:
     for key, kind in {**kinds, 'param_schedulers': list | Mapping}.items():
         _require(
             isinstance(checkpoint.get(key, [] if key == 'param_schedulers' else None), kind),
-            f'it has no {key}, as a published or a best checkpoint has none; to start from its weights use '
-            '--cfg-options load_from=... instead of --resume',
+            f'it has no {key}, as a published or a best checkpoint has none; {ADVICE}',
         )
     meta, hub = checkpoint['meta'], checkpoint['message_hub']
     for key in ('epoch', 'iter'):
@@ -65,6 +65,9 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
     for i, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
         for name, value in group.items():
             problem = f'{name} of group {i} of its optimizer is {saved.get(name)!r}'
+            if name not in saved:
+                others = ', '.join(key for key in saved if key not in group) or 'no settings'
+                problem = f'its optimizer is no {type(optimizer).__name__}: it has {others}; {ADVICE}'
             _require(_is_setting_like(saved.get(name), value), problem)
         kinds: dict[int, dict] = {}  # types of a state's entries, by the parameter's number of dimensions
         for parameter, number in zip(group['params'], saved['params']):

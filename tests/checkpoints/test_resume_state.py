@@ -57,6 +57,11 @@ def test_optimizer_state_of_other_parameters_is_not_loaded():
     ]:
         with pytest.raises(InputError, match=message):
             check_optimizer_fits(optimizer, changed(change))
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with pytest.raises(
+        InputError, match=r'its optimizer is no SGD: it has betas, .*load_from=\.\.\. instead of --resume'
+    ):
+        check_optimizer_fits(sgd, changed(lambda state: None))
 
 
 def test_states_of_schedulers_set_nothing_that_theirs_have_not():
