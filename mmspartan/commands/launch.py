@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from mmspartan_cli import PACKAGE, config_name, shown
 
 from ..checkpoints.checkpoint import force_weights_only
+from ..checks import is_integer
 from ..compat import locals_of
 from ..configs import type_name
 from ..datasets.inner import inner_datasets, test_dataset
@@ -90,10 +91,13 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
     Raises InputError, which names the command line's ``option`` for it, if the pipeline does not determine the size.
     """
     for transform in reversed(test_dataset(cfg).get('pipeline') or []):
-        size = transform.get(SIZES.get(type_name(transform.type)))
+        key = SIZES.get(type_name(transform.type))
+        size = transform.get(key)
         if size:
-            width, height = (size, size) if isinstance(size, int) else size
-            return height, width
+            sides = [size] * 2 if isinstance(size, int) else [*size]
+            if len(sides) != 2 or not all(map(is_integer, sides)):
+                raise InputError(f'{cfg.filename}: {key} of its test pipeline is {size!r}, not a width and a height')
+            return sides[1], sides[0]
     raise InputError(f'{cfg.filename}: its test pipeline has none of {", ".join(SIZES)} with a size; give {option}')
 
 
