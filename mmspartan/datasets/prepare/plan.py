@@ -185,7 +185,7 @@ def _smaller(cfg: Config, train: int, val: int, measured: Callable[[Config], Cos
         options += f' --max-epochs {epochs}'
     if seconds > now / 2:
         return []
-    return [f'A smaller detector takes about {spoken(seconds)}: prepare again with {options}']
+    return [f'A training of about {spoken(seconds)}: prepare again with {options}']
 
 
 def with_base(cfg: Config, base: str, size: tuple[int, int], train: int) -> Config:
