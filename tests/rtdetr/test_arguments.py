@@ -88,7 +88,8 @@ def test_bad_argument_is_refused(owner, option, value):
         build_with(BELOW[owner] + option, value)
 
 
-# Classes that are built alone: the first of their options is refused.
+SIZES = ([], [0], [-32], [640, 650], [640.0], [True], 640, '640', [None], [NAN])
+# Classes that are built alone: the first of their options is refused, or an entry of it.
 ALONE = [
     ('ResNetVD', dict(depth=19)),
     ('ResNetVD', dict(depth=True)),
@@ -101,14 +102,25 @@ ALONE = [
     *(('IoUVarifocalLoss', dict(loss_weight=value)) for value in (NAN, '1')),
     *(('MatchabilityAwareLoss', dict(alpha=value)) for value in (1.5, None)),
     *(('MatchabilityAwareLoss', option) for option in (dict(gamma=-0.5), dict(loss_weight=True))),
+    *(('BatchRandomChoiceResize', dict(sizes=sizes)) for sizes in SIZES),
+    ('BatchRandomChoiceResize', dict(interpolation='area', sizes=[128])),
+    *(('BatchMixUp', dict(prob=value)) for value in (1.5, True)),
+    *(('BatchMixUp', dict(ratio=value)) for value in (0.5, [0.5])),
+    *(('BatchMixUp', {'ratio': value, 'entry': i}) for i, value in enumerate([[NAN, 1], (0.5, 1.1)])),
+    *(('BatchCopyBlend', option) for option in (dict(prob=-0.1), dict(num_objects=0), dict(min_area=0))),
+    *(('BatchCopyBlend', option) for option in (dict(margin=0.1), dict(ratio=(1, 0)))),
+    ('BatchCopyBlend', dict(margin=(-1, 0), entry=0)),
+    ('BatchCopyBlend', dict(ratio=[0, 2], entry=1)),
 ]
 
 
 @pytest.mark.parametrize(('owner', 'options'), ALONE)
 def test_bad_argument_of_a_class_is_refused(owner, options):
-    option, value = next(iter(options.items()))
-    with refuses(owner, option, value):
-        MODELS.build(dict(type=owner, **options))
+    (option, value), *others = options.items()
+    entry = options.get('entry')
+    named = (option, value) if entry is None else (f'{option}[{entry}]', value[entry])
+    with refuses(owner, *named):
+        MODELS.build({'type': owner, option: value, **{name: other for name, other in others if name != 'entry'}})
 
 
 def test_number_of_levels_that_the_decoder_does_not_have_is_refused():

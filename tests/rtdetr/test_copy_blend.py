@@ -6,13 +6,11 @@ from unittest.mock import Mock
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
 from mmspartan.rtdetr import BatchCopyBlend, BatchMixUp
 from mmspartan.rtdetr.copy_blend import sides
-from tests.conftest import refuses
 
 
 def batch(*boxes, shapes=((64, 96), (64, 96))):
@@ -84,20 +82,3 @@ def test_batches_are_mixed_or_blended_or_neither():
         counts.append(tuple(len(sample.gt_instances) for sample in found))
     shares = {found: counts.count(found) / 300 for found in set(counts)}
     assert shares == pytest.approx({(3, 3): 0.5, (4, 3): 0.2, (2, 1): 0.3}, abs=0.08)
-
-
-@pytest.mark.parametrize(
-    ('option', 'value', 'name'),
-    [
-        *(('prob', -0.1, 'prob'), ('ratio', [0, 2], 'ratio[1]'), ('num_objects', 0, 'num_objects')),
-        *(
-            ('min_area', 0, 'min_area'),
-            ('margin', 0.1, 'margin'),
-            ('margin', (-1, 0), 'margin[0]'),
-            ('ratio', (1, 0), 'ratio'),
-        ),
-    ],
-)
-def test_bad_argument_is_refused(option, value, name):
-    with refuses('BatchCopyBlend', name):
-        MODELS.build(dict(type='BatchCopyBlend', **{option: value}))

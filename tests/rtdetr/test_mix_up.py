@@ -5,13 +5,11 @@ import random
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
 from mmspartan.rtdetr.mix_up import BatchMixUp
 from mmspartan.runs.randomness import seed_from
-from tests.conftest import refuses
 
 
 def batch(*counts: int, sizes=(64, 96, 32)):
@@ -67,18 +65,6 @@ def test_ratio_and_probability_depend_on_process_and_iteration():
     assert ratios(augment, first[::-1])[::-1] == drawn
     other = ratios(augment, second)
     assert sum((one is None) == (two is None) for one, two in zip(drawn, other)) / 200 == pytest.approx(0.5, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ('option', 'value', 'name'),
-    [
-        *(('prob', 1.5, 'prob'), ('prob', True, 'prob'), ('ratio', 0.5, 'ratio'), ('ratio', [0.5], 'ratio')),
-        *(('ratio', (0.5, 1.1), 'ratio[1]'), ('ratio', [float('nan'), 1], 'ratio[0]')),
-    ],
-)
-def test_bad_argument_is_refused(option, value, name):
-    with refuses('BatchMixUp', name):
-        MODELS.build(dict(type='BatchMixUp', **{option: value}))
 
 
 SCRIPT = """

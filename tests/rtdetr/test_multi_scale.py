@@ -6,12 +6,10 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.logging import MessageHub
-from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch.testing import assert_close
 
 from mmspartan.rtdetr.multi_scale import BatchRandomChoiceResize
-from tests.conftest import refuses
 
 BOXES = torch.tensor([[10.0, 20.0, 90.0, 300.0], [0.0, 0.0, 416.0, 416.0]])
 
@@ -82,11 +80,3 @@ def test_pixels_are_interpolated_or_repeated():
         for name in ('bilinear', 'nearest')
     }
     assert values['nearest'] == {0, 1} and values['bilinear'] > {0, 1}
-    with refuses('BatchRandomChoiceResize', 'interpolation', 'area'):
-        BatchRandomChoiceResize([128], interpolation='area')
-
-
-@pytest.mark.parametrize('sizes', [[], [0], [-32], [640, 650], [640.0], [True], 640, '640', [None], [float('nan')]])
-def test_sizes_that_are_no_multiples_of_32_are_refused(sizes):
-    with refuses('BatchRandomChoiceResize', 'sizes', sizes):
-        MODELS.build(dict(type='BatchRandomChoiceResize', sizes=sizes))
