@@ -4,9 +4,13 @@
 """
 
 import argparse
+import importlib.util
 import os
+import runpy
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -95,8 +99,21 @@ def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
     for name in files:
         require_file(str(getattr(args, name)))
     limit_threads()
-    if sys.stderr.isatty() and 'torch' not in sys.modules:
-        print('loading PyTorch and OpenMMLab', file=sys.stderr)
+    if 'torch' not in sys.modules and threading.current_thread() is threading.main_thread():
+        # Ctrl-C during the imports ends the command without a traceback; its `main` handles signals itself
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if sys.stderr.isatty():
+            print('loading PyTorch and OpenMMLab', file=sys.stderr)
+    return args
+
+
+def parse_subjects(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the arguments of :func:`build_subject_parser`, check all files, and list the images."""
+    args = parse(parser, 'checkpoint')
+    for config, checkpoint in args.compare:
+        require_config(config)
+        require_file(checkpoint)
+    args.image = find_images(args.image)
     return args
 
 
@@ -114,6 +131,16 @@ def require_config(path: str) -> None:
         raise SystemExit(f'{shown(path)}: no such config file')
 
 
+def require_base(name: str) -> None:
+    """Exit with a message of one line if ``mmspartan.config_path`` knows no config of this name."""
+    package = importlib.util.find_spec('mmspartan')  # without its import
+    configs = runpy.run_path(str(Path(package.origin if package and package.origin else '').with_name('configs.py')))
+    try:
+        configs['config_path'](name)
+    except FileNotFoundError as error:
+        raise SystemExit(f'--base {shown(name)}: {error}') from None
+
+
 def require_file(path: str, option: str = '') -> None:
     """Exit with a message of one line if a local file does not exist; URLs are not checked."""
     if '://' not in path and not os.path.isfile(path):
@@ -123,7 +150,7 @@ def require_file(path: str, option: str = '') -> None:
 def require_path(path: str, option: str = '') -> None:
     """Exit with a message of one line if a local file or folder does not exist; URLs are not checked."""
     if '://' not in path and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise SystemExit(f'{option} {shown(path)}: no such file'.lstrip())
+        raise SystemExit(f'{option} {shown(path)}: no such file or folder'.lstrip())
 
 
 def find_images(sources: Iterable[str]) -> list[Path]:
@@ -134,11 +161,11 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for source in map(Path, sources):
         if not source.exists():
-            raise SystemExit(f'{source}: no such image or folder')
+            raise SystemExit(f'{shown(str(source))}: no such image or folder')
         below = sorted(path for path in source.rglob('*') if not is_hidden(path, source))
         inside = [path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
         if source.is_dir() and not inside:
-            raise SystemExit(f'{source}: no image in it; looked for {", ".join(IMAGE_SUFFIXES)}')
+            raise SystemExit(f'{shown(str(source))}: no image in it; looked for {", ".join(IMAGE_SUFFIXES)}')
         found += inside or [source]
     return found
 

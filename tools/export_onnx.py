@@ -59,7 +59,6 @@ from mmengine.registry import DATASETS
 from mmspartan.checkpoints.checkpoint import AtomicLocalBackend
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import read_config, size_of_test_images
-from mmspartan.commands.long_work import announced
 from mmspartan.convert.files import check_target
 from mmspartan.deploy import deploy
 from mmspartan.deploy.load import load_model
@@ -68,6 +67,7 @@ from mmspartan.deploy.precision import PRECISIONS, PROPERTY, Precision
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, build_graph, difference_of_scores, task_of_model
 from mmspartan.errors import InputError
+from mmspartan.runs.long_work import announced
 
 
 def check_size(graph: torch.nn.Module, task: Task, size: tuple[int, int]) -> None:

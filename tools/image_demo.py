@@ -18,7 +18,7 @@ from collections import Counter
 from itertools import count, islice
 from pathlib import Path
 
-from mmspartan_cli import is_hidden, parse, printable
+from mmspartan_cli import is_hidden, parse, printable, shown
 from mmspartan_cli.choices import IMAGE_SUFFIXES
 
 
@@ -43,7 +43,10 @@ def parse_args():
     )
     parser.add_argument('--max-frames', type=int, help='of a video, stream or camera; Ctrl-C ends them as well')
     parser.add_argument('--device', help='cuda:0, cpu, ...; a GPU by default, if there is one')
-    return parse(parser, 'checkpoint')
+    args = parse(parser, 'checkpoint')
+    if '://' not in args.input and not (args.input.isdecimal() or os.path.exists(args.input)):
+        raise SystemExit(f'{shown(args.input)}: no such image, folder or video')
+    return args
 
 
 if __name__ == '__main__':
@@ -172,7 +175,7 @@ def detect_in_video(detector: Detector, frames: Frames, args) -> tuple[list[np.n
             if handler is not None:
                 signal.signal(signal.SIGINT, handler)
     if not frames.total and not is_live(args.input):
-        print(f'\n{args.input}: does not say how many frames it has: {len(found)} could be read')
+        print(f'\n{shown(args.input)}: does not say how many frames it has: {len(found)} could be read')
     is_ended = is_live(args.input) or len(found) == args.max_frames
     return found, [frames.problem] if frames.problem and not (found and is_ended) else []
 
@@ -188,11 +191,8 @@ def main(args: argparse.Namespace) -> None:
     check_options(args)
     source, is_video = Path(args.input), is_live(args.input) or Path(args.input).suffix.lower() in VIDEO_SUFFIXES
     images, others, hidden = [source], list[Path](), list[Path]()
-    if not is_live(args.input):
-        if not source.exists():
-            raise InputError(f'{args.input}: no such image, folder or video')
-        if not (source.is_file() or source.is_dir()):
-            raise InputError(f'{args.input}: neither a file nor a folder')
+    if not (is_live(args.input) or source.is_file() or source.is_dir()):
+        raise InputError(f'{args.input}: neither a file nor a folder')
     if source.is_dir():
         images, others, hidden = images_below(source, args.out_dir)
     cfg = read_config(args.config)

@@ -12,7 +12,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from mmspartan_cli import parse, printable, sibling_command
+from mmspartan_cli import parse, printable, require_base, require_file, require_path, sibling_command
 
 
 def parse_args():
@@ -47,9 +47,9 @@ def parse_args():
     parser.add_argument('--attribute', help='attribute that holds the class, of VIA')
     parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images; needs --copy')
     parser.add_argument(
-        '--skip-unlabelled',
-        action='store_true',
-        help='leave out images without an annotation file, which are taken as images without objects by default',
+        '--unlabelled',
+        choices=('empty', 'skip'),
+        help='images without an annotation file: images without objects, as is guessed by default, or left out',
     )
     parser.add_argument('--classes', nargs='+', help='classes to keep, in this order; all by default')
     parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='other names of classes')
@@ -77,6 +77,13 @@ def parse_args():
     for pair in args.rename:
         if not all(map(str.strip, pair.partition('=')[::2])):
             parser.error(f'--rename needs OLD=NEW, got {pair!r}')
+    require_path(str(args.source))
+    if args.pictures:
+        require_path(str(args.pictures), '--pictures')
+    if args.weights:
+        require_file(str(args.weights), '--weights')
+    if args.base:
+        require_base(args.base)
     if os.path.lexists(args.out):
         raise SystemExit(printable(f'{args.out}: exists; remove it or give another --out'))
     return args
@@ -92,7 +99,6 @@ import mmspartan
 from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
-from mmspartan.commands.long_work import announced
 from mmspartan.datasets.prepare.clean import File, check_similar_names, clean
 from mmspartan.datasets.prepare.faults import KEPT, Faults
 from mmspartan.datasets.prepare.plan import default_epochs, plan_of
@@ -111,6 +117,7 @@ from mmspartan.datasets.prepare.write import (
     write_annotations,
 )
 from mmspartan.errors import InputError
+from mmspartan.runs.long_work import announced
 
 CONFIG = """\
 # Written by tools/prepare_dataset.py from {source}. Train with
@@ -234,22 +241,13 @@ def start_of(cfg: Config) -> str:
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    with blame(printable(str(args.source))):
-        try:
-            prepare(args)
-        except InputError as error:  # names of files and classes may hold codes for the terminal
-            raise InputError(printable(str(error))) from error
-        except OSError as error:
-            if error.filename is not None:
-                error.filename = printable(str(error.filename))
-            raise
+    with blame(str(args.source)):
+        prepare(args)
 
 
 def prepare(args: argparse.Namespace) -> None:
     if printable(path := os.path.realpath(args.out)) != path or not {'"', '\\'}.isdisjoint(path):
         raise InputError(f'--out {args.out}: quotation marks, backslashes and line breaks in its path break the config')
-    if args.weights and not args.weights.is_file():
-        raise InputError(f'{args.weights}: no such checkpoint (--weights)')
     for option, number in (('--max-epochs', args.max_epochs), ('--batch-size', args.batch_size)):
         if number is not None and number < 1:
             raise InputError(f'{option} must be at least 1, got {number}')
@@ -261,9 +259,7 @@ def prepare(args: argparse.Namespace) -> None:
     if size and any(side <= 0 or side % 32 for side in size):
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
-    choices = Choices(
-        args.split_by, args.box_format, args.attribute, args.box_orientation, args.skip_unlabelled, args.bits
-    )
+    choices = Choices(args.split_by, args.box_format, args.attribute, args.box_orientation, args.unlabelled, args.bits)
     source, root = read_source(args.source, faults, args.pictures, choices)
     total = len({sample.path for samples in source.splits.values() for sample in samples})
     name = printable(str(args.source))
@@ -289,8 +285,11 @@ def prepare(args: argparse.Namespace) -> None:
     print('\n'.join(['', sentence, *advice]))
     if args.strict and faults.refused():
         raise InputError(f'{args.source}: has the faults or guesses listed above, nothing was written (--strict)')
-    args.batch_size = args.batch_size or base.train_dataloader.batch_size
-    args.max_epochs = args.max_epochs or default_epochs(len(source.splits['train']), args.batch_size)
+    count = len(source.splits['train'])
+    if args.batch_size and args.batch_size > count:
+        raise InputError(f'--batch-size {args.batch_size}: there are {count} training images')
+    args.batch_size = args.batch_size or min(base.train_dataloader.batch_size, 1 << count.bit_length() - 1)
+    args.max_epochs = args.max_epochs or default_epochs(count, args.batch_size)
     summary = [f'{name}: {printable(source.format)}. {sentence}']
     copied = write(args, source, root, size, tables, summary, advice, faults)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html, faults.csv{copied}.')
@@ -299,20 +298,16 @@ def prepare(args: argparse.Namespace) -> None:
     print(f'from {start_of(config)}')
     print(reason, end='\n' * bool(reason))
     if not args.no_plan:
-        train, val = (len(source.splits[split]) for split in ('train', 'val'))
         with announced('Measuring steps of each stage of the training, within a minute'):
-            plan = plan_of(config, train, val)
+            plan = plan_of(config, count, len(source.splits['val']))
         print('\n'.join(plan))
     print('Look at the report, then train:')
     print(f'    {sibling_command("train.py", str(args.out / "config.py"), "--auto-scale-lr")}')
 
 
 def detector(name: str) -> Config:
-    """Return the config of a detector of this package; raises InputError if there is none, or it is of another task."""
-    try:
-        base = Config.fromfile(mmspartan.config_path(name))
-    except FileNotFoundError as error:
-        raise InputError(f'--base: {error}') from error
+    """Return the config of a detector of this package; raises InputError if it is of another task."""
+    base = Config.fromfile(mmspartan.config_path(name))
     if base.model.get('bbox_head') is None:
         raise InputError(f'--base: {name} is no detector')
     return base

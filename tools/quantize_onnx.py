@@ -38,7 +38,6 @@ import onnx
 from mmspartan.benchmark.timing import timed
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import load_config
-from mmspartan.commands.long_work import announced
 from mmspartan.convert.files import check_target
 from mmspartan.datasets.calibration import CalibrationImages
 from mmspartan.deploy.evaluation import check_classes, evaluate
@@ -48,6 +47,7 @@ from mmspartan.deploy.quantization import Feeds, count_products, quantize
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import Task, task_of_outputs
 from mmspartan.errors import InputError
+from mmspartan.runs.long_work import announced
 
 
 def kept_nodes(model: onnx.ModelProto, pattern: str) -> list[str]:

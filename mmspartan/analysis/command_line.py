@@ -6,8 +6,6 @@ from pathlib import Path
 
 import torch
 
-from mmspartan_cli import require_config, require_file
-
 from ..commands.command import blame
 from ..commands.launch import read_config
 from .subject import Subject
@@ -15,8 +13,6 @@ from .subject import Subject
 
 def load_subject(config: str, checkpoint: str, device: str | None) -> Subject:
     """Load a model, by default to a GPU if there is one; an InputError names file and entry if that fails."""
-    require_config(config)
-    require_file(checkpoint)
     cfg = read_config(config)
     with blame(config, cfg):
         return Subject(cfg, checkpoint, device or ('cuda' if torch.cuda.is_available() else 'cpu'))

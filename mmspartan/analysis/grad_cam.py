@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..visualization.boxes import strongest_boxes
 from .subject import Example, Subject
 
 
@@ -97,13 +99,15 @@ class _Detections:
 
     def __call__(self, sample: Any) -> Tensor:
         found = sample.pred_instances
-        kept = found.scores >= self.score_thr
+        found = found[found.scores >= self.score_thr]
+        strongest = strongest_boxes(found.bboxes.detach().cpu(), found.scores.detach().cpu())
+        found = found[torch.tensor(sorted(strongest), dtype=torch.long, device=found.scores.device)]
         if self.category is not None:
-            kept &= found.labels == self.category
-        self.boxes = found.bboxes[kept].detach().cpu().numpy()
+            found = found[found.labels == self.category]
+        self.boxes = found.bboxes.detach().cpu().numpy()
         of = '' if self.category is None else f' of {self.subject.label(self.category)}'
         self.title = f'{len(self.boxes)} detection{"s" * (len(self.boxes) != 1)}{of}'
-        return found.scores[kept].sum()
+        return found.scores.sum()
 
 
 def draw_sheet(subjects: Sequence[Subject], examples: Sequence[Example], cams: Sequence[Sequence[Cam]], path: Path):

@@ -11,6 +11,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmspartan_cli import printable
+
 from ..errors import InputError
 from .config_check import entry_being_built
 
@@ -43,7 +45,7 @@ def command() -> Iterator[None]:
             raise
         if os.environ.get('MMSPARTAN_TRACEBACK'):
             traceback.print_exc()
-        sys.exit(line)
+        sys.exit(printable(line))  # names of files and classes may hold codes for the terminal
     finally:
         if signal.getsignal(signal.SIGALRM) is _stop_again:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -3,11 +3,13 @@
 import argparse
 import atexit
 import errno
+import inspect
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -28,6 +30,12 @@ from .command import blame
 from .config_check import check_config, walk
 
 PHASES = ('train', 'val', 'test')
+# Entries that configs may have besides the arguments of a Runner.
+FURTHER = {
+    *('auto_scale_lr', 'compile', 'cuda_graphs', 'data_preprocessor', 'how_to_get_data', 'max_epochs', 'max_iters'),
+    *('find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'efficient_conv_bn_eval', 'activation_checkpointing'),
+    *('tta_model', 'tta_pipeline', 'runner_type'),
+}
 
 
 def read_config(path: str | Path) -> Config:
@@ -61,6 +69,8 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         with blame(args.config):
+            for name in unknown_entries(cfg, args.cfg_options):
+                print(f'--cfg-options {name}: neither {args.config} nor mmengine has this entry; is it read at all?')
             for line in stretch_schedule(cfg, args.cfg_options):
                 print(line)
             check_config(cfg, args.config)
@@ -79,6 +89,12 @@ def load_config(args: argparse.Namespace) -> Config:
         if loader.get('num_workers') == 0:
             loader.persistent_workers = False
     return cfg
+
+
+def unknown_entries(cfg: Config, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of settings that are below no entry of a config, and that mmengine does not read."""
+    known = {*cfg.keys(), *inspect.signature(Runner.__init__).parameters, *FURTHER}
+    return [name for name in options if name.split('.')[0] not in known]
 
 
 # Arguments of transforms that determine the size of an image: width and height, or the side of a square.
@@ -150,6 +166,9 @@ def _adapt_to_cpu(cfg: Config, phases: Sequence[str]) -> None:
         if (cfg.get(f'{phase}_cfg') or {}).get('fp16'):
             warnings.warn(f'no GPU: evaluating in full precision instead of AMP ({phase}_cfg.fp16)', stacklevel=2)
             cfg[f'{phase}_cfg'].fp16 = False
+    for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in phases)):
+        loader.pop('pin_memory', None)
+        loader.num_workers = min(loader.get('num_workers', 0), len(os.sched_getaffinity(0)))
     if cfg.get('sync_bn') is not None:
         if 'train' in phases:
             warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)

@@ -7,11 +7,13 @@ report a file lists them with the reasons. The command ``prepare_dataset.py`` in
 (``prepare/coco.py``).
 """
 
+import io
 import json
 import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ class CheckedCOCO(COCO):
         super().__init__()
         if annotation_file is not None:
             self.dataset = read_checked_coco(annotation_file)
-            self.createIndex()
+            with redirect_stdout(io.StringIO()):  # says that it creates the index, and that it did
+                self.createIndex()
             self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
 
 

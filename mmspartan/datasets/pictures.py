@@ -47,8 +47,9 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
         width, height = image.size
         if width * height > max_pixels:
             raise InputError(
-                f'{path}: has {width} x {height} pixels, more than {max_pixels:,}; cut it into parts, or raise '
-                "max_pixels: LoadImageFromFile(backend_args=dict(backend='picture', max_pixels=...))"
+                f'{path}: has {width} x {height} pixels, more than {max_pixels:,}; detect in parts (--slice, '
+                'slice_size), or raise max_pixels: '
+                "LoadImageFromFile(backend_args=dict(backend='picture', max_pixels=...))"
             )
         seen = hash((str(path), len(content), zlib.crc32(content)))
         if seen not in _is_for_opencv:  # the check decodes all formats but JPEG, once a process

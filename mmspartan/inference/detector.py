@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
@@ -19,6 +20,7 @@ from ..visualization.boxes import strongest_boxes
 from .inferencer import CheckedDetInferencer
 from .slicing import SlicingDetInferencer
 
+WITHOUT_WINDOWS = ('agg', 'cairo', 'pdf', 'pgf', 'ps', 'svg', 'template')  # matplotlib's backends that write files
 DRAWING = Lock()  # threads may share a visualizer, which holds one image
 
 
@@ -73,7 +75,16 @@ class Detections:
         write_picture(path, self.drawn())
 
     def show(self) -> None:
-        """Show the image with boxes and labels in a window."""
+        """Show the image with boxes and labels in a window.
+
+        Raises:
+            InputError: If matplotlib opens no windows here, as without a display.
+        """
+        backend = matplotlib.get_backend().lower()
+        if backend in WITHOUT_WINDOWS or 'inline' in backend:
+            raise InputError(
+                f'matplotlib ({backend}) opens no windows here: save() writes the image, drawn() returns it'
+            )
         self._visualizer.show(self.drawn()[..., ::-1])
 
 

@@ -41,6 +41,10 @@ class CheckedDetInferencer(DetInferencer):
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
         self.source = weights
+        if cfg.get('default_scope') == 'mmpretrain':
+            raise InputError(
+                f'{cfg.filename}: a classifier, for which there is mmpretrain.ImageClassificationInferencer'
+            )
         cfg.test_dataloader.dataset = test_dataset(cfg)
         if Path(weights).suffix == '.onnx':
             from ..deploy.exported_model import ExportedModel  # onnx is needed for exported files only

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,15 @@ class ResumableRunner(Runner):
             hook.install(self)
         self._training = True
         self.screen.has_tables = False
+        self.beginning = ExitStack()  # is closed by the first step
         lock = None
         if is_main_process():
             lock = WorkDirLock(self.work_dir)
             for name in remove_partial_files(self.work_dir):
                 self.logger.info(f'{name}: removed, a killed run was writing it')
         try:
-            return super().train()
+            with self.beginning:
+                return super().train()
         except EvaluationStopped:
             stop[0].evaluation_stopped()
             raise

@@ -12,10 +12,12 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.utils import ProgressBar
 
+from .long_work import announced
+
 # Beginnings of records that go to the file alone. Details of each run, on the level INFO:
 DETAILS = re.compile(
     r'\s*-+\s*System environment:|Config:\n|Hooks will be executed in the following order|paramwise_options -- |'
-    r'Exp name: |Distributed training is not used, all SyncBatchNorm|Checkpoints will be saved to '
+    r'Exp name: |Distributed training is not used, all SyncBatchNorm|Checkpoints will be saved to |Loads checkpoint by '
 )
 # Warnings of mmengine on its own calls, which no setting of a user changes:
 INTERNAL = re.compile(
@@ -80,7 +82,12 @@ class SlowStepHook(Hook):
         if is_main_process() and time.monotonic() - runner.screen.shown_at > self.seconds:
             runner.logger.info(runner.log_processor.get_log_after_iter(runner, batch_idx, mode)[1])
 
+    def before_train(self, runner: Any) -> None:
+        if is_main_process():
+            runner.beginning.enter_context(announced('Starting the data loaders and the first step'))
+
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        runner.beginning.close()
         self._after_iter(runner, batch_idx, 'train')
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

@@ -16,7 +16,7 @@ DEFAULT = 'DejaVu Sans'  # comes with matplotlib
 def legible(name: str, number: int, length: int = 18) -> str:
     """Return a class name that can be drawn: on one line, of at most ``length`` characters, which a font has.
 
-    ``class <number>``, from 1 on, stands for a name that no installed font has.
+    ``class <number>`` stands for a name that no installed font has.
     """
     name = ' '.join(name.split())
     if any(_font_of(character) is None for character in name):

@@ -91,7 +91,7 @@ class LegibleDetLocalVisualizer(DetLocalVisualizer):
             name = instances.label_names[i]
         else:
             name = classes[label] if classes is not None and label < len(classes) else f'class {label}'
-        name = legible(name, label + 1, length=48)
+        name = legible(name, label, length=48)
         return f'{name} {float(instances.scores[i]):.2f}' if 'scores' in instances else name
 
     def _color(self, label: int) -> Color:

@@ -16,6 +16,7 @@ From "miniature" on, networks that are not trained yet are trained first. CIFAR-
 import argparse
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -142,6 +143,7 @@ def run_or_end(commands: Sequence[Command], jobs: int) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ends the runs that have not begun
     if args.seeds < 2:
         raise SystemExit('--seeds: a spread takes at least 2')
     if args.rounds < 2:

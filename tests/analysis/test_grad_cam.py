@@ -23,6 +23,7 @@ class Linear(nn.Module):
     """Logits that weight the means of two channels; a detector with a score for each of these channels."""
 
     weights = torch.tensor([[1.0, -2.0], [-1.0, 3.0]])
+    boxes = torch.arange(8.0).view(2, 4)
 
     def __init__(self):
         super().__init__()
@@ -34,7 +35,7 @@ class Linear(nn.Module):
         if mode == 'tensor':
             return means @ self.weights.T
         scores = means[0]
-        found = InstanceData(scores=scores, labels=torch.arange(2), bboxes=torch.arange(8.0).view(2, 4))
+        found = InstanceData(scores=scores, labels=torch.arange(2), bboxes=self.boxes)
         return [SimpleNamespace(pred_instances=found)]
 
 
@@ -75,6 +76,14 @@ def test_map_of_a_detector_is_of_the_detections_above_the_threshold(threshold, c
     np.testing.assert_allclose(cam.values, expected, atol=1e-5)
     assert cam.title == f'{len(channels)} detection{"" if len(channels) == 1 else "s"}'
     assert cam.boxes.tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]][i] for i in channels]
+
+
+def test_one_box_counts_once_for_its_strongest_class():
+    one = subject(is_detector=True)
+    one.model.boxes = torch.tensor([[0.0, 1.0, 20.0, 30.0]] * 2)
+    inputs = torch.tensor([0.3, 0.9]).view(1, 2, 1, 1).expand(-1, -1, 6, 6)
+    cams = [grad_cam(one, example(inputs), [one.model.features], category, 0.1) for category in (None, 0, 1)]
+    assert [len(cam.boxes) for cam in cams] == [1, 0, 1]
 
 
 def test_detections_of_a_class():

@@ -1,5 +1,6 @@
 """What the training and test scripts decide before a run."""
 
+import os
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -94,6 +95,22 @@ def test_without_a_gpu_what_needs_one_is_left_out_and_named(settings, told, adap
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         launch._adapt_to_cpu(Config(settings | dict(launcher='none')), [])
+
+
+def test_data_loaders_without_a_gpu():
+    loader = dict(num_workers=9999, pin_memory=True)
+    cfg = Config(
+        dict(launcher='none', train_dataloader=loader, val_dataloader=None, test_dataloader=dict(num_workers=0))
+    )
+    launch._adapt_to_cpu(cfg, launch.PHASES)
+    cores = len(os.sched_getaffinity(0))
+    assert [cfg.train_dataloader, cfg.test_dataloader] == [dict(num_workers=cores), dict(num_workers=0)]
+
+
+def test_settings_that_nothing_reads_are_named():
+    cfg = Config(dict(model=dict(type='A'), mine=1))
+    given = ('mine', 'model.a', 'compile', 'optim_wrapper.accumulative_counts', 'train_dataloder.batch_size')
+    assert launch.unknown_entries(cfg, dict.fromkeys(given)) == ['train_dataloder.batch_size']
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,16 @@ def test_threads_draw_each_its_own_image(checkpoint, monkeypatch):
     assert all(map(np.array_equal, alone, together))
 
 
+def test_without_a_display_a_window_is_refused(checkpoint, monkeypatch):
+    monkeypatch.setattr('matplotlib.get_backend', lambda: 'agg')
+    found = mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu')(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(InputError, match=r'opens no windows here: save\(\) writes the image'):
+        found.show()
+
+
 def test_what_cannot_be_a_detector_is_named(checkpoint):
+    with pytest.raises(InputError, match=r'spartan_t_in1k\.py: a classifier'):
+        mmspartan.Detector('spartan_t_in1k', checkpoint)
     with pytest.raises(InputError, match='rtdetr_spartan_t_coco'):  # one of those that exist
         mmspartan.Detector('rtdetr_spartan_s_coco', checkpoint)
     with pytest.raises(InputError, match='score_thr is 30'):

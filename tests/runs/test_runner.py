@@ -1,8 +1,11 @@
 """How the Runner reads parts of a config."""
 
+from types import SimpleNamespace
+
 import mmengine.hooks
 import mmengine.runner
 import pytest
+from mmengine.config import Config
 
 from mmspartan.commands.launch import build_runner
 from mmspartan.errors import InputError
@@ -33,6 +36,18 @@ def test_classes_of_mmengine_are_replaced_however_a_config_names_them(kind, tmp_
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     assert type(runner.train_loop).__name__ == 'ResumableEpochBasedTrainLoop'
     assert 'SafeCheckpointHook' in {type(each).__name__ for each in runner.hooks}
+
+
+def test_classes_that_are_trained_and_evaluated_on_are_compared(monkeypatch):
+    def loop(*classes: str) -> SimpleNamespace:
+        return SimpleNamespace(dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes))))
+
+    monkeypatch.setattr(mmengine.runner.Runner, 'build_val_loop', lambda self, built: built)
+    runner = ResumableRunner.__new__(ResumableRunner)
+    runner._train_loop, runner.cfg = loop('a', 'b'), Config()
+    runner.build_val_loop(loop('a', 'b'))
+    with pytest.raises(InputError, match='val_dataloader.dataset'):
+        runner.build_val_loop(loop('a', 'c'))
 
 
 def test_default_hook_that_is_none_is_left_out(tmp_path):

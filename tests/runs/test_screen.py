@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from mmspartan.commands.launch import build_runner
+from mmspartan.runs import long_work
 from mmspartan.runs.screen import ScreenFilter
 from tests.runs.conftest import digits_config
 
@@ -51,12 +52,15 @@ def test_tables_of_a_training_are_in_the_file_alone(message):
     assert not screen.filter(record)
 
 
-def test_slow_steps_are_logged_whatever_the_interval(tmp_path, capfd):
+def test_slow_steps_are_logged_whatever_the_interval(tmp_path, capfd, monkeypatch):
     options = {'default_hooks.logger.interval': 1000, 'train_cfg.max_epochs': 1, 'log_level': 'INFO'}
     cfg = digits_config(tmp_path / 'run', **options)
     cfg.default_hooks.slow_step = dict(type='SlowStepHook', seconds=0.0)
+    monkeypatch.setattr(long_work, 'EVERY', 0.01)
     build_runner(cfg).train()
     printed = capfd.readouterr().out
+    begins, _, steps = printed.partition('Epoch(train)')
+    assert '    ... for ' in begins and '    ... for ' not in steps
     assert '[1][3/8]' in printed.replace(' ', '') and 'Epoch(val) [1][1/' in printed.replace('[ ', '[')
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,11 @@ MISTYPED = [
     ['evaluate.py', 'CONFIG', 'no_such'],
     ['evaluate.py', 'CONFIG', '--predictions', 'no_such'],
     ['image_demo.py', 'CONFIG', 'CONFIG', 'no_such'],
+    ['image_demo.py', 'no_such', 'CONFIG', 'CONFIG'],
+    ['prepare_dataset.py', 'no_such', '--out', 'a'],
+    ['prepare_dataset.py', 'CONFIG', '--out', 'a', '--pictures', 'no_such'],
+    ['prepare_dataset.py', 'CONFIG', '--out', 'a', '--base', 'no_such'],
+    ['prepare_dataset.py', 'CONFIG', '--out', 'a', '--weights', 'no_such'],
     ['export_onnx.py', 'CONFIG', 'no_such', '--out', 'a.onnx'],
     ['deploy_test.py', 'CONFIG', 'no_such'],
     ['quantize_onnx.py', 'CONFIG', 'no_such', '--out', 'a.onnx'],
@@ -51,6 +57,10 @@ MISTYPED = [
     ['misc/publish_model.py', 'no_such', 'a.pth'],
     ['analysis_tools/get_flops.py', 'CONFIG', 'no_such'],
     ['analysis_tools/erf.py', 'CONFIG', 'no_such', 'a.png', '--out', 'b.png'],
+    ['analysis_tools/grad_cam.py', 'CONFIG', 'CONFIG', 'no_such', '--out', 'b'],
+    ['analysis_tools/grad_cam.py', 'CONFIG', 'CONFIG', 'CONFIG', '--out', 'b', '--compare', 'CONFIG', 'no_such'],
+    ['analysis_tools/waves.py', 'CONFIG', 'CONFIG', 'no_such', '--out', 'b.png'],
+    ['analysis_tools/benchmark.py', 'no_such'],
     ['analysis_tools/benchmark_dataloader.py', 'no_such'],
     ['analysis_tools/compare_benchmarks.py', 'no_such', 'CONFIG'],
 ]
@@ -66,6 +76,19 @@ def outcomes() -> dict[tuple[str, ...], list]:
     result = subprocess.run(child, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     return dict(zip(map(tuple, commands), json.loads(result.stdout), strict=True))
+
+
+def test_ctrl_c_ends_a_command_while_it_imports_without_a_traceback():
+    lines = [
+        'import os, signal, sys, time',
+        'from mmspartan_cli import build_parser, parse',
+        f'sys.argv = ["train.py", {str(ROOT / "configs" / "spartan_xt_digits.py")!r}]',
+        'parse(build_parser("")); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)',
+    ]
+    ended = subprocess.run(
+        [sys.executable, '-c', '\n'.join(lines)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, '')
 
 
 @pytest.mark.parametrize('script', SCRIPTS)

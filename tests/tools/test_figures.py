@@ -95,7 +95,7 @@ def test_interactions_of_two_models(folder):
         ('grad_cam', (CLASSIFIER[0], DETECTOR[1], 'digits'), 'detector.pth does not fit the model: '),
         ('grad_cam', (*ALL, '--category', 10), '--category 10: classifier has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9'),
         ('grad_cam', (*ALL, '--stride', 3), '--stride 3: classifier has feature maps of the strides'),
-        ('waves', (*CLASSIFIER, 'digits/2.png'), 'digits/2.png: cannot be read: No such file'),
+        ('waves', (*CLASSIFIER, 'digits/2.png'), 'digits/2.png: no such file or folder'),
         ('waves', ALL, 'digits: is a folder'),
         ('waves', (*ONE, '--stage', 5), '--stage 5: classifier has the stages 1 to 4'),
         ('waves', (*ONE, '--block', 2), '--block 2: stage 1 of classifier has the blocks 1 to 1'),

@@ -251,6 +251,7 @@ def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute
     for name in ('set', out):
         (tmp_path / name).rename(tmp_path / 'moved' / name)
     cfg = Config.fromfile(tmp_path / 'moved' / out / 'config.py')
+    assert cfg.train_dataloader.batch_size == 1  # no more than there are images
     init_default_scope('mmdet')
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         dataset = DATASETS.build(loader.dataset)
@@ -261,14 +262,15 @@ def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute
     ('options', 'message'),
     [
         (('gone',), 'gone: no such file or folder'),
-        (('source', '--base', 'gone'), "--base: mmspartan has no config 'gone'; "),
+        (('source', '--base', 'gone'), "--base gone: mmspartan has no config 'gone'; "),
         (('source', '--base', 'spartan_t_in1k'), '--base: spartan_t_in1k is no detector'),
-        (('source', '--weights', 'gone.pth'), 'gone.pth: no such checkpoint (--weights)'),
+        (('source', '--weights', 'gone.pth'), '--weights gone.pth: no such file'),
         (('source', '--box-format', 'xy'), '--box-format must be one of xywh, '),
         (('source', '--classes', 'cow'), '--classes: no class is called cow; there are <b>, dog'),
         (('source', '--rename', 'cow=dog'), '--rename: no class is called cow; there are <b>, dog'),
         (('source', '--weights', __file__), '--weights: give the --base of which they are'),
         (('source', '--image-size', 100, 100), '--image-size must be multiples of 32, got 100 x 100'),
+        (('source', '--batch-size', 99), '--batch-size 99: there are '),
         (('source', '--batch-size', 0), '--batch-size must be at least 1, got 0'),
         (('source', '--out', 'a"b'), '--out a"b: quotation marks, backslashes and line breaks'),
         (('source', '--out', 'source'), 'source: exists; remove it or give another --out'),

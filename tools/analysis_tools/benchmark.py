@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmspartan_cli import CfgOptions, parse
+from mmspartan_cli import CfgOptions, parse, require_config
 
 
 def parse_args():
@@ -43,7 +43,11 @@ def parse_args():
     parser.add_argument('--device', help='cuda if there is a GPU, or else cpu, by default')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='settings that override those of configs')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all times, for compare_benchmarks.py')
-    return parse(parser)
+    args = parse(parser)
+    for what in (name.partition('@')[0] for name in args.model):
+        if what != 'peers' and not what.startswith(('reference-', 'timm/')) and '::' not in what:
+            require_config(what)
+    return args
 
 
 if __name__ == '__main__':

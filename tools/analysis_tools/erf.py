@@ -8,7 +8,7 @@ printed numbers, hold 50 % and 95 % of the squared derivatives.
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, find_images, parse
+from mmspartan_cli import build_subject_parser, parse_subjects
 
 
 def parse_args():
@@ -17,7 +17,7 @@ def parse_args():
     parser.add_argument('--stage', type=int, nargs='+', help='stages, from 1; all by default')
     parser.add_argument('--size', type=int, help='side of the input in pixels; as the model is tested by default')
     parser.add_argument('--probes', type=int, default=16, help='random combinations of channels for fields in pixels')
-    return parse(parser, 'checkpoint')
+    return parse_subjects(parser)
 
 
 if __name__ == '__main__':
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'--size {args.size}: must be at least 32 pixels')
     if args.probes < 1:
         raise InputError(f'--probes {args.probes}: must be at least 1')
-    images, subjects = find_images(args.image), load_subjects(args)
+    images, subjects = args.image, load_subjects(args)
     tasks = [
         (f'{subject.name}\nstage {stage}' if args.compare else f'stage {stage}', subject, stage, path)
         for subject in subjects

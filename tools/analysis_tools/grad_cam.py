@@ -9,7 +9,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, find_images, parse
+from mmspartan_cli import build_subject_parser, parse_subjects
 
 
 def parse_args():
@@ -18,7 +18,7 @@ def parse_args():
     parser.add_argument('--stride', type=int, nargs='+', help="of the features; the backbone's outputs by default")
     parser.add_argument('--category', nargs='+', help='names or numbers of classes')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of a detection that counts')
-    return parse(parser, 'checkpoint')
+    return parse_subjects(parser)
 
 
 if __name__ == '__main__':
@@ -35,8 +35,7 @@ from mmspartan.errors import InputError
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    images = find_images(args.image)
-    for name, count in Counter(path.stem for path in images).items():
+    for name, count in Counter(path.stem for path in args.image).items():
         if count > 1:
             raise InputError(
                 f'{name}: {count} images have this name, and their sheets would be one file; call '
@@ -46,14 +45,14 @@ def main(args: argparse.Namespace) -> None:
     names = args.category or (None,)
     categories = [[None if name is None else subject.category(name) for subject in subjects] for name in names]
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in track_iter_progress(images):
+    for path in track_iter_progress(args.image):
         examples = [subject.read(path) for subject in subjects]
         layers = [layers_of_strides(subject, example, args.stride) for subject, example in zip(subjects, examples)]
         cams = [
             [grad_cam(*each, args.score_thr) for each in zip(subjects, examples, layers, row)] for row in categories
         ]
         draw_sheet(subjects, examples, cams, args.out / f'{path.stem}.jpg')
-    print(f'\n{args.out}: {len(images)} sheets')
+    print(f'\n{args.out}: {len(args.image)} sheets')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ models get the same pairs and the same contexts. With few contexts the curve is 
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, find_images, parse
+from mmspartan_cli import build_subject_parser, parse_subjects
 
 SHARES = [k / 10 for k in range(11)]
 
@@ -21,7 +21,7 @@ def parse_args():
     parser.add_argument('--pairs', type=int, default=50, help='pairs of neighbouring patches in each image')
     parser.add_argument('--contexts', type=int, default=100, help='random contexts for each pair and order')
     parser.add_argument('--batch-size', type=int, default=256)
-    return parse(parser, 'checkpoint')
+    return parse_subjects(parser)
 
 
 if __name__ == '__main__':
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     for share in args.shares:
         if not 0 <= share <= 1:
             raise InputError(f'--shares {share:g}: must be from 0 to 1')
-    images, subjects = find_images(args.image), load_subjects(args)
+    images, subjects = args.image, load_subjects(args)
     orders = [round(share * (args.grid**2 - 2)) for share in args.shares]
     found: dict[str, list[torch.Tensor]] = {}
     tasks = [(subject, seed, path) for seed, path in enumerate(images) for subject in subjects]

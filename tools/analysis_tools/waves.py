@@ -7,7 +7,7 @@ by the complex weights. Below, amplitude and phase of the strongest waves at all
 import argparse
 from pathlib import Path
 
-from mmspartan_cli import build_subject_parser, parse
+from mmspartan_cli import build_subject_parser, parse, require_path
 
 
 def parse_args():
@@ -19,7 +19,9 @@ def parse_args():
         '--at', type=int, nargs=2, metavar=('X', 'Y'), help='pixel of the input; where the waves are largest by default'
     )
     parser.add_argument('--count', type=int, default=3, help='waves that are drawn at all positions')
-    return parse(parser, 'checkpoint')
+    args = parse(parser, 'checkpoint')
+    require_path(args.image)
+    return args
 
 
 if __name__ == '__main__':

@@ -88,7 +88,7 @@ def clean(
     option = None if decided else f'--box-orientation {"upright" if orientation == "stored" else "stored"}'
     for split, pairs in known.items():
         source.splits[split] = [sample for sample, file in pairs if _fit(sample, file, faults, orientation, option)]
-    _tell_unlabelled(source, choices.skip_unlabelled, faults)
+    _tell_unlabelled(source, choices.unlabelled, faults)
     _drop_repeated(source, {path: file.digest for path, file in files.items()}, faults)
     return files
 
@@ -110,13 +110,16 @@ def _check_bits(deep: dict[Path, int], chosen: int | None, faults: Faults) -> No
         faults.guess(what, f'--bits {max(8, bits)} --copy', *map(str, dark))
 
 
-def _tell_unlabelled(source: Source, are_skipped: bool, faults: Faults) -> None:
+def _tell_unlabelled(source: Source, chosen: str | None, faults: Faults) -> None:
     unlabelled = [str(sample.path) for samples in source.splits.values() for sample in samples if not sample.where]
-    if not are_skipped:
-        what = 'image has no annotation file: taken as one without objects; --skip-unlabelled leaves it out'
+    what = 'image has no annotation file: taken as one without objects'
+    if chosen is None:
+        faults.guess(what, '--unlabelled skip', *unlabelled)
+        return
+    if chosen == 'empty':
         faults.note(what, *unlabelled)
         return
-    faults.note('image has no annotation file: left out by --skip-unlabelled', *unlabelled)
+    faults.note('image has no annotation file: left out by --unlabelled skip', *unlabelled)
     for split, samples in source.splits.items():
         source.splits[split] = [sample for sample in samples if sample.where]
 

@@ -1,12 +1,10 @@
 """How long a training takes on this machine, by steps of each of its stages, and a smaller one if that is too long."""
 
 import copy
-import io
 import itertools
 import logging
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -144,8 +142,7 @@ def plan_of(cfg: Config, train: int, val: int, measured: Callable[[Config], Cost
     """Return the lines of a plan: the time of the training and, if that is long on a CPU, a smaller one."""
     try:
         length = length_of(cfg, train, val)
-        with redirect_stdout(io.StringIO()):  # of pycocotools
-            cost = measured(cfg)
+        cost = measured(cfg)
         seconds = length.seconds(cost)
         device = torch.cuda.get_device_name() if get_device() == 'cuda' else f'{get_device()} ({_threads()})'
         stages = ', '.join(f'{step:.3g} ({epochs} epochs)' for epochs, step in zip(length.epochs, cost.steps))
@@ -173,8 +170,7 @@ def _smaller(cfg: Config, train: int, val: int, measured: Callable[[Config], Cos
     sizes = [(max(32, round(width / height * side / 32) * 32), side) for side in reversed(HEIGHTS)]
     small = with_base(cfg, CPU_BASE, sizes[-1], train)
     length = length_of(small, train, val)
-    with redirect_stdout(io.StringIO()):
-        smallest = length.seconds(measured(small))
+    smallest = length.seconds(measured(small))
     pixels = sizes[-1][0] * sizes[-1][1]
     times = [smallest * wide * high / pixels for wide, high in sizes]
     chosen = next((i for i, seconds in enumerate(times) if seconds <= HOUR), len(sizes) - 1)

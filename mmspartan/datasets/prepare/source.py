@@ -88,7 +88,8 @@ class Choices:
     # 'upright' or 'stored': what boxes refer to where an image has an EXIF orientation and its annotations do not tell
     # it; by default guessed from the images whose annotations do
     box_orientation: str | None = None
-    skip_unlabelled: bool = False  # leave out images without an annotation file, which else have no objects
+    # 'empty' or 'skip': whether images without an annotation file have no objects, as is guessed, or are left out
+    unlabelled: str | None = None
     bits: int | None = None  # of a value of 16-bit images, which are copied with 8; by default a guess names dark ones
 
 

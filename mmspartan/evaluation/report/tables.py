@@ -7,7 +7,7 @@ from typing import Any
 
 from terminaltables import AsciiTable
 
-from mmspartan_cli import inert
+from mmspartan_cli import inert, printable
 
 TERMINAL = ('name', 'AP', 'AP50', 'AP75', 'AR', 'objects', 'pictures', 'threshold', 'precision', 'recall')
 COMPARED = ('AP_compared', 'AP_difference')
@@ -74,7 +74,7 @@ def terminal_table(metrics: dict[str, Any]) -> str:
 
 def _text(keys: list[str], rows: list[dict[str, Any]]) -> str:
     formats = {'AP_difference': signed, 'threshold': floored}
-    lines = [[' '.join(formats.get(key, shown)(row[key]).split()) for key in keys] for row in rows]
+    lines = [[printable(' '.join(formats.get(key, shown)(row[key]).split())) for key in keys] for row in rows]
     heads = [key.replace('AP_', '').replace('pictures', 'images') for key in keys]
     table = AsciiTable([heads, *lines])
     table.justify_columns = dict.fromkeys(range(1, len(keys)), 'right')

@@ -63,7 +63,8 @@ def test_a_yolo_set_names_images_and_labels_that_are_not_used(tmp_path, read):
     assert found(source, tmp_path / 'images') == {'train': {'train/a.jpg': [('a', BOX)], 'train/b.jpg': []}}
     unused = ['images/other/c.jpg', 'labels/other/c.txt', 'labels/train/gone.txt']
     assert names(places(faults), tmp_path) == unused
-    assert names(places(faults, 'notes'), tmp_path) == ['images/train/b.jpg', 'notes.txt']
+    assert names(places(faults, 'guesses'), tmp_path) == ['images/train/b.jpg']
+    assert names(places(faults, 'notes'), tmp_path) == ['notes.txt']
 
 
 def test_labels_of_another_spelling_or_beside_their_images_are_found(tmp_path, read):

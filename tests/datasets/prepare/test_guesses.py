@@ -88,6 +88,8 @@ def test_a_box_format_of_another_format_is_refused(tmp_path, read):
 
 def test_names_are_as_they_are_written_in_yaml(tmp_path, read):
     draw(tmp_path / 'images' / 'a.jpg')
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels' / 'a.txt').write_text('')
     written = ['no', 'yes', '010', 'null', '12:30:00', '1e3', '~', '2001-01-01', 'on']
     (tmp_path / 'data.yaml').write_text(f'train: images\nval: null\nnames: [{", ".join(written)}]\n')
     source, faults = read()

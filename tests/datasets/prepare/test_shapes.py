@@ -34,7 +34,8 @@ def test_labelme(tmp_path, read):
         'a.json: object 6',
         'broken.json:',
     ]
-    assert sorted(places(faults, 'notes')) == [f'{tmp_path}/empty.jpg', f'{tmp_path}/renamed.json: C:\\set\\gone.jpg']
+    assert places(faults, 'notes') == [f'{tmp_path}/renamed.json: C:\\set\\gone.jpg']
+    assert places(faults, 'guesses') == [f'{tmp_path}/empty.jpg']
 
 
 def test_labelme_file_that_names_another_image_is_that_of_the_image_beside_it(tmp_path, read):
@@ -53,11 +54,12 @@ def test_images_without_an_annotation_file(tmp_path, read):
         draw(tmp_path / name)
     (tmp_path / 'empty.jpg').write_bytes(b'')
     labelme(tmp_path / 'a.json', (7, 'rectangle', [[30, 60], [10, 20]]))
-    for skip in (False, True):
-        source, faults = read(skip_unlabelled=skip)
-        unlabelled = {} if skip else {'unlabelled.jpg': []}
+    for choice in (None, 'empty', 'skip'):
+        source, faults = read(unlabelled=choice)
+        unlabelled = {} if choice == 'skip' else {'unlabelled.jpg': []}
         assert found(source, tmp_path) == {'': {'a.jpg': [('7', BOX)], **unlabelled}}
-        assert places(faults, 'notes') == [f'{tmp_path}/unlabelled.jpg']
+        assert places(faults, 'notes' if choice else 'guesses') == [f'{tmp_path}/unlabelled.jpg']
+        assert not places(faults, 'guesses' if choice else 'notes')
         assert places(faults) == [f'{tmp_path}/a.json: object 1', f'{tmp_path}/empty.jpg']
 
 

@@ -7,7 +7,7 @@ from contextlib import redirect_stdout
 
 import pytest
 
-from mmspartan.commands import long_work
+from mmspartan.runs import long_work
 
 
 def test_long_work_is_not_silent_and_ends_with_what_it_raises(monkeypatch, capsys):
