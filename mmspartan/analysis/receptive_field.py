@@ -143,6 +143,7 @@ def draw_fields(rows: dict[str, dict[tuple[str, str], Field]], path: Path) -> No
             if key[1] == 'positions':  # a window around the kernel
                 panel.set_xlim(field.center[1] - 6.5, field.center[1] + 6.5)
                 panel.set_ylim(field.center[0] + 6.5, field.center[0] - 6.5)
+                panel.set_facecolor(shown.cmap(0.0))  # beyond the border of a small map
             panel.set_title(f'{key[0]}, {key[1]}: {sides[0]}, {sides[1]}', fontsize=9)
             panel.set(xticks=[], yticks=[])
         line[0].set_ylabel(title, fontsize=8)

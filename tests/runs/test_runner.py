@@ -46,7 +46,7 @@ def test_classes_that_are_trained_and_evaluated_on_are_compared(monkeypatch):
     runner = ResumableRunner.__new__(ResumableRunner)
     runner._train_loop, runner.cfg = loop('a', 'b'), Config()
     runner.build_val_loop(loop('a', 'b'))
-    with pytest.raises(InputError, match='val_dataloader.dataset'):
+    with pytest.raises(InputError, match=r'val_dataloader\.dataset'):
         runner.build_val_loop(loop('a', 'c'))
 
 

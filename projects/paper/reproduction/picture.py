@@ -4,9 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
 from .comparison import cells
 from .render import Results
 from .tables import COLUMNS, Table
+
+RING = 5.0  # half of the side of a point in pixels
+# Places of names: shift in points, and what of the text is there.
+PLACES = (
+    *(((5, 3), 'left', 'bottom'), ((7, 0), 'left', 'center'), ((5, -3), 'left', 'top'), ((-5, 3), 'right', 'bottom')),
+    *(((-7, 0), 'right', 'center'), ((-5, -3), 'right', 'top'), ((0, 6), 'center', 'bottom')),
+    ((0, -6), 'center', 'top'),
+)
 
 
 def draw(table: Table, results: Results, path: str | Path) -> None:
@@ -14,22 +25,25 @@ def draw(table: Table, results: Results, path: str | Path) -> None:
 
     The costs are those counted here, or the published ones for a row that was not counted.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(11, 4.5), layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
+    points = {}
     for panel, cost in zip(panels, ('flops', 'parameters')):
-        points = list(_points(table, results, cost))
-        for x, published, ours, _, colour in points:
+        points[panel] = list(_points(table, results, cost))
+        for x, published, ours, _, colour in points[panel]:
             panel.plot(x, published, 'o', color=colour, fillstyle='none')
             if ours is not None:
                 panel.plot(x, ours, 'o', color=colour)
-        _label(panel, [(x, y, label) for x, y, _, label, _ in points])
         panel.set_xlabel(COLUMNS[cost].title)
         panel.margins(x=0.2)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(COLUMNS[table.score].title)
-    figure.suptitle(f'{table.title}: rings as published, points measured')
+    is_measured = any(ours is not None for rows in points.values() for _, _, ours, _, _ in rows)
+    figure.suptitle(f'{table.title}: rings as published' + (', points measured' if is_measured else ''))
+    figure.draw_without_rendering()  # places the panels
+    figure.set_layout_engine('none')
+    for panel, rows in points.items():
+        _label(panel, [(x, y, label) for x, y, _, label, _ in rows])
     figure.savefig(path, dpi=110)
 
 
@@ -46,15 +60,19 @@ def _points(table: Table, results: Results, cost: str) -> Iterator[tuple[float, 
 
 
 def _label(panel: Any, points: list[tuple[float, float, str]]) -> None:
-    """Write names above their points, from the top, and below where a point nearby has its name above.
-
-    Names are on the right of their points, and on the left in the last third of the panel.
-    """
-    left, right = min(x for x, *_ in points), max(x for x, *_ in points)
-    height = max(y for _, y, _ in points) - min(y for _, y, _ in points)
-    above: list[tuple[float, float]] = []
-    for x, y, label in sorted(points, key=lambda point: -point[1]):
-        crowded = any(abs(x - u) < 0.2 * (right - left) and abs(y - v) < 0.06 * height for u, v in above)
-        above += [] if crowded else [(x, y)]
-        side, shift = ('right', -5) if x > left + 2 / 3 * (right - left) else ('left', 5)
-        panel.annotate(label, (x, y), (shift, -9 if crowded else 3), textcoords='offset points', fontsize=7, ha=side)
+    """Write names beside their points, where they cover neither points nor names if there is such a place."""
+    pixels = panel.transData.transform([point[:2] for point in points])
+    taken = [Bbox([pixel - RING, pixel + RING]) for pixel in pixels]
+    for x, y, label in points:
+        for shift, horizontal, vertical in PLACES:
+            text = panel.annotate(
+                label, (x, y), shift, textcoords='offset points', fontsize=7, ha=horizontal, va=vertical
+            )
+            box = text.get_window_extent()
+            is_inside = panel.bbox.x0 < box.x0 and box.x1 < panel.bbox.x1
+            if is_inside and not any(map(box.overlaps, taken)):
+                break
+            text.remove()
+        else:
+            panel.add_artist(text)
+        taken.append(box)
