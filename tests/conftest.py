@@ -127,10 +127,10 @@ def make_digits(folder: Path, train: int, val: int, *options: object, out: str =
     run_here(tool, '--out', out, '--train', train, '--val', val, '--size', 64, *options, cwd=folder)
 
 
-def make_parts(folder: Path, count: int, out: str = 'mine', layout: str = 'coco') -> None:
+def make_parts(folder: Path, count: int, out: str = 'mine', layout: str = 'coco', seed: int = 0) -> None:
     """Write pictures of washers, nuts and bolts into a folder, with annotations of one of the formats."""
     tool = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
-    run_here(tool, '--format', layout, '--count', count, '--out', out, cwd=folder)
+    run_here(tool, '--format', layout, '--count', count, '--out', out, '--seed', seed, cwd=folder)
 
 
 def last_line(script: str | Path, *arguments, cwd: Path) -> str:

@@ -48,6 +48,8 @@ from mmspartan.evaluation.report.predictions import find_source, load_or_predict
 from mmspartan.evaluation.report.report import Report, write_report
 from mmspartan.evaluation.report.tables import floored, terminal_table
 
+MANY = 10  # classes, for a command line
+
 
 @command()
 def main(args: argparse.Namespace) -> None:
@@ -80,8 +82,12 @@ def main(args: argparse.Namespace) -> None:
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = report.statistics.total['threshold']
     if best is not None:
-        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr', floored(best))
-        print(f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words)}')
+        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr')
+        print(f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words, floored(best))}')
+        classes = {row['name']: row['threshold'] for row in metrics['classes'] if row['threshold'] is not None}
+        if 1 < len(classes) <= MANY:
+            own = [f'{name}={floored(threshold)}' for name, threshold in classes.items()]
+            print(f'or with that of each class: {sibling_command("image_demo.py", *words, *own)}')
 
 
 if __name__ == '__main__':

@@ -32,10 +32,12 @@ def parse_args():
     )
     parser.add_argument(
         '--score-thr',
-        type=float,
-        default=0.3,
-        help='lowest score that is drawn, %(default)s; tools/evaluate.py prints the best one',
+        nargs='+',
+        default=['0.3'],
+        metavar='SCORE | CLASS=SCORE',
+        help='lowest score that is drawn, 0.3 by default, or that of a class; tools/evaluate.py prints the best ones',
     )
+    parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images')
     parser.add_argument('--batch-size', type=int, default=1, help='images, or with --slice parts, at once; %(default)s')
     parser.add_argument('--slice', type=int, help='also detect in parts of this width and height in pixels')
     parser.add_argument(
@@ -72,17 +74,31 @@ MOST = sys.maxsize  # of a counter
 def check_options(args: argparse.Namespace) -> None:
     for option, value, is_valid, valid in (
         ('batch-size', args.batch_size, 1 <= args.batch_size <= MOST, f'from 1 to {MOST}'),
-        ('score-thr', args.score_thr, 0 <= args.score_thr <= 1, 'from 0 to 1'),
         ('slice', args.slice, args.slice is None or args.slice >= 32, 'at least 32 pixels'),
         ('overlap', args.overlap, 0 <= args.overlap < 1, 'at least 0 and less than 1'),
         ('max-frames', args.max_frames, args.max_frames is None or 1 <= args.max_frames <= MOST, f'from 1 to {MOST}'),
     ):
         if not is_valid:
             raise InputError(f'--{option} {value}: must be {valid}')
+    args.score_thr = thresholds_of(args.score_thr)
     try:
         torch.device(args.device or 'cpu')
     except RuntimeError as error:
         raise InputError(f'--device {args.device!r}: is none: {str(error).partition(chr(10))[0]}') from error
+
+
+def thresholds_of(given: list[str]) -> dict[str, float]:
+    """Return the lowest scores by the names of classes, '' for all others."""
+    found = {}
+    for text in given:
+        name, _, value = text.rpartition('=')
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise InputError(f'--score-thr {text}: must be a number, or CLASS=NUMBER') from None
+        if not 0 <= found[name] <= 1:
+            raise InputError(f'--score-thr {text}: must be from 0 to 1')
+    return found
 
 
 def image_suffixes() -> set[str]:
@@ -180,9 +196,10 @@ def detect_in_video(detector: Detector, frames: Frames, args) -> tuple[list[np.n
     return found, [frames.problem] if frames.problem and not (found and is_ended) else []
 
 
-def summary(found: list[np.ndarray], score_thr: float, kind: str) -> str:
+def summary(found: list[np.ndarray], score_thr: dict[str, float], kind: str) -> str:
     """Return a sentence on how many objects are drawn; ``found`` has the scores of each image."""
-    line = f'\n{sum(map(len, found))} objects with a score of at least {score_thr:g} in {len(found)} {kind}'
+    least = ', '.join(f'{value:g}' + (f' ({name})' if name else '') for name, value in score_thr.items())
+    line = f'\n{sum(map(len, found))} objects with a score of at least {least} in {len(found)} {kind}'
     return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 
 
@@ -204,7 +221,7 @@ def main(args: argparse.Namespace) -> None:
         frames = Frames(args.input) if is_video else None  # before the detector is built
         filter_screen(MMLogger.get_current_instance())
         detector = Detector(
-            args.config, args.checkpoint, args.device, args.score_thr, slice_size=args.slice, overlap=args.overlap
+            args.config, args.checkpoint, args.device, args.score_thr, args.slice, args.overlap, args.bits
         )
     if frames:
         found, problems = detect_in_video(detector, frames, args)

@@ -17,7 +17,9 @@ from mmspartan_cli import parse, printable, require_base, require_file, require_
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', type=Path, help='folder of the dataset, an annotation file, data.yaml or classes.txt')
+    parser.add_argument(
+        'source', type=Path, nargs='+', help='folder of the dataset, annotation file, data.yaml or classes.txt'
+    )
     parser.add_argument('--out', type=Path, required=True, help='folder to write, which must not exist')
     parser.add_argument('--pictures', type=Path, help='folder of the images, if they are elsewhere')
     parser.add_argument('--val', type=float, default=0.2, help='share of the images to validate with, if not split')
@@ -26,6 +28,9 @@ def parse_args():
         '--whole-folders',
         action='store_true',
         help='divide folders, as of cameras or days, instead of images, of which bursts would be in both sets',
+    )
+    parser.add_argument(
+        '--like', type=Path, metavar='FOLDER', help='divide as this folder of an earlier --out is, and new images alone'
     )
     parser.add_argument(
         '--split-by',
@@ -77,7 +82,10 @@ def parse_args():
     for pair in args.rename:
         if not all(map(str.strip, pair.partition('=')[::2])):
             parser.error(f'--rename needs OLD=NEW, got {pair!r}')
-    require_path(str(args.source))
+    for source in args.source:
+        require_path(str(source))
+    if args.like:
+        require_file(str(args.like / 'config.py'), '--like')
     if args.pictures:
         require_path(str(args.pictures), '--pictures')
     if args.weights:
@@ -99,14 +107,14 @@ import mmspartan
 from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
-from mmspartan.datasets.prepare.clean import File, check_similar_names, clean
-from mmspartan.datasets.prepare.faults import KEPT, Faults
+from mmspartan.datasets.prepare.clean import check_similar_names, clean
+from mmspartan.datasets.prepare.divide import Division, divide
+from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.plan import default_epochs, plan_of
-from mmspartan.datasets.prepare.read import read_source
+from mmspartan.datasets.prepare.read import read_sources
 from mmspartan.datasets.prepare.recommend import recommend
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
 from mmspartan.datasets.prepare.source import Choices, Source
-from mmspartan.datasets.prepare.split import stratified_split
 from mmspartan.datasets.prepare.statistics import statistics_of
 from mmspartan.datasets.prepare.write import (
     coco_of,
@@ -170,45 +178,10 @@ def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> 
             sample.objects = [item for item in sample.objects if item.name in kept]
 
 
-def divide(args: argparse.Namespace, source: Source, files: dict[Path, File], faults: Faults) -> str:
-    """Make splits 'train' and 'val' of what the source has, and return a sentence on it."""
-    unsplit = source.splits.pop('', [])
-    source.splits.setdefault('train', [])
-    if unsplit and any(source.splits.values()):
-        faults.add('image is in no split: used for training', KEPT, *(str(sample.path) for sample in unsplit))
-    source.splits['train'] += unsplit
-    sentence = 'Divided as the source is.'
-    if not source.splits.get('val'):
-        digests = {path: file.digest for path, file in files.items()}
-        folders = {sample.path.parent for sample in source.splits['train']}
-        if args.whole_folders and len(folders) < 2:
-            raise InputError(f'--whole-folders: all images to divide are in {", ".join(map(str, folders))}')
-        train, val = stratified_split(source.splits['train'], args.val, args.seed, digests, args.whole_folders)
-        source.splits.update(train=train, val=val)
-        sentence = f'Divided here, {args.val:g} of the training images for validation, with the seed {args.seed}.'
-        if args.whole_folders:
-            held_out = ', '.join(printable(str(path)) for path in sorted({sample.path.parent for sample in val}))
-            sentence = f'Divided here by folders, with the seed {args.seed}: {held_out} for validation.'
-    elif args.whole_folders:
-        raise InputError('--whole-folders: the source is divided already; give --split-by nothing as well')
-    source.splits = {split: source.splits[split] for split in ('train', 'val', 'test') if source.splits.get(split)}
-    for split in ('train', 'val'):
-        samples = source.splits.get(split, [])
-        if not any(not item.ignored for sample in samples for item in sample.objects):
-            total = sum(map(len, source.splits.values()))
-            only = any(sample.objects for sample in samples)
-            raise InputError(
-                f'{args.source}: {source.format}: {split} has {len(samples)} of {total} images, none of them with an '
-                + ('object that is not marked as a crowd or difficult' if only else 'object')
-                + faults.summary()
-            )
-    return sentence
-
-
 def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str], size: tuple[int, int]) -> str:
     test = f"\n        test=('test.json', {literal(folders['test'])})," if 'test' in folders else ''
     return CONFIG.format(
-        source=literal(str(args.source)),
+        source=literal(name_of(args.source)),
         config=literal(shlex.quote((args.out / 'config.py').as_posix()))[1:-1],
         base=literal(args.base),
         work_dir=literal(f'work_dirs/{args.out.name}'),
@@ -219,8 +192,20 @@ def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str
         image_size=size,
         max_epochs=args.max_epochs,
         batch_size=args.batch_size,
-        weights=literal(str(args.weights) if args.weights else None),
+        weights=weights_text(args.weights, args.out),
     )
+
+
+def name_of(sources: list[Path]) -> str:
+    return ', '.join(map(str, sources))
+
+
+def weights_text(weights: Path | None, out: Path) -> str:
+    """Return the text of a checkpoint's path in the config, as seen from the config's folder."""
+    if weights is None:
+        return 'None'
+    path = relative_to(weights, out)
+    return literal(path) if os.path.isabs(path) else f'"{{{{ fileDirname }}}}/" + {literal(path)}'
 
 
 def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
@@ -241,7 +226,7 @@ def start_of(cfg: Config) -> str:
 
 @command()
 def main(args: argparse.Namespace) -> None:
-    with blame(str(args.source)):
+    with blame(name_of(args.source)):
         prepare(args)
 
 
@@ -260,20 +245,22 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f'--image-size must be multiples of 32, got {size[0]} x {size[1]}')
     faults = Faults()
     choices = Choices(args.split_by, args.box_format, args.attribute, args.box_orientation, args.unlabelled, args.bits)
-    source, root = read_source(args.source, faults, args.pictures, choices)
+    source, root = read_sources(args.source, faults, args.pictures, choices)
     total = len({sample.path for samples in source.splits.values() for sample in samples})
-    name = printable(str(args.source))
+    name = printable(name_of(args.source))
     print(f'{name}: {printable(source.format)}, {total} images, {len(source.classes)} classes')
     progress = partial(track, description='Reading the images', transient=True)
     files = clean(source, faults, lambda items, count: progress(items, total=count), choices)
     rename_classes(source, args.rename, faults)
     check_similar_names(source, faults)
     choose_classes(source, args.classes, faults)
-    sentence = divide(args, source, files, faults)
-    reason = ''
+    division = Division(args.val, args.seed, args.whole_folders, args.like)
+    sentence = divide(source, {path: file.digest for path, file in files.items()}, division, faults, name)
+    reason, found = '', recommend(source.splits['train'], size)
+    if args.base in (None, found.base):
+        size, args.batch_size = found.image_size, args.batch_size or found.batch_size
     if not args.base:
-        found = recommend(source.splits['train'], size)
-        args.base, size, args.batch_size = found.base, found.image_size, args.batch_size or found.batch_size
+        args.base = found.base
         reason = f'This base is recommended: {found.reason}. --base chooses another.'
     base = detector(args.base)
     size = size or tuple(reversed(size_of_test_images(base, '--image-size')))
@@ -284,7 +271,7 @@ def prepare(args: argparse.Namespace) -> None:
     print(printed(tables))
     print('\n'.join(['', sentence, *advice]))
     if args.strict and faults.refused():
-        raise InputError(f'{args.source}: has the faults or guesses listed above, nothing was written (--strict)')
+        raise InputError(f'{name}: has the faults or guesses listed above, nothing was written (--strict)')
     count = len(source.splits['train'])
     if args.batch_size and args.batch_size > count:
         raise InputError(f'--batch-size {args.batch_size}: there are {count} training images')

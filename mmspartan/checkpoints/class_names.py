@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from mmspartan_cli import is_hidden_name
 
 from ..errors import InputError
+from .checkpoint import without_wrappers
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
@@ -20,6 +23,43 @@ def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
 def classes_of_dataset(dataset: Any) -> list[str]:
     """Return the class names of a dataset in the order of their labels; [] if it has none."""
     return list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+
+
+def with_known_classes(
+    model: nn.Module, weights: Mapping[str, Any], before: Sequence[str], now: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Take over the rows of classes that a checkpoint has as well, where the numbers of classes differ.
+
+    That are the weights whose first dimension is the number of classes, or one more: a label embedding has a last row
+    for no class.
+
+    Args:
+        weights: Of the checkpoint, whose classes are ``before``.
+        now: Classes of the model.
+
+    Returns:
+        tuple: The weights, of which those have the rows of the model for classes that are new; and the common classes.
+    """
+    rows = {i: before.index(name) for i, name in enumerate(now) if name in before}
+    changed: dict[str, Any] = {}
+    if len(before) != len(now) and rows:
+        own = without_wrappers(model).state_dict()
+        for key, value in weights.items():
+            target = own.get(key)
+            if (
+                not isinstance(value, Tensor)
+                or target is None
+                or value.shape[1:] != target.shape[1:]
+                or not value.dim()
+            ):
+                continue
+            for extra in (0, 1):
+                if (len(value), len(target)) == (len(before) + extra, len(now) + extra):
+                    changed[key] = target.clone()
+                    pairs = {**rows, **({len(now): len(before)} if extra else {})}
+                    for row, source in pairs.items():
+                        changed[key][row] = value[source]
+    return {**weights, **changed}, [now[i] for i in rows] if changed else []
 
 
 def check_class_names(

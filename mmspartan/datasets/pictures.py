@@ -69,6 +69,12 @@ def decode_picture(content: bytes, path: str | Path, flag: str = 'color') -> np.
     return image
 
 
+def decode_deep_picture(content: bytes, bits: int) -> np.ndarray:
+    """Return the BGR image ``(H, W, 3)``, uint8, of the content of a 16-bit image with ``bits`` used of a value."""
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    return np.right_shift(pixels, bits - 8).astype(np.uint8)
+
+
 def write_picture(path: str | Path, image: np.ndarray) -> None:
     """Write a BGR image ``(H, W, 3)`` in the format of the path's suffix; ``cv2.imwrite`` crashes on some names.
 

@@ -1,7 +1,8 @@
 """One call for one image: boxes, scores and class names, and the image with them drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,6 +22,7 @@ from .inferencer import CheckedDetInferencer
 from .slicing import SlicingDetInferencer
 
 WITHOUT_WINDOWS = ('agg', 'cairo', 'pdf', 'pgf', 'ps', 'svg', 'template')  # matplotlib's backends that write files
+SCORE_THR = 0.3
 DRAWING = Lock()  # threads may share a visualizer, which holds one image
 
 
@@ -102,7 +104,9 @@ class Detector:
         config: Config file, or name of a config of this package.
         weights: Checkpoint, or file of ``tools/export_onnx.py``.
         device: ``cuda:0``, ``cpu``, ...; by default a GPU, if there is one.
-        score_thr: Lowest score of an object, in [0, 1]. ``tools/evaluate.py`` prints the best one.
+        score_thr: Lowest score of an object, in [0, 1], or of those of each class by its name; a class without one has
+            0.3. ``tools/evaluate.py`` prints the best ones.
+        bits: Of a value of 16-bit images, 8 to 16, as ``prepare_dataset.py --bits`` has it.
         slice_size: Width and height in pixels of parts in which small objects are found as well.
         overlap: Overlap of neighbouring parts relative to their size, in [0, 1).
 
@@ -115,21 +119,30 @@ class Detector:
         config: str | Path,
         weights: str | Path,
         device: str | None = None,
-        score_thr: float = 0.3,
+        score_thr: float | Mapping[str, float] = SCORE_THR,
         slice_size: int | None = None,
         overlap: float = 0.2,
+        bits: int | None = None,
     ):
         if not Path(config).is_file():
             try:
                 config = config_path(str(config))
             except FileNotFoundError as error:
                 raise InputError(f'{config}: no such config file; {error}') from error
-        if not 0 <= score_thr <= 1:
-            raise InputError(f'score_thr is {score_thr}, must be from 0 to 1')
+        thresholds = score_thr if isinstance(score_thr, Mapping) else {'': score_thr}
+        for name, value in thresholds.items():
+            if not isinstance(value, Real) or not 0 <= value <= 1:
+                raise InputError(f'score_thr{f" of {name}" if name else ""} is {value}, must be from 0 to 1')
         slicing = {} if slice_size is None else dict(slice_size=slice_size, overlap=overlap)
         kind: Any = SlicingDetInferencer if slicing else CheckedDetInferencer
         self.inferencer = kind(str(config), str(weights), device=device, show_progress=False, **slicing)
-        self.score_thr = score_thr
+        self.inferencer.bits = bits
+        classes = self.inferencer.model.dataset_meta['classes']
+        unknown = [name for name in thresholds if name not in ('', *classes)]
+        if unknown:
+            raise InputError(f'score_thr: no class is called {", ".join(unknown)}; there are {", ".join(classes)}')
+        default = thresholds.get('', SCORE_THR)
+        self.score_thr = torch.tensor([thresholds.get(name, default) for name in classes])
 
     def __call__(self, image: str | Path | np.ndarray) -> Detections:
         """Detect in an image file or a BGR array ``(H, W, 3)``, uint8."""
@@ -147,7 +160,7 @@ class Detector:
 
     def _detections(self, image: np.ndarray, sample: DetDataSample) -> Detections:
         found = sample.pred_instances.cpu()
-        found = found[found.scores >= self.score_thr]
+        found = found[found.scores >= self.score_thr[found.labels]]
         found = found[torch.tensor(strongest_boxes(found.bboxes, found.scores), dtype=torch.long)]
         every = self.inferencer.pred2dict(sample)
         classes = self.inferencer.model.dataset_meta['classes']

@@ -18,7 +18,7 @@ from torch import nn
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
 from ..datasets.inner import test_dataset
-from ..datasets.pictures import DARK, MAX_PIXELS, decode_picture, read_picture, value_bits
+from ..datasets.pictures import DARK, MAX_PIXELS, decode_deep_picture, decode_picture, read_picture, value_bits
 from ..errors import InputError
 from ..runs.cuda_graphs import use_cuda_graphs
 
@@ -32,12 +32,14 @@ class CheckedDetInferencer(DetInferencer):
 
     Attributes:
         max_pixels (int): Largest number of pixels of an image.
+        bits (int, optional): Of a value of 16-bit images; without it, dark ones are warned of.
 
     Raises:
         InputError: If the weights do not fit the model, or have other classes than the test set of the config.
     """
 
     max_pixels = MAX_PIXELS
+    bits: int | None = None
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
         self.source = weights
@@ -88,8 +90,7 @@ class CheckedDetInferencer(DetInferencer):
         cfg.visualizer.vis_backends = None  # of a training; without a folder each of them warns
         return super()._init_visualizer(cfg)
 
-    @classmethod
-    def read(cls, source: str | Path | np.ndarray) -> np.ndarray:
+    def read(self, source: str | Path | np.ndarray) -> np.ndarray:
         """Return the BGR image ``(H, W, 3)`` of a file or array.
 
         Raises:
@@ -100,13 +101,15 @@ class CheckedDetInferencer(DetInferencer):
         if not isinstance(source, str | Path):
             kind = f'an array of {source.dtype}' if isinstance(source, np.ndarray) else f'a {type(source).__name__}'
             raise InputError(f'the image is {kind}, must be a path, or a BGR array (H, W, 3) of uint8')
-        content = read_picture(source, cls.max_pixels)
-        image = decode_picture(content, source)
+        content = read_picture(source, self.max_pixels)
         with Image.open(io.BytesIO(content)) as header:
             bits = value_bits(header, content, source)
+        if self.bits and 0 < bits <= self.bits:
+            return decode_deep_picture(content, self.bits)
+        image = decode_picture(content, source)
         if 0 < bits <= DARK:
             reason = (
-                f'16-bit values below {2**bits} are loaded as nearly black; shift them by {max(0, bits - 8)} bits to 8'
+                f'16-bit values below {2**bits} are loaded as nearly black; give the bits of a value (--bits, bits)'
             )
             print_log(f'{source}: {reason}', 'current', logging.WARNING)
         return image

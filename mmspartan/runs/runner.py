@@ -33,6 +33,7 @@ from ..checkpoints.class_names import (
     check_same_labels,
     classes_of,
     classes_of_dataset,
+    with_known_classes,
 )
 from ..checkpoints.plain_state import from_plain_history
 from ..checkpoints.pretrained import check_pretrained, pretrained_settings, pretrained_weights_only
@@ -253,7 +254,11 @@ class ResumableRunner(Runner):
         if self._resuming:
             self._prepare_resume(checkpoint, filename)
         elif self._training:
-            checkpoint['state_dict'], others = without_other_shapes(self.model, checkpoint['state_dict'])
+            classes, weights = classes_of(checkpoint), checkpoint['state_dict']
+            weights, known = with_known_classes(self.model, weights, classes, self._dataset_classes()[0])
+            if known:
+                self.logger.info(f'{filename}: the classes {", ".join(known)} keep their weights, others start anew.')
+            checkpoint['state_dict'], others = without_other_shapes(self.model, weights)
             if others:
                 first = '; '.join(others[:3]) + ('; ...' if len(others) > 3 else '')
                 self.logger.log(

@@ -2,9 +2,17 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
+from torch import nn
 
-from mmspartan.checkpoints.class_names import check_class_names, check_num_classes, check_same_labels, classes_of
+from mmspartan.checkpoints.class_names import (
+    check_class_names,
+    check_num_classes,
+    check_same_labels,
+    classes_of,
+    with_known_classes,
+)
 from mmspartan.errors import InputError
 
 EVALUATION = dict(same_number=True)
@@ -47,6 +55,25 @@ def test_datasets_that_are_trained_and_evaluated_on_share_their_labels(found, na
     with nullcontext() if named is None else pytest.raises(InputError, match=rf'^val: {named}'):
         check_same_labels(found, 'val', ('cat', 'dog', 'owl'), 'train')
     check_same_labels(IMAGENET_CATEGORIES, 'val', IMAGENET_CATEGORIES, 'train')  # has names twice
+
+
+def test_classes_of_the_checkpoint_keep_their_rows():
+    torch.manual_seed(0)
+    before, now = nn.ModuleDict(), nn.ModuleDict()
+    for model, count in ((before, 2), (now, 3)):
+        model['scores'], model['labels'], model['boxes'] = (
+            nn.Linear(5, count),
+            nn.Embedding(count + 1, 5),
+            nn.Linear(5, 4),
+        )
+    old, own = before.state_dict(), now.state_dict()
+    weights, known = with_known_classes(now, old, ['cat', 'dog'], ['dog', 'cow', 'cat'])
+    assert known == ['dog', 'cat']
+    for key in ('scores.weight', 'scores.bias', 'labels.weight'):
+        assert torch.equal(weights[key][[0, 2]], old[key][[1, 0]]) and torch.equal(weights[key][1], own[key][1])
+    assert torch.equal(weights['labels.weight'][3], old['labels.weight'][2])  # of no class
+    assert torch.equal(weights['boxes.weight'], old['boxes.weight'])
+    assert with_known_classes(now, old, ['cat', 'dog'], ['a', 'b', 'c']) == (old, [])
 
 
 def test_classes_of_a_checkpoint():

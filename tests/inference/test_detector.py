@@ -53,6 +53,8 @@ def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, 
     found.save(tmp_path / 'new' / 'drawn.png')
     drawn = cv2.imread(str(tmp_path / 'new' / 'drawn.png'))
     assert np.array_equal(drawn, found.drawn()) and drawn.shape == (512, 512, 3) and (drawn != 90).any()
+    own = mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr={'9': 0.95, '2': 0.2})
+    assert own(tmp_path / 'image.png').names == ['4', '2']
     with pytest.raises(InputError, match=r'missing\.png'):
         detector(tmp_path / 'missing.png')
     for image, kind in ((np.ones((8, 8, 3), np.float32), 'an array of float32'), (torch.ones(3), 'a Tensor')):
@@ -62,6 +64,8 @@ def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, 
     detector(tmp_path / 'dark.png')
     [record] = warned
     assert f'{tmp_path}/dark.png: 16-bit values below 4096' in record.getMessage()
+    detector.inferencer.bits = 12
+    assert (detector.inferencer.read(tmp_path / 'dark.png') == 250).all() and len(warned) == 1
 
 
 def test_classes_may_be_in_a_file_and_images_in_a_wrapper(checkpoint, tmp_path):
@@ -100,6 +104,8 @@ def test_what_cannot_be_a_detector_is_named(checkpoint):
         mmspartan.Detector('rtdetr_spartan_s_coco', checkpoint)
     with pytest.raises(InputError, match='score_thr is 30'):
         mmspartan.Detector('rtdetr_spartan_t_coco', checkpoint, score_thr=30)
+    with pytest.raises(InputError, match='score_thr: no class is called cat; there are 0, 1'):
+        mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr={'cat': 0.5})
 
 
 @pytest.fixture

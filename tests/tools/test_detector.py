@@ -134,7 +134,7 @@ def test_each_image_of_a_tree_has_results_of_its_own(project, checkpoint):
         (['film.mp4', 'mine.py'], '^film.mp4: '),
         (['nothing.png', 'mine.py'], 'nothing.png: no such image'),
         (['digits/val', 'mine.py', '--batch-size', '0'], '^--batch-size 0: must be from 1 to '),
-        (['digits/val', 'mine.py', '--score-thr', '30'], '^--score-thr 30.0: must be from 0 to 1$'),
+        (['digits/val', 'mine.py', '--score-thr', '30'], '^--score-thr 30: must be from 0 to 1$'),
         (['digits/val', 'mine.py', '--slice', '8'], '^--slice 8: must be at least 32 pixels$'),
         (['digits/val', 'mine.py', '--slice', '64', '--overlap', '1'], '^--overlap 1.0: must be at least 0 and less'),
         (['digits/val', ROOT / 'configs' / 'spartan_xt_digits.py'], 'spartan_xt_digits.py: not a detector'),

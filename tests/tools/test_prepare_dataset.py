@@ -258,6 +258,32 @@ def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute
         assert len(list(dataset)) == 1 and dataset.metainfo['classes'] == ('{x} 100% 猫',)
 
 
+def test_new_images_are_divided_and_known_ones_stay_in_their_split(tmp_path):
+    make_parts(tmp_path, 20, 'one', 'voc')
+    make_parts(tmp_path, 10, 'two', 'yolo', seed=7)
+    options = (*BASE, '--weights', 'best.pth')
+    (tmp_path / 'best.pth').touch()
+    run_here(PREPARE, 'one', '--out', 'first', *BASE, cwd=tmp_path)
+    printed = run_here(
+        PREPARE, 'one', 'two', '--out', 'second', '--like', 'first', '--split-by', 'nothing', *options, cwd=tmp_path
+    )
+    assert 'Divided here, 0.2 of the 10 images that are not in first for validation' in printed
+    before, now = (
+        {split: {image['file_name'] for image in content['images']} for split, content in contents(mine).items()}
+        for mine in (tmp_path / 'first', tmp_path / 'second')
+    )
+    for split, images in before.items():
+        assert {f'one/{name}' for name in images} == {name for name in now[split] if name.startswith('one/')}
+    assert sum(map(len, now.values())) == 30 and any(name.startswith('two/') for name in now['val'])
+    cfg = Config.fromfile(tmp_path / 'second' / 'config.py')
+    assert Path(cfg.load_from).resolve() == tmp_path / 'best.pth'  # wherever the training is started
+    (tmp_path / 'first' / 'train.json').unlink()
+    words = ('one', 'two', '--out', 'third', '--like', 'first', '--split-by', 'nothing', *BASE)
+    assert last_line('prepare_dataset.py', *words, cwd=tmp_path).startswith(
+        '--like first: is no folder of this command'
+    )
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

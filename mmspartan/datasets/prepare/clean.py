@@ -153,17 +153,22 @@ def objects_of(source: Source) -> dict[str, list[str]]:
 
 
 def check_similar_names(source: Source, faults: Faults) -> None:
-    """Record names of classes that differ only in case or Unicode form, with the number of their objects."""
+    """Record names of classes that differ only in case, Unicode form or a final s, with the number of their objects."""
     by_case = defaultdict(list)
     for name, places in objects_of(source).items():
-        by_case[folded(name)].append(f'{name} ({len(places)} objects)')
+        by_case[folded(name).removesuffix('s')].append(f'{name} ({len(places)} objects)')
     for similar in by_case.values():
         if len(similar) > 1:
             faults.add(
-                'names of classes differ only in case or Unicode form; --rename makes one of them',
+                'names of classes differ only in case, Unicode form or a final s; --rename makes one of them',
                 KEPT,
                 ' / '.join(similar),
             )
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of an image file as :class:`File` has it; raises InputError if it cannot be read."""
+    return hashlib.sha1(read_picture(path)).hexdigest()
 
 
 def _read(path: Path) -> File | str:

@@ -43,6 +43,12 @@ class Faults:
         if places:
             self.notes[what, ''] += places
 
+    def merge(self, other: 'Faults') -> None:
+        """Add all places of another dataset."""
+        for mine, theirs in zip((self.places, self.guesses, self.notes), (other.places, other.guesses, other.notes)):
+            for key, places in theirs.items():
+                mine[key] += places
+
     def refused(self) -> bool:
         """Whether ``--strict`` refuses the dataset."""
         return bool(self.places or self.guesses)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import InputError
@@ -12,7 +12,7 @@ from .documents import Documents, documents_of
 from .faults import DROPPED, KEPT, Faults
 from .label_studio import read_label_studio
 from .labelme import read_labelme, read_supervisely
-from .source import BOX_FORMATS, Choices, Files, Sample, Source, split_in
+from .source import BOX_FORMATS, PREPARED_FOLDER, Choices, Files, Sample, Source, split_in
 from .via import read_via
 from .voc import read_voc
 from .yolo import LABEL, read_yolo
@@ -33,6 +33,30 @@ NOT_READ = {
     'json-min': "Label Studio's JSON-MIN: export the tasks as JSON",
     'createml': "CreateML's annotations: convert them to COCO, for instance by Roboflow",
 }
+
+
+def read_sources(
+    paths: Sequence[Path], faults: Faults, images: Path | None = None, choices: Choices | None = None
+) -> tuple[Source, Path]:
+    """Read one or several datasets, of the same or of other formats, as one; see :func:`read_source`.
+
+    Classes of one name are one class. Returns the dataset, and the folder that all images are below.
+    """
+    found, roots = [], []
+    for path in paths:
+        told = Faults()
+        source, root = read_source(path, told, images, choices)
+        found.append(source)
+        roots.append(root)
+        faults.merge(told)
+    if len(found) == 1:
+        return found[0], roots[0]
+    whole = Source(', '.join(dict.fromkeys(source.format for source in found)))
+    for source in found:
+        whole.classes += [name for name in source.classes if name not in whole.classes]
+        for split, samples in source.splits.items():
+            whole.splits[split] += samples
+    return whole, Path(os.path.commonpath(list(map(os.path.abspath, roots))))
 
 
 def read_source(
@@ -74,11 +98,13 @@ def read_source(
     # a data.yaml or XML files say what a dataset is; a JSON file among them may be anything
     source = next((found for reader in readers if (found := reader(files, faults, chosen)) is not None), None)
     if source is None:
+        prepared = faults.notes.get((PREPARED_FOLDER, ''))
         broken = [f'; {file}: {reason}' for file, reason in list(files.broken.items())[:1]]
         raise InputError(
             f'{path}: no annotations found: neither a COCO, labelme, VIA, Label Studio or Supervisely file (JSON), nor '
             'Pascal VOC or CVAT (XML), nor YOLO (data.yaml, obj.names or classes.txt, with a text file an image)'
             + ''.join(broken)
+            + (f'; below it, {prepared[0]} is a folder of this command: name such as sources' if prepared else '')
         )
     if choices.box_format and not source.format.startswith(BOX_FORMATS[choices.box_format]):
         raise InputError(

@@ -38,6 +38,7 @@ ELSEWHERE = re.compile(r'/|[a-z]:|[a-z]+://|(.*/)?\.\./', re.I)  # paths of anot
 
 # Files of a folder that prepare_dataset.py wrote, which may be within the source.
 PREPARED = {'config.py', 'train.json', 'val.json', 'report.html'}
+PREPARED_FOLDER = 'folder was written by prepare_dataset.py'
 
 
 @dataclass
@@ -253,7 +254,7 @@ def _walk(roots: Iterable[Path], faults: Faults) -> Iterator[Path]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             if PREPARED.issubset(names) and folder not in inside:
-                faults.note('folder was written by prepare_dataset.py', folder)
+                faults.note(PREPARED_FOLDER, folder)
                 folders.clear()
                 continue
             for name in sorted(folders):

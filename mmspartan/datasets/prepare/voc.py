@@ -35,7 +35,7 @@ def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
         other = of_image[sample.path][1]
         if other is not sample:
             near, far = sorted((other, sample), key=_nearness, reverse=True)
-            faults.add('image has annotations in a nearer file', DROPPED, f'{far.where}: {near.where}')
+            faults.add('image has another annotation file, which is used', DROPPED, f'{far.where}: {near.where}')
             of_image[sample.path] = (split if near is sample else of_image[sample.path][0], near)
     for split, sample in of_image.values():
         source.splits[split].append(sample)
@@ -47,9 +47,10 @@ def read_voc(annotations: Documents, files: Files, faults: Faults) -> Source:
     return source
 
 
-def _nearness(sample: Sample) -> int:
-    """Return how many folders an image and its annotation file have in common."""
-    return len(Path(os.path.commonpath((os.path.abspath(sample.path), os.path.abspath(sample.where)))).parts)
+def _nearness(sample: Sample) -> tuple[bool, int]:
+    """Return whether an image has the name of its annotation file, and how many folders they have in common."""
+    common = os.path.commonpath((os.path.abspath(sample.path), os.path.abspath(sample.where)))
+    return sample.path.stem == Path(sample.where).stem, len(Path(common).parts)
 
 
 def _count_from_zero(source: Source, files: Files, faults: Faults) -> None:
@@ -114,6 +115,9 @@ def _read(path: Path, root: ElementTree.Element, split: str, files: Files, fault
             continue
         if not name or not name.strip():
             faults.add('object has no name', DROPPED, where)
+            continue
+        if x1 == x0 or y1 == y0:  # a pixel wide by definition, which no object is
+            faults.add('box has no width or no height', DROPPED, where)
             continue
         difficult = (item.findtext('difficult') or '').strip() == '1'
         if difficult:

@@ -8,6 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
+from mmspartan.datasets.prepare.clean import clean
+from mmspartan.datasets.prepare.faults import Faults
+from mmspartan.datasets.prepare.read import read_sources
+from mmspartan.datasets.prepare.source import PREPARED
 from mmspartan.errors import InputError
 from tests.datasets.prepare.conftest import BOX, GOOD, LINE, coco, done, draw, found, labelme, places, voc, write
 
@@ -94,6 +98,36 @@ def test_voc_files_that_are_not_used(tmp_path, read):
     assert found(source, tmp_path) == {'': {'images/a.jpg': [('x', (0, 20, 30, 60))]}}
     unused = ['images/gone.xml', 'masks/a.png', 'old/a.xml', 'other/b.jpg']
     assert names(places(faults), tmp_path) == unused
+
+
+def test_a_second_voc_file_of_an_image_does_not_replace_that_of_its_name(tmp_path, read):
+    draw(tmp_path / 'a.jpg')
+    for name in ('a (2)', 'a', 'a_old'):
+        voc(tmp_path / f'{name}.xml', (name, 1, 21, 30, 60), filename='a')
+    source, faults = read()
+    assert found(source, tmp_path) == {'': {'a.jpg': [('a', (0, 20, 30, 60))]}}
+    assert names(places(faults), tmp_path) == ['a (2).xml', 'a_old.xml']
+
+
+def test_several_sources_are_one_dataset(tmp_path):
+    for name in ('one', 'two'):
+        draw(tmp_path / name / 'images' / 'a.jpg')
+    voc(tmp_path / 'one' / 'images' / 'a.xml', ('x', 1, 21, 30, 60))
+    write(tmp_path / 'two' / 'labels' / 'a.txt')
+    write(tmp_path / 'two' / 'data.yaml', 'train: images\nnames: [y, x]\n')
+    faults = Faults()
+    source, root = read_sources([tmp_path / 'one', tmp_path / 'two'], faults)
+    assert source.classes == ['x', 'y'] and source.format == 'Pascal VOC, YOLO (data.yaml)' and root == tmp_path
+    clean(source, faults, lambda items, count: items)
+    boxes = {'': {'one/images/a.jpg': [('x', (0, 20, 30, 60))]}, 'train': {'two/images/a.jpg': [('y', BOX)]}}
+    assert found(source, tmp_path) == boxes and not done(faults)
+
+
+def test_a_folder_of_the_command_itself_is_named_where_there_is_nothing_else(tmp_path, read):
+    for name in PREPARED:
+        write(tmp_path / 'old' / name, '')
+    with pytest.raises(InputError, match=r'no annotations found.*below it, .*old is a folder of this command'):
+        read()
 
 
 def test_names_of_a_list_without_annotations_are_told(tmp_path, read):

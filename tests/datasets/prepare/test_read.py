@@ -53,7 +53,13 @@ def test_voc_beside_pictures_of_which_some_have_no_objects(tmp_path, read):
 def test_voc_faults(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     voc(
-        tmp_path / 'a.xml', ('x', 11, 21, 30, 60), ('x', 'left', 1, 2, 3), (' ', 1, 2, 30, 40), size=(0, 0), difficult=1
+        tmp_path / 'a.xml',
+        ('x', 11, 21, 30, 60),
+        ('x', 'left', 1, 2, 3),
+        (' ', 1, 2, 30, 40),
+        ('x', 5, 5, 5, 9),
+        size=(0, 0),
+        difficult=1,
     )
     voc(tmp_path / 'gone.xml', ('x', 11, 21, 30, 60))
     (tmp_path / 'cut.xml').write_text('<annotation><object>')
@@ -62,6 +68,7 @@ def test_voc_faults(tmp_path, read):
     assert done(faults) == {
         ('object has no box of four numbers', 'dropped', 1),
         ('object has no name', 'dropped', 1),
+        ('box has no width or no height', 'dropped', 1),
         ('image is not there', 'dropped', 1),
         ('annotation file cannot be read', 'dropped', 1),
     }
