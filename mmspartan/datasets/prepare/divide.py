@@ -39,7 +39,7 @@ def divide(source: Source, digests: dict[Path, str], division: Division, faults:
     """
     unsplit = source.splits.pop('', [])
     source.splits.setdefault('train', [])
-    if unsplit and any(source.splits.values()):
+    if unsplit and (source.splits['train'] or source.splits.get('val')):
         faults.add('image is in no split: used for training', KEPT, *(str(sample.path) for sample in unsplit))
     source.splits['train'] += unsplit
     sentence = 'Divided as the source is.'
