@@ -72,6 +72,7 @@ def decode_picture(content: bytes, path: str | Path, flag: str = 'color') -> np.
 def decode_deep_picture(content: bytes, bits: int) -> np.ndarray:
     """Return the BGR image ``(H, W, 3)``, uint8, of the content of a 16-bit image with ``bits`` used of a value."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    assert pixels is not None  # `value_bits` has decoded it
     return np.right_shift(pixels, bits - 8).astype(np.uint8)
 
 
