@@ -39,12 +39,18 @@ def divide(source: Source, digests: dict[Path, str], division: Division, faults:
     """
     unsplit = source.splits.pop('', [])
     source.splits.setdefault('train', [])
+    undivided: list[Sample] = []
     if unsplit and (source.splits['train'] or source.splits.get('val')):
+        undivided = [sample for sample in unsplit if sample.path in source.undivided]
+        unsplit = [sample for sample in unsplit if sample.path not in source.undivided]
         faults.add('image is in no split: used for training', KEPT, *(str(sample.path) for sample in unsplit))
     source.splits['train'] += unsplit
     sentence = 'Divided as the source is.'
     if not source.splits.get('val'):
-        sentence = _divide(source, digests, division, faults)
+        undivided += source.splits['train']
+        source.splits['train'] = []
+    if undivided:
+        sentence = _divide(undivided, source, digests, division, faults)
     elif division.whole_folders or division.like:
         option = '--whole-folders' if division.whole_folders else '--like'
         raise InputError(f'{option}: the source is divided already; give --split-by nothing as well')
@@ -62,11 +68,11 @@ def divide(source: Source, digests: dict[Path, str], division: Division, faults:
     return sentence
 
 
-def _divide(source: Source, digests: dict[Path, str], division: Division, faults: Faults) -> str:
+def _divide(samples: list[Sample], source: Source, digests: dict[Path, str], division: Division, faults: Faults) -> str:
     before = splits_of(division.like) if division.like else {}
     new: list[Sample] = []
     kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
-    for sample in source.splits['train']:
+    for sample in samples:
         kept[before[digests[sample.path]][0]].append(sample) if digests[sample.path] in before else new.append(sample)
     gone = before.keys() - set(digests.values())
     faults.note(f'image of {division.like} is not in the source', *(before[digest][1] for digest in gone))
@@ -74,9 +80,10 @@ def _divide(source: Source, digests: dict[Path, str], division: Division, faults
     if division.whole_folders and len(folders) < 2:
         raise InputError(f'--whole-folders: all images to divide are in {", ".join(map(str, folders)) or "no folder"}')
     train, val = stratified_split(new, division.share, division.seed, digests, division.whole_folders)
-    tests = [*kept['test'], *source.splits.get('test', [])]
-    source.splits.update(train=kept['train'] + train, val=kept['val'] + val, test=tests)
-    what = 'training images' if not division.like else f'{len(new)} images that are not in {division.like}'
+    for split, found in dict(kept, train=kept['train'] + train, val=kept['val'] + val).items():
+        source.splits[split] = [*source.splits.get(split, []), *found]
+    what = f'{len(new)} images that are not divided' if len(new) < len(digests) else 'training images'
+    what = f'{len(new)} images that are not in {division.like}' if division.like else what
     if division.whole_folders:
         held_out = ', '.join(printable(str(path)) for path in sorted({sample.path.parent for sample in val}))
         return f'Divided here by folders, with the seed {division.seed}: {held_out} for validation.'

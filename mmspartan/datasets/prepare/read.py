@@ -56,6 +56,8 @@ def read_sources(
         whole.classes += [name for name in source.classes if name not in whole.classes]
         for split, samples in source.splits.items():
             whole.splits[split] += samples
+        if not any(samples for split, samples in source.splits.items() if split):
+            whole.undivided.update(sample.path for sample in source.splits[''])
     return whole, Path(os.path.commonpath(list(map(os.path.abspath, roots))))
 
 

@@ -69,6 +69,7 @@ class Source:
     format: str  # and the layout, for the report
     classes: list[str] = field(default_factory=list)  # in the order of their labels
     splits: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))  # train, val, test; '' for none
+    undivided: set[Path] = field(default_factory=set)  # images of those of several sources that have no splits
 
 
 # Conventions of boxes, and the format that they belong to.

@@ -119,6 +119,7 @@ def test_several_sources_are_one_dataset(tmp_path):
     source, root = read_sources([tmp_path / 'one', tmp_path / 'two'], faults)
     assert source.classes == ['x', 'y'] and source.format == 'Pascal VOC, YOLO (data.yaml)' and root == tmp_path
     clean(source, faults, lambda items, count: items)
+    assert source.undivided == {tmp_path / 'one' / 'images' / 'a.jpg'}
     boxes = {'': {'one/images/a.jpg': [('x', (0, 20, 30, 60))]}, 'train': {'two/images/a.jpg': [('y', BOX)]}}
     assert found(source, tmp_path) == boxes and not done(faults)
 
