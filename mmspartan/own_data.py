@@ -54,7 +54,8 @@ def own_data(
         test: The same for the test set. Defaults to the validation set.
         image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
         max_epochs: Length of the training. Defaults to the base's.
-        batch_size: Training images a batch and GPU. Defaults to the base's.
+        batch_size: Training images a batch and GPU. Defaults to the base's. From the package's detector a training has
+            the base's learning rate with any batch.
         weights: Checkpoint of a detector to start from, also one of other classes. By default the network of
             ``rtdetr_spartan_xt_cifar10`` starts from its weights, which are part of the package: set
             ``load_from = None`` after these entries for another start. Other detectors with a SpaRTAN-XT or T without
@@ -79,9 +80,13 @@ def own_data(
     resize = Resizing(base, image_size)
     pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
+    entries: dict[str, Any] = {}
     if not weights and not base.get('load_from') and _has_fitting_backbone(base['model']):
         if _network(base['model']) == _network(Config.fromfile(config_path(DETECTOR)).model):
             weights = f'{SCHEME}{DETECTOR}'
+            loader = base['train_dataloader']
+            # measured: from this start a batch of 2 to 8 images needs the same rate; more devices are scaled
+            entries['auto_scale_lr'] = dict(base_batch_size=batch_size or loader['batch_size'])
         elif 'init_cfg' not in base['model']['backbone']:
             checkpoint = f'{SCHEME}spartan_{base["model"]["backbone"]["arch"]}_cifar10'
             model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
@@ -124,6 +129,7 @@ def own_data(
         train_cfg=dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 20)),
         how_to_get_data=f'its annotation files are expected in {root}; images that were moved need a new config',
         **({'load_from': weights} if weights else {}),
+        **entries,
         **({'visualizer': drawn} if drawn else {}),
         **recipe(base, max_epochs, pipelines['train'], resize),
     )

@@ -66,6 +66,7 @@ def test_each_place_follows(tmp_path):
     assert cfg.test_evaluator.ann_file == 'data/mine/test.json'
     assert cfg.train_dataloader.batch_size == 4 and cfg.load_from == 'detector.pth'
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].end == 40 and 'init_cfg' not in cfg.model.backbone
+    assert cfg.auto_scale_lr.base_batch_size == 16  # the rate of 16 images is scaled for 4
     # 480 to 800 at 640 are 192 to 320 at 256
     [augment] = cfg.model.data_preprocessor.batch_augments
     assert (augment.sizes[0], augment.sizes[-1], max(augment.sizes)) == (192, 320, 320)
@@ -88,8 +89,10 @@ def test_the_small_detector_starts_from_one_of_the_package(base, tmp_path):
     cfg = config_of(tmp_path, base=base)
     assert cfg.load_from == 'mmspartan://rtdetr_spartan_xt_cifar10'
     assert cfg.visualizer.font_size is cfg.visualizer.line_width is None  # they grow with the image
-    given = config_of(tmp_path, "weights='mine.pth'", base=base)
-    assert given.load_from == 'mine.pth'
+    own_batch = config_of(tmp_path, 'batch_size=4', base=base)
+    assert own_batch.auto_scale_lr.base_batch_size == own_batch.train_dataloader.batch_size == 4  # the rate stays
+    given = config_of(tmp_path, "weights='mine.pth', batch_size=4", base=base)
+    assert given.load_from == 'mine.pth' and given.auto_scale_lr.base_batch_size == 8
     init_default_scope(cfg.default_scope)
     detector = MODELS.build(cfg.model)
     load_checkpoint(detector, cfg.load_from)

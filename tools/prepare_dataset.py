@@ -112,7 +112,7 @@ from mmspartan.datasets.prepare.divide import Division, divide
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.plan import default_epochs, plan_of
 from mmspartan.datasets.prepare.read import read_sources
-from mmspartan.datasets.prepare.recommend import recommend
+from mmspartan.datasets.prepare.recommend import CPU_BASE, recommend
 from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
 from mmspartan.datasets.prepare.source import Choices, Source
 from mmspartan.datasets.prepare.statistics import statistics_of
@@ -257,8 +257,11 @@ def prepare(args: argparse.Namespace) -> None:
     division = Division(args.val, args.seed, args.whole_folders, args.like)
     sentence = divide(source, {path: file.digest for path, file in files.items()}, division, faults, name)
     reason, found = '', recommend(source.splits['train'], size)
+    count, batch_size = len(source.splits['train']), None
+    if args.batch_size and args.batch_size > count:
+        raise InputError(f'--batch-size {args.batch_size}: there are {count} training images')
     if args.base in (None, found.base):
-        size, args.batch_size = found.image_size, args.batch_size or found.batch_size
+        size, batch_size = found.image_size, found.batch_size
     if not args.base:
         args.base = found.base
         reason = f'This base is recommended: {found.reason}. --base chooses another.'
@@ -272,11 +275,10 @@ def prepare(args: argparse.Namespace) -> None:
     print('\n'.join(['', sentence, *advice]))
     if args.strict and faults.refused():
         raise InputError(f'{name}: has the faults or guesses listed above, nothing was written (--strict)')
-    count = len(source.splits['train'])
-    if args.batch_size and args.batch_size > count:
-        raise InputError(f'--batch-size {args.batch_size}: there are {count} training images')
-    args.batch_size = args.batch_size or min(base.train_dataloader.batch_size, 1 << count.bit_length() - 1)
-    args.max_epochs = args.max_epochs or default_epochs(count, args.batch_size)
+    whole = base.train_dataloader.batch_size
+    args.batch_size = args.batch_size or min(batch_size or whole, 1 << count.bit_length() - 1)
+    # on a CPU smaller batches are for more steps, not for fewer epochs
+    args.max_epochs = args.max_epochs or default_epochs(count, whole if args.base == CPU_BASE else args.batch_size)
     summary = [f'{name}: {printable(source.format)}. {sentence}']
     copied = write(args, source, root, size, tables, summary, advice, faults)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html, faults.csv{copied}.')

@@ -168,7 +168,7 @@ def _adapt_to_cpu(cfg: Config, phases: Sequence[str]) -> None:
             cfg[f'{phase}_cfg'].fp16 = False
     for loader in filter(None, (cfg.get(f'{phase}_dataloader') for phase in phases)):
         loader.pop('pin_memory', None)
-        loader.num_workers = min(loader.get('num_workers', 0), len(os.sched_getaffinity(0)))
+        loader.num_workers = min(loader.get('num_workers', 0), os.cpu_count() or 1)
     if cfg.get('sync_bn') is not None:
         if 'train' in phases:
             warnings.warn('no GPU: batch statistics are not synchronized (sync_bn)', stacklevel=2)

@@ -33,7 +33,7 @@ def machine(monkeypatch):
 def test_a_machine_without_a_gpu_gets_a_small_detector(machine):
     machine('cpu')
     found = recommend([sample(640, 480, 40, 50, 300)] * 3)
-    assert found.base == CPU_BASE and found.batch_size is None
+    assert found.base == CPU_BASE and found.batch_size == 4
     assert found.image_size == (160, 128)
     assert 'no GPU' in found.reason and '3 training images of 640 x 480' in found.reason
     assert recommend([sample(640, 480, 40)], (64, 96)).image_size == (64, 96)
