@@ -99,9 +99,11 @@ def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
     for name in files:
         require_file(str(getattr(args, name)))
     limit_threads()
-    if 'torch' not in sys.modules and threading.current_thread() is threading.main_thread():
-        # Ctrl-C during the imports ends the command without a traceback; its `main` handles signals itself
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if 'torch' not in sys.modules:
+        is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a shell may ignore it
+        if is_default and threading.current_thread() is threading.main_thread():
+            # Ctrl-C during the imports ends the command without a traceback; a `main` that cleans up handles it itself
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         if sys.stderr.isatty():
             print('loading PyTorch and OpenMMLab', file=sys.stderr)
     return args

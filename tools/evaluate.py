@@ -82,12 +82,15 @@ def main(args: argparse.Namespace) -> None:
     print(f'\n{terminal_table(metrics)}\n\n{shown(str(folder / "report.html"))}')
     best = report.statistics.total['threshold']
     if best is not None:
-        words = ('INPUT', args.config, args.model or 'CHECKPOINT', '--score-thr')
-        print(f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words, floored(best))}')
+        words = ('INPUT', args.config, args.model or 'CHECKPOINT')
+        print(
+            f'\nDraw with the best threshold: {sibling_command("image_demo.py", *words, "--score-thr", floored(best))}'
+        )
         classes = {row['name']: row['threshold'] for row in metrics['classes'] if row['threshold'] is not None}
         if 1 < len(classes) <= MANY:
-            own = [f'{name}={floored(threshold)}' for name, threshold in classes.items()]
-            print(f'or with that of each class: {sibling_command("image_demo.py", *words, *own)}')
+            for name, threshold in classes.items():
+                words += ('--score-thr', f'{name}={floored(threshold)}')
+            print(f'or with that of each class: {sibling_command("image_demo.py", *words)}')
 
 
 if __name__ == '__main__':

@@ -32,10 +32,10 @@ def parse_args():
     )
     parser.add_argument(
         '--score-thr',
-        nargs='+',
-        default=['0.3'],
-        metavar='SCORE | CLASS=SCORE',
-        help='lowest score that is drawn, 0.3 by default, or that of a class; tools/evaluate.py prints the best ones',
+        action='append',
+        default=[],
+        metavar='[CLASS=]SCORE',
+        help='lowest score that is drawn, 0.3 by default, or once for each class; tools/evaluate.py prints the best',
     )
     parser.add_argument('--bits', type=int, choices=range(8, 17), help='of a value of 16-bit images')
     parser.add_argument('--batch-size', type=int, default=1, help='images, or with --slice parts, at once; %(default)s')
@@ -89,7 +89,7 @@ def check_options(args: argparse.Namespace) -> None:
 
 def thresholds_of(given: list[str]) -> dict[str, float]:
     """Return the lowest scores by the names of classes, '' for all others."""
-    found = {}
+    found = {'': 0.3}
     for text in given:
         name, _, value = text.rpartition('=')
         try:
@@ -198,7 +198,7 @@ def detect_in_video(detector: Detector, frames: Frames, args) -> tuple[list[np.n
 
 def summary(found: list[np.ndarray], score_thr: dict[str, float], kind: str) -> str:
     """Return a sentence on how many objects are drawn; ``found`` has the scores of each image."""
-    least = ', '.join(f'{value:g}' + (f' ({name})' if name else '') for name, value in score_thr.items())
+    least = ', '.join(f'{value:g}' + (f' for {name}' if name else '') for name, value in score_thr.items())
     line = f'\n{sum(map(len, found))} objects with a score of at least {least} in {len(found)} {kind}'
     return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 

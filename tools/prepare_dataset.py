@@ -30,7 +30,10 @@ def parse_args():
         help='divide folders, as of cameras or days, instead of images, of which bursts would be in both sets',
     )
     parser.add_argument(
-        '--like', type=Path, metavar='FOLDER', help='divide as this folder of an earlier --out is, and new images alone'
+        '--like',
+        type=Path,
+        metavar='FOLDER',
+        help='keep the division of this earlier --out, and divide only images that it does not have',
     )
     parser.add_argument(
         '--split-by',
@@ -71,8 +74,14 @@ def parse_args():
         metavar=('WIDTH', 'HEIGHT'),
         help="the base's by default; recommended with the base on a CPU",
     )
-    parser.add_argument('--max-epochs', type=int, help='by default as many as make 10,000 iterations, from 20 to 100')
-    parser.add_argument('--batch-size', type=int, help="of a GPU; the base's by default")
+    parser.add_argument(
+        '--max-epochs',
+        type=int,
+        help='by default as many as make 10,000 iterations with the batch of the base, from 20 to 100',
+    )
+    parser.add_argument(
+        '--batch-size', type=int, help="of a GPU; by default the base's or, on a CPU, 4, if there are so many images"
+    )
     parser.add_argument('--no-plan', action='store_true', help='do not measure how long the training takes here')
     args = parse(parser)
     if not 0 < args.val < 1:
@@ -255,7 +264,8 @@ def prepare(args: argparse.Namespace) -> None:
     check_similar_names(source, faults)
     choose_classes(source, args.classes, faults)
     division = Division(args.val, args.seed, args.whole_folders, args.like)
-    sentence = divide(source, {path: file.digest for path, file in files.items()}, division, faults, name)
+    digests = {path: file.digest for path, file in files.items()}
+    sentence = divide(source, digests, division, faults, name)
     reason, found = '', recommend(source.splits['train'], size)
     count, batch_size = len(source.splits['train']), None
     if args.batch_size and args.batch_size > count:
@@ -280,7 +290,7 @@ def prepare(args: argparse.Namespace) -> None:
     # on a CPU smaller batches are for more steps, not for fewer epochs
     args.max_epochs = args.max_epochs or default_epochs(count, whole if args.base == CPU_BASE else args.batch_size)
     summary = [f'{name}: {printable(source.format)}. {sentence}']
-    copied = write(args, source, root, size, tables, summary, advice, faults)
+    copied = write(args, source, root, digests, size, tables, summary, advice, faults)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html, faults.csv{copied}.')
     config = Config.fromfile(args.out / 'config.py')
     print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, ', end='')
@@ -302,7 +312,17 @@ def detector(name: str) -> Config:
     return base
 
 
-def write(args, source: Source, root: Path, size, tables, summary: list[str], advice: list[str], faults: Faults) -> str:
+def write(
+    args,
+    source: Source,
+    root: Path,
+    digests: dict[Path, str],
+    size,
+    tables,
+    summary: list[str],
+    advice: list[str],
+    faults: Faults,
+) -> str:
     """Write the folder, under another name until it is complete; return what was copied."""
     free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
     partial = next(path for path in free if not os.path.lexists(path))
@@ -316,7 +336,7 @@ def write(args, source: Source, root: Path, size, tables, summary: list[str], ad
                 copies.update({path: partial / split / name for path, name in names.items()})
             else:
                 names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
-            write_annotations(partial / f'{split}.json', coco_of(samples, source.classes, names))
+            write_annotations(partial / f'{split}.json', coco_of(samples, source.classes, names, digests))
             named.update(names)
         (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
         check_config(partial / 'config.py', source, folders)

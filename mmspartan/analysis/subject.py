@@ -11,7 +11,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from torch import Tensor
 
-from ..datasets.inner import test_dataset
+from ..datasets.inner import first_test_dataset
 from ..datasets.pictures import decode_picture, read_picture
 from ..deploy.load import load_model
 from ..errors import InputError
@@ -58,7 +58,7 @@ class Subject:
         model: Any = load_model(cfg, checkpoint).to(device)
         self.model = model
         self.classes: tuple[str, ...] = model.dataset_meta.get('classes', ())
-        steps = test_dataset(cfg)['pipeline']
+        steps = first_test_dataset(cfg)['pipeline']
         self._pipeline = Compose([step for step in steps if 'Load' not in step.type])
 
     def read(self, path: str | Path) -> Example:

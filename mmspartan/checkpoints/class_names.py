@@ -1,5 +1,6 @@
 """Checks that a checkpoint, a dataset and a model have the same classes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from mmspartan_cli import is_hidden_name
 
 from ..errors import InputError
 from .checkpoint import without_wrappers
+
+# Names of modules that have a row for each class, in mmdet and mmpretrain.
+BRANCHES = re.compile(r'cls_branches|label_embedding|fc_cls|\bhead\.fc\b')
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> list[str]:
@@ -28,37 +32,31 @@ def classes_of_dataset(dataset: Any) -> list[str]:
 def with_known_classes(
     model: nn.Module, weights: Mapping[str, Any], before: Sequence[str], now: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Take over the rows of classes that a checkpoint has as well, where the numbers of classes differ.
+    """Give the classes that a checkpoint has as well their weights, where the classes differ.
 
-    That are the weights whose first dimension is the number of classes, or one more: a label embedding has a last row
-    for no class.
+    These are the weights with a row for each class, or one more: a label embedding has a last row for no class. Where
+    the numbers of classes are equal, only modules with the usual names of class branches count.
 
     Args:
         weights: Of the checkpoint, whose classes are ``before``.
         now: Classes of the model.
 
     Returns:
-        tuple: The weights, of which those have the rows of the model for classes that are new; and the common classes.
+        tuple: The weights, with the model's own rows for new classes; and the common classes.
     """
     rows = {i: before.index(name) for i, name in enumerate(now) if name in before}
     changed: dict[str, Any] = {}
-    if len(before) != len(now) and rows:
-        own = without_wrappers(model).state_dict()
-        for key, value in weights.items():
-            target = own.get(key)
-            if (
-                not isinstance(value, Tensor)
-                or target is None
-                or value.shape[1:] != target.shape[1:]
-                or not value.dim()
-            ):
-                continue
-            for extra in (0, 1):
-                if (len(value), len(target)) == (len(before) + extra, len(now) + extra):
-                    changed[key] = target.clone()
-                    pairs = {**rows, **({len(now): len(before)} if extra else {})}
-                    for row, source in pairs.items():
-                        changed[key][row] = value[source]
+    targets = without_wrappers(model).state_dict() if rows and list(before) != list(now) else {}
+    for key, value in weights.items():
+        target = targets.get(key)
+        if not isinstance(value, Tensor) or target is None or not value.dim() or value.shape[1:] != target.shape[1:]:
+            continue
+        for extra in (0, 1):
+            sizes = len(before) + extra, len(now) + extra
+            if (len(value), len(target)) == sizes and (len(before) != len(now) or BRANCHES.search(key)):
+                changed[key] = target.clone()
+                for row, source in [*rows.items(), *([(len(now), len(before))] if extra else [])]:
+                    changed[key][row] = value[source]
     return {**weights, **changed}, [now[i] for i in rows] if changed else []
 
 

@@ -65,8 +65,8 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
     for i, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
         for name, value in group.items():
             problem = f'{name} of group {i} of its optimizer is {saved.get(name)!r}'
-            if name not in saved:
-                others = ', '.join(key for key in saved if key not in group) or 'no settings'
+            others = ', '.join(key for key in saved if key not in group)
+            if name not in saved and others:
                 problem = f'its optimizer is no {type(optimizer).__name__}: it has {others}; {ADVICE}'
             _require(_is_setting_like(saved.get(name), value), problem)
         kinds: dict[int, dict] = {}  # types of a state's entries, by the parameter's number of dimensions

@@ -23,7 +23,7 @@ from ..checkpoints.checkpoint import force_weights_only
 from ..checks import is_integer
 from ..compat import locals_of
 from ..configs import type_name
-from ..datasets.inner import inner_datasets, test_dataset
+from ..datasets.inner import first_test_dataset, inner_datasets
 from ..errors import InputError
 from ..runs.schedule import stretch_schedule
 from .command import blame
@@ -34,7 +34,7 @@ PHASES = ('train', 'val', 'test')
 FURTHER = {
     *('auto_scale_lr', 'compile', 'cuda_graphs', 'data_preprocessor', 'how_to_get_data', 'max_epochs', 'max_iters'),
     *('find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'efficient_conv_bn_eval', 'activation_checkpointing'),
-    *('tta_model', 'tta_pipeline', 'runner_type'),
+    *('tta_model', 'tta_pipeline', 'runner_type', 'update_optimizer'),
 }
 
 
@@ -106,11 +106,11 @@ def size_of_test_images(cfg: Config, option: str) -> tuple[int, int]:
 
     Raises InputError, which names the command line's ``option`` for it, if the pipeline does not determine the size.
     """
-    for transform in reversed(test_dataset(cfg).get('pipeline') or []):
+    for transform in reversed(first_test_dataset(cfg).get('pipeline') or []):
         key = SIZES.get(type_name(transform.type))
         size = transform.get(key)
         if size:
-            sides = [size] * 2 if isinstance(size, int) else [*size]
+            sides: list[Any] = [size] * 2 if isinstance(size, int | float) else [*size]
             if len(sides) != 2 or not all(map(is_integer, sides)):
                 raise InputError(f'{cfg.filename}: {key} of its test pipeline is {size!r}, not a width and a height')
             return sides[1], sides[0]

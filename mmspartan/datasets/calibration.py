@@ -9,7 +9,7 @@ from mmengine.dataset import ConcatDataset
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import track_iter_progress
 
-from .inner import inner_datasets, test_dataset
+from .inner import first_test_dataset, inner_datasets
 
 
 class CalibrationImages:
@@ -25,7 +25,7 @@ class CalibrationImages:
 
     def __init__(self, cfg: Config, count: int):
         init_default_scope(cfg.get('default_scope') or 'mmengine')
-        pipeline = test_dataset(cfg)['pipeline']
+        pipeline = first_test_dataset(cfg)['pipeline']
         inner = inner_datasets(cfg.train_dataloader, '')
         datasets = [DATASETS.build({**data, 'pipeline': pipeline}) for _, data in inner]
         self.dataset: Any = ConcatDataset(datasets) if len(datasets) > 1 else datasets[0]

@@ -18,6 +18,6 @@ def inner_datasets(cfg: Any, name: str) -> Iterator[tuple[str, dict]]:
         yield name, cfg
 
 
-def test_dataset(cfg: Config) -> dict:
+def first_test_dataset(cfg: Config) -> dict:
     """Return the config of the test set, the first within a wrapper; empty if there is none."""
     return next((dataset for _, dataset in inner_datasets(cfg.get('test_dataloader'), '')), {})

@@ -14,6 +14,7 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
+from ..checks import is_integer
 from ..configs import config_path
 from ..datasets.pictures import write_picture
 from ..errors import InputError
@@ -104,8 +105,8 @@ class Detector:
         config: Config file, or name of a config of this package.
         weights: Checkpoint, or file of ``tools/export_onnx.py``.
         device: ``cuda:0``, ``cpu``, ...; by default a GPU, if there is one.
-        score_thr: Lowest score of an object, in [0, 1], or of those of each class by its name; a class without one has
-            0.3. ``tools/evaluate.py`` prints the best ones.
+        score_thr: Lowest score of an object, in [0, 1], or of those of each class by its name; that of '' holds for
+            others, 0.3 by default. ``tools/evaluate.py`` prints the best ones.
         bits: Of a value of 16-bit images, 8 to 16, as ``prepare_dataset.py --bits`` has it.
         slice_size: Width and height in pixels of parts in which small objects are found as well.
         overlap: Overlap of neighbouring parts relative to their size, in [0, 1).
@@ -133,16 +134,19 @@ class Detector:
         for name, value in thresholds.items():
             if not isinstance(value, Real) or not 0 <= value <= 1:
                 raise InputError(f'score_thr{f" of {name}" if name else ""} is {value}, must be from 0 to 1')
+        if bits is not None and not is_integer(bits, 8, 16):
+            raise InputError(f'bits is {bits!r}, must be a whole number from 8 to 16')
         slicing = {} if slice_size is None else dict(slice_size=slice_size, overlap=overlap)
         kind: Any = SlicingDetInferencer if slicing else CheckedDetInferencer
         self.inferencer = kind(str(config), str(weights), device=device, show_progress=False, **slicing)
         self.inferencer.bits = bits
+        self.score_thr = score_thr
         classes = self.inferencer.model.dataset_meta['classes']
         unknown = [name for name in thresholds if name not in ('', *classes)]
         if unknown:
-            raise InputError(f'score_thr: no class is called {", ".join(unknown)}; there are {", ".join(classes)}')
-        default = thresholds.get('', SCORE_THR)
-        self.score_thr = torch.tensor([thresholds.get(name, default) for name in classes])
+            raise InputError(
+                f'score_thr: no class is called {", ".join(map(str, unknown))}; there are {", ".join(classes)}'
+            )
 
     def __call__(self, image: str | Path | np.ndarray) -> Detections:
         """Detect in an image file or a BGR array ``(H, W, 3)``, uint8."""
@@ -160,10 +164,12 @@ class Detector:
 
     def _detections(self, image: np.ndarray, sample: DetDataSample) -> Detections:
         found = sample.pred_instances.cpu()
-        found = found[found.scores >= self.score_thr[found.labels]]
+        classes = self.inferencer.model.dataset_meta['classes']
+        chosen = self.score_thr if isinstance(self.score_thr, Mapping) else {'': self.score_thr}
+        lowest = torch.tensor([chosen.get(name, chosen.get('', SCORE_THR)) for name in classes])
+        found = found[found.scores >= lowest[found.labels]]
         found = found[torch.tensor(strongest_boxes(found.bboxes, found.scores), dtype=torch.long)]
         every = self.inferencer.pred2dict(sample)
-        classes = self.inferencer.model.dataset_meta['classes']
         return Detections(
             boxes=found.bboxes.numpy().astype(np.float32),
             scores=found.scores.numpy(),

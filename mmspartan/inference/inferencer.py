@@ -17,7 +17,7 @@ from torch import nn
 
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
-from ..datasets.inner import test_dataset
+from ..datasets.inner import first_test_dataset
 from ..datasets.pictures import DARK, MAX_PIXELS, decode_deep_picture, decode_picture, read_picture, value_bits
 from ..errors import InputError
 from ..runs.cuda_graphs import use_cuda_graphs
@@ -47,7 +47,7 @@ class CheckedDetInferencer(DetInferencer):
             raise InputError(
                 f'{cfg.filename}: a classifier, for which there is mmpretrain.ImageClassificationInferencer'
             )
-        cfg.test_dataloader.dataset = test_dataset(cfg)
+        cfg.test_dataloader.dataset = first_test_dataset(cfg)
         if Path(weights).suffix == '.onnx':
             from ..deploy.exported_model import ExportedModel  # onnx is needed for exported files only
 
@@ -106,6 +106,8 @@ class CheckedDetInferencer(DetInferencer):
             bits = value_bits(header, content, source)
         if self.bits and 0 < bits <= self.bits:
             return decode_deep_picture(content, self.bits)
+        if self.bits and bits:
+            print_log(f'{source}: has values from {2**self.bits} on: read as it is', 'current', logging.WARNING)
         image = decode_picture(content, source)
         if 0 < bits <= DARK:
             reason = (

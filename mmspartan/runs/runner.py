@@ -257,7 +257,8 @@ class ResumableRunner(Runner):
             classes, weights = classes_of(checkpoint), checkpoint['state_dict']
             weights, known = with_known_classes(self.model, weights, classes, self._dataset_classes()[0])
             if known:
-                self.logger.info(f'{filename}: the classes {", ".join(known)} keep their weights, others start anew.')
+                listed = ', '.join(known[:10]) + (', ...' if len(known) > 10 else '')
+                self.logger.info(f'{filename}: {len(known)} classes keep their weights, others start anew: {listed}')
             checkpoint['state_dict'], others = without_other_shapes(self.model, weights)
             if others:
                 first = '; '.join(others[:3]) + ('; ...' if len(others) > 3 else '')

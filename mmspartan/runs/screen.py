@@ -77,13 +77,15 @@ class SlowStepHook(Hook):
     def __init__(self, seconds: float = 20.0):
         self.seconds = seconds
         self.bar: ProgressBar | None = None
+        self.has_begun = False
 
     def _after_iter(self, runner: Any, batch_idx: int, mode: str) -> None:
         if is_main_process() and time.monotonic() - runner.screen.shown_at > self.seconds:
             runner.logger.info(runner.log_processor.get_log_after_iter(runner, batch_idx, mode)[1])
 
-    def before_train(self, runner: Any) -> None:
-        if is_main_process():
+    def before_train_epoch(self, runner: Any) -> None:
+        if is_main_process() and not self.has_begun:
+            self.has_begun = True
             runner.beginning.enter_context(announced('Starting the data loaders and the first step'))
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

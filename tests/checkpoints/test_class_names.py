@@ -74,6 +74,10 @@ def test_classes_of_the_checkpoint_keep_their_rows():
     assert torch.equal(weights['labels.weight'][3], old['labels.weight'][2])  # of no class
     assert torch.equal(weights['boxes.weight'], old['boxes.weight'])
     assert with_known_classes(now, old, ['cat', 'dog'], ['a', 'b', 'c']) == (old, [])
+    same = nn.ModuleDict(dict(cls_branches=nn.Linear(5, 2), other=nn.Linear(5, 2)))  # as many classes
+    weights, known = with_known_classes(same, same.state_dict(), ['cat', 'dog'], ['dog', 'cow'])
+    assert known == ['dog'] and torch.equal(weights['cls_branches.weight'][0], same['cls_branches'].weight[1])
+    assert torch.equal(weights['other.weight'], same['other'].weight)
 
 
 def test_classes_of_a_checkpoint():

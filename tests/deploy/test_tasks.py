@@ -86,7 +86,7 @@ def test_size_of_the_input_is_that_of_each_transform(transform, size):
     assert size_of_input(config_with([dict(type='Resize', scale=(32, 32)), transform]), '--size') == size
 
 
-@pytest.mark.parametrize('scale', [dict(width=64), (64, 64, 3), (64.0, 64)], ids=str)
+@pytest.mark.parametrize('scale', [dict(width=64), (64, 64, 3), (64.0, 64), 64.5], ids=str)
 def test_what_is_no_size_of_the_input_is_named(scale):
     cfg = config_with([dict(type='Resize', scale=scale)])
     with pytest.raises(InputError, match=r'scale of its test pipeline is .*, not a width and a height'):

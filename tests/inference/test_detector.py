@@ -104,6 +104,8 @@ def test_what_cannot_be_a_detector_is_named(checkpoint):
         mmspartan.Detector('rtdetr_spartan_s_coco', checkpoint)
     with pytest.raises(InputError, match='score_thr is 30'):
         mmspartan.Detector('rtdetr_spartan_t_coco', checkpoint, score_thr=30)
+    with pytest.raises(InputError, match='bits is 7, must be a whole number from 8 to 16'):
+        mmspartan.Detector('rtdetr_spartan_t_coco', checkpoint, bits=7)
     with pytest.raises(InputError, match='score_thr: no class is called cat; there are 0, 1'):
         mmspartan.Detector(DATA / 'rtdetr_quick.py', checkpoint, device='cpu', score_thr={'cat': 0.5})
 

@@ -67,8 +67,15 @@ def test_the_best_threshold_is_in_the_command_that_draws(project, report):
     printed = run_here(TOOLS / 'evaluate.py', 'mine.py', 'mine.pth', '--out', 'best', cwd=project)
     command = re.search(r'image_demo\.py INPUT (mine\.py mine\.pth --score-thr (\S+))$', printed, re.MULTILINE)
     assert 0 <= report['total']['threshold'] - float(command[2]) <= 1e-3
-    run_here(TOOLS / 'image_demo.py', 'digits/val/00000.png', *command[1].split(), '--out-dir', 'drawn', cwd=project)
-    assert (project / 'drawn' / 'vis' / '00000.png').is_file()
+    of_classes = re.search(
+        r'image_demo\.py INPUT (mine\.py mine\.pth( --score-thr \d=\S+){2,10})$', printed, re.MULTILINE
+    )
+    best = dict(pair.split('=') for pair in of_classes[1].split()[3::2])
+    for row in report['classes']:
+        assert row['threshold'] is None or 0 <= row['threshold'] - float(best[row['name']]) <= 1e-3
+    for words, out in ((command[1], 'drawn'), (of_classes[1], 'drawn by class')):
+        run_here(TOOLS / 'image_demo.py', 'digits/val/00000.png', *words.split(), '--out-dir', out, cwd=project)
+        assert (project / out / 'vis' / '00000.png').is_file()
 
 
 def test_no_predictions_at_all(project):

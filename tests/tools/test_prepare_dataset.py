@@ -267,7 +267,7 @@ def test_new_images_are_divided_and_known_ones_stay_in_their_split(tmp_path):
     printed = run_here(
         PREPARE, 'one', 'two', '--out', 'second', '--like', 'first', '--split-by', 'nothing', *options, cwd=tmp_path
     )
-    assert 'Divided here, 0.2 of the 10 images that are not in first for validation' in printed
+    assert 'Divided here: of 10 images that first does not have, 0.2 are for validation' in printed
     before, now = (
         {split: {image['file_name'] for image in content['images']} for split, content in contents(mine).items()}
         for mine in (tmp_path / 'first', tmp_path / 'second')
@@ -277,10 +277,17 @@ def test_new_images_are_divided_and_known_ones_stay_in_their_split(tmp_path):
     assert sum(map(len, now.values())) == 30 and any(name.startswith('two/') for name in now['val'])
     cfg = Config.fromfile(tmp_path / 'second' / 'config.py')
     assert Path(cfg.load_from).resolve() == tmp_path / 'best.pth'  # wherever the training is started
+    (
+        tmp_path / 'one' / contents(tmp_path / 'first')['val']['images'][0]['file_name']
+    ).unlink()  # others are known still
+    printed = run_here(PREPARE, 'one', '--out', 'fewer', '--like', 'first', *BASE, cwd=tmp_path)
+    assert (
+        'image of first is not in the source' in printed and len(contents(tmp_path / 'fewer')['train']['images']) == 16
+    )
     (tmp_path / 'first' / 'train.json').unlink()
     words = ('one', 'two', '--out', 'third', '--like', 'first', '--split-by', 'nothing', *BASE)
     assert last_line('prepare_dataset.py', *words, cwd=tmp_path).startswith(
-        '--like first: is no folder of this command'
+        '--like first: was not written by this version of prepare_dataset.py: FileNotFoundError'
     )
 
 

@@ -5,6 +5,7 @@ Each setting has a process of its own, and they take turns. The first setting is
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -65,6 +66,7 @@ def measure(processes: list[subprocess.Popen], rounds: int) -> list[float]:
 
 
 def main(args: argparse.Namespace) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ends the processes
     with ExitStack() as stack:
         processes = []
         for setting in args.settings:

@@ -153,22 +153,18 @@ def objects_of(source: Source) -> dict[str, list[str]]:
 
 
 def check_similar_names(source: Source, faults: Faults) -> None:
-    """Record names of classes that differ only in case, Unicode form or a final s, with the number of their objects."""
-    by_case = defaultdict(list)
+    """Record names of classes that differ only in case, Unicode form or a final s, with the numbers of objects."""
+    by_case, by_stem = defaultdict(list), defaultdict(list)
     for name, places in objects_of(source).items():
-        by_case[folded(name).removesuffix('s')].append(f'{name} ({len(places)} objects)')
+        by_case[folded(name)].append(f'{name} ({len(places)} objects)')
+        by_stem[folded(name).removesuffix('s')].append(f'{name} ({len(places)} objects)')
+    what, advice = 'names of classes differ only in', '--rename makes one of them'
     for similar in by_case.values():
         if len(similar) > 1:
-            faults.add(
-                'names of classes differ only in case, Unicode form or a final s; --rename makes one of them',
-                KEPT,
-                ' / '.join(similar),
-            )
-
-
-def digest_of(path: Path) -> str:
-    """Return the digest of an image file as :class:`File` has it; raises InputError if it cannot be read."""
-    return hashlib.sha1(read_picture(path)).hexdigest()
+            faults.add(f'{what} case or Unicode form; {advice}', KEPT, ' / '.join(similar))
+    for similar in by_stem.values():
+        if len(similar) > 1 and similar not in by_case.values():
+            faults.note(f'{what} a final s; {advice}', ' / '.join(similar))
 
 
 def _read(path: Path) -> File | str:

@@ -4,15 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmengine.config import Config
-
 from mmspartan_cli import printable
 
 from ...errors import InputError
-from .clean import digest_of
 from .faults import KEPT, Faults
 from .source import Sample, Source
-from .split import stratified_split
+from .split import group_of, stratified_split
 
 SPLITS = ('train', 'val', 'test')
 
@@ -70,42 +67,45 @@ def divide(source: Source, digests: dict[Path, str], division: Division, faults:
 
 def _divide(samples: list[Sample], source: Source, digests: dict[Path, str], division: Division, faults: Faults) -> str:
     before = splits_of(division.like) if division.like else {}
-    new: list[Sample] = []
-    kept: dict[str, list[Sample]] = {split: [] for split in SPLITS}
-    for sample in samples:
-        kept[before[digests[sample.path]][0]].append(sample) if digests[sample.path] in before else new.append(sample)
     gone = before.keys() - set(digests.values())
     faults.note(f'image of {division.like} is not in the source', *(before[digest][1] for digest in gone))
+    groups = [group_of(sample, digests, division.whole_folders) for sample in samples]
+    known = {
+        group: before[digests[sample.path]][0]
+        for sample, group in zip(samples, groups)
+        if digests[sample.path] in before
+    }
+    found: dict[str, list[Sample]] = {split: [] for split in ('', *SPLITS)}
+    for sample, group in zip(samples, groups):
+        split = before[digests[sample.path]][0] if digests[sample.path] in before else known.get(group, '')
+        found[split].append(sample)
+    new = found.pop('')
     folders = {sample.path.parent for sample in new}
-    if division.whole_folders and len(folders) < 2:
-        raise InputError(f'--whole-folders: all images to divide are in {", ".join(map(str, folders)) or "no folder"}')
+    if division.whole_folders and not division.like and len(folders) < 2:
+        raise InputError(f'--whole-folders: all images to divide are in {", ".join(map(str, folders))}')
     train, val = stratified_split(new, division.share, division.seed, digests, division.whole_folders)
-    for split, found in dict(kept, train=kept['train'] + train, val=kept['val'] + val).items():
-        source.splits[split] = [*source.splits.get(split, []), *found]
-    what = f'{len(new)} images that are not divided' if len(new) < len(digests) else 'training images'
-    what = f'{len(new)} images that are not in {division.like}' if division.like else what
+    for split, kept in dict(found, train=found['train'] + train, val=found['val'] + val).items():
+        source.splits[split] = [*source.splits.get(split, []), *kept]
     if division.whole_folders:
         held_out = ', '.join(printable(str(path)) for path in sorted({sample.path.parent for sample in val}))
-        return f'Divided here by folders, with the seed {division.seed}: {held_out} for validation.'
-    return f'Divided here, {division.share:g} of the {what} for validation, with the seed {division.seed}.'
+        return f'Divided here by folders, with the seed {division.seed}: {held_out or "none"} for validation.'
+    what = f'{len(new)} images without a split' if len(new) < len(digests) else 'the training images'
+    what = f'{len(new)} images that {division.like} does not have' if division.like else what
+    return f'Divided here: of {what}, {division.share:g} are for validation, with the seed {division.seed}.'
 
 
 def splits_of(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return split and path of the images of a folder that ``prepare_dataset.py`` wrote, by digests of their contents.
+    """Return split and name of the images of a folder that ``prepare_dataset.py`` wrote, by digests of the originals.
 
     Raises:
-        InputError: If it is no such folder, or an image cannot be read.
+        InputError: If it is no such folder.
     """
+    found = {}
     try:
-        cfg = Config.fromfile(folder / 'config.py')
-        found = {}
-        for split in SPLITS:
-            dataset = cfg[f'{split}_dataloader'].dataset
-            if Path(dataset.ann_file).stem == split:  # without test images the validation set is tested on
-                content = json.loads(Path(dataset.data_root, dataset.ann_file).read_bytes())
-                for image in content['images']:
-                    path = Path(dataset.data_root, dataset.data_prefix.img, image['file_name'])
-                    found[digest_of(path)] = (split, str(path))
-        return found
-    except (OSError, KeyError, AttributeError, ValueError) as error:
-        raise InputError(f'--like {folder}: is no folder of this command: {type(error).__name__}: {error}') from error
+        for path in (folder / f'{split}.json' for split in SPLITS):
+            for image in json.loads(path.read_bytes())['images'] if path.name != 'test.json' or path.exists() else ():
+                found[image['sha1']] = (path.stem, image['file_name'])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise InputError(f'--like {folder}: was not written by this version of prepare_dataset.py: {reason}') from error
+    return found

@@ -47,7 +47,8 @@ class Faults:
         """Add all places of another dataset."""
         for mine, theirs in zip((self.places, self.guesses, self.notes), (other.places, other.guesses, other.notes)):
             for key, places in theirs.items():
-                mine[key] += places
+                if places:
+                    mine[key] += places
 
     def refused(self) -> bool:
         """Whether ``--strict`` refuses the dataset."""

@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...own_data import own_data
 from ...runs.hooks.stage_hook import StageHook
 from ...runs.training_step import TrainingStep
-from .recommend import CPU_BASE, HEIGHTS
+from .recommend import CPU_BASE, CPU_BATCH, HEIGHTS
 
 BUDGET = 45.0  # seconds of a measurement
 LEAST = 3.0  # seconds of steps of a stage: the first ones have batches that were loaded before them
@@ -198,6 +198,7 @@ def with_base(cfg: Config, base: str, size: tuple[int, int], train: int) -> Conf
             val=(val.ann_file, val.data_prefix.img),
             image_size=size,
             max_epochs=epochs,
+            batch_size=min(CPU_BATCH, train) if base == CPU_BASE else None,
         )
     )
     return small

@@ -26,6 +26,7 @@ JSON_READERS: dict[str, Reader] = {
     'label studio': read_label_studio,
     'supervisely': read_supervisely,
 }
+WITHOUT_ANNOTATIONS = ('image has no annotations', DROPPED)  # a fault, and what is done
 ONE_FILE_AN_IMAGE = {'annotation', 'labelme', 'supervisely'}
 # Kinds of JSON files that are not read, and the way to one that is.
 NOT_READ = {
@@ -42,22 +43,30 @@ def read_sources(
 
     Classes of one name are one class. Returns the dataset, and the folder that all images are below.
     """
-    found, roots = [], []
-    for path in paths:
-        told = Faults()
-        source, root = read_source(path, told, images, choices)
-        found.append(source)
-        roots.append(root)
-        faults.merge(told)
-    if len(found) == 1:
-        return found[0], roots[0]
+    choices = choices or Choices()
+    if len(paths) == 1:
+        source, root = read_source(paths[0], faults, images, choices)
+        _check_box_format([source], choices)
+        return source, root
+    told = [Faults() for _ in paths]
+    read = [read_source(path, each, images, choices) for path, each in zip(paths, told)]
+    found, roots = [source for source, _ in read], [root for _, root in read]
+    _check_box_format(found, choices)
+    annotated = {
+        sample.path for source in found for samples in source.splits.values() for sample in samples if sample.where
+    }
+    for each in told:  # what one source does not use another one may
+        unused = each.places.get(WITHOUT_ANNOTATIONS, [])
+        each.places[WITHOUT_ANNOTATIONS] = [place for place in unused if Path(place) not in annotated]
+        faults.merge(each)
     whole = Source(', '.join(dict.fromkeys(source.format for source in found)))
     for source in found:
         whole.classes += [name for name in source.classes if name not in whole.classes]
         for split, samples in source.splits.items():
-            whole.splits[split] += samples
-        if not any(samples for split, samples in source.splits.items() if split):
-            whole.undivided.update(sample.path for sample in source.splits[''])
+            whole.splits[split] += [sample for sample in samples if sample.where or sample.path not in annotated]
+        if not (source.splits.get('train') or source.splits.get('val')):
+            whole.undivided.update(sample.path for sample in source.splits.get('', []))
+    _join(whole, faults)
     return whole, Path(os.path.commonpath(list(map(os.path.abspath, roots))))
 
 
@@ -106,11 +115,11 @@ def read_source(
             f'{path}: no annotations found: neither a COCO, labelme, VIA, Label Studio or Supervisely file (JSON), nor '
             'Pascal VOC or CVAT (XML), nor YOLO (data.yaml, obj.names or classes.txt, with a text file an image)'
             + ''.join(broken)
-            + (f'; below it, {prepared[0]} is a folder of this command: name such as sources' if prepared else '')
-        )
-    if choices.box_format and not source.format.startswith(BOX_FORMATS[choices.box_format]):
-        raise InputError(
-            f'--box-format {choices.box_format} is of {BOX_FORMATS[choices.box_format]}; {path} is {source.format}'
+            + (
+                f'; {prepared[0]} was written by prepare_dataset.py: name that folder itself as a source'
+                if prepared
+                else ''
+            )
         )
     if not any(source.splits.values()):
         raise InputError(
@@ -130,6 +139,14 @@ def read_source(
     if chosen is None:
         _account(files, source, faults)
     return source, root
+
+
+def _check_box_format(sources: Sequence[Source], choices: Choices) -> None:
+    """Check that the chosen convention of boxes is one of the format of a source."""
+    format = BOX_FORMATS.get(choices.box_format or '', '')
+    if not any(source.format.startswith(format) for source in sources):
+        names = ', '.join(source.format for source in sources)
+        raise InputError(f'--box-format {choices.box_format} is of {format}; the source is {names}')
 
 
 def read_xml(files: Files, faults: Faults, chosen: Path | None = None) -> Source | None:
@@ -199,7 +216,7 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
         if path in files.broken:
             faults.add('annotation file cannot be read', DROPPED, f'{path}: {files.broken[path]}')
         elif path in images:
-            faults.add('image has no annotations', DROPPED, str(path))
+            faults.add(*WITHOUT_ANNOTATIONS, str(path))
         elif path not in annotations:  # among the images alone
             continue
         elif suffix in ('.json', '.xml', '.csv'):

@@ -16,6 +16,13 @@ from .source import Sample
 VERSION = re.compile(r'\.rf\.[0-9a-zA-Z]+$')
 
 
+def group_of(sample: Sample, digests: dict[Path, str], whole_folders: bool = False) -> tuple:
+    """Return the key of the images that come into the same set; see :func:`stratified_split`."""
+    stem = VERSION.sub('', sample.path.stem)
+    key = (sample.path.parent, stem) if stem != sample.path.stem else (digests[sample.path],)
+    return (sample.path.parent,) if whole_folders else key
+
+
 def stratified_split(
     samples: list[Sample], share: float, seed: int, digests: dict[Path, str], whole_folders: bool = False
 ) -> tuple[list[Sample], list[Sample]]:
@@ -34,9 +41,7 @@ def stratified_split(
     """
     groups: dict[tuple, list[Sample]] = defaultdict(list)
     for sample in samples:
-        stem = VERSION.sub('', sample.path.stem)
-        key = (sample.path.parent, stem) if stem != sample.path.stem else (digests[sample.path],)
-        groups[(sample.path.parent,) if whole_folders else key].append(sample)
+        groups[group_of(sample, digests, whole_folders)].append(sample)
     counts = {
         key: Counter([item.name for sample in group for item in sample.objects if not item.ignored] or [''])
         for key, group in groups.items()

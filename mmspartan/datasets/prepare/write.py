@@ -15,10 +15,12 @@ import numpy as np
 from .source import Sample
 
 
-def coco_of(samples: list[Sample], classes: list[str], names: dict[Path, str]) -> dict[str, Any]:
+def coco_of(
+    samples: list[Sample], classes: list[str], names: dict[Path, str], digests: dict[Path, str]
+) -> dict[str, Any]:
     """Return the content of a COCO annotation file, with ids from 1; objects of other classes are left out.
 
-    ``names`` has the ``file_name`` of each image.
+    ``names`` has the ``file_name`` of each image, ``digests`` that of its content, by which ``--like`` knows it again.
     """
     ids = {name: i for i, name in enumerate(classes, 1)}
     images: list[dict] = []
@@ -26,7 +28,8 @@ def coco_of(samples: list[Sample], classes: list[str], names: dict[Path, str]) -
     for i, sample in enumerate(samples, 1):
         assert sample.size is not None
         width, height = sample.size
-        images.append(dict(id=i, file_name=names[sample.path], width=width, height=height))
+        image = dict(id=i, file_name=names[sample.path], width=width, height=height, sha1=digests[sample.path])
+        images.append(image)
         for item in sample.objects:
             if item.name in ids:
                 x0, y0, x1, y1 = item.box

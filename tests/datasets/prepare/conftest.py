@@ -10,7 +10,7 @@ import pytest
 
 from mmspartan.datasets.prepare.clean import check_similar_names, clean
 from mmspartan.datasets.prepare.faults import Faults
-from mmspartan.datasets.prepare.read import read_source
+from mmspartan.datasets.prepare.read import read_sources
 from mmspartan.datasets.prepare.source import Choices, Source
 
 BOX = (10, 20, 30, 60)
@@ -67,7 +67,7 @@ def read(tmp_path) -> Callable[..., tuple[Source, Faults]]:
 
     def run(name: str = '', images: Path | None = None, **options) -> tuple[Source, Faults]:
         faults, choices = Faults(), Choices(**options)
-        source, _ = read_source(tmp_path / name, faults, images, choices)
+        source, _ = read_sources([tmp_path / name], faults, images, choices)
         clean(source, faults, lambda items, count: items, choices)
         check_similar_names(source, faults)
         return source, faults

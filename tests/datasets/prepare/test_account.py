@@ -124,10 +124,27 @@ def test_several_sources_are_one_dataset(tmp_path):
     assert found(source, tmp_path) == boxes and not done(faults)
 
 
+def test_an_image_that_several_sources_annotate_or_one_of_them_alone(tmp_path):
+    for name in 'abc':
+        draw(tmp_path / 'images' / f'{name}.jpg')
+    for name, image, label in (('one', 'a', 'x'), ('one', 'b', 'x'), ('two', 'b', 'y')):
+        voc(tmp_path / name / f'{image}.xml', (label, 1, 21, 30, 60))
+    faults = Faults()
+    source, _ = read_sources([tmp_path / 'one', tmp_path / 'two'], faults, tmp_path / 'images')
+    clean(source, faults, lambda items, count: items)
+    box = (0, 20, 30, 60)
+    assert found(source, tmp_path / 'images') == {
+        '': {'a.jpg': [('x', box)], 'b.jpg': [('x', box), ('y', box)], 'c.jpg': []}
+    }
+    assert places(faults, 'guesses') == [f'{tmp_path}/images/c.jpg']
+
+
 def test_a_folder_of_the_command_itself_is_named_where_there_is_nothing_else(tmp_path, read):
     for name in PREPARED:
         write(tmp_path / 'old' / name, '')
-    with pytest.raises(InputError, match=r'no annotations found.*below it, .*old is a folder of this command'):
+    with pytest.raises(
+        InputError, match=r'no annotations found.*old was written by prepare_dataset\.py: name that folder itself'
+    ):
         read()
 
 
