@@ -107,9 +107,9 @@ class Detector:
         device: ``cuda:0``, ``cpu``, ...; by default a GPU, if there is one.
         score_thr: Lowest score of an object, in [0, 1], or of those of each class by its name; that of '' holds for
             others, 0.3 by default. ``tools/evaluate.py`` prints the best ones.
-        bits: Of a value of 16-bit images, 8 to 16, as ``prepare_dataset.py --bits`` has it.
         slice_size: Width and height in pixels of parts in which small objects are found as well.
         overlap: Overlap of neighbouring parts relative to their size, in [0, 1).
+        bits: Of a value of 16-bit images, 8 to 16, as ``prepare_dataset.py --bits`` has it.
 
     Raises:
         InputError: If a file is missing or the weights do not fit the config.
