@@ -81,6 +81,7 @@ def outcomes() -> dict[tuple[str, ...], list]:
 def test_ctrl_c_ends_a_command_while_it_imports_without_a_traceback():
     lines = [
         'import os, signal, sys, time',
+        'signal.signal(signal.SIGINT, signal.default_int_handler)',  # a background process inherits that it is ignored
         'from mmspartan_cli import build_parser, parse',
         f'sys.argv = ["train.py", {str(ROOT / "configs" / "spartan_xt_digits.py")!r}]',
         'parse(build_parser("")); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)',

@@ -131,7 +131,7 @@ def test_options_and_precision_are_those_that_were_asked_for():
 @pytest.mark.parametrize(
     ('model', 'message'),
     [
-        ('nothing.py', 'nothing.py: no config file'),
+        ('nothing.py', 'nothing.py: no such config file'),
         ('timm/nothing', 'timm/nothing: timm .* has no such model'),
         ('reference-xxl', 'there are reference-xt, reference-t'),
         (f'{XT}@faster', 'forms are eager, cl'),
