@@ -77,7 +77,7 @@ def parse_args():
     parser.add_argument(
         '--max-epochs',
         type=int,
-        help='by default as many as make 10,000 iterations with the batch of the base, from 20 to 100',
+        help='by default as many as make 10,000 iterations, on a CPU of eight images, from 20 to 100',
     )
     parser.add_argument(
         '--batch-size', type=int, help="of a GPU; by default the base's or, on a CPU, 4, if there are so many images"
