@@ -95,9 +95,9 @@ def thresholds_of(given: list[str]) -> dict[str, float]:
         try:
             found[name] = float(value)
         except ValueError:
-            raise InputError(f'--score-thr {text}: must be a number, or CLASS=NUMBER') from None
+            raise InputError(f'--score-thr {shown(text)}: must be a number, or CLASS=NUMBER') from None
         if not 0 <= found[name] <= 1:
-            raise InputError(f'--score-thr {text}: must be from 0 to 1')
+            raise InputError(f'--score-thr {shown(text)}: must be from 0 to 1')
     return found
 
 

@@ -61,11 +61,15 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'iou_mode': ('iou, iof or giou', lambda value: value in ('iou', 'iof', 'giou')),
     'scale': ('a number, a list or a dict', lambda value: isinstance(value, Real | list | tuple | Mapping)),
     'interpolation': ('a name or a number', lambda value: isinstance(value, str | int | Enum)),
-    'train_cfg.max_epochs train_cfg.max_iters': (
+    'train_cfg.max_epochs train_cfg.max_iters pad_size_divisor': (
         'a whole number of at least 1',
         lambda value: type(value) is int and value > 0,
     ),
-    'num_workers pad_size_divisor': ('a whole number', lambda value: type(value) is int),
+    'val_evaluator.topk test_evaluator.topk': (
+        'numbers of at least 1',
+        lambda value: all(type(k) is int and k > 0 for k in _items(value)),
+    ),
+    'num_workers': ('a whole number', lambda value: type(value) is int),
     'lr weight_decay momentum': ('a number', lambda value: isinstance(value, Real) and type(value) is not bool),
     'backend_args': (
         'a dict with backend',

@@ -16,6 +16,8 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
+from mmspartan_cli import shown
+
 from ..errors import InputError
 
 MAX_PIXELS = 100_000_000
@@ -40,7 +42,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
             raise InputError(f'{path}: is no file' if not stat.S_ISDIR(mode) else f'{path}: is a folder')
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
+        raise InputError(f'{shown(str(path))}: cannot be read: {error.strerror}') from error
     if not content:
         raise InputError(f'{path}: is empty')
     with _header(content, path) as image:

@@ -95,6 +95,12 @@ def test_a_rare_but_right_entry_passes(entry, value):
         ('model.train_cfg.assigner.match_costs.0.weight', -5.0, 'numbers of at least 0'),
         ('model.train_cfg.assigner.match_costs.0.eps', 'text', 'numbers of at least 0'),
         ('model.train_cfg.assigner.match_costs.0.iou_mode', 'ciou', r"iou_mode: is 'ciou', must be iou, iof or giou"),
+        (
+            'model.data_preprocessor',
+            dict(pad_size_divisor=-1000),
+            r'divisor: is -1000, must be a whole number of at least 1',
+        ),
+        ('val_evaluator.topk', 'text', r"topk: is 'text', must be numbers of at least 1"),
         ('optim_wrapper.constructor', 3.5, r'constructor: is 3\.5, must be the name of a class'),
         ('train_dataloader.dataset.pipeline.1.meta_keys', dict(a=1), r'meta_keys: .* must be a list of names'),
         ('train_dataloader.dataset.pipeline.1.scale', '', r"scale: is '', must be a number, a list or a dict"),

@@ -72,6 +72,8 @@ def test_fine_tuning_a_converted_detector(tmp_path):
         assert set(weights) == {'meta', 'state_dict'}
         assert weights['meta']['dataset_meta']['classes'] == trained['meta']['dataset_meta']['classes']
         assert all(torch.equal(value, after[key]) for key, value in weights['state_dict'].items())
+    torch.save(dict(state_dict=weights['state_dict'], meta=dict(dataset_meta='text')), tmp_path / 'text.pth')
+    assert last_line(publish, 'text.pth', 'a.pth', cwd=tmp_path) == 'text.pth: its meta.dataset_meta is a str, no dict'
     run_here(publish, checkpoint, 'half.safetensors', cwd=tmp_path)
     half = read_checkpoint(tmp_path / 'half.safetensors')
     assert half['meta']['dataset_meta']['classes'] == trained['meta']['dataset_meta']['classes']

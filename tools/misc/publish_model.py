@@ -13,6 +13,7 @@ import runpy
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,17 +49,21 @@ def main(args: argparse.Namespace) -> None:
     weights, entry = read_weights(args.in_file)
     if entry != 'state_dict':
         raise InputError(f'{args.in_file}: not a checkpoint of mmengine: it has no state_dict')
+    checkpoint = read_checkpoint(args.in_file)
+    meta = checkpoint.get('meta')
+    if isinstance(meta, Mapping) and not isinstance(meta.get('dataset_meta', {}), Mapping):
+        raise InputError(f'{args.in_file}: its meta.dataset_meta is a {type(meta["dataset_meta"]).__name__}, no dict')
     if Path(args.out_file).exists():
         raise InputError(f'{args.out_file}: is there already')
     Path(args.out_file).absolute().parent.mkdir(parents=True, exist_ok=True)
     if is_half:
-        write_bytes(args.out_file, float16_safetensors(weights, classes_of(read_checkpoint(args.in_file))))
+        write_bytes(args.out_file, float16_safetensors(weights, classes_of(checkpoint)))
         print(f'written to {args.out_file}')
         return
     script = Path(package.origin).parent / '.mim' / 'tools' / 'model_converters' / 'publish_model.py'
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, Path(args.in_file).name)
-        write_whole(plain, read_checkpoint(args.in_file))
+        write_whole(plain, checkpoint)
         sys.argv = [str(script), str(plain), args.out_file]
         runpy.run_path(str(script), run_name='__main__')
         end = time.monotonic() + 60
