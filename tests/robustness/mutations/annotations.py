@@ -107,6 +107,8 @@ def wrong_entry(rng: random.Random, content: dict) -> Edit:
     edit = Edit(what, content, names=names, entries=[name])
     if name == 'file_name' and str(item.get(name)) in ('/', '.'):
         edit.names += ['is a folder']
+    if name == 'file_name' and len(str(item.get(name))) > 250:
+        edit.names += [item[name][:100]]  # the message has its beginning
     return edit
 
 
