@@ -59,7 +59,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, list | tuple) and all(isinstance(name, str) for name in value),
     ),
     'iou_mode': ('iou, iof or giou', lambda value: value in ('iou', 'iof', 'giou')),
-    'scale': ('a number, a list or a dict', lambda value: isinstance(value, Real | list | tuple | Mapping)),
+    'scale': (
+        'a number, a list or a dict',
+        lambda value: isinstance(value, Real) or (isinstance(value, list | tuple | Mapping) and len(value) > 0),
+    ),
     'interpolation': ('a name or a number', lambda value: isinstance(value, str | int | Enum)),
     'train_cfg.max_epochs train_cfg.max_iters pad_size_divisor': (
         'a whole number of at least 1',
