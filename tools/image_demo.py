@@ -65,6 +65,7 @@ from mmspartan.commands.launch import read_config
 from mmspartan.datasets.prepare.source import DATASET_SUFFIXES
 from mmspartan.errors import InputError
 from mmspartan.inference import Detector
+from mmspartan.inference.detector import SCORE_THR
 from mmspartan.inference.video import VIDEO_SUFFIXES, Frames, VideoResults, is_live
 from mmspartan.runs.screen import filter_screen
 
@@ -89,7 +90,7 @@ def check_options(args: argparse.Namespace) -> None:
 
 def thresholds_of(given: list[str]) -> dict[str, float]:
     """Return the lowest scores by the names of classes, '' for all others."""
-    found = {'': 0.3}
+    found = {'': SCORE_THR}
     for text in given:
         name, _, value = text.rpartition('=')
         try:

@@ -63,9 +63,9 @@ def check_optimizer_fits(optimizer: torch.optim.Optimizer, state: Mapping[str, A
         'another model, or other optimizer settings',
     )
     for i, (group, saved) in enumerate(zip(optimizer.param_groups, groups)):
+        others = ', '.join(key for key in saved if key not in group)
         for name, value in group.items():
             problem = f'{name} of group {i} of its optimizer is {saved.get(name)!r}'
-            others = ', '.join(key for key in saved if key not in group)
             if name not in saved and others:
                 problem = f'its optimizer is no {type(optimizer).__name__}: it has {others}; {ADVICE}'
             _require(_is_setting_like(saved.get(name), value), problem)

@@ -87,9 +87,10 @@ def _exit_if_stopped() -> None:
 
 
 def _line_of_input_error(error: InputError) -> str:
-    # the text of an error in a data loader's worker is a traceback, whose last line holds the message
-    lines = str(error).strip().splitlines() or ['']
-    return lines[-1].partition('InputError: ')[2] or lines[-1] if len(lines) > 1 else lines[0]
+    text = str(error).strip()
+    if text.startswith('Caught InputError in '):  # a data loader's worker: a traceback, whose last line has the message
+        return text.splitlines()[-1].partition('InputError: ')[2]
+    return text
 
 
 def _line_of_environment(error: Exception, source: str = '', advice: Mapping[int, str] = {}) -> str | None:

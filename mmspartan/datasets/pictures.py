@@ -75,6 +75,11 @@ def decode_deep_picture(content: bytes, bits: int) -> np.ndarray:
     """Return the BGR image ``(H, W, 3)``, uint8, of the content of a 16-bit image with ``bits`` used of a value."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     assert pixels is not None  # `value_bits` has decoded it
+    return to_8_bits(pixels, bits)
+
+
+def to_8_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Return the highest 8 bits of values of 16-bit images, which have ``bits``."""
     return np.right_shift(pixels, bits - 8).astype(np.uint8)
 
 

@@ -130,7 +130,7 @@ class Detector:
                 config = config_path(str(config))
             except FileNotFoundError as error:
                 raise InputError(f'{config}: no such config file; {error}') from error
-        thresholds = score_thr if isinstance(score_thr, Mapping) else {'': score_thr}
+        thresholds = by_class(score_thr)
         for name, value in thresholds.items():
             if not isinstance(value, Real) or not 0 <= value <= 1:
                 raise InputError(f'score_thr{f" of {name}" if name else ""} is {value}, must be from 0 to 1')
@@ -165,8 +165,8 @@ class Detector:
     def _detections(self, image: np.ndarray, sample: DetDataSample) -> Detections:
         found = sample.pred_instances.cpu()
         classes = self.inferencer.model.dataset_meta['classes']
-        chosen = self.score_thr if isinstance(self.score_thr, Mapping) else {'': self.score_thr}
-        lowest = torch.tensor([chosen.get(name, chosen.get('', SCORE_THR)) for name in classes])
+        chosen = {'': SCORE_THR, **by_class(self.score_thr)}
+        lowest = torch.tensor([chosen.get(name, chosen['']) for name in classes])
         found = found[found.scores >= lowest[found.labels]]
         found = found[torch.tensor(strongest_boxes(found.bboxes, found.scores), dtype=torch.long)]
         every = self.inferencer.pred2dict(sample)
@@ -179,3 +179,8 @@ class Detector:
             every=every,
             _visualizer=self.inferencer.visualizer,
         )
+
+
+def by_class(score_thr: float | Mapping[str, float]) -> Mapping[str, float]:
+    """Return lowest scores by the names of classes, '' for all others."""
+    return score_thr if isinstance(score_thr, Mapping) else {'': score_thr}

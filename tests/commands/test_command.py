@@ -20,6 +20,7 @@ from mmspartan.errors import InputError
     ('error', 'message'),
     [
         (InputError('a.pth: damaged'), r'^a\.pth: damaged$'),
+        (InputError('a\nb.pth: damaged'), r'^a\\nb\.pth: damaged$'),
         (InputError('\x1b[31mred.pth: damaged'), r'^\\x1b\[31mred\.pth: damaged$'),
         (
             InputError('Caught InputError in worker\nTraceback ...\nmmspartan.errors.InputError: a.png: cut'),

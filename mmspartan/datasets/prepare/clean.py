@@ -156,8 +156,9 @@ def check_similar_names(source: Source, faults: Faults) -> None:
     """Record names of classes that differ only in case, Unicode form or a final s, with the numbers of objects."""
     by_case, by_stem = defaultdict(list), defaultdict(list)
     for name, places in objects_of(source).items():
-        by_case[folded(name)].append(f'{name} ({len(places)} objects)')
-        by_stem[folded(name).removesuffix('s')].append(f'{name} ({len(places)} objects)')
+        text = f'{name} ({len(places)} objects)'
+        by_case[folded(name)].append(text)
+        by_stem[folded(name).removesuffix('s')].append(text)
     what, advice = 'names of classes differ only in', '--rename makes one of them'
     for similar in by_case.values():
         if len(similar) > 1:

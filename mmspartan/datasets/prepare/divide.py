@@ -70,15 +70,11 @@ def _divide(samples: list[Sample], source: Source, digests: dict[Path, str], div
     gone = before.keys() - set(digests.values())
     faults.note(f'image of {division.like} is not in the source', *(before[digest][1] for digest in gone))
     groups = [group_of(sample, digests, division.whole_folders) for sample in samples]
-    known = {
-        group: before[digests[sample.path]][0]
-        for sample, group in zip(samples, groups)
-        if digests[sample.path] in before
-    }
+    splits = [before.get(digests[sample.path], ('', ''))[0] for sample in samples]
+    of_group = {group: split for group, split in zip(groups, splits) if split}
     found: dict[str, list[Sample]] = {split: [] for split in ('', *SPLITS)}
-    for sample, group in zip(samples, groups):
-        split = before[digests[sample.path]][0] if digests[sample.path] in before else known.get(group, '')
-        found[split].append(sample)
+    for sample, group, split in zip(samples, groups, splits):
+        found[split or of_group.get(group, '')].append(sample)
     new = found.pop('')
     folders = {sample.path.parent for sample in new}
     if division.whole_folders and not division.like and len(folders) < 2:

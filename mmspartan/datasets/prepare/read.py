@@ -44,10 +44,6 @@ def read_sources(
     Classes of one name are one class. Returns the dataset, and the folder that all images are below.
     """
     choices = choices or Choices()
-    if len(paths) == 1:
-        source, root = read_source(paths[0], faults, images, choices)
-        _check_box_format([source], choices)
-        return source, root
     told = [Faults() for _ in paths]
     read = [read_source(path, each, images, choices) for path, each in zip(paths, told)]
     found, roots = [source for source, _ in read], [root for _, root in read]

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..pictures import to_8_bits
 from .source import Sample
 
 
@@ -85,7 +86,7 @@ def copy_images(images: Iterable[Path], root: Path, folder: Path, bits: int | No
         taken.add(name)
         names[path] = name
         if bits and deep is not None:
-            cv2.imwrite(str(folder / name), np.right_shift(deep, bits - 8).astype(np.uint8))
+            cv2.imwrite(str(folder / name), to_8_bits(deep, bits))
         else:
             shutil.copyfile(path, folder / name)
     return names
