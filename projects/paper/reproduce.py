@@ -9,6 +9,7 @@ low-bits:    what it loses in INT8 and below
 near-ties:   which of its predictions change in lower precision, and which of the package's classifier on CIFAR-10
 kernels:     the same network with larger kernels
              (pruning, low-bits and kernels with --images photographs: on CIFAR-10)
+peers:       networks of Table II by the recipe of spartan_xt_cifar10, on a fifth of CIFAR-10
 
 From "miniature" on, networks that are not trained yet are trained first. CIFAR-10 is expected in data/cifar10.
 """
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout
 from mmspartan_cli import parse
 from projects.paper.reproduction.tables import COLUMNS, TABLES, Row, Table
 
-OTHERS = ('schedule', 'miniature', 'photographs', 'pruning', 'low-bits', 'near-ties', 'kernels')
+OTHERS = ('schedule', 'miniature', 'photographs', 'pruning', 'low-bits', 'near-ties', 'kernels', 'peers')
 
 
 def parse_args():
@@ -66,10 +67,11 @@ if __name__ == '__main__':
 
 import torch
 
-from projects.paper.reproduction import kernels, low_bits, miniature, near_ties, pruning
+from projects.paper.reproduction import low_bits, miniature, near_ties, pruning
 from projects.paper.reproduction.configs import ROOT, config_path
 from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
+from projects.paper.reproduction.networks import KERNELS, PEERS
 from projects.paper.reproduction.picture import draw
 from projects.paper.reproduction.render import as_csv, markdown
 from projects.paper.reproduction.runs import Run
@@ -77,7 +79,13 @@ from projects.paper.reproduction.schedule import overview, shell_script, slurm_a
 from projects.paper.reproduction.throughput import throughput
 from projects.paper.reproduction.training import Command, run_all
 
-QUESTIONS: dict[str, Any] = {'pruning': pruning, 'low-bits': low_bits, 'near-ties': near_ties, 'kernels': kernels}
+QUESTIONS: dict[str, Any] = {
+    'pruning': pruning,
+    'low-bits': low_bits,
+    'near-ties': near_ties,
+    'kernels': KERNELS,
+    'peers': PEERS,
+}
 
 
 def progress(text: str) -> None:
@@ -180,7 +188,7 @@ def main(args: argparse.Namespace) -> None:
     for name, question in QUESTIONS.items():
         if name not in args.what:
             continue
-        where = args.work_dirs, args.seeds, args.images
+        where = args.work_dirs, args.seeds, 'photographs' if question is PEERS else args.images
         if args.jobs > 0:
             train_in_miniature(question.needed(*where), args)
             run_or_end(list(question.commands(*where)), args.jobs)

@@ -9,8 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import mmspartan
-from projects.paper.reproduction import kernels, low_bits, near_ties, pruning
+from projects.paper.reproduction import low_bits, near_ties, pruning
 from projects.paper.reproduction.configs import config_path
+from projects.paper.reproduction.networks import KERNELS, PEERS
 from tests.projects.paper.reproduction.test_runs import write_log
 
 ARCH = dict(channels=(16, 32, 48, 64), depths=(1, 1, 2, 1), expand_ratios=(4, 4, 2, 2))
@@ -18,22 +19,33 @@ ARCH = dict(channels=(16, 32, 48, 64), depths=(1, 1, 2, 1), expand_ratios=(4, 4,
 
 def test_networks_of_the_kernels_differ_and_are_the_same_on_both_images():
     found = {}
-    for folder, configs in kernels.CONFIGS.items():
+    for folder, configs in KERNELS.configs.items():
         networks = [repr(MODELS.build(Config.fromfile(config_path(config)).model.backbone)) for config in configs]
         found[folder] = set(networks)
         assert len(found[folder]) == len(configs)
     assert len(found['miniature']) == 8 and len(found['photographs']) == 5 and found['photographs'] < found['miniature']
 
 
+def test_peers_are_trained_by_one_recipe():
+    recipes, models = [], []
+    for config in PEERS.configs['photographs']:
+        recipe = Config.fromfile(config_path(config)).to_dict()
+        models.append(MODELS.build({**recipe.pop('model'), '_scope_': 'mmpretrain'}))
+        recipes.append(recipe)
+    assert all(recipe == recipes[0] for recipe in recipes)
+    for model in models:
+        assert model(torch.zeros(2, 3, 64, 64), mode='tensor').shape == (2, 10)
+
+
 def test_kernels_are_compared_with_the_published_ones(tmp_path, monkeypatch):
-    monkeypatch.setitem(kernels.CONFIGS, 'miniature', ('miniature/spartan_xt', 'kernels/7'))
+    monkeypatch.setitem(KERNELS.configs, 'miniature', ('miniature/spartan_xt', 'kernels/7'))
     for (folder, name), values in {('miniature', 'spartan_xt'): (97.0, 97.2), ('kernels', '7'): (97.5, 97.7)}.items():
         for seed, value in enumerate(values):
             write_log(tmp_path / folder / f'seed{seed}' / name / '1', {'accuracy/top1': value, 'step': 20})
-    *_, published, larger = kernels.markdown(tmp_path, 2).splitlines()
+    *_, published, larger = KERNELS.markdown(tmp_path, 2, 'miniature').splitlines()
     assert published.startswith('| `miniature/spartan_xt` | 97.10 ± 0.14 |  | 0.14')
     assert larger.startswith('| `kernels/7` | 97.60 ± 0.14 | +0.50 ± 0.00 | 0.1')
-    assert kernels.markdown(tmp_path, 3) == 'miniature/spartan_xt: not trained with 3 seeds.\n'
+    assert KERNELS.markdown(tmp_path, 3, 'miniature') == 'miniature/spartan_xt: not trained with 3 seeds.\n'
 
 
 @pytest.fixture
