@@ -85,8 +85,10 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
                 f'cannot be resumed from: it was saved after batch {self._done} of {before} of an epoch, which has '
                 f'{length} batches now: resume with the data, batch size and number of processes that it had'
             )
+        self._iter = self._epoch * length  # of the iterations that are left, and those that a schedule is at
         print_log(
-            f'An epoch had {before} batches when the checkpoint was saved and has {length} now.',
+            f'An epoch had {before} batches when the checkpoint was saved and has {length} now: the training goes on '
+            f'at iteration {self._iter} instead of {first}.',
             'current',
             logging.WARNING,
         )

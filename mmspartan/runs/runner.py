@@ -306,10 +306,10 @@ class ResumableRunner(Runner):
         self._resuming = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
-            if self.cfg.get('update_optimizer'):
-                advance(self.param_schedulers, self.iter, len(self.train_dataloader))
             if hasattr(self.train_loop, 'on_resume'):  # other loops do not have it
                 self.train_loop.on_resume(self._resumed_info)
+            if self.cfg.get('update_optimizer'):
+                advance(self.param_schedulers, self.iter, len(self.train_dataloader))
             self._warn_of_the_end(filename)
         except InputError as error:
             raise InputError(str(error) if str(error).startswith(str(filename)) else f'{filename}: {error}') from None

@@ -115,7 +115,20 @@ def test_epochs_of_another_length_are_resumed_again(train):
     for epochs in (2, 3):  # of four batches instead of eight
         options = {'train_cfg.max_epochs': epochs, 'train_dataloader.batch_size': 64}
         work_dir = train(resume=latest_checkpoint(work_dir), **options)
-    assert torch.load(latest_checkpoint(work_dir))['meta']['iter'] == 8 + 4 + 4
+    assert torch.load(latest_checkpoint(work_dir))['meta']['iter'] == 4 + 4 + 4
+
+
+def test_schedule_of_epochs_of_another_length_ends_as_that_of_an_unbroken_run(train):
+    cosine = dict(type='CosineAnnealingLR', eta_min=0.0, begin=0, end=2, by_epoch=True, convert_to_iter_based=True)
+    options = {'param_scheduler': [cosine]}
+    longer = {**options, 'train_dataloader.batch_size': 16}
+    broken = train('broken', kill=('after_train_iter', 12), **options)
+    resumed = train('broken', resume=latest_checkpoint(broken), update_optimizer=True, **longer)
+    found, expected = (torch.load(latest_checkpoint(run)) for run in (resumed, train('whole', **longer)))
+    assert found['meta']['iter'] == expected['meta']['iter'] == 2 * 16
+    assert found['param_schedulers'][0]['last_step'] == expected['param_schedulers'][0]['last_step']
+    lr, at_the_end = (checkpoint['optimizer']['param_groups'][0]['lr'] for checkpoint in (found, expected))
+    assert lr == pytest.approx(at_the_end)
 
 
 def test_loop_by_iterations_is_resumed_with_the_same_batches(train):
