@@ -9,7 +9,7 @@ low-bits:    what it loses in INT8 and below
 near-ties:   which of its predictions change in lower precision, and which of the package's classifier on CIFAR-10
 kernels:     the same network with larger kernels
              (pruning, low-bits and kernels with --images photographs: on CIFAR-10)
-peers:       networks of Table II by the recipe of spartan_xt_cifar10, on a fifth of CIFAR-10
+peers:       networks of Table II by a short form of the recipe of spartan_xt_cifar10
 
 From "miniature" on, networks that are not trained yet are trained first. CIFAR-10 is expected in data/cifar10.
 """
