@@ -139,9 +139,10 @@ class ResumableRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
         collate = dataloader.get('collate_fn') if isinstance(dataloader, dict) else None
-        name = collate.get('type') if isinstance(collate, dict) else None
-        if isinstance(name, str) and (not name or FUNCTIONS.get(name) is None):  # mmengine would call None
-            raise InputError(f'collate_fn.type of a data loader: {name!r} is no registered function')
+        if isinstance(collate, dict):
+            name = collate.get('type')
+            if not (callable(name) or name and FUNCTIONS.get(name)):  # mmengine would call None
+                raise InputError(f'collate_fn.type of a data loader: {name!r} is no registered function')
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         return keep_workers_alive(loader) if isinstance(dataloader, dict) else loader
 

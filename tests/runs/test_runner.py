@@ -16,8 +16,9 @@ from tests.runs.conftest import digits_config
 def test_unknown_collate_function_is_named():
     with pytest.raises(InputError, match=r"collate_fn\.type of a data loader: 'pseudo_colate' is no registered"):
         ResumableRunner.build_dataloader(dict(collate_fn=dict(type='pseudo_colate')))
-    with pytest.raises(InputError, match=r"collate_fn\.type of a data loader: '' is no registered"):
-        ResumableRunner.build_dataloader(dict(collate_fn=dict(type='')))
+    for without in (dict(type=''), dict(type_='default_collate')):
+        with pytest.raises(InputError, match=r"collate_fn\.type of a data loader: (''|None) is no registered"):
+            ResumableRunner.build_dataloader(dict(collate_fn=without))
 
 
 def test_training_loop_of_no_kind_is_named(tmp_path):
