@@ -5,10 +5,7 @@ Images stay where they are.
 """
 
 import argparse
-import itertools
 import os
-import shlex
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -113,124 +110,26 @@ from mmengine.config import Config
 from rich.progress import track
 
 import mmspartan
-from mmspartan.checkpoints.pretrained import pretrained_settings
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
-from mmspartan.datasets.prepare.clean import check_similar_names, clean
+from mmspartan.datasets.prepare.classes import check_similar_names, choose_classes, rename_classes
+from mmspartan.datasets.prepare.clean import clean
 from mmspartan.datasets.prepare.divide import Division, divide
 from mmspartan.datasets.prepare.faults import Faults
+from mmspartan.datasets.prepare.folder import Prepared, write_folder
 from mmspartan.datasets.prepare.plan import default_epochs, plan_of
 from mmspartan.datasets.prepare.read import read_sources
 from mmspartan.datasets.prepare.recommend import CPU_BASE, recommend
-from mmspartan.datasets.prepare.report import advice_of, drawn, page, printed, tables_of
-from mmspartan.datasets.prepare.source import Choices, Source
+from mmspartan.datasets.prepare.report import Report, advice_of, printed, tables_of
+from mmspartan.datasets.prepare.source import Choices
 from mmspartan.datasets.prepare.statistics import statistics_of
-from mmspartan.datasets.prepare.write import (
-    coco_of,
-    copy_images,
-    literal,
-    names_in_place,
-    relative_to,
-    write_annotations,
-)
+from mmspartan.datasets.prepare.training_config import Training, start_of
 from mmspartan.errors import InputError
 from mmspartan.runs.long_work import announced
-
-CONFIG = """\
-# Written by tools/prepare_dataset.py from {source}. Train with
-#     python tools/train.py {config} --auto-scale-lr
-_base_ = __import__('mmspartan').config_path({base})
-work_dir = {work_dir}
-
-locals().update(
-    __import__('mmspartan').own_data(
-        _base_,
-        root="{{{{ fileDirname }}}}",
-        classes={classes},
-        train=('train.json', {train}),
-        val=('val.json', {val}),{test}
-        image_size={image_size},  # width, height
-        max_epochs={max_epochs},
-        batch_size={batch_size},
-        weights={weights},
-    )
-)
-"""
-
-
-def rename_classes(source: Source, pairs: list[str], faults: Faults) -> None:
-    names = dict(pair.split('=', 1) for pair in pairs)
-    unknown = [name for name in names if name not in source.classes]
-    if unknown:
-        raise InputError(f'--rename: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
-    source.classes = list(dict.fromkeys(names.get(name, name) for name in source.classes))
-    for samples in source.splits.values():
-        for sample in samples:
-            for item in sample.objects:
-                item.name = names.get(item.name, item.name)
-    for old, new in names.items():
-        faults.note(f'class is called {new} by --rename', old)
-
-
-def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> None:
-    if chosen is None:
-        return
-    unknown = [name for name in chosen if name not in source.classes]
-    if unknown:
-        raise InputError(f'--classes: no class is called {", ".join(unknown)}; there are {", ".join(source.classes)}')
-    source.classes = list(dict.fromkeys(chosen))
-    kept = set(chosen)
-    for samples in source.splits.values():
-        for sample in samples:
-            others = [item for item in sample.objects if item.name not in kept]
-            faults.note('object is of a class that --classes leaves out', *(item.where for item in others))
-            sample.objects = [item for item in sample.objects if item.name in kept]
-
-
-def config_text(args: argparse.Namespace, source: Source, folders: dict[str, str], size: tuple[int, int]) -> str:
-    test = f"\n        test=('test.json', {literal(folders['test'])})," if 'test' in folders else ''
-    return CONFIG.format(
-        source=literal(name_of(args.source)),
-        config=literal(shlex.quote((args.out / 'config.py').as_posix()))[1:-1],
-        base=literal(args.base),
-        work_dir=literal(f'work_dirs/{args.out.name}'),
-        classes=literal(tuple(source.classes)),
-        train=literal(folders['train']),
-        val=literal(folders['val']),
-        test=test,
-        image_size=size,
-        max_epochs=args.max_epochs,
-        batch_size=args.batch_size,
-        weights=weights_text(args.weights, args.out),
-    )
 
 
 def name_of(sources: list[Path]) -> str:
     return ', '.join(map(str, sources))
-
-
-def weights_text(weights: Path | None, out: Path) -> str:
-    """Return the text of a checkpoint's path in the config, as seen from the config's folder."""
-    if weights is None:
-        return 'None'
-    path = relative_to(weights, out)
-    return literal(path) if os.path.isabs(path) else f'"{{{{ fileDirname }}}}/" + {literal(path)}'
-
-
-def check_config(path: Path, source: Source, folders: dict[str, str]) -> None:
-    """Read the config back, and raise InputError unless the names of the dataset come out of it as they are."""
-    cfg = Config.fromfile(path)
-    for split, folder in folders.items():
-        dataset = cfg[f'{split}_dataloader'].dataset
-        found = dataset.metainfo.classes, dataset.ann_file, dataset.data_prefix.img
-        if found != (tuple(source.classes), f'{split}.json', folder):
-            raise InputError(f'a config with these names cannot be read back: {source.classes}, {folder}')
-
-
-def start_of(cfg: Config) -> str:
-    """Return the name of the weights that the training of a config starts from."""
-    pretrained = [settings['checkpoint'] for settings in pretrained_settings(cfg.model.backbone)]
-    return cfg.get('load_from') or (f'{pretrained[0]} (the backbone)' if pretrained else 'random weights')
 
 
 @command()
@@ -286,15 +185,16 @@ def prepare(args: argparse.Namespace) -> None:
     if args.strict and faults.refused():
         raise InputError(f'{name}: has the faults or guesses listed above, nothing was written (--strict)')
     whole = base.train_dataloader.batch_size
-    args.batch_size = args.batch_size or min(batch_size or whole, 1 << count.bit_length() - 1)
+    batch_size = args.batch_size or min(batch_size or whole, 1 << count.bit_length() - 1)
     # on a CPU smaller batches are for more steps, not for fewer epochs
-    args.max_epochs = args.max_epochs or default_epochs(count, whole if args.base == CPU_BASE else args.batch_size)
-    summary = [f'{name}: {printable(source.format)}. {sentence}']
-    copied = write(args, source, root, digests, size, tables, summary, advice, faults)
+    epochs = args.max_epochs or default_epochs(count, whole if args.base == CPU_BASE else batch_size)
+    dataset = Prepared(source, root, digests, name_of(args.source))
+    training = Training(args.base, size, epochs, batch_size, args.weights)
+    report = Report([f'{name}: {printable(source.format)}. {sentence}'], tables, advice)
+    copied = write_folder(args.out, dataset, training, report, faults, copy=args.copy, bits=args.bits, seed=args.seed)
     print(f'\nwritten to {args.out}: config.py, annotation files, report.html, faults.csv{copied}.')
     config = Config.fromfile(args.out / 'config.py')
-    print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {args.batch_size} images a batch, ', end='')
-    print(f'from {start_of(config)}')
+    print(f'\nPlan: {args.base}, {size[0]} x {size[1]} pixels, {batch_size} images a batch, from {start_of(config)}')
     print(reason, end='\n' * bool(reason))
     if not args.no_plan:
         with announced('Measuring steps of each stage of the training, within a minute'):
@@ -310,49 +210,6 @@ def detector(name: str) -> Config:
     if base.model.get('bbox_head') is None:
         raise InputError(f'--base: {name} is no detector')
     return base
-
-
-def write(
-    args,
-    source: Source,
-    root: Path,
-    digests: dict[Path, str],
-    size,
-    tables,
-    summary: list[str],
-    advice: list[str],
-    faults: Faults,
-) -> str:
-    """Write the folder, under another name until it is complete; return what was copied."""
-    free = (args.out.with_name(f'{args.out.name}.part{i or ""}') for i in itertools.count())
-    partial = next(path for path in free if not os.path.lexists(path))
-    partial.mkdir(parents=True)
-    try:
-        folders, named, copies = {}, {}, {}
-        for split, samples in source.splits.items():
-            paths = [sample.path for sample in samples]
-            if args.copy:
-                names, folders[split] = copy_images(paths, root, partial / split, args.bits), f'{split}/'
-                copies.update({path: partial / split / name for path, name in names.items()})
-            else:
-                names, folders[split] = names_in_place(paths, root), f'{relative_to(root, args.out)}/'
-            write_annotations(partial / f'{split}.json', coco_of(samples, source.classes, names, digests))
-            named.update(names)
-        (partial / 'config.py').write_text(config_text(args, source, folders, size), encoding='utf-8')
-        check_config(partial / 'config.py', source, folders)
-        guessed = {place for places in faults.guesses.values() for place in places}
-        images = drawn(source.splits, source.classes, named, guessed, 12, args.seed, copies)
-        (partial / 'faults.csv').write_text(faults.csv(), encoding='utf-8')
-        (partial / 'report.html').write_text(
-            page(f'Dataset {args.out.name}', summary, tables, advice, {f'{len(images)} images': images}),
-            encoding='utf-8',
-        )
-        partial.rename(args.out)
-        renamed = sum(path.name != copy.name for path, copy in copies.items())
-        return f', and copies of {len(copies)} images, {renamed} of them with other names' if copies else ''
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 if __name__ == '__main__':

@@ -141,7 +141,7 @@ class ResumableRunner(Runner):
         collate = dataloader.get('collate_fn') if isinstance(dataloader, dict) else None
         if isinstance(collate, dict):
             name = collate.get('type')
-            if not (callable(name) or name and FUNCTIONS.get(name)):  # mmengine would call None
+            if not (callable(name) or (name and FUNCTIONS.get(name))):  # mmengine would call None
                 raise InputError(f'collate_fn.type of a data loader: {name!r} is no registered function')
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         return keep_workers_alive(loader) if isinstance(dataloader, dict) else loader

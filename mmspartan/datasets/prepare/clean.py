@@ -5,7 +5,6 @@ import io
 import math
 import os
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from mmspartan_cli import printable
 from ...errors import InputError
 from ..pictures import DARK, ORIENTATION, read_picture, value_bits
 from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults
-from .source import Choices, Object, Sample, Source, folded
+from .source import Choices, Object, Sample, Source
 
 # Boxes may exceed the image by this many pixels without a word: programs round and count pixels differently.
 TOLERANCE = 1.0
@@ -150,22 +149,6 @@ def objects_of(source: Source) -> dict[str, list[str]]:
             for item in sample.objects:
                 places[item.name].append(item.where)
     return places
-
-
-def check_similar_names(source: Source, faults: Faults) -> None:
-    """Record names of classes that differ only in case, Unicode form or a final s, with the numbers of objects."""
-    by_case, by_stem = defaultdict(list), defaultdict(list)
-    for name, places in objects_of(source).items():
-        text = f'{name} ({len(places)} objects)'
-        by_case[folded(name)].append(text)
-        by_stem[folded(name).removesuffix('s')].append(text)
-    what, advice = 'names of classes differ only in', '--rename makes one of them'
-    for similar in by_case.values():
-        if len(similar) > 1:
-            faults.add(f'{what} case or Unicode form; {advice}', KEPT, ' / '.join(similar))
-    for similar in by_stem.values():
-        if len(similar) > 1 and similar not in by_case.values():
-            faults.note(f'{what} a final s; {advice}', ' / '.join(similar))
 
 
 def _read(path: Path) -> File | str:

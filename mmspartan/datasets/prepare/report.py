@@ -4,6 +4,7 @@ import random
 import sys
 import textwrap
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,6 +26,15 @@ from .source import Sample
 from .statistics import SplitStatistics
 
 Table = list[list[str]]
+
+
+@dataclass
+class Report:
+    """What is said of a dataset: a summary, tables by title, and advice."""
+
+    summary: list[str]
+    tables: dict[str, Table]
+    advice: list[str]
 
 
 def tables_of(
@@ -172,21 +182,15 @@ def drawn(
     return images
 
 
-def page(
-    title: str,
-    summary: list[str],
-    tables: dict[str, Table],
-    advice: list[str],
-    images: dict[str, list[tuple[str, np.ndarray]]],
-) -> str:
-    """Return the report as an HTML page; ``images`` are RGB ``(H, W, 3)`` with their names, by title."""
+def page(title: str, report: Report, images: dict[str, list[tuple[str, np.ndarray]]]) -> str:
+    """Return a report as an HTML page; ``images`` are RGB ``(H, W, 3)`` with their names, by title."""
     return render(
         Path(__file__).with_name('report.html'),
         title=title,
         generator=f'mmspartan {__version__}',
-        summary=summary,
-        tables=tables,
-        advice=advice,
+        summary=report.summary,
+        tables=report.tables,
+        advice=report.advice,
         images=images,
         embed=lambda image: embed_jpeg(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), longest=640),
     )

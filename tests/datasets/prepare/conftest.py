@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmspartan.datasets.prepare.clean import check_similar_names, clean
+from mmspartan.datasets.prepare.classes import check_similar_names
+from mmspartan.datasets.prepare.clean import clean
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_sources
 from mmspartan.datasets.prepare.source import Choices, Source
