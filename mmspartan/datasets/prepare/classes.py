@@ -1,6 +1,8 @@
 """The classes of a dataset: other names, a choice of them, and names that may mean the same."""
 
+import re
 from collections import defaultdict
+from itertools import combinations
 
 from ...errors import InputError
 from .clean import objects_of
@@ -46,16 +48,24 @@ def choose_classes(source: Source, chosen: list[str] | None, faults: Faults) -> 
 
 
 def check_similar_names(source: Source, faults: Faults) -> None:
-    """Record names of classes that differ only in case, Unicode form or a final s, with the numbers of objects."""
-    by_case, by_stem = defaultdict(list), defaultdict(list)
+    """Record names of classes that differ in case, Unicode form or a few letters, with the numbers of objects."""
+    by_case, by_rest = defaultdict(list), defaultdict(list)
     for name, places in objects_of(source).items():
-        text = f'{name} ({len(places)} objects)'
-        by_case[folded(name)].append(text)
-        by_stem[folded(name).removesuffix('s')].append(text)
+        by_case[folded(name)].append(f'{name} ({len(places)} objects)')
     what, advice = 'names of classes differ only in', '--rename makes one of them'
-    for similar in by_case.values():
+    for name, similar in by_case.items():
         if len(similar) > 1:
             faults.add(f'{what} case or Unicode form; {advice}', KEPT, ' / '.join(similar))
-    for similar in by_stem.values():
-        if len(similar) > 1 and similar not in by_case.values():
-            faults.note(f'{what} a final s; {advice}', ' / '.join(similar))
+        for rest in _without_a_letter(name):
+            by_rest[rest].append(name)
+    pairs = {pair for names in by_rest.values() for pair in combinations(names, 2)}
+    for pair in sorted(pairs):
+        if len({re.sub(r'\d', '', name) for name in pair}) == 2:  # other numbers are other classes
+            faults.note(f'{what} a letter or two; {advice}', ' / '.join(text for name in pair for text in by_case[name]))
+
+
+def _without_a_letter(name: str) -> set[str]:
+    """Return a name, and what is left of it without one of its letters: of a short one without a final s."""
+    if not 5 <= len(name) <= 60:
+        return {name, name.removesuffix('s')}
+    return {name, *(name[:i] + name[i + 1 :] for i in range(len(name)))}
