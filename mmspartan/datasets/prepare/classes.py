@@ -61,7 +61,9 @@ def check_similar_names(source: Source, faults: Faults) -> None:
     pairs = {pair for names in by_rest.values() for pair in combinations(names, 2)}
     for pair in sorted(pairs):
         if len({re.sub(r'\d', '', name) for name in pair}) == 2:  # other numbers are other classes
-            faults.note(f'{what} a letter or two; {advice}', ' / '.join(text for name in pair for text in by_case[name]))
+            faults.note(
+                f'{what} a letter or two; {advice}', ' / '.join(text for name in pair for text in by_case[name])
+            )
 
 
 def _without_a_letter(name: str) -> set[str]:
