@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmspartan_cli import build_parser, parse, shown
-from mmspartan_cli.choices import BACKENDS
+from mmspartan_cli.choices import BACKENDS, LOADED_PRECISIONS
 
 
 def parse_args():
@@ -13,7 +13,9 @@ def parse_args():
     parser.add_argument('--backend', choices=BACKENDS, default='onnxruntime', help='runtime, on the CPU (%(default)s)')
     parser.add_argument('--threads', type=int, help="number of threads; the runtime's choice by default")
     parser.add_argument(
-        '--precision', choices=['f32', 'bf16'], help='of floating-point operations; what the file asks for by default'
+        '--precision',
+        choices=LOADED_PRECISIONS,
+        help='of floating-point operations; what the file asks for by default',
     )
     parser.add_argument('--out', help='file for the metrics (.json, .yml, .pkl)')
     return parse(parser, 'model')

@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from ..deploy import fold_in_place
 from ..deploy.onnx import to_onnx
+from ..deploy.precision import PRECISIONS
 from ..deploy.quantization import Feeds, quantize
 from ..deploy.session import Session
 from ..errors import InputError
@@ -226,7 +227,7 @@ def _training(
 def _exported(what: str, form: str, model: nn.Module, x: Tensor, dtype: torch.dtype) -> Callable[[], object]:
     backend = 'onnxruntime' if form == 'onnxruntime' else 'openvino'
     precision = {torch.float32: 'f32', torch.bfloat16: 'bf16'}.get(dtype)
-    if precision is None or (precision, backend) == ('bf16', 'onnxruntime'):
+    if precision is None or backend not in PRECISIONS[precision].runtimes:
         raise InputError(f'{what}@{form}: runs in float32' + (' or bfloat16' if backend == 'openvino' else ''))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'model.onnx'

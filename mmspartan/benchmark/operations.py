@@ -117,6 +117,7 @@ def count_training_step(cfg: Config, batch_size: int = 4, size: int = 128) -> Co
             default_scope=cfg.get('default_scope'),
             log_level='ERROR',
             experiment_name=f'operations_{id(operators):x}',
+            randomness=dict(seed=0),  # by which Mixup or CutMix is drawn
         )
         runner.register_hook(CountOneStep(operators))
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)

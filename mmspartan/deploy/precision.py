@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from mmspartan_cli.choices import PRECISION_NAMES
+from mmspartan_cli.choices import LOADED_PRECISIONS, PRECISION_NAMES
 
 from ..errors import InputError
 from .files import metadata
@@ -31,6 +31,7 @@ class Precision:
         allowed: Largest median difference from PyTorch of scores, and in float32 of relative boxes: in lower precision
             detections of almost the same score exchange their places.
         runtimes: That compute a file of float32 in it on a CPU; none where the file itself has the precision.
+        hint: OpenVINO's name of the precision in which it computes the file on a CPU.
         convert: Makes a file of this precision from one of float32.
         fuses: Whether runtimes fuse operations of different rounding, see :func:`~mmspartan.deploy.onnx.to_onnx`.
     """
@@ -38,6 +39,7 @@ class Precision:
     name: str
     allowed: float
     runtimes: tuple[str, ...] = ()
+    hint: str = 'f32'
     convert: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda model: model
     fuses: bool = False
 
@@ -135,8 +137,10 @@ def predictions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
 
 _ALL = (
     Precision('f32', 1e-3, runtimes=('onnxruntime', 'openvino')),
-    Precision('bf16', 1e-3, runtimes=('openvino',)),
+    Precision('bf16', 1e-3, runtimes=('openvino',), hint='bf16'),
     Precision('f16', 0.02, convert=to_float16, fuses=True),
 )
 PRECISIONS = {precision.name: precision for precision in _ALL}
-assert tuple(PRECISIONS) == PRECISION_NAMES  # which are known before this module is imported
+# known before this module is imported
+assert tuple(PRECISIONS) == PRECISION_NAMES
+assert tuple(name for name, precision in PRECISIONS.items() if precision.runtimes) == LOADED_PRECISIONS

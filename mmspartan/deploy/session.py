@@ -83,13 +83,12 @@ class Session:
             if backend == 'openvino':
                 import openvino
 
-                asked = precision or precision_of(model, path).name
-                options = {'INFERENCE_PRECISION_HINT': 'bf16' if asked == 'bf16' else 'f32', 'NUM_STREAMS': streams}
+                asked = PRECISIONS[precision] if precision else precision_of(model, path)
+                options = {'INFERENCE_PRECISION_HINT': asked.hint, 'NUM_STREAMS': streams}
                 if threads:
                     options['INFERENCE_NUM_THREADS'] = threads
                 compiled = openvino_core().compile_model(str(path), 'CPU', options)
-                if compiled.get_property('INFERENCE_PRECISION_HINT') == openvino.Type.bf16:
-                    self.precision = 'bf16'
+                self.precision = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
                 queue = openvino.AsyncInferQueue(compiled, streams)
                 self._run = lambda feeds: run_queue(queue, feeds)
             else:

@@ -1,4 +1,4 @@
-"""On which kind of device operations run: the one place where forms for CPUs and for GPUs are told apart."""
+"""On which kind of device operations run: the predicate by which forms for CPUs and for GPUs are told apart."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -19,10 +19,10 @@ from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, grid_sample
+from torch.nn.functional import grid_sample
 
-from ..ops.device import on_gpu
-from ..ops.tracing import is_exported, is_traced
+from ..ops.levels import projected_levels
+from ..ops.tracing import is_traced
 
 HAS_OPERATOR = get_compiling_cuda_version() != 'not available'
 
@@ -136,7 +136,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
             return MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )
-        return self._sample(self._project(value, shapes), 2 * locations - 1, weights)
+        return self._sample(projected_levels(value, self.value_proj, shapes), 2 * locations - 1, weights)
 
     def _divide_by_points(self, offsets: Tensor) -> Tensor:
         """Divide offsets ``(B, Q, heads, P, 2)`` by the number of points of their level."""
@@ -144,20 +144,6 @@ class DeformableAttention(MultiScaleDeformableAttention):
             return offsets / self.num_points
         levels = offsets.split(self.points, dim=3)
         return torch.cat([level / count for level, count in zip(levels, self.points)], dim=3)
-
-    def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
-        """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
-        sizes = [height * width for height, width in shapes]
-        is_rounded = hasattr(self.value_proj, 'input_quantizer')  # by the module itself
-        if is_rounded or (on_gpu(value) and not is_traced()):  # a pass over the values more, a tenth of the operations
-            levels = self.value_proj(value).mT.contiguous().split(sizes, dim=2)
-            return [level.unflatten(2, shape) for level, shape in zip(levels, shapes)]
-        levels = value.mT.split(sizes, dim=2)
-        weight, bias = self.value_proj.weight, self.value_proj.bias
-        if is_exported():  # runtimes compute a product with the weight as its first factor in float32 only
-            maps = [level.unflatten(2, shape) for level, shape in zip(levels, shapes)]
-            return [conv2d(features, weight[..., None, None], bias) for features in maps]
-        return [(weight @ level + bias[:, None]).unflatten(2, shape) for level, shape in zip(levels, shapes)]
 
     def _sample(self, levels: list[Tensor], grid: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum ``(B, Q, C)`` of values ``(B, C, H, W)`` at ``grid`` ``(B, Q, heads, P, 2)`` in [-1, 1]."""

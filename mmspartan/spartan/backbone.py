@@ -36,7 +36,7 @@ from ..nn.conv_norm_act import ConvNormAct
 from ..nn.fold import fold_in_place
 from ..ops.device import has_gpu
 from ..ops.recompute import recompute
-from .mixer import add_mixed
+from ..ops.residual import add_mixed
 
 # Table I. Channels of the four stages, blocks of each, expand ratio of its CMixers.
 ARCHS = {

@@ -13,26 +13,9 @@ config:
 
 LayerScale and stochastic depth belong to the block, which multiplies the mixer's output by one factor for each channel.
 A mixer that ends with a 1x1 convolution ``proj_out`` may set ``takes_scale = True``: the block then hands the factor
-over as second argument, the mixer applies it to the weights of ``proj_out``, and training keeps one feature map less.
+over as second argument, the mixer applies it to the weights of ``proj_out``, and training on a CPU keeps one feature
+map less.
 
 Folding for inference knows a mixer by its type (:func:`mmspartan.nn.fold.rule`). Without a rule, only a mixer's
 children that have rules are folded. If it has ``takes_scale``, LayerScale is folded into ``proj_out``.
 """
-
-from torch import Tensor, nn
-
-from ..ops.device import on_gpu
-
-
-def add_mixed(residual: Tensor, mixer: nn.Module, x: Tensor, scale: Tensor | None) -> Tensor:
-    """``residual + scale * mixer(x)``.
-
-    Args:
-        residual, x (Tensor): ``(B, C, H, W)``.
-        scale (Tensor, optional): ``(C, 1, 1)``, or of each image ``(B, C, 1, 1)``. None where it is folded.
-    """
-    if scale is None:
-        return residual + mixer(x)
-    if on_gpu(x):
-        return residual.addcmul(scale, mixer(x))
-    return residual + (mixer(x, scale) if getattr(mixer, 'takes_scale', False) else scale * mixer(x))

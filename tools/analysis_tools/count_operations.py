@@ -26,6 +26,7 @@ from collections import Counter
 from mmengine.config import Config
 
 from mmspartan.benchmark.operations import count_inference, count_training_step
+from mmspartan.commands.command import command
 from mmspartan.markdown import table_lines
 
 FORMS = {
@@ -42,6 +43,7 @@ def print_table(title: str, counts: dict[str, Counter[str]]) -> None:
     print('', *table_lines([title, *counts], rows), sep='\n')
 
 
+@command()
 def main(args: argparse.Namespace) -> None:
     configs = {Path(path).stem: Config.fromfile(path) for path in args.config}
     print_table(

@@ -1,0 +1,19 @@
+"""The residual connection of a block, whose LayerScale a mixer may take into its last convolution."""
+
+from torch import Tensor, nn
+
+from .device import on_gpu
+
+
+def add_mixed(residual: Tensor, mixer: nn.Module, x: Tensor, scale: Tensor | None) -> Tensor:
+    """``residual + scale * mixer(x)``.
+
+    Args:
+        residual, x (Tensor): ``(B, C, H, W)``.
+        scale (Tensor, optional): ``(C, 1, 1)``, or of each image ``(B, C, 1, 1)``. None where it is folded.
+    """
+    if scale is None:
+        return residual + mixer(x)
+    if on_gpu(x):
+        return residual.addcmul(scale, mixer(x))
+    return residual + (mixer(x, scale) if getattr(mixer, 'takes_scale', False) else scale * mixer(x))
