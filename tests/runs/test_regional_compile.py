@@ -8,11 +8,14 @@ import torch
 from mmengine.registry import MODELS
 from torch._dynamo.utils import counters
 
+from mmspartan.benchmark.models import ground_truth
+from mmspartan.deploy import deploy
 from mmspartan.runs import regional_compile
 from mmspartan.runs.regional_compile import compile_regions, reason_against, regions
 from mmspartan.runs.runner import ResumableRunner
 from mmspartan.runs.work_dir import latest_checkpoint
 from mmspartan.stack import release
+from tests.configs.smallest import smallest
 from tests.conftest import perturb
 
 pytestmark = [
@@ -73,6 +76,26 @@ def test_blocks_that_are_computed_again_and_frozen_ones():
     x = torch.randn(2, 3, 64, 64, requires_grad=True)
     model(x)[0].mean().backward()
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_detector_trains_as_the_eager_one_and_is_deployed_afterwards():
+    eager = MODELS.build(smallest('rtdetr_spartan_xt_digits').model).train()
+    perturb(eager)
+    compiled = copy.deepcopy(eager)
+    found = compile_regions(compiled, **FAST)
+    assert {'SpaRTANBlock', 'CSPRepLayer', 'RTDETRTransformerDecoderLayer'} <= found.keys()
+    images, results = torch.rand(2, 3, 64, 64), []
+    samples = ground_truth(eager, images)
+    for sample in samples:
+        sample.gt_instances.labels %= 3
+    for model in (eager, compiled):
+        torch.manual_seed(0)  # of denoising
+        loss, _ = model.parse_losses(model.loss(images, samples))
+        loss.backward()
+        results.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert (results[1] - results[0]).norm() <= 1e-3 * results[0].norm()
+    deployed = [deploy(model.eval())(images, mode='tensor') for model in (eager, compiled)]
+    torch.testing.assert_close(deployed[1], deployed[0])
 
 
 @pytest.mark.parametrize('setting', [dict(regions=True, **FAST), False])
