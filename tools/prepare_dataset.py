@@ -110,6 +110,7 @@ from mmengine.config import Config
 from rich.progress import track
 
 import mmspartan
+from mmspartan.benchmark.training_plan import default_epochs, plan_of
 from mmspartan.commands.command import blame, command
 from mmspartan.commands.launch import size_of_test_images
 from mmspartan.datasets.prepare.classes import check_similar_names, choose_classes, rename_classes
@@ -117,7 +118,6 @@ from mmspartan.datasets.prepare.clean import clean
 from mmspartan.datasets.prepare.divide import Division, divide
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.folder import Prepared, write_folder
-from mmspartan.datasets.prepare.plan import default_epochs, plan_of
 from mmspartan.datasets.prepare.read import read_sources
 from mmspartan.datasets.prepare.recommend import CPU_BASE, recommend
 from mmspartan.datasets.prepare.report import Report, advice_of, printed, tables_of

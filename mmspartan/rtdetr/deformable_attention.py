@@ -136,7 +136,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
             return MultiScaleDeformableAttnFunction.apply(
                 value, spatial_shapes, level_start_index, locations, weights, self.im2col_step
             )
-        return self._sample(projected_levels(value, self.value_proj, shapes), 2 * locations - 1, weights)
+        return self._sample(self._project(value, shapes), 2 * locations - 1, weights)
 
     def _divide_by_points(self, offsets: Tensor) -> Tensor:
         """Divide offsets ``(B, Q, heads, P, 2)`` by the number of points of their level."""
@@ -144,6 +144,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
             return offsets / self.num_points
         levels = offsets.split(self.points, dim=3)
         return torch.cat([level / count for level, count in zip(levels, self.points)], dim=3)
+
+    def _project(self, value: Tensor, shapes: list[tuple[int, int]]) -> list[Tensor]:
+        """Project features ``(B, N, C)`` to values ``(B, C, H, W)`` of each level."""
+        return projected_levels(value, self.value_proj, shapes)
 
     def _sample(self, levels: list[Tensor], grid: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum ``(B, Q, C)`` of values ``(B, C, H, W)`` at ``grid`` ``(B, Q, heads, P, 2)`` in [-1, 1]."""

@@ -15,7 +15,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmspartan.datasets.prepare import plan
+from mmspartan.benchmark import training_plan as plan
 from tests.conftest import ROOT, last_line, make_parts, run_script
 from tests.datasets.prepare.conftest import coco, draw, voc
 from tests.docs.scripts import run_here

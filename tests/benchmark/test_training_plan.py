@@ -6,9 +6,9 @@ import pytest
 from mmengine.config import Config
 
 from mmspartan import config_path, own_data
+from mmspartan.benchmark import training_plan as plan
+from mmspartan.benchmark.training_plan import Cost, Length, length_of, measure, plan_of, spoken
 from mmspartan.datasets.mosaic import GridMosaic
-from mmspartan.datasets.prepare import plan
-from mmspartan.datasets.prepare.plan import Cost, Length, length_of, measure, plan_of, spoken
 from mmspartan.datasets.prepare.recommend import CPU_BASE
 from mmspartan.runs.training_step import TrainingStep
 from tests.conftest import make_parts

@@ -15,13 +15,13 @@ from mmengine.device import get_device
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ...benchmark.timing import timed
-from ...configs import config_path
-from ...errors import InputError
-from ...own_data import own_data
-from ...runs.hooks.stage_hook import StageHook
-from ...runs.training_step import TrainingStep
-from .recommend import CPU_BASE, CPU_BATCH, HEIGHTS
+from ..configs import config_path
+from ..datasets.prepare.recommend import CPU_BASE, CPU_BATCH, HEIGHTS
+from ..errors import InputError
+from ..own_data import own_data
+from ..runs.hooks.stage_hook import StageHook
+from ..runs.training_step import TrainingStep
+from .timing import timed
 
 BUDGET = 45.0  # seconds of a measurement
 LEAST = 3.0  # seconds of steps of a stage: the first ones have batches that were loaded before them
