@@ -95,12 +95,12 @@ def own_data(
         model['data_preprocessor'] = dict(batch_augments=resize.augments(augments))
 
     def dataset(files: tuple[str, str], phase: str) -> dict[str, Any]:
-        path, pictures = files
+        path, images = files
         return dict(
             data_root=f'{root.rstrip("/")}/',
             metainfo=dict(classes=classes),
             ann_file=path,
-            data_prefix=dict(img=pictures),
+            data_prefix=dict(img=images),
             pipeline=pipelines['train' if phase == 'train' else 'test'],
         )
 

@@ -128,7 +128,7 @@ def make_digits(folder: Path, train: int, val: int, *options: object, out: str =
 
 
 def make_parts(folder: Path, count: int, out: str = 'mine', layout: str = 'coco', seed: int = 0) -> None:
-    """Write pictures of washers, nuts and bolts into a folder, with annotations of one of the formats."""
+    """Write images of washers, nuts and bolts into a folder, with annotations of one of the formats."""
     tool = ROOT / 'tools' / 'dataset_converters' / 'make_parts.py'
     run_here(tool, '--format', layout, '--count', count, '--out', out, '--seed', seed, cwd=folder)
 

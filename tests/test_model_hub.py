@@ -128,7 +128,7 @@ def test_index_names_a_config_for_each_model_and_no_weights(path, folders):
         assert bool(model.results and model.results[0].metrics) == is_published
 
 
-def test_inferencers_are_built_in_any_order_and_take_gray_pictures():
+def test_inferencers_are_built_in_any_order_and_take_gray_images():
     for _ in range(2):
         detector = DetInferencer(config_path('rtdetr_spartan_xt_digits'), device='cpu', show_progress=False)
         for name in ('spartan_xt_digits', 'spartan_xt_256_in1k'):

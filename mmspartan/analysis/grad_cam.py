@@ -27,7 +27,7 @@ class Cam:
     Attributes:
         values: In [0, 1], ``(h, w)`` as ``Example.image``.
         title: What the map is of.
-        boxes: Detections whose scores were added, ``(K, 4)`` in pixels of the picture.
+        boxes: Detections whose scores were added, ``(K, 4)`` in pixels of the image.
     """
 
     values: np.ndarray
@@ -36,7 +36,7 @@ class Cam:
 
 
 class _OfInputs(nn.Module):
-    """A model as a function of its normalized input, with one output for each picture: logits, or detections."""
+    """A model as a function of its normalized input, with one output for each image: logits, or detections."""
 
     def __init__(self, subject: Subject, samples: list[Any]):
         super().__init__()
@@ -111,18 +111,18 @@ class _Detections:
 
 
 def draw_sheet(subjects: Sequence[Subject], examples: Sequence[Example], cams: Sequence[Sequence[Cam]], path: Path):
-    """Draw maps over one picture, as each model reads it: a column for each model, a row for each of ``cams``."""
+    """Draw maps over one image, as each model reads it: a column for each model, a row for each of ``cams``."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     figure = Figure(figsize=(3 * (1 + len(subjects)), 0.2 + 3.2 * len(cams)), layout='constrained')
     panels = figure.subplots(len(cams), 1 + len(subjects), squeeze=False)
     for row, maps in zip(panels, cams):
-        row[0].imshow(examples[0].picture)
+        row[0].imshow(examples[0].image)
         row[0].set_title(Path(examples[0].path).name, fontsize=9)
         for panel, subject, example, cam in zip(row[1:], subjects, examples, maps):
-            # a detector sees the whole picture, perhaps with another ratio of the sides; a classifier may see a crop
-            height, width = (example.picture if subject.is_detector else example.image).shape[:2]
+            # a detector sees the whole image, perhaps with another ratio of the sides; a classifier may see a crop
+            height, width = (example.original if subject.is_detector else example.image).shape[:2]
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             panel.imshow(example.image, extent=extent)
             panel.imshow(cam.values, cmap='jet', vmin=0, vmax=1, alpha=0.5, extent=extent)

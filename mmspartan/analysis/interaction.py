@@ -1,14 +1,14 @@
 """Strength of interactions of each order (Deng et al., ICLR 2022, arXiv 2111.06236; the paper's Fig. 1a).
 
-The interaction of order m between two patches i and j of a picture is the mean over contexts S of m other patches of
+The interaction of order m between two patches i and j of an image is the mean over contexts S of m other patches of
 
     f(S with i and j) - f(S with i) - f(S with j) + f(S),
 
 where f is the log odds of a class if only these patches are shown. Its strength is its absolute value, in the mean of
-pictures and of pairs of neighbouring patches, relative to the mean over orders.
+images and of pairs of neighbouring patches, relative to the mean over orders.
 
-Differs from Deng et al. in the class: theirs is the label of the picture, here it is what the model predicts for the
-whole picture, so that pictures need no labels.
+Differs from Deng et al. in the class: theirs is the label of the image, here it is what the model predicts for the
+whole image, so that images need no labels.
 """
 
 import math
@@ -70,7 +70,7 @@ class LogOdds:
     """The log odds of the class that a classifier predicts, if only some of ``grid * grid`` patches are shown.
 
     The others have the value zero after normalization, the mean color of the training set. ``batch_size`` counts
-    pictures at a time.
+    images at a time.
 
     Raises:
         InputError: If the model is a detector, or the input has fewer pixels than patches.
@@ -114,10 +114,10 @@ def strengths(value: Value, grid: int, orders: Sequence[int], pairs: int, contex
 
 
 def draw_strengths(curves: dict[str, Tensor], shares: Sequence[float], path: Path) -> None:
-    """Draw mean and standard deviation over pictures.
+    """Draw mean and standard deviation over images.
 
     Args:
-        curves: Relative strengths ``(pictures, orders)`` by the name of the model.
+        curves: Relative strengths ``(images, orders)`` by the name of the model.
         shares: The orders, relative to the largest.
     """
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ def layers_of_strides(subject: Subject, example: Example, strides: Sequence[int]
 
     Args:
         subject: The model.
-        example: A picture that the backbone is run with.
+        example: An image that the backbone is run with.
         strides: Strides of the feature maps. By default those that the backbone returns.
 
     Raises:

@@ -86,7 +86,7 @@ def fields_of_stage(
 
     Args:
         subject: A model with the backbone SpaRTAN.
-        example: The picture at which the derivatives are taken.
+        example: The image at which the derivatives are taken.
         stage: Of the SMixer.
         probes: For the fields in pixels, see :func:`field_energy`.
         size: Side of the square to which the input is resized; as the model's pipeline resizes it by default.

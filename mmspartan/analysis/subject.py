@@ -1,4 +1,4 @@
-"""A trained model, and its input for a picture's file, as its test pipeline and data preprocessor make it."""
+"""A trained model, and its input for the file of an image, as its test pipeline and data preprocessor make it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,26 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from torch import Tensor
 
+from ..datasets.image_files import decode_image, read_image
 from ..datasets.inner import first_test_dataset
-from ..datasets.pictures import decode_picture, read_picture
 from ..deploy.load import load_model
 from ..errors import InputError
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and the input that it becomes.
+    """An image and the input that it becomes.
 
     Attributes:
-        path: File of the picture.
-        picture: The file's content, RGB uint8 ``(H, W, 3)``.
-        image: The input before normalization and padding, RGB uint8 ``(h, w, 3)``: the picture resized, or cropped.
+        path: Of the file.
+        original: The file's content, RGB uint8 ``(H, W, 3)``.
+        image: The input before normalization and padding, RGB uint8 ``(h, w, 3)``: the original resized, or cropped.
         inputs: The normalized input, ``(1, 3, h', w')`` with ``h' >= h`` and ``w' >= w``.
-        samples: The data sample of the picture, in a list.
+        samples: The data sample of the image, in a list.
     """
 
     path: str
-    picture: np.ndarray
+    original: np.ndarray
     image: np.ndarray
     inputs: Tensor
     samples: list[Any]
@@ -62,15 +62,15 @@ class Subject:
         self._pipeline = Compose([step for step in steps if 'Load' not in step.type])
 
     def read(self, path: str | Path) -> Example:
-        """Read a picture; raises InputError, which names the file, if it cannot be read."""
-        picture = decode_picture(read_picture(path), path)
-        size = picture.shape[:2]
-        packed = self._pipeline(dict(img=picture, img_path=str(path), img_id=0, img_shape=size, ori_shape=size))
+        """Read an image; raises InputError, which names the file, if it cannot be read."""
+        original = decode_image(read_image(path), path)
+        size = original.shape[:2]
+        packed = self._pipeline(dict(img=original, img_path=str(path), img_id=0, img_shape=size, ori_shape=size))
         inputs, sample = packed['inputs'], packed['data_samples']
         with torch.no_grad():
             batch = self.model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]))
         image = np.ascontiguousarray(inputs.flip(0).permute(1, 2, 0).numpy())
-        return Example(str(path), mmcv.bgr2rgb(picture), image, batch['inputs'], batch['data_samples'])
+        return Example(str(path), mmcv.bgr2rgb(original), image, batch['inputs'], batch['data_samples'])
 
     def category(self, name: str) -> int:
         """Return the number of a class, given by its name or its number; raises InputError if there is none."""

@@ -1,4 +1,4 @@
-"""The waves of a CMixer for one picture, before and after superposition and modulation (Sec. III-C, Fig. 4).
+"""The waves of a CMixer for one image, before and after superposition and modulation (Sec. III-C, Fig. 4).
 
 A wave is a pair of channels, its real and its imaginary part. Superposition adds the channel that is strongest at a
 position to both parts of all waves there, so that they move along the diagonal of the complex plane. Modulation
@@ -49,7 +49,7 @@ def as_complex(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def waves(subject: Subject, example: Example, stage: int, block: int) -> dict[str, Tensor]:
-    """Compute the waves of the CMixer of a block, counted from 1, for a picture; see :func:`waves_of_mixer`.
+    """Compute the waves of the CMixer of a block, counted from 1, for an image; see :func:`waves_of_mixer`.
 
     Raises:
         InputError: If the model has no such block, or it has no CMixer.
@@ -97,13 +97,13 @@ def draw_waves(
     figure.suptitle(title)
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 1.9 * count))
 
-    picture, *planes = top.subplots(1, 4)
+    shown, *planes = top.subplots(1, 4)
     height, width = example.image.shape[:2]
-    picture.imshow(example.image)
+    shown.imshow(example.image)
     scale = example.inputs.shape[2] / shape[0], example.inputs.shape[3] / shape[1]
-    picture.plot(min((column + 0.5) * scale[1], width) - 0.5, min((row + 0.5) * scale[0], height) - 0.5, 'r+', ms=14)
-    picture.set_title('input', fontsize=9)
-    picture.set_axis_off()
+    shown.plot(min((column + 0.5) * scale[1], width) - 0.5, min((row + 0.5) * scale[0], height) - 0.5, 'r+', ms=14)
+    shown.set_title('input', fontsize=9)
+    shown.set_axis_off()
     limit = 1.1 * max(float(values[:, row, column].abs().max()) for values in steps.values())
     for plane, (name, values) in zip(planes, steps.items()):
         tips = values[:, row, column]

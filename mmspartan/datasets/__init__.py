@@ -1,5 +1,5 @@
 from ..stack import has_mmdet
-from .pictures import CheckPicture, PictureBackend
+from .image_files import CheckPicture, PictureBackend
 
 if has_mmdet():
     from . import crop_first  # noqa: F401 - registers

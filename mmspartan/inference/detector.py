@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 
 from ..checks import is_integer
 from ..configs import config_path
-from ..datasets.pictures import write_picture
+from ..datasets.image_files import write_image
 from ..errors import InputError
 from ..visualization.boxes import strongest_boxes
 from .inferencer import CheckedDetInferencer
@@ -75,7 +75,7 @@ class Detections:
             InputError: If the file cannot be written.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, self.drawn())
+        write_image(path, self.drawn())
 
     def show(self) -> None:
         """Show the image with boxes and labels in a window.

@@ -17,8 +17,8 @@ from torch import nn
 
 from ..checkpoints.checkpoint import check_weights_fit, read_checkpoint
 from ..checkpoints.class_names import check_class_names, classes_of
+from ..datasets.image_files import DARK, MAX_PIXELS, decode_deep_image, decode_image, read_image, value_bits
 from ..datasets.inner import first_test_dataset
-from ..datasets.pictures import DARK, MAX_PIXELS, decode_deep_picture, decode_picture, read_picture, value_bits
 from ..errors import InputError
 from ..runs.cuda_graphs import use_cuda_graphs
 
@@ -101,14 +101,14 @@ class CheckedDetInferencer(DetInferencer):
         if not isinstance(source, str | Path):
             kind = f'an array of {source.dtype}' if isinstance(source, np.ndarray) else f'a {type(source).__name__}'
             raise InputError(f'the image is {kind}, must be a path, or a BGR array (H, W, 3) of uint8')
-        content = read_picture(source, self.max_pixels)
+        content = read_image(source, self.max_pixels)
         with Image.open(io.BytesIO(content)) as header:
             bits = value_bits(header, content, source)
         if self.bits and 0 < bits <= self.bits:
-            return decode_deep_picture(content, self.bits)
+            return decode_deep_image(content, self.bits)
         if self.bits and bits:
             print_log(f'{source}: has values from {2**self.bits} on: read as it is', 'current', logging.WARNING)
-        image = decode_picture(content, source)
+        image = decode_image(content, source)
         if 0 < bits <= DARK:
             reason = (
                 f'16-bit values below {2**bits} are loaded as nearly black; give the bits of a value (--bits, bits)'

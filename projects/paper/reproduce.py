@@ -37,7 +37,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('what', nargs='+', choices=[*names, 'all', *OTHERS])
     parser.add_argument('--work-dirs', default='work_dirs', help='folder of trainings, work_dirs by default')
-    parser.add_argument('--out', help='folder for Markdown, CSV and pictures, or for the scripts of the schedule')
+    parser.add_argument('--out', help='folder for Markdown, CSV and plots, or for the scripts of the schedule')
     parser.add_argument('--gpus', type=int, default=8, help='of a training in the schedule, 8 by default')
     parser.add_argument('--batch-size', type=int, help='of Table VIII; 1024 on a GPU and 8 on a CPU by default')
     parser.add_argument('--rounds', type=int, default=10, help='turns of each model for Table VIII, 10 by default')
@@ -72,7 +72,7 @@ from projects.paper.reproduction.configs import ROOT, config_path
 from projects.paper.reproduction.counts import counted
 from projects.paper.reproduction.miniature_table import markdown as results_in_miniature
 from projects.paper.reproduction.networks import KERNELS, PEERS
-from projects.paper.reproduction.picture import draw
+from projects.paper.reproduction.plot import draw
 from projects.paper.reproduction.render import as_csv, markdown
 from projects.paper.reproduction.runs import Run
 from projects.paper.reproduction.schedule import overview, shell_script, slurm_array, trainings

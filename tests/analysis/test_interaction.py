@@ -85,7 +85,7 @@ def test_strength_is_the_mean_absolute_interaction_of_the_pairs():
 
 
 class Patches:
-    """Logits that are sums of the four quarters of a picture of one channel."""
+    """Logits that are sums of the four quarters of an image of one channel."""
 
     def __call__(self, inputs, samples, mode):
         return torch.stack([inputs[:, 0, :2, :2], inputs[:, 0, :2, 2:], inputs[:, 0, 2:, :2]], 1).sum((2, 3))

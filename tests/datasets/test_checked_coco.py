@@ -189,7 +189,7 @@ def test_dataset_refuses_classes_and_objects_that_are_not_there(options, message
         build(**options)
 
 
-def test_pictures_without_annotations_can_be_predicted(build):
+def test_images_without_annotations_can_be_predicted(build):
     assert len(build(annotations=[], test_mode=True)) == 2
 
 

@@ -101,7 +101,7 @@ def test_times_and_memory_of_the_published_network(dtype, forms, options, run_on
 def test_largest_batch(project, run_on_gpu):
     options = ['--amp', '--no-validate', '--auto-batch', '--work-dir', 'batch']
     printed = run_on_gpu('train.py', 'mine.py', *options, cwd=project)
-    assert '--auto-batch: train_dataloader.batch_size=2' in printed  # 32 pictures are no 20 batches of more
+    assert '--auto-batch: train_dataloader.batch_size=2' in printed  # 32 images are no 20 batches of more
 
 
 def test_largest_batch_is_that_of_the_memory(project, monkeypatch):

@@ -1,4 +1,4 @@
-"""Parts of large pictures: where they lie, which detections they cut, and that small objects are found by them."""
+"""Parts of large images: where they lie, which detections they cut, and that small objects are found by them."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.conftest import DATA
 
 
 @pytest.mark.parametrize(('height', 'width'), [(300, 500), (100, 700), (128, 128), (50, 60)])
-def test_parts_cover_the_picture_and_the_last_is_the_whole(height, width):
+def test_parts_cover_the_image_and_the_last_is_the_whole(height, width):
     *parts, whole = slices(height, width, 128, 0.25)
     assert whole == [0, 0, width, height] and whole not in parts
     covered = np.zeros((height, width), bool)
@@ -28,7 +28,7 @@ def test_parts_cover_the_picture_and_the_last_is_the_whole(height, width):
 
 def test_boxes_at_inner_borders_are_cut():
     boxes = torch.tensor([[0, 20, 30, 40], [20, 0, 40, 30], [70, 20, 100, 40], [20, 70, 40, 100], [20, 20, 40, 40.0]])
-    assert is_cut(boxes, [0, 0, 100, 100], (100, 100)).tolist() == [False] * 5  # the picture's borders
+    assert is_cut(boxes, [0, 0, 100, 100], (100, 100)).tolist() == [False] * 5  # the image's borders
     assert is_cut(boxes, [0, 0, 100, 100], (200, 200)).tolist() == [False, False, True, True, False]
     assert is_cut(boxes, [100, 100, 200, 200], (200, 200)).tolist() == [True, True, False, False, False]
     assert is_cut(boxes[:0], [0, 0, 100, 100], (200, 200)).tolist() == []
@@ -63,7 +63,7 @@ def find_bright_squares(self, inputs, data_samples, mode='predict'):
 
 
 def test_small_objects_are_found_in_parts_and_large_ones_in_the_whole(checkpoint, tmp_path, monkeypatch):
-    """By a model that resizes its input to 64 x 64, in a picture of 256 x 256."""
+    """By a model that resizes its input to 64 x 64, in an image of 256 x 256."""
     truth = np.array([[30, 30, 50, 50], [120, 50, 140, 70], [20, 120, 140, 240], [200, 180, 220, 200]])
     image = np.zeros((256, 256, 3), np.uint8)
     for left, top, right, bottom in truth:

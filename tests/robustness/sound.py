@@ -11,7 +11,7 @@ from .layouts import write_layouts
 
 DATA = Path(__file__).parents[1] / 'data'
 
-# Tiny detectors, trained on four pictures and evaluated on them too, so that a lost object costs accuracy.
+# Tiny detectors, trained on four images and evaluated on them too, so that a lost object costs accuracy.
 DETECTORS = dict(detector='rtdetr_quick.py', dfine='dfine_quick.py')
 DETECTOR = """
 custom_imports = dict(imports=['mmspartan'], allow_failed_imports=False)

@@ -15,7 +15,7 @@ GIB = 2**30
 def test_largest_batch_that_fits(available, batch):
     asked = []
 
-    def memory_of(number: int) -> int:  # a GiB for the model and one for each picture
+    def memory_of(number: int) -> int:  # a GiB for the model and one for each image
         asked.append(number)
         return (1 + number) * GIB
 

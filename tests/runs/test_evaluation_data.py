@@ -8,7 +8,7 @@ from mmspartan.errors import InputError
 from mmspartan.runs.evaluation_data import check_evaluation_data
 
 
-def test_annotations_of_other_pictures_than_those_evaluated_are_refused(tmp_path):
+def test_annotations_of_other_images_than_those_evaluated_are_refused(tmp_path):
     for name in ('val', 'train'):
         (tmp_path / f'{name}.json').write_text(name)
     shutil.copy(tmp_path / 'val.json', tmp_path / 'copy.json')

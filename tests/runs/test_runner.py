@@ -1,5 +1,6 @@
 """How the Runner reads parts of a config."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import mmengine.hooks
@@ -19,6 +20,12 @@ def test_unknown_collate_function_is_named():
     for without in (dict(type=''), dict(type_='default_collate')):
         with pytest.raises(InputError, match=r"collate_fn\.type of a data loader: (''|None) is no registered"):
             ResumableRunner.build_dataloader(dict(collate_fn=without))
+
+
+def test_runs_of_one_process_draw_into_their_own_folders(tmp_path):
+    runs = [build_runner(digits_config(tmp_path / name, visualizer=dict(name='visualizer'))) for name in 'ab']
+    folders = [next(iter(run.visualizer._vis_backends.values()))._save_dir for run in runs]
+    assert [tmp_path / name in Path(folder).parents for name, folder in zip('ab', folders)] == [True, True]
 
 
 def test_training_loop_of_no_kind_is_named(tmp_path):

@@ -98,7 +98,7 @@ def example(project: Path, side: int) -> tuple[dict[str, np.ndarray], dict[str, 
 
 
 @pytest.mark.parametrize('project', ['detector'], indirect=True)
-def test_exported_detector_draws_pictures_as_the_checkpoint_does(project, exported):
+def test_exported_detector_draws_images_as_the_checkpoint_does(project, exported):
     found = {}
     for model in ('mine.pth', 'mine.onnx'):
         command = [TOOLS / 'image_demo.py', 'digits/val/00000.png', 'mine.py', model, '--out-dir', f'drawn_{model}']
@@ -109,7 +109,7 @@ def test_exported_detector_draws_pictures_as_the_checkpoint_does(project, export
 
 
 @pytest.mark.parametrize('project', ['detector'], indirect=True)
-def test_exported_detector_is_compared_picture_by_picture(project, exported):
+def test_exported_detector_is_compared_image_by_image(project, exported):
     again = ('--predictions', 'first/predictions.bbox.json')  # their objects were chosen since
     report = evaluate(project, *again, '--out', 'report')
     found = evaluate(project, exported, '--compare', 'report', '--out', 'exported', '--score-thr', 0.1)

@@ -82,7 +82,7 @@ def test_images_and_videos_are_drawn_and_written(project, checkpoint):
 
 
 @pytest.mark.parametrize('options', [[], ['--slice', 48, '--overlap', 0.5, '--batch-size', 4]])
-def test_pictures_that_cannot_be_read_are_left_out_and_named(options, project, checkpoint):
+def test_images_that_cannot_be_read_are_left_out_and_named(options, project, checkpoint):
     shutil.copytree(project / 'digits' / 'val', project / 'some', dirs_exist_ok=True)
     (project / 'some' / '00001.png').write_bytes(b'')
     picture = cv2.imencode('.jpg', np.full((64, 64, 3), (255, 0, 0), np.uint8))[1].tobytes()

@@ -16,7 +16,7 @@ TOOLS = ROOT / 'tools'
 
 
 @pytest.mark.usefixtures('one_thread')
-def test_report_export_pictures_int8_and_folding(tmp_path):
+def test_report_export_images_int8_and_folding(tmp_path):
     def tool(script: str, *arguments: object) -> str:
         return run_here(TOOLS / script, *arguments, cwd=tmp_path)
 

@@ -35,7 +35,7 @@ def test_digits_reach_98_percent_and_the_checkpoint_gives_the_same(run_tool, tmp
 
 
 def check_lower_precisions(checkpoint: str, measured: float, folder: Path) -> None:
-    """BF16 and INT8 cost less than two of the 359 test pictures."""
+    """BF16 and INT8 cost less than two of the 359 test images."""
     options = ['--out', 'bf16.onnx', '--precision', 'bf16', '--verify']
     run_here(TOOLS / 'export_onnx.py', DIGITS, checkpoint, *options, cwd=folder)
     options = ['--out', 'int8.onnx', '--images', 32, '--reduce-range']  # for processors without VNNI

@@ -42,7 +42,7 @@ def test_ap_is_what_the_test_script_prints(project, report):
         assert round(report['total'][ours], 3) == expected[f'coco/bbox_{theirs}']
 
 
-def test_folder_holds_page_figures_pictures_numbers_and_predictions(project, report):
+def test_folder_holds_page_figures_images_numbers_and_predictions(project, report):
     names = {'report.html', 'metrics.json', 'classes.csv', 'predictions.bbox.json'}
     names |= {'precision_recall.png', 'precision_recall_classes.png', 'confusion_matrix.png', 'pictures'}
     assert {path.name for path in (project / 'report').iterdir()} == names

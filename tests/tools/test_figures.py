@@ -18,7 +18,7 @@ ALL, ONE = (*CLASSIFIER, 'digits'), (*CLASSIFIER, 'digits/0.png')
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory, one_thread):
-    """Configs and checkpoints of a small classifier and a small detector, and two pictures."""
+    """Configs and checkpoints of a small classifier and a small detector, and two images."""
     path = tmp_path_factory.mktemp('figures')
     for source, (config, checkpoint) in (('digits_quick.py', CLASSIFIER), ('rtdetr_quick.py', DETECTOR)):
         shutil.copy(DATA / source, path / config)
@@ -37,7 +37,7 @@ def test_grad_cam_of_a_classifier_and_a_detector_side_by_side(folder):
     assert printed.splitlines()[-1] == 'cam: 2 sheets'
     for i in range(2):
         height, width = cv2.imread(str(folder / 'cam' / f'{i}.jpg')).shape[:2]
-        assert (height, width) == (660, 900)  # two rows of a picture and two maps
+        assert (height, width) == (660, 900)  # two rows of an image and two maps
 
 
 def test_missing_library_ends_in_one_line(folder, monkeypatch):

@@ -38,13 +38,13 @@ def contents(mine: Path) -> dict[str, dict]:
 
 
 def objects(content: dict) -> list[tuple]:
-    """Objects of a file as (name of the picture, name of the class, box)."""
+    """Objects of a file as (name of the image, name of the class, box)."""
     pictures = {image['id']: Path(image['file_name']).name for image in content['images']}
     names = {category['id']: category['name'] for category in content['categories']}
     return sorted((pictures[a['image_id']], names[a['category_id']], *a['bbox']) for a in content['annotations'])
 
 
-def test_all_pictures_and_objects_are_there(prepared):
+def test_all_images_and_objects_are_there(prepared):
     layout, folder, _ = prepared
     found = contents(folder / 'data' / 'mine')
     assert {name: len(content['images']) for name, content in found.items()} == (
@@ -57,7 +57,7 @@ def test_all_pictures_and_objects_are_there(prepared):
     made = [json.loads(path.read_text()) for path in (folder / 'again').rglob('*.json')]
     shutil.rmtree(folder / 'again')
     pairs = zip(*(sorted(found for content in both for found in objects(content)) for both in (found.values(), made)))
-    for one, other in pairs:  # all formats hold the same pictures
+    for one, other in pairs:  # all formats hold the same images
         assert one[:2] == other[:2] and one[2:] == pytest.approx(other[2:], abs=0.01)
 
 
@@ -95,7 +95,7 @@ def text_of(page: str) -> str:
     return html.unescape(re.sub('<[^>]*>', '', page))
 
 
-def test_report_is_one_page_with_tables_and_twelve_pictures(prepared):
+def test_report_is_one_page_with_tables_and_twelve_images(prepared):
     _, folder, printed = prepared
     page = (folder / 'data' / 'mine' / 'report.html').read_text()
     sources = re.findall(r'\b(?:src|href)=(.{12})', page)
@@ -224,7 +224,7 @@ def test_a_report_of_many_classes_and_faults_is_short(tmp_path):
     assert 'class 299' in (tmp_path / 'mine' / 'report.html').read_text() and 'class 299' not in printed
 
 
-def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
+def test_classes_are_chosen_renamed_and_images_copied(faulty):
     options = ('--classes', 'cat', '--rename', 'dog=cat', '--copy')
     printed = run_here(PREPARE, 'source', '--out', 'mine', '--val', 0.34, *BASE, *options, cwd=faulty)
     assert re.search(r'^written to mine: .*, and copies of 6 images, \d of them with other names\.$', printed, re.M)
@@ -237,7 +237,7 @@ def test_classes_are_chosen_renamed_and_pictures_copied(faulty):
     assert len(list(DATASETS.build(dataset))) == 4
 
 
-def test_pictures_are_named_from_the_folder_also_where_data_yaml_has_an_absolute_path(tmp_path, monkeypatch):
+def test_images_are_named_from_the_folder_also_where_data_yaml_has_an_absolute_path(tmp_path, monkeypatch):
     for name in 'ab':
         draw(tmp_path / 'set' / 'images' / f'{name}.jpg')
         (tmp_path / 'set' / 'labels').mkdir(exist_ok=True)
@@ -325,7 +325,7 @@ model['decoder'] = dict(num_layers=1)
 
 @pytest.mark.training
 def test_from_the_files_to_an_exported_detector(tmp_path, monkeypatch):
-    """The commands of docs/own-data.md, on few and small pictures for an epoch."""
+    """The commands of docs/own-data.md, on few and small images for an epoch."""
     monkeypatch.setattr(plan, 'LEAST', 0.0)
     make_parts(tmp_path, 40, 'source', 'yolo')
     base = ('--base', 'rtdetr_spartan_xt_digits', '--image-size', 64, 64, '--max-epochs', 1)

@@ -8,7 +8,7 @@ import mmpretrain
 from tests.conftest import ROOT, run_script
 
 
-def test_browse_dataset_draws_pictures(tmp_path):
+def test_browse_dataset_draws_images(tmp_path):
     script = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'visualization' / 'browse_dataset.py'
     config = ROOT / 'configs' / 'spartan_xt_digits.py'
     run_script(script, config, '--show-number', 2, '--output-dir', 'drawn', '--not-show', cwd=tmp_path)

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from mmspartan_cli import printable
 
 from ...errors import InputError
-from ..pictures import DARK, ORIENTATION, read_picture, value_bits
+from ..image_files import DARK, ORIENTATION, read_image, value_bits
 from .faults import CLIPPED, DROPPED, KEPT, RENAMED, ROTATED, Faults
 from .source import Choices, Object, Sample, Source
 
@@ -158,13 +158,13 @@ def _read(path: Path) -> File | str:
     except UnicodeEncodeError:
         return 'has a name that is no UTF-8, rename it'
     try:
-        content = read_picture(path)
+        content = read_image(path)
         with Image.open(io.BytesIO(content)) as image:
             orientation = int(image.getexif().get(ORIENTATION, 1))
             size, frames = image.size, getattr(image, 'n_frames', 1) if image.format != 'MPO' else 1
             if orientation != 1 and image.format not in ROTATED_BY_OPENCV:
                 decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-                assert decoded is not None  # read_picture has decoded it
+                assert decoded is not None  # read_image has decoded it
                 size = (decoded.shape[1], decoded.shape[0])
                 if isinstance(image, TiffImageFile):  # Pillow rotates them as well, and versions of OpenCV differ
                     stored = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]

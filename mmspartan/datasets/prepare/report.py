@@ -20,7 +20,7 @@ from mmspartan_cli import printable
 from ...version import __version__
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer
 from ...visualization.page import embed_jpeg, render
-from ..pictures import decode_picture, read_picture
+from ..image_files import decode_image, read_image
 from .faults import Faults
 from .source import Sample
 from .statistics import SplitStatistics
@@ -166,7 +166,7 @@ def drawn(
     images = []
     for sample in chosen:
         path = copies.get(sample.path, sample.path)
-        image = decode_picture(read_picture(path), path)[..., ::-1]
+        image = decode_image(read_image(path), path)[..., ::-1]
         objects = [item for item in sample.objects if item.name in labels]
         truth = DetDataSample()
         truth.gt_instances = InstanceData(

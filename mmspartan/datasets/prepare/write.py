@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..pictures import to_8_bits
+from ..image_files import to_8_bits
 from .source import Sample
 
 

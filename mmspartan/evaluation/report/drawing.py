@@ -11,7 +11,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
 
-from ...datasets.pictures import decode_picture, read_picture
+from ...datasets.image_files import decode_image, read_image
 from ...visualization.fonts import legible
 from ...visualization.legible_visualizer import LegibleDetLocalVisualizer, enlarged
 from .ground_truth import GroundTruth
@@ -69,10 +69,10 @@ class ImageDrawer:
 
     def _read(self, image_id: Any) -> np.ndarray:
         path, entry = self.truth.image_path(image_id), self.truth.coco.imgs[image_id]
-        content = read_picture(path)
-        image = decode_picture(content, path)
+        content = read_image(path)
+        image = decode_image(content, path)
         if image.shape[:2] != (entry['height'], entry['width']):
-            image = decode_picture(content, path, 'color_ignore_orientation')  # as some annotations do
+            image = decode_image(content, path, 'color_ignore_orientation')  # as some annotations do
         return image
 
     def _objects(self, image_id: Any) -> InstanceData:

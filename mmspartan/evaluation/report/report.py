@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.utils import track_iter_progress
 
-from ...datasets.pictures import write_picture
+from ...datasets.image_files import write_image
 from ...errors import InputError
 from ...visualization.fonts import matplotlib_fonts
 from .detection_statistics import DetectionStatistics
@@ -142,7 +142,7 @@ def draw_images(
         entry = dict(picture=str(drawer.truth.image_path(image)), image_id=image, **dict(zip(keys, errors[image])))
         entry['file'] = f'pictures/{name}_{i:02d}.png'
         try:
-            write_picture(folder / entry['file'], drawer.draw(image))
+            write_image(folder / entry['file'], drawer.draw(image))
         except InputError as error:
             entry['file'], entry['problem'] = None, str(error)
         entries.append(entry)

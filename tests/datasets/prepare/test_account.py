@@ -264,7 +264,7 @@ def test_text_of_windows_programs(tmp_path, read):
     assert found(read()[0], tmp_path) == {'': {'a.jpg': [('katze ü', BOX)]}}
 
 
-def test_only_the_pictures_folder_counts_where_it_is_given(tmp_path, read):
+def test_only_the_images_folder_counts_where_it_is_given(tmp_path, read):
     entries(tmp_path / 'labels', 'a.jpg')
     for name in ('a.jpg', 'b.jpg'):
         draw(tmp_path / 'elsewhere' / name)

@@ -47,7 +47,7 @@ def test_boxes_are_clipped_or_dropped(tmp_path, read):
 
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])
 @pytest.mark.parametrize('suffix', ['png', 'tif'])
-def test_boxes_of_the_picture_as_it_is_stored_are_rotated_with_it(suffix, orientation, tmp_path, read):
+def test_boxes_of_the_image_as_it_is_stored_are_rotated_with_it(suffix, orientation, tmp_path, read):
     stored = np.zeros((80, 100, 3), np.uint8)
     stored[20:60, 10:30] = 255
     path = tmp_path / f'a.{suffix}'
@@ -85,7 +85,7 @@ def test_several_frames_are_told(tmp_path, read):
 
 
 @pytest.mark.parametrize(('orientation', 'size'), [(3, (100, 80)), (6, ()), (6, (100, 100))])
-def test_boxes_that_may_be_of_the_stored_or_the_upright_picture_are_told(orientation, size, tmp_path, read):
+def test_boxes_that_may_be_of_the_stored_or_the_upright_image_are_told(orientation, size, tmp_path, read):
     width, height = size or (100, 80)
     save(tmp_path / 'a.png', np.zeros((height, width, 3), np.uint8), orientation)
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), size=size)
@@ -118,7 +118,7 @@ def test_mirrored_photographs_are_guessed_as_those_whose_size_tells(orientation,
     assert (option, count) == ('--box-orientation upright', 1)
 
 
-def test_pictures_that_cannot_be_used(tmp_path, read):
+def test_images_that_cannot_be_used(tmp_path, read):
     for name in 'abcd':
         draw(tmp_path / f'{name}.jpg')
         voc(tmp_path / f'{name}.xml', ('x', 11, 21, 30, 60), size=(50, 40) if name == 'b' else (100, 80))
@@ -134,7 +134,7 @@ def test_pictures_that_cannot_be_used(tmp_path, read):
     }
 
 
-def test_the_same_picture_twice(tmp_path, read):
+def test_the_same_image_twice(tmp_path, read):
     for split in ('train', 'val'):
         draw(tmp_path / split / 'a.jpg', seed=0)
         voc(tmp_path / split / 'a.xml', ('x', 11, 21, 30, 60))

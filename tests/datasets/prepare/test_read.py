@@ -40,7 +40,7 @@ def test_voc_devkit_of_trainval_and_test(tmp_path, read):
     }
 
 
-def test_voc_beside_pictures_of_which_some_have_no_objects(tmp_path, read):
+def test_voc_beside_images_of_which_some_have_no_objects(tmp_path, read):
     for name in ('a.jpg', 'b.JPG', 'c.png'):
         draw(tmp_path / name)
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60), filename='of/another/computer')
@@ -75,7 +75,7 @@ def test_voc_faults(tmp_path, read):
     assert places(faults, 'notes') == [f'{tmp_path}/a.xml: object 1']  # difficult: no fault
 
 
-def test_voc_with_namespace_and_broken_files_beside_pictures(tmp_path, read):
+def test_voc_with_namespace_and_broken_files_beside_images(tmp_path, read):
     for name in ('a.jpg', 'b.jpg', 'c.jpg', 'c.png'):
         draw(tmp_path / name)
     voc(tmp_path / 'a.xml', ('x', 11, 21, 30, 60))
@@ -99,7 +99,7 @@ def test_voc_lists_of_names_with_spaces_or_suffixes(source, tmp_path, read):
     assert found_there == {'train': {'a b.jpg': [('x', BOX)]}, 'val': {'c.jpg': [('x', BOX)]}}
 
 
-def test_voc_without_its_pictures_names_the_first(tmp_path, read):
+def test_voc_without_its_images_names_the_first(tmp_path, read):
     draw(tmp_path / 'a.jpg')
     voc(tmp_path / 'gone.xml', ('x', 11, 21, 30, 60))
     with pytest.raises(InputError, match=r'; image is not there \(times: 1, first: .*gone\.xml: gone\)$'):
@@ -122,7 +122,7 @@ def test_yolo_with_data_yaml(folder, tmp_path, read):
     assert source.classes == ['a', 'b'] and not done(faults)
 
 
-def test_yolo_with_names_by_number_and_lists_of_pictures(tmp_path, read):
+def test_yolo_with_names_by_number_and_lists_of_images(tmp_path, read):
     draw(tmp_path / 'images' / 'a.jpg')
     write(tmp_path / 'labels' / 'a.txt', '0 0.1 0.25 0.3 0.25 0.3 0.75 0.1 0.75\n')  # a polygon
     (tmp_path / 'train.txt').write_text('./images/a.jpg\n')
@@ -290,7 +290,7 @@ def test_wrong_coco_categories(categories, message, tmp_path, read):
         read()
 
 
-def test_coco_file_beside_the_folder_of_the_pictures_named_from_here(tmp_path, monkeypatch):
+def test_coco_file_beside_the_folder_of_the_images_named_from_here(tmp_path, monkeypatch):
     draw(tmp_path / 'images' / 'a.jpg')
     coco(tmp_path / 'labels' / 'a.json', [('a.jpg', 100, 80)], [GOOD], ['a'])
     monkeypatch.chdir(tmp_path)
@@ -328,7 +328,7 @@ def test_known_formats_that_are_not_read(name, content, message, tmp_path, read)
         read()
 
 
-def test_pictures_elsewhere(tmp_path, read):
+def test_images_elsewhere(tmp_path, read):
     voc(tmp_path / 'labels' / 'a.xml', ('x', 11, 21, 30, 60))
     with pytest.raises(InputError, match='no image at all; name their folder by --pictures'):
         read('labels')

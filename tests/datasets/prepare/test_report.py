@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from terminaltables import AsciiTable
 
-from mmspartan.datasets.pictures import write_picture
+from mmspartan.datasets.image_files import write_image
 from mmspartan.datasets.prepare.report import drawn, printed
 from mmspartan.datasets.prepare.source import Object, Sample
 
@@ -15,7 +15,7 @@ def test_half_of_the_drawn_images_are_those_of_a_guess_and_names_have_folders(tm
     for i in range(40):
         path = tmp_path / f'day{i}' / 'a.png'
         path.parent.mkdir()
-        write_picture(path, np.zeros((32, 32, 3), np.uint8))
+        write_image(path, np.zeros((32, 32, 3), np.uint8))
         samples.append(Sample(path, [Object('x', (1, 1, 9, 9))]))
         names[path] = f'day{i}/a.png'
     guessed = {str(tmp_path / f'day{i}' / 'a.png') for i in range(30, 40)}

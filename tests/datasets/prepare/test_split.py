@@ -38,12 +38,12 @@ def test_every_class_gets_its_share():
     assert sum(not sample.objects for sample in val) == 4
 
 
-def test_a_class_of_two_pictures_is_in_both():
+def test_a_class_of_two_images_is_in_both():
     train, val = split(images_of(*['a'] * 30, 'ab', 'ab'), share=0.5)
     assert counts(train)['b'] == counts(val)['b'] == 1
 
 
-def test_a_class_of_one_picture_is_trained():
+def test_a_class_of_one_image_is_trained():
     train, val = split(images_of(*['a'] * 9, 'ab'))
     assert counts(train)['b'] == 1 and counts(val) == {'a': 2}
 
@@ -57,7 +57,7 @@ def test_the_seed_decides_and_the_order_is_kept():
     assert {sample.path for sample in reordered[1]} == {sample.path for sample in val}
 
 
-def test_versions_and_copies_of_a_picture_stay_together():
+def test_versions_and_copies_of_an_image_stay_together():
     versions = [
         Sample(Path('folder', f'{name}_jpg.rf.{i}.jpg'), [Object('a', (0, 0, 1, 1))]) for name in 'pqrst' for i in 'xyz'
     ]
@@ -101,7 +101,7 @@ def test_the_share_is_kept_in_a_long_tail_and_the_time_is_linear():
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.9])
-def test_both_sets_have_objects_if_two_pictures_have_some(share):
+def test_both_sets_have_objects_if_two_images_have_some(share):
     for names in (['a', 'a'], ['a', 'b', ''], ['a', 'a', 'b']):
         train, val = split(images_of(*names), share)
         assert counts(train) and counts(val)

@@ -40,7 +40,7 @@ def test_a_detection_of_the_right_class_comes_before_a_surer_one_of_another(trut
     assert confusion[1, 1] == 1 and confusion[3, 2] == 1 and not confusion[1, 2]
 
 
-def test_errors_by_picture(truth):
+def test_errors_by_image(truth):
     errors = point_of(truth, FOUND).errors(truth)
     assert errors == {1: (1, 2), 2: (1, 1), 3: (1, 0)}
     assert worst_first(errors, 2) == [1, 2] and worst_first({1: (0, 2), 2: (1, 1), 3: (2, 0)}, 9) == [3, 2, 1]

@@ -132,7 +132,7 @@ def test_comparison(report_on, tmp_path):
     assert 'In 0 of 3 images' in page and not (tmp_path / 'report' / 'pictures' / 'differing_01.png').exists()
 
 
-def test_a_picture_that_cannot_be_read_is_named_instead_of_drawn(make_truth, tmp_path):
+def test_an_image_that_cannot_be_read_is_named_instead_of_drawn(make_truth, tmp_path):
     truth = make_truth({1: 'a'}, [an_object(1, 1, 0), an_object(2, 1, 0)])
     (tmp_path / '1.png').write_bytes(b'')
     metrics = write_report(open_folder(tmp_path / 'report'), truth, Report.of(truth, 'm', []), config='mine.py')

@@ -1,4 +1,4 @@
-"""The pictures of MNIST as classification data."""
+"""The images of MNIST as classification data."""
 
 import sys
 

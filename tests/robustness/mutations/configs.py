@@ -51,7 +51,7 @@ def mutate(rng: random.Random, bench: Bench) -> Case:
     replace(bench.mutated / name, ''.join(f'{key} = {value!r}\n' for key, value in content.items()))
     entries = [str(part) for part in path[-2:] if isinstance(part, str)]
     if set(PATHS) & set(entries):
-        others += [*PATHS, 'digits/']  # or the picture that is not found there
+        others += [*PATHS, 'digits/']  # or the image that is not found there
     return Case(f'{name}: {what}', command, expected, [name, *entries[-1:], *others], entries)
 
 

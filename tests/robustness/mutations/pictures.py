@@ -1,4 +1,4 @@
-"""Pictures: bytes, formats, depths, channels, sizes, and what is no file."""
+"""Images: bytes, formats, depths, channels, sizes, and what is no file."""
 
 import io
 import json
@@ -13,13 +13,13 @@ from PIL import Image, ImageOps
 from ..case import Bench, Case, replace
 from .files import NO_FILES, junk, make_no_file
 
-NAME = '00002.png'  # the picture that is mutated
+NAME = '00002.png'  # the image that is mutated
 COMMANDS = {'test': 'val', 'train': 'train', 'demo': 'val', 'demo folder': 'val'}  # with what each reads
 ORIENTATION = 0x0112  # tag of EXIF
 
 
 class Picture:
-    """The picture of a bench that is mutated, read by one of the commands."""
+    """The image of a bench that is mutated, read by one of the commands."""
 
     def __init__(self, bench: Bench, command: str):
         self.bench, self.command = bench, command
@@ -33,11 +33,11 @@ class Picture:
         replace(self.path, content)
 
     def refer_to(self, image: Image.Image) -> None:
-        """What the mutated picture has to be seen as."""
+        """What the mutated image has to be seen as."""
         replace(self.bench.reference / self.name, encoded(image.convert('RGB'), 'PNG'))
 
     def annotate_size(self, width: int, height: int) -> None:
-        """Change what the annotation files say, of the mutated picture and of the reference."""
+        """Change what the annotation files say, of the mutated image and of the reference."""
         for folder in (self.bench.mutated, self.bench.reference):
             path = folder / 'digits' / f'{COMMANDS[self.command]}.json'
             content = json.loads(path.read_text())
@@ -50,7 +50,7 @@ class Picture:
 
 
 def mutate(rng: random.Random, bench: Bench) -> Case:
-    """A picture, read by an evaluation, a training or the demo."""
+    """An image, read by an evaluation, a training or the demo."""
     return rng.choice(MUTATIONS)(rng, Picture(bench, rng.choice(list(COMMANDS))))
 
 
@@ -154,7 +154,7 @@ def other_jpeg(rng: random.Random, picture: Picture) -> Case:
 
 
 def orientation(rng: random.Random, picture: Picture) -> Case:
-    """A JPEG that EXIF turns: boxes are for the picture as viewers show it, unless the sizes say something else."""
+    """A JPEG that EXIF turns: boxes are for the image as viewers show it, unless the sizes say something else."""
     value, size = rng.randrange(0, 10), rng.choice([(64, 64), (64, 48)])
     exif = Image.Exif()
     exif[ORIENTATION] = value
@@ -227,7 +227,7 @@ def more_chunks(rng: random.Random, picture: Picture) -> Case:
 
 
 def frames(rng: random.Random, picture: Picture) -> Case:
-    """Of more than one picture the first is meant."""
+    """Of more than one image the first is meant."""
     format = rng.choice(['PNG', 'TIFF', 'GIF', 'WEBP'])
     first = picture.image.quantize(64) if format == 'GIF' else picture.image
     others = [ImageOps.invert(picture.image)] * 2

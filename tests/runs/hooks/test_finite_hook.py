@@ -86,7 +86,7 @@ def test_score_that_is_not_finite_is_never_the_best(runner):
 
 
 @pytest.mark.parametrize('broken', ['scores', 'bboxes', 'pred_score'])
-def test_predictions_that_are_not_finite_are_refused_with_the_picture(broken):
+def test_predictions_that_are_not_finite_are_refused_with_the_image(broken):
     detection = DetDataSample(metainfo=dict(img_path='a.png'))
     detection.pred_instances = InstanceData(scores=torch.ones(2), bboxes=torch.ones(2, 4), labels=torch.ones(2).long())
     classification = DataSample(metainfo=dict(img_path='a.png')).set_pred_score(torch.ones(3))

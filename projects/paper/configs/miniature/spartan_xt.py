@@ -1,4 +1,4 @@
-# SpaRTAN-XT with fewer channels and blocks on 1,000 pictures of MNIST, about a minute on one core of a CPU. The rows of
+# SpaRTAN-XT with fewer channels and blocks on 1,000 images of MNIST, about a minute on one core of a CPU. The rows of
 # the ablations (../ablations) at this size inherit from it.
 _base_ = ['../../../../configs/_base_/models/spartan_xt_cls.py', '../../../../configs/_base_/classification_runtime.py']
 

@@ -1,4 +1,4 @@
-"""Pictures that cannot be read are named, before they take memory or hang a run."""
+"""Images that cannot be read are named, before they take memory or hang a run."""
 
 import io
 import os
@@ -12,8 +12,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS
 from PIL import Image, features
 
-from mmspartan.datasets import pictures
-from mmspartan.datasets.pictures import BY_PILLOW, CheckPicture, read_picture, write_picture
+from mmspartan.datasets import image_files
+from mmspartan.datasets.image_files import BY_PILLOW, CheckPicture, read_image, write_image
 from mmspartan.errors import InputError
 
 
@@ -35,11 +35,11 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF', 'GIF', 'AVIF'])
-def test_pictures_of_all_kinds_are_read_whatever_they_are_called(kind, tmp_path):
+def test_images_of_all_kinds_are_read_whatever_they_are_called(kind, tmp_path):
     path = tmp_path / 'picture.txt'
     path.write_bytes(encoded(kind))
     if kind not in BY_PILLOW:  # which older versions of OpenCV do not decode
-        assert read_picture(path) == path.read_bytes()
+        assert read_image(path) == path.read_bytes()
     load = LoadImageFromFile(backend_args=dict(backend='picture'))
     assert load(dict(img_path=str(path)))['img'].shape == (48, 64, 3)
 
@@ -48,8 +48,8 @@ def test_pictures_of_all_kinds_are_read_whatever_they_are_called(kind, tmp_path)
 def test_what_only_pillow_decodes_becomes_a_bitmap(kind, tmp_path, monkeypatch):
     path = tmp_path / f'{kind}.jpg'
     path.write_bytes(encoded(kind, (60, 48)))
-    monkeypatch.setattr(pictures.cv2, 'imdecode', lambda content, flags: None)
-    content = [read_picture(path), read_picture(path)][1]
+    monkeypatch.setattr(image_files.cv2, 'imdecode', lambda content, flags: None)
+    content = [read_image(path), read_image(path)][1]
     monkeypatch.undo()
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(pixels[..., ::-1], np.asarray(Image.open(path).convert('RGB')))
@@ -88,7 +88,7 @@ def test_what_is_no_file_is_named_and_does_not_hang(tmp_path):
         (tmp_path / 'none.png', r'none\.png: cannot be read: No such file'),
     ]:
         with pytest.raises(InputError, match=message):
-            read_picture(path)
+            read_image(path)
 
 
 def test_limit_of_pixels_is_an_option(tmp_path):
@@ -99,7 +99,7 @@ def test_limit_of_pixels_is_an_option(tmp_path):
 
 
 @pytest.mark.parametrize('shape', [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4)])
-def test_pictures_get_three_channels(shape):
+def test_images_get_three_channels(shape):
     image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     found = TRANSFORMS.build(dict(type='CheckPicture'))(dict(img=image))['img']
     expected = np.stack([image.reshape(4, 5)] * 3, -1) if image.size == 20 else image[..., :3]
@@ -107,7 +107,7 @@ def test_pictures_get_three_channels(shape):
 
 
 @pytest.mark.parametrize('shape', [(4,), (4, 5, 2), (1, 4, 5, 3), (0, 5, 3)])
-def test_arrays_that_are_no_pictures_are_named(shape):
+def test_arrays_that_are_no_images_are_named(shape):
     with pytest.raises(InputError, match='the image: is an array of shape'):
         CheckPicture()(dict(img=np.zeros(shape, np.uint8), img_path=None))
 
@@ -131,8 +131,8 @@ def test_size_that_is_not_the_annotations_is_named_with_the_orientation(tmp_path
 def test_images_are_written_by_any_name_or_refused(tmp_path):
     image = np.full((4, 6, 3), 99, np.uint8)
     path = tmp_path / '\udcff \u6570.png'  # cv2.imwrite crashes on the first letter
-    write_picture(path, image)
+    write_image(path, image)
     assert (cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) == image).all()
     for name in ('a.none', 'a', 'no/folder.png', f'{"x" * 300}.png'):
         with pytest.raises(InputError, match='cannot be written'):
-            write_picture(tmp_path / name, image)
+            write_image(tmp_path / name, image)

@@ -26,7 +26,7 @@ ORIENTATION = 0x0112  # EXIF tag; values from 5 on exchange width and height
 DARK = 12  # bits of a value of the usual cameras and scanners that write 16-bit files
 
 
-def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
+def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
     """Read an image file and check that it can be decoded; of a JPEG only the header and the end are checked.
 
     Returns:
@@ -59,7 +59,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
         return content if _is_for_opencv[seen] else _as_bmp(image, path)
 
 
-def decode_picture(content: bytes, path: str | Path, flag: str = 'color') -> np.ndarray:
+def decode_image(content: bytes, path: str | Path, flag: str = 'color') -> np.ndarray:
     """Return the BGR image ``(H, W, 3)`` of the content of a file, decoded as mmcv's ``LoadImageFromFile`` does.
 
     Raises:
@@ -71,7 +71,7 @@ def decode_picture(content: bytes, path: str | Path, flag: str = 'color') -> np.
     return image
 
 
-def decode_deep_picture(content: bytes, bits: int) -> np.ndarray:
+def decode_deep_image(content: bytes, bits: int) -> np.ndarray:
     """Return the BGR image ``(H, W, 3)``, uint8, of the content of a 16-bit image with ``bits`` used of a value."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     assert pixels is not None  # `value_bits` has decoded it
@@ -83,7 +83,7 @@ def to_8_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
     return np.right_shift(pixels, bits - 8).astype(np.uint8)
 
 
-def write_picture(path: str | Path, image: np.ndarray) -> None:
+def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write a BGR image ``(H, W, 3)`` in the format of the path's suffix; ``cv2.imwrite`` crashes on some names.
 
     Raises:
@@ -130,7 +130,7 @@ def _as_bmp(image: Image.Image, path: str | Path) -> bytes:
 
 
 def _header(content: bytes, path: str | Path) -> Image.Image:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # see max_pixels of read_picture
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # see max_pixels of read_image
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -176,7 +176,7 @@ class PictureBackend(LocalBackend):
         self.max_pixels = max_pixels
 
     def get(self, filepath: str | Path) -> bytes:
-        return read_picture(filepath, self.max_pixels)
+        return read_image(filepath, self.max_pixels)
 
 
 register_backend('picture', PictureBackend, force=True)

@@ -1,4 +1,4 @@
-"""A picture of a table: accuracy over FLOPs and over parameters."""
+"""A plot of a table: accuracy over FLOPs and over parameters."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ PLACES = (
 
 
 def draw(table: Table, results: Results, path: str | Path) -> None:
-    """Draw the published accuracies as rings, those of finished trainings as filled points, and save the picture.
+    """Draw the published accuracies as rings, those of finished trainings as filled points, and save the plot.
 
     The costs are those counted here, or the published ones for a row that was not counted.
     """
