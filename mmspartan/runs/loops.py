@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS, LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 
+from ..checkpoints.run_state import RunState
 from ..errors import InputError
 from .accumulation import accumulated_batches
 from .randomness import SeededBatchSampler, seed_from
@@ -30,18 +31,18 @@ class _Reproducible(BaseLoop):
                 batch_sampler=dataloader.get('batch_sampler'),
             )
         super().__init__(runner, dataloader, **kwargs)
-        runner.message_hub.update_info('sampler_seed', getattr(self._sampler, 'seed', None))
+        RunState(sampler_seed=getattr(self._sampler, 'seed', None)).note(runner.message_hub)
 
     @property
     def _sampler(self) -> Any:
         return getattr(self.dataloader.batch_sampler, 'sampler', None)
 
-    def on_resume(self, runtime_info: dict) -> None:
+    def on_resume(self, saved: RunState) -> None:
         """Restore the seeds of the run that saved the checkpoint."""
         if isinstance(self.dataloader.batch_sampler, SeededBatchSampler):
             self.dataloader.batch_sampler.seed = self.runner.seed
         if hasattr(self._sampler, 'seed'):
-            self._sampler.seed = runtime_info.get('sampler_seed', self.runner.seed)
+            self._sampler.seed = self.runner.seed if saved.sampler_seed is None else saved.sampler_seed
         accumulated = accumulated_batches(self.runner.optim_wrapper)
         if self.iter % accumulated and all(value.grad is None for value in self.runner.model.parameters()):
             print_log(
@@ -63,21 +64,21 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._done = 0  # batches of the current epoch that were trained before the run was resumed
-        self.runner.message_hub.update_info('epoch_length', len(self.dataloader))
+        RunState(epoch_length=len(self.dataloader)).note(self.runner.message_hub)
 
-    def on_resume(self, runtime_info: dict) -> None:
+    def on_resume(self, saved: RunState) -> None:
         """Restore the position in the epoch.
 
         Raises:
             InputError: If the checkpoint was saved inside an epoch with another number of batches.
         """
-        super().on_resume(runtime_info)
+        super().on_resume(saved)
         length = len(self.dataloader)
         # checkpoints of a stock mmengine lack it, and are saved at the end of an epoch
-        before = runtime_info.get('epoch_length') or (self.iter // self.epoch if self.epoch else length)
-        epoch, first = runtime_info.get('epoch_began') or (self.epoch, self.epoch * before)
+        before = saved.epoch_length or (self.iter // self.epoch if self.epoch else length)
+        epoch, first = saved.epoch_began or (self.epoch, self.epoch * before)
         self._done = self.iter - first if epoch == self.epoch else 0
-        self.runner.message_hub.update_info('epoch_length', length)
+        RunState(epoch_length=length).note(self.runner.message_hub)
         if before == length and 0 <= self._done <= length:
             return
         if self._done != 0:
@@ -85,10 +86,12 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
                 f'cannot be resumed from: it was saved after batch {self._done} of {before} of an epoch, which has '
                 f'{length} batches now: resume with the data, batch size and number of processes that it had'
             )
-        self._iter = self._epoch * length  # of the iterations that are left, and those that a schedule is at
+        done, self._iter = self.iter, self._epoch * length
+        if saved.evaluated_iter == done:
+            RunState(evaluated_iter=self.iter).note(self.runner.message_hub)
         print_log(
             f'An epoch had {before} batches when the checkpoint was saved and has {length} now: the training goes on '
-            f'at iteration {self._iter} instead of {first}.',
+            f'at iteration {self.iter} instead of {done}.',
             'current',
             logging.WARNING,
         )
@@ -103,7 +106,7 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done, self._done = self._done, 0
-        self.runner.message_hub.update_info('epoch_began', (self.epoch, self.iter - done))
+        RunState(epoch_began=(self.epoch, self.iter - done)).note(self.runner.message_hub)
         batches = self.dataloader
         if isinstance(batches.batch_sampler, SeededBatchSampler):
             batches.batch_sampler.start(self.epoch, done)
@@ -121,8 +124,8 @@ class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
 
     dataloader_iterator: Any
 
-    def on_resume(self, runtime_info: dict) -> None:
-        super().on_resume(runtime_info)
+    def on_resume(self, saved: RunState) -> None:
+        super().on_resume(saved)
         # the iterator was created before the seed was restored; with workers it has drawn indices already
         batches = self.dataloader.batch_sampler
         if isinstance(batches, SeededBatchSampler) and isinstance(self._sampler_cfg, dict):

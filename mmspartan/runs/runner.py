@@ -39,6 +39,7 @@ from ..checkpoints.class_names import (
 from ..checkpoints.plain_state import from_plain_history
 from ..checkpoints.pretrained import check_pretrained, pretrained_settings, pretrained_weights_only
 from ..checkpoints.resume_state import check_optimizer_fits, check_resumable, restored_schedulers, warn_of_other_length
+from ..checkpoints.run_state import RunState
 from ..compat import load_checkpoint_to_model, without_formatting
 from ..configs import SCHEME, name_in_mmengine
 from ..errors import InputError
@@ -315,7 +316,7 @@ class ResumableRunner(Runner):
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
             if hasattr(self.train_loop, 'on_resume'):  # other loops do not have it
-                self.train_loop.on_resume(self._resumed_info)
+                self.train_loop.on_resume(RunState.of(self._resumed_info))
             if self.cfg.get('update_optimizer'):
                 advance(self.param_schedulers, self.iter, len(self.train_dataloader))
             self._warn_of_the_end(filename)

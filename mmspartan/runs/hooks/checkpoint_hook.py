@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 
 from ...checkpoints.checkpoint import AtomicLocalBackend, check_weights_sound, names_of_weights, state_dict_of
 from ...checkpoints.plain_state import to_plain
+from ...checkpoints.run_state import RunState
 from ...errors import InputError
 from ..work_dir import latest_checkpoint, remove_partial_files
 from .finite_hook import NonFiniteError
@@ -66,7 +67,7 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint[name] = to_plain(checkpoint[name])
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
-        runner.message_hub.update_info('evaluated_iter', runner.iter)
+        RunState(evaluated_iter=runner.iter).note(runner.message_hub)
         if not self.save_best:
             return
         finite = {key: value for key, value in metrics.items() if not _is_not_finite(value)}

@@ -5,6 +5,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from ...checkpoints.run_state import RunState
+
 
 @HOOKS.register_module()
 class MissingEvaluationHook(Hook):
@@ -18,7 +20,7 @@ class MissingEvaluationHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         # SafeCheckpointHook sets this after an evaluation, before it saves
-        evaluated = runner.message_hub.runtime_info.get('evaluated_iter') == runner.iter
+        evaluated = RunState.of(runner.message_hub.runtime_info).evaluated_iter == runner.iter
         if runner.val_loop is not None and not evaluated and getattr(runner.train_loop, 'evaluation_is_due', bool)():
             runner.logger.info('Evaluating the resumed checkpoint first, since the interrupted run did not.')
             runner.val_loop.run()
