@@ -1,5 +1,6 @@
 """Paths of this package's configs, in a checkout and in an installed wheel."""
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def config_path(name: str) -> str:
     """
     root = _root()
     path = root / name if name.endswith('.py') else root / f'{name}.py'
-    if not path.is_file():
+    if not os.path.isfile(path):  # which also tells so of a name that is too long
         if name.startswith(('ablations/', 'kernels/', 'miniature/', 'peers/', 'photographs/')):
             raise FileNotFoundError(f'{name}: not in the package, but in projects/paper/configs/ of the repository')
         similar = get_close_matches(name, list_configs(), n=5, cutoff=0.5)

@@ -92,6 +92,9 @@ def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
     Raises:
         SystemExit: If a config or file does not exist. The message is one line that names it.
     """
+    for before, text in zip(sys.argv, [*sys.argv[1:], '-']):
+        if not text or (text.startswith('--') and text.endswith('=')):  # an empty path would be the current folder
+            parser.error(f'{shown(text or before)}: is followed by an empty argument')
     args = parser.parse_args()
     configs = getattr(args, 'config', None) or []
     for config in [configs] if isinstance(configs, str) else configs:

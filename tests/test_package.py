@@ -128,6 +128,7 @@ def test_backbone_and_configs_of_the_wheel_are_found_outside_the_repository_with
     ('name', 'message'),
     [
         ('spartan_s_in1k', r"no config 'spartan_s_in1k'; .*spartan_t_in1k"),  # the known ones
+        ('x' * 300, 'no config'),  # longer than names of files
         ('peers/pvt_t_in1k', r'^peers/pvt_t_in1k: not in the package, but in projects/paper/configs/'),
     ],
 )

@@ -1,6 +1,7 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``; on several processes by ``dist_test.sh``."""
 
 import argparse
+import math
 import os
 from pathlib import Path
 
@@ -17,8 +18,8 @@ def parse_args():
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows an image')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation, as tta_model and tta_pipeline say')
     args = parse(parser, 'checkpoint')
-    if not args.wait_time >= 0:
-        raise SystemExit(f'--wait-time {args.wait_time}: must be at least 0')
+    if not 0 <= args.wait_time < math.inf:
+        raise SystemExit(f'--wait-time {args.wait_time}: must be a number of at least 0')
     suffixes = dict(pred=['.pkl', '.pickle'], metrics=['.json', '.yml', '.yaml', '.pkl'])[args.out_item]
     if args.out and Path(args.out).suffix not in suffixes:
         raise SystemExit(

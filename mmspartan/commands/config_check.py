@@ -48,6 +48,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         f'a dict of {", ".join(CLIPPING)}',
         lambda value: isinstance(value, Mapping) and value.keys() <= set(CLIPPING),
     ),
+    'clip_grad.norm_type': (
+        "a number above 0 or 'inf'",
+        lambda value: value == 'inf' or (isinstance(value, Real) and float(value) > 0),
+    ),
     'constructor': ('the name of a class', lambda value: isinstance(value, str | type)),
     'data_root ann_file data_prefix.img work_dir': ('a path', lambda value: isinstance(value, str | os.PathLike)),
     'val_evaluator.ann_file test_evaluator.ann_file': (

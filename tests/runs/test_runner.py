@@ -22,6 +22,12 @@ def test_unknown_collate_function_is_named():
             ResumableRunner.build_dataloader(dict(collate_fn=without))
 
 
+def test_unknown_argument_of_the_checkpoint_hook_is_named_before_the_training(tmp_path):
+    options = {'default_hooks.checkpoint.max_keep_ckptss': 3}
+    with pytest.raises(TypeError, match='SafeCheckpointHook.*max_keep_ckptss'):
+        build_runner(digits_config(tmp_path, **options))
+
+
 def test_runs_of_one_process_draw_into_their_own_folders(tmp_path):
     runs = [build_runner(digits_config(tmp_path / name, visualizer=dict(name='visualizer'))) for name in 'ab']
     folders = [next(iter(run.visualizer._vis_backends.values()))._save_dir for run in runs]

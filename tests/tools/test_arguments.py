@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mmspartan_cli import CfgOptions, openmp, require_config, require_file, require_path
+from mmspartan_cli import CfgOptions, openmp, parse, require_config, require_file, require_path
 from tests.conftest import ROOT
 
 TOOLS = ROOT / 'tools'
@@ -105,6 +105,17 @@ def test_a_mistyped_name_needs_no_torch(command, outcomes):
     assert not imported
     before = command[command.index('no_such') - 1]
     assert code.startswith(f'{before} no_such: ' if before.startswith('--') else 'no_such: ')
+
+
+@pytest.mark.parametrize('empty', [['--out', ''], ['--out='], ['']])
+def test_an_empty_argument_is_refused(empty, monkeypatch, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--out')
+    parser.add_argument('more', nargs='*')
+    monkeypatch.setattr(sys, 'argv', ['train.py', *empty])
+    with pytest.raises(SystemExit) as ended:
+        parse(parser)
+    assert ended.value.code == 2 and 'empty' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def negative(rng: random.Random, content: dict, read: list[str]) -> Change:
     holder, key = _holder(content, path), path[-1]
     value = holder[key]
     holder[key] = rng.choice([-1, -value if value else -1, -1000])
-    return f'{_dotted(path)} = {holder[key]} instead of {value}', 'either', path
+    expected = 'any' if key == 'indices' else 'either'  # mmengine takes the last ones
+    return f'{_dotted(path)} = {holder[key]} instead of {value}', expected, path
 
 
 def section_missing(rng: random.Random, content: dict, read: list[str]) -> Change:
