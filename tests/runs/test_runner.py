@@ -24,7 +24,7 @@ def test_unknown_collate_function_is_named():
 
 def test_unknown_argument_of_the_checkpoint_hook_is_named_before_the_training(tmp_path):
     options = {'default_hooks.checkpoint.max_keep_ckptss': 3}
-    with pytest.raises(TypeError, match='SafeCheckpointHook.*max_keep_ckptss'):
+    with pytest.raises(TypeError, match=r'SafeCheckpointHook.*max_keep_ckptss'):
         build_runner(digits_config(tmp_path, **options))
 
 
