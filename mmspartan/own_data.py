@@ -81,13 +81,13 @@ def own_data(
     pipelines = {phase: resize.pipeline(base[f'{phase}_pipeline']) for phase in ('train', 'test')}
     model: dict[str, Any] = dict(bbox_head=dict(num_classes=len(classes)))
     entries: dict[str, Any] = {}
-    if not weights and not base.get('load_from') and _has_fitting_backbone(base['model']):
+    if not base.get('load_from') and _has_fitting_backbone(base['model']):
         if _network(base['model']) == _network(Config.fromfile(config_path(DETECTOR)).model):
-            weights = f'{SCHEME}{DETECTOR}'
+            weights = weights or f'{SCHEME}{DETECTOR}'
             loader = base['train_dataloader']
             # measured: from this start a batch of 2 to 8 images needs the same rate; more devices are scaled
             entries['auto_scale_lr'] = dict(base_batch_size=batch_size or loader['batch_size'])
-        elif 'init_cfg' not in base['model']['backbone']:
+        elif not weights and 'init_cfg' not in base['model']['backbone']:
             checkpoint = f'{SCHEME}spartan_{base["model"]["backbone"]["arch"]}_cifar10'
             model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))
     augments = base['model']['data_preprocessor'].get('batch_augments')

@@ -92,7 +92,7 @@ def test_the_small_detector_starts_from_one_of_the_package(base, tmp_path):
     own_batch = config_of(tmp_path, 'batch_size=4', base=base)
     assert own_batch.auto_scale_lr.base_batch_size == own_batch.train_dataloader.batch_size == 4  # the rate stays
     given = config_of(tmp_path, "weights='mine.pth', batch_size=4", base=base)
-    assert given.load_from == 'mine.pth' and given.auto_scale_lr.base_batch_size == 8
+    assert given.load_from == 'mine.pth' and given.auto_scale_lr.base_batch_size == 4
     init_default_scope(cfg.default_scope)
     detector = MODELS.build(cfg.model)
     load_checkpoint(detector, cfg.load_from)

@@ -44,7 +44,7 @@ from mmspartan.commands.launch import load_config
 from mmspartan.errors import InputError
 from mmspartan.evaluation.report.folder import open_folder
 from mmspartan.evaluation.report.ground_truth import GroundTruth, select_split
-from mmspartan.evaluation.report.predictions import find_source, load_or_predict, require_source
+from mmspartan.evaluation.report.predictions import find_source, load_or_predict, read_predictions, require_source
 from mmspartan.evaluation.report.report import Report, write_report
 from mmspartan.evaluation.report.tables import floored, terminal_table
 
@@ -63,8 +63,10 @@ def main(args: argparse.Namespace) -> None:
         print(f'{args.split}: {cfg.test_dataloader.dataset.ann_file}')
         if truth.note:
             print(truth.note)
-    for source in sources:
-        find_source(source, truth)  # before the first one is run
+    for source in sources:  # before the first one is run
+        path = find_source(source, truth)
+        if path.suffix == '.json':
+            read_predictions(path, truth)
     folder = open_folder(args.out or Path(cfg.work_dir) / 'report')
     if args.compare and os.path.realpath(args.compare) == os.path.realpath(folder):
         raise InputError(f'--compare {args.compare}: is the folder of --out, which is written')

@@ -156,7 +156,7 @@ def prepare(args: argparse.Namespace) -> None:
     source, root = read_sources(args.source, faults, args.pictures, choices)
     total = len({sample.path for samples in source.splits.values() for sample in samples})
     name = printable(name_of(args.source))
-    print(f'{name}: {printable(source.format)}, {total} images, {len(source.classes)} classes')
+    print(f'{name}: {printable(source.format)}, {total} images')
     progress = partial(track, description='Reading the images', transient=True)
     files = clean(source, faults, lambda items, count: progress(items, total=count), choices)
     rename_classes(source, args.rename, faults)

@@ -37,7 +37,8 @@ class Detections:
         labels: Indices of the classes, ``(N,)``.
         names: Names of the classes.
         image: BGR image ``(H, W, 3)``, uint8.
-        every: The detector's output: every class of every box, whatever its score, as :class:`Detector` writes it.
+        every: The detector's output: every class of every box, whatever its score, as ``tools/image_demo.py`` writes
+            it. Its ``drawn`` says which of them are in ``boxes``.
     """
 
     boxes: np.ndarray
@@ -133,7 +134,7 @@ class Detector:
         thresholds = by_class(score_thr)
         for name, value in thresholds.items():
             if not isinstance(value, Real) or not 0 <= value <= 1:
-                raise InputError(f'score_thr{f" of {name}" if name else ""} is {value}, must be from 0 to 1')
+                raise InputError(f'score_thr{f" of {name}" if name else ""} is {value!r}, must be a number from 0 to 1')
         if bits is not None and not is_integer(bits, 8, 16):
             raise InputError(f'bits is {bits!r}, must be a whole number from 8 to 16')
         slicing = {} if slice_size is None else dict(slice_size=slice_size, overlap=overlap)
@@ -167,9 +168,13 @@ class Detector:
         classes = self.inferencer.model.dataset_meta['classes']
         chosen = {'': SCORE_THR, **by_class(self.score_thr)}
         lowest = torch.tensor([chosen.get(name, chosen['']) for name in classes])
-        found = found[found.scores >= lowest[found.labels]]
-        found = found[torch.tensor(strongest_boxes(found.bboxes, found.scores), dtype=torch.long)]
-        every = self.inferencer.pred2dict(sample)
+        above = (found.scores >= lowest[found.labels]).nonzero()[:, 0]
+        kept = above[torch.tensor(strongest_boxes(found.bboxes[above], found.scores[above]), dtype=torch.long)]
+        every = {
+            **self.inferencer.pred2dict(sample),
+            'drawn': torch.zeros(len(found)).bool().index_fill(0, kept, True).tolist(),
+        }
+        found = found[kept]
         return Detections(
             boxes=found.bboxes.numpy().astype(np.float32),
             scores=found.scores.numpy(),

@@ -15,10 +15,13 @@ from unittest import mock
 import cv2
 import mmdet
 import mmpretrain
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mmspartan.stack import release
@@ -259,3 +262,17 @@ def test_spartan_in_another_detector(heading, tmp_path):
     predicted = model.eval().predict(torch.randn(1, 3, *size), [sample])
     assert all(parameter.grad is not None for parameter in model.backbone.parameters())
     assert 'bboxes' in predicted[0].pred_instances
+
+
+def test_a_classifier_on_folders_takes_smaller_images(tmp_path):
+    (tmp_path / 'mine.py').write_text(documented_code('own-data.md', 'A classifier on folders of images'))
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    words = documented_command('own-data.md', 'crop_size=96')
+    cfg.merge_from_dict({key: float(value) for key, value in (word.split('=') for word in words if '=' in word)})
+    cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((150, 200, 3), np.uint8))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        for step in loader.dataset.pipeline:
+            step.update({key: int(step[key]) for key in ('scale', 'crop_size') if key in step})
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            packed = Compose(loader.dataset.pipeline)(dict(img_path=str(tmp_path / 'image.png'), gt_label=0))
+        assert packed['inputs'].shape == (3, 96, 96)

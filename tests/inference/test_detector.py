@@ -50,6 +50,7 @@ def test_an_object_has_one_box_and_its_strongest_class(checkpoint, monkeypatch, 
     assert found.scores.tolist() == pytest.approx([0.9, 0.25])
     assert repr(found) == 'Detections(9 0.90 [5, 5, 30, 40], 2 0.25 [40, 40, 60, 60])'
     assert found.every['names'] == ['4', '9', '2', '1']  # what AP needs
+    assert found.every['drawn'] == [False, True, True, False]
     found.save(tmp_path / 'new' / 'drawn.png')
     drawn = cv2.imread(str(tmp_path / 'new' / 'drawn.png'))
     assert np.array_equal(drawn, found.drawn()) and drawn.shape == (512, 512, 3) and (drawn != 90).any()

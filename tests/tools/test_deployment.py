@@ -22,7 +22,9 @@ from mmspartan.deploy.precision import PRECISIONS
 from mmspartan.deploy.quantization import sensitive_products
 from mmspartan.deploy.session import Session
 from mmspartan.deploy.tasks import TASKS, task_of_model
+from mmspartan.inference.detector import Detector
 from tests.conftest import DATA, ROOT, last_line, run_script, save_untrained
+from tests.docs.documents import documented_code
 from tests.docs.scripts import run_here
 from tests.tools.conftest import evaluate, make_detector
 
@@ -106,6 +108,18 @@ def test_exported_detector_draws_images_as_the_checkpoint_does(project, exported
         found[model] = json.loads((project / f'drawn_{model}' / 'preds' / '00000.json').read_text())
     assert found['mine.onnx']['names'][:5] == found['mine.pth']['names'][:5]
     assert found['mine.onnx']['scores'][:5] == pytest.approx(found['mine.pth']['scores'][:5], abs=1e-3)
+
+
+@pytest.mark.parametrize('project', ['detector'], indirect=True)
+def test_exported_detector_runs_without_this_package_as_documented(project, exported, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    code = documented_code('deployment.md', 'Without this package')
+    code = code.replace('street.jpg', 'digits/val/00000.png').replace('m.onnx', exported.name).replace('0.4', '0.0')
+    exec(compile(code, 'deployment.md', 'exec'), {})
+    found = Detector('mine.py', exported, score_thr=0.0)('digits/val/00000.png')
+    expected = [(name, f'{score:.4f}') for name, score in zip(found.names, found.scores)]
+    printed = [line.split() for line in capsys.readouterr().out.splitlines() if '[' in line]
+    assert [(name, f'{float(score):.4f}') for name, score, *_ in printed] == expected
 
 
 @pytest.mark.parametrize('project', ['detector'], indirect=True)

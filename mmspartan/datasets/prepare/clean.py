@@ -275,7 +275,8 @@ def _drop_repeated(source: Source, digests: dict[Path, str], faults: Faults) -> 
                 kept.append(sample)
             elif before != split:
                 places = f'{sample.path} = {other.path}'
-                faults.add(f'image of {split or "the rest"} is in {before} as well', DROPPED, places)
+                owner = f'of {split}' if split else 'without a split'
+                faults.add(f'image {owner} is in {before} as well', DROPPED, places)
             elif _same_objects(sample, other):
                 faults.add('image is there twice', DROPPED, f'{sample.path}, used is {other.path}')
             else:
@@ -285,4 +286,15 @@ def _drop_repeated(source: Source, digests: dict[Path, str], faults: Faults) -> 
 
 
 def _same_objects(first: Sample, second: Sample) -> bool:
-    return {(item.name, *item.box) for item in first.objects} == {(item.name, *item.box) for item in second.objects}
+    """Whether images have objects of the same names in boxes that differ by a pixel at most, as those of VOC do."""
+
+    def are_in(items: list[Object], others: list[Object]) -> bool:
+        return all(
+            any(
+                item.name == other.name and all(abs(a - b) <= 1.01 for a, b in zip(item.box, other.box))
+                for other in others
+            )
+            for item in items
+        )
+
+    return are_in(first.objects, second.objects) and are_in(second.objects, first.objects)

@@ -60,9 +60,15 @@ def divide(source: Source, digests: dict[Path, str], division: Division, faults:
             raise InputError(
                 f'{name}: {source.format}: {split} has {len(samples)} of {total} images, none of them with an '
                 + ('object that is not marked as a crowd or difficult' if only else 'object')
+                + (f'; names of folders divide the images, {_counts(source)}' if not samples else '')
                 + faults.summary()
             )
     return sentence
+
+
+def _counts(source: Source) -> str:
+    found = ', '.join(f'{len(samples)} in {split}' for split, samples in source.splits.items())
+    return f'{found}: name the other folders as SOURCEs, too, or give --split-by nothing'
 
 
 def _divide(samples: list[Sample], source: Source, digests: dict[Path, str], division: Division, faults: Faults) -> str:

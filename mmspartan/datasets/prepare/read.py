@@ -26,6 +26,14 @@ JSON_READERS: dict[str, Reader] = {
     'label studio': read_label_studio,
     'supervisely': read_supervisely,
 }
+# How formats are called, where their files do not say it.
+NAMES = {
+    'annotation': 'Pascal VOC',
+    'annotations': 'CVAT',
+    'coco': 'COCO',
+    'via': 'VIA',
+    'label studio': 'Label Studio',
+}
 WITHOUT_ANNOTATIONS = ('image has no annotations', DROPPED)  # a fault, and what is done
 ONE_FILE_AN_IMAGE = {'annotation', 'labelme', 'supervisely'}
 # Kinds of JSON files that are not read, and the way to one that is.
@@ -41,7 +49,8 @@ def read_sources(
 ) -> tuple[Source, Path]:
     """Read one or several datasets, of the same or of other formats, as one; see :func:`read_source`.
 
-    Classes of one name are one class. Returns the dataset, and the folder that all images are below.
+    Classes of one name are one class. The name of a source decides on the split of its images, if nothing in it does.
+    Returns the dataset, and the folder that all images are below.
     """
     choices = choices or Choices()
     told = [Faults() for _ in paths]
@@ -56,7 +65,10 @@ def read_sources(
         each.places[WITHOUT_ANNOTATIONS] = [place for place in unused if Path(place) not in annotated]
         faults.merge(each)
     whole = Source(', '.join(dict.fromkeys(source.format for source in found)))
-    for source in found:
+    for path, source in zip(paths, found):
+        split = split_in(Path(os.path.abspath(path)).stem)
+        if len(paths) > 1 and split and choices.split_by != 'nothing' and not any(source.splits.keys()):
+            source.splits = {split: source.splits['']}
         whole.classes += [name for name in source.classes if name not in whole.classes]
         for split, samples in source.splits.items():
             whole.splits[split] += [sample for sample in samples if sample.where or sample.path not in annotated]
@@ -207,6 +219,15 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
         real = set(map(os.path.realpath, used))
         rest = [path for path in rest if os.path.realpath(path) not in real]
     images, annotations = set(files.images), set(files.annotations)
+    others = {
+        path: kind
+        for name, readers in (('JSON', JSON_READERS), ('XML', XML_READERS))
+        for kind, found in documents_of(name, [path for path in rest if path.suffix.lower() == f'.{name.lower()}'])[
+            0
+        ].items()
+        if kind in readers
+        for path in found
+    }
     for path in rest:
         suffix = path.suffix.lower()
         if path in files.broken:
@@ -215,6 +236,11 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
             faults.add(*WITHOUT_ANNOTATIONS, str(path))
         elif path not in annotations:  # among the images alone
             continue
+        elif path in others:
+            advice = 'name its folder as a SOURCE, beside the others'
+            faults.add(
+                f'file is of another format; {advice}', DROPPED, f'{path}: {NAMES.get(others[path], others[path])}'
+            )
         elif suffix in ('.json', '.xml', '.csv'):
             faults.add(f'file is no annotation file of {source.format.partition(" (")[0]}', DROPPED, str(path))
         elif suffix == '.txt' and _is_label(path):

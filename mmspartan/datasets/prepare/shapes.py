@@ -71,15 +71,12 @@ def collect(
 
 
 def add_images_beside(source: Source, files: Files) -> None:
-    """Add the images beside annotated ones, without an annotation file, but those whose annotations cannot be read."""
+    """Add the images beside annotated ones that have no annotation file, not even one that cannot be read."""
     used = {sample.path for samples in source.splits.values() for sample in samples}
     beside, broken = {path.parent for path in used}, {path.name.partition('.')[0] for path in files.broken}
     for path in files.images:
-        if path.parent in beside and path not in used:
-            if path.name.partition('.')[0] in broken:
-                files.named.add(path)
-            else:
-                source.splits[files.split_of(path)].append(Sample(path))
+        if path.parent in beside and path not in used and path.name.partition('.')[0] not in broken:
+            source.splits[files.split_of(path)].append(Sample(path))
 
 
 def points_box(points: Any) -> Box:

@@ -45,7 +45,8 @@ def coco_of(
                         iscrowd=int(item.ignored),
                     )
                 )
-    categories = [dict(id=i, name=name) for name, i in ids.items()]
+    # mmdet's error analysis takes classes of one supercategory as similar
+    categories = [dict(id=i, name=name, supercategory=name) for name, i in ids.items()]
     return dict(images=images, annotations=annotations, categories=categories)
 
 

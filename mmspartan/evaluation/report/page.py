@@ -7,7 +7,7 @@ import mmcv
 
 from ...visualization.page import embed_jpeg, embed_png, render
 from .figures import MAX_CLASSES
-from .tables import class_rows, shown, signed, size_rows
+from .tables import class_rows, floored, shown, signed, size_rows
 
 MOST_CONFUSED = 10
 
@@ -25,6 +25,7 @@ def render_page(metrics: dict[str, Any], folder: Path) -> str:
         confused=most_confused(metrics),
         max_classes=MAX_CLASSES,
         shown=shown,
+        floored=floored,
         signed=signed,
         figure=lambda name: embed_png(folder / name),
         photograph=lambda name: embed_jpeg(mmcv.imread(folder / name)),  # a smaller file than the PNG

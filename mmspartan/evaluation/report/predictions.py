@@ -39,14 +39,17 @@ def require_source(source: str) -> None:
 def find_source(source: str, truth: GroundTruth) -> Path:
     """Return the file of a source of predictions: of a report folder that with its predictions, or else the source.
 
-    Raises InputError if there is no such source, or the report is on other classes.
+    Raises InputError if there is no such source, or the report is on other classes or images.
     """
     require_source(source)
     path = Path(source)
     if not path.is_dir():
         return path
-    classes = [row['name'] for row in json.loads((path / METRICS).read_text()).get('classes', [])]
+    metrics = json.loads((path / METRICS).read_text())
+    classes, images = [row['name'] for row in metrics.get('classes', [])], metrics.get('pictures')
     check_class_names(classes, source, truth.classes, "the config's test set", same_number=True)
+    if images not in (None, len(truth.coco.imgs)):
+        raise InputError(f'{source}: is on {images} other images; {truth.path} has {len(truth.coco.imgs)}')
     return path / PREDICTIONS
 
 

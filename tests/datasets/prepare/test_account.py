@@ -9,9 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from mmspartan.datasets.prepare.clean import clean
+from mmspartan.datasets.prepare.divide import Division, divide
 from mmspartan.datasets.prepare.faults import Faults
 from mmspartan.datasets.prepare.read import read_sources
-from mmspartan.datasets.prepare.source import PREPARED
+from mmspartan.datasets.prepare.source import PREPARED, Choices
 from mmspartan.errors import InputError
 from tests.datasets.prepare.conftest import BOX, GOOD, LINE, coco, done, draw, found, labelme, places, voc, write
 
@@ -122,6 +123,27 @@ def test_several_sources_are_one_dataset(tmp_path):
     assert source.undivided == {tmp_path / 'one' / 'images' / 'a.jpg'}
     boxes = {'': {'one/images/a.jpg': [('x', (0, 20, 30, 60))]}, 'train': {'two/images/a.jpg': [('y', BOX)]}}
     assert found(source, tmp_path) == boxes and not done(faults)
+
+
+@pytest.mark.parametrize('options', [{}, dict(split_by='nothing')])
+def test_names_of_several_sources_decide_on_the_split(options, tmp_path):
+    folders = [tmp_path / name for name in ('train', 'valid', 'test', 'more')]
+    for i, folder in enumerate(folders):
+        draw(folder / f'{i}.jpg')
+        voc(folder / f'{i}.xml', ('x', 1, 21, 30, 60))
+    source, _ = read_sources(folders, Faults(), choices=Choices(**options))
+    split = {split: [sample.path.parent.name for sample in samples] for split, samples in source.splits.items()}
+    divided = {'train': ['train'], 'val': ['valid'], 'test': ['test'], '': ['more']}
+    assert split == ({'': ['train', 'valid', 'test', 'more']} if options else divided)
+
+
+def test_a_folder_that_names_one_split_alone_says_what_to_do(tmp_path):
+    draw(tmp_path / 'test' / 'a.jpg')
+    voc(tmp_path / 'test' / 'a.xml', ('x', 1, 21, 30, 60))
+    faults = Faults()
+    source, _ = read_sources([tmp_path], faults)
+    with pytest.raises(InputError, match=r'train has 0 of 1 images.*1 in test: .*--split-by nothing'):
+        divide(source, {}, Division(0.2, 0), faults, 'set')
 
 
 def test_an_image_that_several_sources_annotate_or_one_of_them_alone(tmp_path):

@@ -140,7 +140,7 @@ def test_the_same_image_twice(tmp_path, read):
         voc(tmp_path / split / 'a.xml', ('x', 11, 21, 30, 60))
     draw(tmp_path / 'train' / 'b.jpg', seed=1)
     voc(tmp_path / 'train' / 'b.xml', ('x', 11, 21, 30, 60))
-    for name, box in {'c': 30, 'd': 31}.items():
+    for name, box in {'c': 31, 'd': 32}.items():  # by a pixel, as boxes of VOC and of other formats, and by two
         shutil.copy(tmp_path / 'train' / 'b.jpg', tmp_path / 'train' / f'{name}.jpg')
         voc(tmp_path / 'train' / f'{name}.xml', ('x', 11, 21, box, 60))
     source, faults = read()

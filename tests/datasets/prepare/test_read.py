@@ -85,7 +85,7 @@ def test_voc_with_namespace_and_broken_files_beside_images(tmp_path, read):
     (tmp_path / 'c.xml').write_text(text.replace('a.jpg', 'c.png'))
     source, faults = read()
     assert found(source, tmp_path) == {'': {'a.jpg': [('x', BOX)], 'c.png': [('x', BOX)], 'c.jpg': []}}
-    assert [place.partition(': ')[0] for place in places(faults)] == [f'{tmp_path}/b.xml']
+    assert [place.partition(': ')[0] for place in places(faults)] == [f'{tmp_path}/b.jpg', f'{tmp_path}/b.xml']
 
 
 @pytest.mark.parametrize('source', ['', 'Annotations'])

@@ -32,6 +32,7 @@ def test_labelme(tmp_path, read):
         'a.json: object 4',
         'a.json: object 5',
         'a.json: object 6',
+        'broken.jpg',
         'broken.json:',
     ]
     assert places(faults, 'notes') == [f'{tmp_path}/renamed.json: C:\\set\\gone.jpg']
@@ -202,6 +203,6 @@ def test_annotations_of_another_format_beside_are_told(tmp_path, read):
     voc(tmp_path / 'a.xml', ('x', 1, 21, 30, 60))
     labelme(tmp_path / 'a.json', ('x', 'rectangle', [[30, 60], [10, 20]]))
     source, faults = read()
-    assert source.format == 'Pascal VOC' and places(faults) == [f'{tmp_path}/a.json']
+    assert source.format == 'Pascal VOC' and places(faults) == [f'{tmp_path}/a.json: labelme']
     assert {measure for _, measure, _ in done(faults)} == {'dropped'}
     assert read('a.json')[0].format == 'labelme'
