@@ -85,6 +85,7 @@ def main() -> None:
         pip('project', '--no-deps', '--no-build-isolation', '-e', str(ROOT))
         run('check', [PYTHON, '-c', 'import mmcv.ops, mmdet.apis, mmpretrain.apis, mmspartan'])
         STAMP.write_text(stamp)
+        print(f'{VENV} is ready; to use it in this shell: source {VENV / "bin" / "activate"}', flush=True)
     except StepError as error:
         sys.exit(f'make env: {error}')
     except OSError as error:
