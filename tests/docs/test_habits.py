@@ -265,14 +265,13 @@ def test_spartan_in_another_detector(heading, tmp_path):
 
 
 def test_a_classifier_on_folders_takes_smaller_images(tmp_path):
-    (tmp_path / 'mine.py').write_text(documented_code('own-data.md', 'A classifier on folders of images'))
+    heading = 'A classifier on folders of images'
+    before, loaders, after = documented_code('own-data.md', heading).partition('train_dataloader = ')
+    smaller = documented_code('own-data.md', heading, 1)
+    (tmp_path / 'mine.py').write_text(before + smaller + loaders + after)
     cfg = Config.fromfile(tmp_path / 'mine.py')
-    words = documented_command('own-data.md', 'crop_size=96')
-    cfg.merge_from_dict({key: float(value) for key, value in (word.split('=') for word in words if '=' in word)})
     cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((150, 200, 3), np.uint8))
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        for step in loader.dataset.pipeline:
-            step.update({key: int(step[key]) for key in ('scale', 'crop_size') if key in step})
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             packed = Compose(loader.dataset.pipeline)(dict(img_path=str(tmp_path / 'image.png'), gt_label=0))
         assert packed['inputs'].shape == (3, 96, 96)
