@@ -54,8 +54,8 @@ def own_data(
         test: The same for the test set. Defaults to the validation set.
         image_size: Width and height of the network's input, multiples of 32. Defaults to the base's.
         max_epochs: Length of the training. Defaults to the base's.
-        batch_size: Training images a batch and GPU. Defaults to the base's. From the package's detector a training has
-            the base's learning rate with any batch.
+        batch_size: Training images a batch and GPU. Defaults to the base's. The network of the package's detector has
+            the base's learning rate with smaller batches, too.
         weights: Checkpoint of a detector to start from, also one of other classes. By default the network of
             ``rtdetr_spartan_xt_cifar10`` starts from its weights, which are part of the package: set
             ``load_from = None`` after these entries for another start. Other detectors with a SpaRTAN-XT or T without
@@ -85,8 +85,9 @@ def own_data(
         if _network(base['model']) == _network(Config.fromfile(config_path(DETECTOR)).model):
             weights = weights or f'{SCHEME}{DETECTOR}'
             loader = base['train_dataloader']
-            # measured: from this start a batch of 2 to 8 images needs the same rate; more devices are scaled
-            entries['auto_scale_lr'] = dict(base_batch_size=batch_size or loader['batch_size'])
+            # measured from the package's weights: 2 to 8 images a batch need the same rate
+            whole = loader['batch_size']
+            entries['auto_scale_lr'] = dict(base_batch_size=min(batch_size or whole, whole))
         elif not weights and 'init_cfg' not in base['model']['backbone']:
             checkpoint = f'{SCHEME}spartan_{base["model"]["backbone"]["arch"]}_cifar10'
             model['backbone'] = dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'))

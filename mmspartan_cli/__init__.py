@@ -92,8 +92,10 @@ def parse(parser: argparse.ArgumentParser, *files: str) -> argparse.Namespace:
     Raises:
         SystemExit: If a config or file does not exist. The message is one line that names it.
     """
-    for before, text in zip(sys.argv, [*sys.argv[1:], '-']):
-        if not text or (text.startswith('--') and text.endswith('=')):  # an empty path would be the current folder
+    may_be_empty = {option for action in parser._actions if action.default == '' for option in action.option_strings}
+    for before, text in zip(sys.argv, sys.argv[1:]):
+        is_empty = not text or (text.startswith('--') and text.find('=') == len(text) - 1)
+        if is_empty and (text.removesuffix('=') or before) not in may_be_empty:  # an empty path is the current folder
             parser.error(f'{shown(text or before)}: is followed by an empty argument')
     args = parser.parse_args()
     configs = getattr(args, 'config', None) or []

@@ -199,10 +199,8 @@ def detect_in_video(detector: Detector, frames: Frames, args) -> tuple[list[np.n
 
 def summary(found: list[np.ndarray], score_thr: dict[str, float], kind: str) -> str:
     """Return a sentence on how many objects are drawn; ``found`` has the scores of each image."""
-    least = ', '.join(
-        f'{value:g}' + (f' for {name or "others"}' if score_thr.keys() != {''} else '')
-        for name, value in reversed(score_thr.items())
-    )
+    of_classes = [f'{value:g} for {name}, ' for name, value in score_thr.items() if name]
+    least = ''.join(of_classes) + f'{score_thr[""]:g}' + ' for others' * bool(of_classes)
     line = f'\n{sum(map(len, found))} objects with a score of at least {least} in {len(found)} {kind}'
     return line if any(map(len, found)) else f'{line}; lower --score-thr to see more'
 

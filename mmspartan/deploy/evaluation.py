@@ -39,8 +39,6 @@ def evaluate(
     cfg.load_from, cfg.resume = None, False
     cfg.custom_hooks = []  # they are for training
     cfg.experiment_name = f'{hash((path, backend)) & 0xFFFFFF:x}'  # each Runner needs a unique name
-    if 'visualizer' in cfg:
-        cfg.visualizer = dict(cfg.visualizer, name=cfg.experiment_name)
     with a_run(cfg, ['test']) as runner:
         check_classes(path, runner.test_dataloader.dataset.metainfo.get('classes', ()))
         return runner.test()

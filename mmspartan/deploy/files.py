@@ -81,6 +81,7 @@ def check_finite(model: onnx.ModelProto, path: str | Path) -> None:
             continue
         if not array.size:
             continue
+        array = array.squeeze()  # channels are a row
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
         is_infinite = np.isinf(rows)
         is_mixed = (is_infinite.any(1) & (~is_infinite & (rows != 0)).any(1)).any()

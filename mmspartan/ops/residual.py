@@ -1,4 +1,9 @@
-"""The residual connection of a block, whose LayerScale a mixer may take into its last convolution."""
+"""The residual connection of a block.
+
+The plain form scales the output of the mixer. On a CPU a mixer may take LayerScale into the weights of its last
+convolution (``takes_scale``, see :mod:`mmspartan.spartan.mixer`), which keeps one feature map less. On a GPU one
+operation scales and adds.
+"""
 
 from torch import Tensor, nn
 

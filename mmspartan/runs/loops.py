@@ -38,19 +38,23 @@ class _Reproducible(BaseLoop):
         return getattr(self.dataloader.batch_sampler, 'sampler', None)
 
     def on_resume(self, saved: RunState) -> None:
+        """Restore the position of the run that saved the checkpoint, and warn if gradients are missing."""
+        self.restore(saved)
+        accumulated = accumulated_batches(self.runner.optim_wrapper)
+        if self.iter % accumulated and all(value.grad is None for value in self.runner.model.parameters()):
+            print_log(
+                f'The training goes on between two steps of the optimizer (accumulative_counts={accumulated}); the '
+                'gradients since the last one are not in the checkpoint.',
+                'current',
+                logging.WARNING,
+            )
+
+    def restore(self, saved: RunState) -> None:
         """Restore the seeds of the run that saved the checkpoint."""
         if isinstance(self.dataloader.batch_sampler, SeededBatchSampler):
             self.dataloader.batch_sampler.seed = self.runner.seed
         if hasattr(self._sampler, 'seed'):
             self._sampler.seed = self.runner.seed if saved.sampler_seed is None else saved.sampler_seed
-        accumulated = accumulated_batches(self.runner.optim_wrapper)
-        if self.iter % accumulated and all(value.grad is None for value in self.runner.model.parameters()):
-            print_log(
-                f'The checkpoint was saved between two steps of the optimizer (accumulative_counts={accumulated}); '
-                'the gradients since the last one are not in it.',
-                'current',
-                logging.WARNING,
-            )
 
     def run_iter(self, *args, **kwargs) -> None:
         seed_from(self.runner.seed, self.runner.rank, self.iter)
@@ -66,16 +70,17 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
         self._done = 0  # batches of the current epoch that were trained before the run was resumed
         RunState(epoch_length=len(self.dataloader)).note(self.runner.message_hub)
 
-    def on_resume(self, saved: RunState) -> None:
+    def restore(self, saved: RunState) -> None:
         """Restore the position in the epoch.
 
         Raises:
             InputError: If the checkpoint was saved inside an epoch with another number of batches.
         """
-        super().on_resume(saved)
+        super().restore(saved)
         length = len(self.dataloader)
-        # checkpoints of a stock mmengine lack it, and are saved at the end of an epoch
-        before = saved.epoch_length or (self.iter // self.epoch if self.epoch else length)
+        # checkpoints of a stock mmengine lack it, and are mostly saved at the end of an epoch
+        is_at_end = self.epoch > 0 and self.iter % self.epoch == 0
+        before = saved.epoch_length or (self.iter // self.epoch if is_at_end else length)
         epoch, first = saved.epoch_began or (self.epoch, self.epoch * before)
         self._done = self.iter - first if epoch == self.epoch else 0
         RunState(epoch_length=length).note(self.runner.message_hub)
@@ -87,8 +92,8 @@ class ResumableEpochBasedTrainLoop(_Reproducible, EpochBasedTrainLoop):
                 f'{length} batches now: resume with the data, batch size and number of processes that it had'
             )
         done, self._iter = self.iter, self._epoch * length
-        if saved.evaluated_iter == done:
-            RunState(evaluated_iter=self.iter).note(self.runner.message_hub)
+        is_evaluated = saved.evaluated_iter == done
+        RunState(evaluated_iter=self.iter if is_evaluated else -1).note(self.runner.message_hub)
         print_log(
             f'An epoch had {before} batches when the checkpoint was saved and has {length} now: the training goes on '
             f'at iteration {self.iter} instead of {done}.',
@@ -124,8 +129,8 @@ class ResumableIterBasedTrainLoop(_Reproducible, IterBasedTrainLoop):
 
     dataloader_iterator: Any
 
-    def on_resume(self, saved: RunState) -> None:
-        super().on_resume(saved)
+    def restore(self, saved: RunState) -> None:
+        super().restore(saved)
         # the iterator was created before the seed was restored; with workers it has drawn indices already
         batches = self.dataloader.batch_sampler
         if isinstance(batches, SeededBatchSampler) and isinstance(self._sampler_cfg, dict):

@@ -47,6 +47,8 @@ class RegexOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
             entry = 'optim_wrapper.optimizer.type'
             raise InputError(f'{entry}: {kind!r} is no registered optimizer', entry=entry)
+        if self.base_lr is None and self.paramwise_cfg:
+            raise InputError('optim_wrapper.optimizer.lr: is missing', entry='optim_wrapper.optimizer.lr')
         if self.optimizer_cfg.get('fused') and not fuses(model):
             print_log(f'torch {torch.__version__} has no fused optimizers for this device: fused=False', 'current')
             self.optimizer_cfg = {**self.optimizer_cfg, 'fused': False}

@@ -12,9 +12,9 @@ config:
 * ``norm_cfg``, ``act_cfg`` (dict): Normalization and activation after convolutions.
 
 LayerScale and stochastic depth belong to the block, which multiplies the mixer's output by one factor for each channel.
-A mixer that ends with a 1x1 convolution ``proj_out`` may set ``takes_scale = True``: the block then hands the factor
-over as second argument, the mixer applies it to the weights of ``proj_out``, and training on a CPU keeps one feature
-map less.
+A mixer that ends with a 1x1 convolution ``proj_out`` may set ``takes_scale = True``: on a CPU the block then hands the
+factor over as second argument, the mixer applies it to the weights of ``proj_out``, and training keeps one feature map
+less.
 
 Folding for inference knows a mixer by its type (:func:`mmspartan.nn.fold.rule`). Without a rule, only a mixer's
 children that have rules are folded. If it has ``takes_scale``, LayerScale is folded into ``proj_out``.

@@ -184,6 +184,7 @@ def changed(content: bytes, changes: list[tuple[str, int, int]]) -> bytes:
         ([[0, -INF], [0, 0]], False),
         ([[1, 2], [1, INF]], True),
         ([[1, NAN]], True),
+        ([[[1]], [[-INF]], [[2]]], True),  # of channels
     ],
 )
 def test_constants_are_infinite_only_in_masks_and_whole_rows(rows, is_refused):

@@ -51,3 +51,10 @@ def test_optimizer_that_is_not_registered_is_named():
     constructor = RegexOptimWrapperConstructor(dict(type='OptimWrapper', optimizer=dict(type='adamw')), dict(rules=[]))
     with pytest.raises(InputError, match="'adamw' is no registered optimizer"):
         constructor(nn.Linear(3, 2))
+
+
+def test_a_missing_learning_rate_is_named():
+    wrapper = dict(WRAPPER, optimizer=dict(type='AdamW', lr_=1e-3))
+    with pytest.raises(InputError) as refused:
+        RegexOptimWrapperConstructor(wrapper, dict(rules=[dict(pattern='x')]))(nn.Linear(3, 2))
+    assert refused.value.entry == 'optim_wrapper.optimizer.lr'

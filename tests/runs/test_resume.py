@@ -118,6 +118,13 @@ def test_epochs_of_another_length_are_resumed_again(train):
     assert torch.load(latest_checkpoint(work_dir))['meta']['iter'] == 4 + 4 + 4
 
 
+def test_an_evaluation_is_missing_whatever_the_number_of_its_iteration(train):
+    work_dir = train(kill=('before_val_epoch', 2))  # with an evaluation after 8 iterations and none after 16
+    train(resume=latest_checkpoint(work_dir), **{'train_dataloader.batch_size': 64})  # two epochs of 4 are 8, too
+    logs = ''.join(path.read_text() for path in work_dir.glob('*/vis_data/scalars.json'))
+    assert logs.count('accuracy/top1') == 2
+
+
 def test_schedule_of_epochs_of_another_length_ends_as_that_of_an_unbroken_run(train):
     cosine = dict(type='CosineAnnealingLR', eta_min=0.0, begin=0, end=2, by_epoch=True, convert_to_iter_based=True)
     options = {'param_scheduler': [cosine]}

@@ -21,6 +21,8 @@ def test_axes_and_values():
     curve = runpy.run_path(str(ROOT / 'tools' / SCRIPT))['curve']
     assert curve(LOG, 'loss') == ('Iteration', [50, 100], [3.0, 1.5])
     assert curve(LOG, 'coco/bbox_mAP') == ('Epoch', [1, 2], [0.1, 0.2])
+    shorter = [*LOG, dict(loss=1.0, epoch=3, step=60), dict(loss=0.5, epoch=3, step=80)]  # epochs, after a resume
+    assert curve(shorter, 'loss') == ('Iteration', [50, 60, 80], [3.0, 1.0, 0.5])
     by_iterations = [dict(loss=3.0, iter=50, step=50), {'coco/bbox_mAP': 0.1, 'step': 50}]
     assert curve(by_iterations, 'coco/bbox_mAP') == ('Iteration', [50], [0.1])
 

@@ -32,13 +32,17 @@ def read(log: Path) -> list[dict]:
 
 
 def curve(entries: list[dict], key: str) -> tuple[str, list[int], list[float]]:
-    """Return the name of the axis, the steps and the values of a key; later entries replace those of the same step."""
+    """Return the name of the axis, the steps and the values of a key; a resumed run replaces what follows it."""
     by_epoch = any('epoch' in entry for entry in entries)
     # an evaluation is logged with the epoch as its step, and without an epoch
     is_evaluated = by_epoch and not any('epoch' in entry for entry in entries if key in entry)
-    values = {entry['step']: entry[key] for entry in entries if {key, 'step'} <= entry.keys()}
-    steps = sorted(values)
-    return 'Epoch' if is_evaluated else 'Iteration', steps, [values[step] for step in steps]
+    points: list[tuple[int, float]] = []
+    for entry in entries:
+        if {key, 'step'} <= entry.keys():
+            if points and entry['step'] <= points[-1][0]:
+                points = [point for point in points if point[0] < entry['step']]
+            points.append((entry['step'], entry[key]))
+    return 'Epoch' if is_evaluated else 'Iteration', [step for step, _ in points], [value for _, value in points]
 
 
 def main():

@@ -52,18 +52,20 @@ def check_similar_names(source: Source, faults: Faults) -> None:
     by_case, by_rest = defaultdict(list), defaultdict(list)
     for name, places in objects_of(source).items():
         by_case[folded(name)].append(f'{name} ({len(places)} objects)')
-    what, advice = 'names of classes differ only in', '--rename makes one of them'
     for name, similar in by_case.items():
         if len(similar) > 1:
-            faults.add(f'{what} case or Unicode form; {advice}', KEPT, ' / '.join(similar))
+            what = 'names of classes differ only in case or Unicode form; --rename makes one of them'
+            faults.add(what, KEPT, ' / '.join(similar))
         for rest in _without_a_letter(name):
             by_rest[rest].append(name)
     pairs = {pair for names in by_rest.values() for pair in combinations(names, 2)}
     for pair in sorted(pairs):
-        if len({re.sub(r'\d', '', name) for name in pair}) == 2:  # other numbers are other classes
-            faults.note(
-                f'{what} a letter or two; {advice}', ' / '.join(text for name in pair for text in by_case[name])
-            )
+        one, other = pair
+        has_other_number = re.sub(r'\d', '', one) == re.sub(r'\d', '', other)
+        has_other_letter = any(len(word) == 1 for word in {*one.split()} ^ {*other.split()})  # a word, as in "hall B"
+        if not has_other_number and not has_other_letter:
+            what = 'names of classes differ in a letter or two; if they mean the same, --rename makes one of them'
+            faults.note(what, ' / '.join(by_case[one] + by_case[other]))
 
 
 def _without_a_letter(name: str) -> set[str]:

@@ -297,4 +297,5 @@ def _same_objects(first: Sample, second: Sample) -> bool:
             for item in items
         )
 
-    return are_in(first.objects, second.objects) and are_in(second.objects, first.objects)
+    same_number = len(first.objects) == len(second.objects)
+    return same_number and are_in(first.objects, second.objects) and are_in(second.objects, first.objects)

@@ -60,7 +60,7 @@ def divide(source: Source, digests: dict[Path, str], division: Division, faults:
             raise InputError(
                 f'{name}: {source.format}: {split} has {len(samples)} of {total} images, none of them with an '
                 + ('object that is not marked as a crowd or difficult' if only else 'object')
-                + (f'; names of folders divide the images, {_counts(source)}' if not samples else '')
+                + (f'; names of folders divide the images, {_counts(source)}' if not samples and not undivided else '')
                 + faults.summary()
             )
     return sentence

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +34,9 @@ NAMES = {
     'coco': 'COCO',
     'via': 'VIA',
     'label studio': 'Label Studio',
+    'supervisely': 'Supervisely',
 }
+OF_ANOTHER_FORMAT = ('file is of another format; give its folder, or the file itself, as a further SOURCE', DROPPED)
 WITHOUT_ANNOTATIONS = ('image has no annotations', DROPPED)  # a fault, and what is done
 ONE_FILE_AN_IMAGE = {'annotation', 'labelme', 'supervisely'}
 # Kinds of JSON files that are not read, and the way to one that is.
@@ -60,15 +63,20 @@ def read_sources(
     annotated = {
         sample.path for source in found for samples in source.splits.values() for sample in samples if sample.where
     }
-    for each in told:  # what one source does not use another one may
+    for path, each in zip(paths, told):  # what one source does not use another one may
         unused = each.places.get(WITHOUT_ANNOTATIONS, [])
         each.places[WITHOUT_ANNOTATIONS] = [place for place in unused if Path(place) not in annotated]
+        below = [other for other in paths if other != path and other.is_relative_to(path)]
+        unread = each.places.get(OF_ANOTHER_FORMAT, [])
+        files = {place: Path(place.rpartition(': ')[0]) for place in unread}
+        each.places[OF_ANOTHER_FORMAT] = [
+            place for place, file in files.items() if not any(map(file.is_relative_to, below))
+        ]
         faults.merge(each)
     whole = Source(', '.join(dict.fromkeys(source.format for source in found)))
-    for path, source in zip(paths, found):
-        split = split_in(Path(os.path.abspath(path)).stem)
-        if len(paths) > 1 and split and choices.split_by != 'nothing' and not any(source.splits.keys()):
-            source.splits = {split: source.splits['']}
+    if len(paths) > 1 and choices.split_by != 'nothing':
+        _divide_by_names(paths, found, faults)
+    for source in found:
         whole.classes += [name for name in source.classes if name not in whole.classes]
         for split, samples in source.splits.items():
             whole.splits[split] += [sample for sample in samples if sample.where or sample.path not in annotated]
@@ -76,6 +84,21 @@ def read_sources(
             whole.undivided.update(sample.path for sample in source.splits.get('', []))
     _join(whole, faults)
     return whole, Path(os.path.commonpath(list(map(os.path.abspath, roots))))
+
+
+def _divide_by_names(paths: Sequence[Path], sources: Sequence[Source], faults: Faults) -> None:
+    """Give sources the split that their name has, if nothing in them names one and no other annotates their images."""
+    images = [
+        {sample.path for samples in source.splits.values() for sample in samples if sample.where} for source in sources
+    ]
+    owners = Counter(path for found in images for path in found)
+    for path, source, found in zip(paths, sources, images):
+        whole = Path(os.path.abspath(path))
+        names = [whole.stem, whole.parent.name] if whole.is_file() else [whole.name]
+        split = next(filter(None, map(split_in, names)), '')
+        if split and not any(source.splits) and all(owners[image] == 1 for image in found):
+            source.splits = {split: source.splits['']}
+            faults.note(f'source is used for {split}, by its name', str(path))
 
 
 def read_source(
@@ -211,6 +234,14 @@ def _is_label(path: Path) -> bool:
         return re.match(LABEL, file.readline(1000)) is not None
 
 
+def _format_of(path: Path) -> str:
+    """Return the name of the format of a JSON or XML file that could be read; '' for others."""
+    name = path.suffix.upper().removeprefix('.')
+    readers = {'JSON': JSON_READERS, 'XML': XML_READERS}.get(name, {})
+    kinds, _ = documents_of(name, [path]) if readers else ({}, {})
+    return next((NAMES.get(kind, kind) for kind in kinds if kind in readers), '')
+
+
 def _account(files: Files, source: Source, faults: Faults) -> None:
     """Record each file that is neither used nor told already, with the reason."""
     used = files.named | {sample.path for samples in source.splits.values() for sample in samples}
@@ -219,15 +250,6 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
         real = set(map(os.path.realpath, used))
         rest = [path for path in rest if os.path.realpath(path) not in real]
     images, annotations = set(files.images), set(files.annotations)
-    others = {
-        path: kind
-        for name, readers in (('JSON', JSON_READERS), ('XML', XML_READERS))
-        for kind, found in documents_of(name, [path for path in rest if path.suffix.lower() == f'.{name.lower()}'])[
-            0
-        ].items()
-        if kind in readers
-        for path in found
-    }
     for path in rest:
         suffix = path.suffix.lower()
         if path in files.broken:
@@ -236,11 +258,8 @@ def _account(files: Files, source: Source, faults: Faults) -> None:
             faults.add(*WITHOUT_ANNOTATIONS, str(path))
         elif path not in annotations:  # among the images alone
             continue
-        elif path in others:
-            advice = 'name its folder as a SOURCE, beside the others'
-            faults.add(
-                f'file is of another format; {advice}', DROPPED, f'{path}: {NAMES.get(others[path], others[path])}'
-            )
+        elif format := _format_of(path):
+            faults.add(*OF_ANOTHER_FORMAT, f'{path}: {format}')
         elif suffix in ('.json', '.xml', '.csv'):
             faults.add(f'file is no annotation file of {source.format.partition(" (")[0]}', DROPPED, str(path))
         elif suffix == '.txt' and _is_label(path):

@@ -49,7 +49,7 @@ def find_source(source: str, truth: GroundTruth) -> Path:
     classes, images = [row['name'] for row in metrics.get('classes', [])], metrics.get('pictures')
     check_class_names(classes, source, truth.classes, "the config's test set", same_number=True)
     if images not in (None, len(truth.coco.imgs)):
-        raise InputError(f'{source}: is on {images} other images; {truth.path} has {len(truth.coco.imgs)}')
+        raise InputError(f'{source}: is on {images} images, {truth.path} has {len(truth.coco.imgs)}')
     return path / PREDICTIONS
 
 

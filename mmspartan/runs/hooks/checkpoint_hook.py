@@ -3,7 +3,6 @@
 import math
 import re
 from collections import deque
-from inspect import signature
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 
 from ...checkpoints.checkpoint import AtomicLocalBackend, check_weights_sound, names_of_weights, state_dict_of
 from ...checkpoints.plain_state import to_plain
@@ -42,8 +40,8 @@ class SafeCheckpointHook(CheckpointHook):
         if kwargs.get('file_client_args') is None:
             backend_args = backend_args or dict(backend='atomic_local')
         super().__init__(*args, backend_args=backend_args, **kwargs)
-        for key in self.args.keys() - signature(Runner.save_checkpoint).parameters.keys():  # which fails hours later
-            raise TypeError(f'SafeCheckpointHook: got an unexpected keyword argument {key!r}')
+        if self.args:  # mmengine hands them to a method that has no further arguments, after the first epoch
+            raise TypeError(f'SafeCheckpointHook: got an unexpected keyword argument {next(iter(self.args))!r}')
         self._previous_best: dict[str, str | None] = {}  # set while the next best one is being written
 
     def before_train(self, runner: Any) -> None:

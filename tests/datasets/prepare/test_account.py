@@ -137,6 +137,35 @@ def test_names_of_several_sources_decide_on_the_split(options, tmp_path):
     assert split == ({'': ['train', 'valid', 'test', 'more']} if options else divided)
 
 
+def test_the_folder_of_an_annotation_file_names_its_split(tmp_path):
+    for folder in ('train', 'valid'):
+        draw(tmp_path / folder / 'a.jpg')
+        coco(tmp_path / folder / '_annotations.coco.json', [('a.jpg', 100, 80)], [GOOD], ['x'])
+    files = [tmp_path / folder / '_annotations.coco.json' for folder in ('train', 'valid')]
+    source, _ = read_sources(files, Faults())
+    assert {split: len(samples) for split, samples in source.splits.items()} == {'train': 1, 'val': 1}
+
+
+def test_sources_of_the_same_images_are_not_divided_by_their_names(tmp_path):
+    draw(tmp_path / 'images' / 'a.jpg')
+    for folder in ('train cars', 'people'):
+        voc(tmp_path / folder / 'a.xml', (folder, 1, 21, 30, 60))
+    source, _ = read_sources([tmp_path / 'train cars', tmp_path / 'people'], Faults(), tmp_path / 'images')
+    ((split, (sample,)),) = source.splits.items()
+    assert split == '' and [item.name for item in sample.objects] == ['train cars', 'people']
+
+
+def test_files_of_another_format_that_a_further_source_reads_are_no_fault(tmp_path):
+    for folder in ('voc', 'labelme'):
+        draw(tmp_path / folder / 'a.jpg', seed=len(folder))
+    voc(tmp_path / 'voc' / 'a.xml', ('x', 1, 21, 30, 60))
+    labelme(tmp_path / 'labelme' / 'a.json', ('x', 'rectangle', [[30, 60], [10, 20]]))
+    for paths, count in (([tmp_path], 1), ([tmp_path, tmp_path / 'labelme'], 0)):
+        faults = Faults()
+        read_sources(paths, faults)
+        assert len([what for what, _, _ in done(faults) if 'another format' in what]) == count
+
+
 def test_a_folder_that_names_one_split_alone_says_what_to_do(tmp_path):
     draw(tmp_path / 'test' / 'a.jpg')
     voc(tmp_path / 'test' / 'a.xml', ('x', 1, 21, 30, 60))
@@ -144,6 +173,10 @@ def test_a_folder_that_names_one_split_alone_says_what_to_do(tmp_path):
     source, _ = read_sources([tmp_path], faults)
     with pytest.raises(InputError, match=r'train has 0 of 1 images.*1 in test: .*--split-by nothing'):
         divide(source, {}, Division(0.2, 0), faults, 'set')
+    (alone,) = source.splits.pop('test')
+    source.splits = {'': [alone]}
+    with pytest.raises(InputError, match=r'val has 0 of 1 images, none of them with an object$'):
+        divide(source, {alone.path: ''}, Division(0.2, 0), faults, 'set')
 
 
 def test_an_image_that_several_sources_annotate_or_one_of_them_alone(tmp_path):

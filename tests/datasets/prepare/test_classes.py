@@ -17,6 +17,7 @@ from mmspartan.datasets.prepare.source import Object, Sample, Source
         (('cat', 'cats'), True),
         (('cat', 'car'), False),
         (('station 1', 'station 2'), False),
+        (('hall A', 'hall B'), False),
         (('x' * 5000, 'x' * 4999), False),
     ],
 )
