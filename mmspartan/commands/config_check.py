@@ -34,9 +34,13 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'default_hooks env_cfg randomness dataset sampler data_preprocessor backbone decoder layer_cfg dn_cfg assigner '
     'paramwise_cfg': ('a dict', lambda value: isinstance(value, Mapping)),
     'default_hooks.*': ('a dict', lambda value: isinstance(value, Mapping) or hasattr(value, 'priority')),
-    'custom_hooks param_scheduler val_evaluator test_evaluator neck head bbox_head pipeline': (
+    'custom_hooks param_scheduler val_evaluator test_evaluator head bbox_head pipeline': (
         'a dict or a list of dicts',
         lambda value: all(isinstance(item, Mapping) or hasattr(item, 'priority') for item in _items(value)),
+    ),
+    'neck': (
+        'a dict or dicts in a list',
+        lambda value: len(_items(value)) > 0 and all(isinstance(item, Mapping) for item in _items(value)),
     ),
     'match_costs': (
         'a dict or a list of dicts, whose weight, alpha, gamma and eps are numbers of at least 0',

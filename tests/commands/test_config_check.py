@@ -87,6 +87,7 @@ def test_a_rare_but_right_entry_passes(entry, value):
         ('default_hooks.logger', 'text', r"a\.py: default_hooks\.logger: is 'text', must be a dict"),
         ('optim_wrapper.optimizer.lr', '1e-4', r"optimizer\.lr: is '1e-4', must be a number"),
         ('optim_wrapper.clip_grad', dict(norm_typ=2), r"clip_grad: is .*norm_typ'.*, must be a dict of .*norm_type"),
+        ('model.neck', [], r'model\.neck: is \[\], must be a dict or dicts in a list'),
         ('optim_wrapper.clip_grad', dict(norm_type=-1), r'clip_grad\.norm_type: is -1, must be a number above 0'),
         (
             'model.train_cfg.assigner.match_costs.0.weight',
