@@ -1,4 +1,4 @@
-"""The packages and modules of mmspartan import each other in one direction."""
+"""The packages of mmspartan, and the modules beside them, import each other in one direction."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -15,6 +15,7 @@ def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.ImportFrom):
+            # in mmspartan/runs/hooks/a.py the two dots of `from ..loops import x` are mmspartan.runs
             above = ['mmspartan', *folders][: len(folders) + 2 - node.level] if node.level else []
             module = [*above, *(node.module or '').split('.')] if node.module else above
             names = [module] if node.module else [[*module, name.name] for name in node.names]
