@@ -118,7 +118,7 @@ def draw_sheet(subjects: Sequence[Subject], examples: Sequence[Example], cams: S
     figure = Figure(figsize=(3 * (1 + len(subjects)), 0.2 + 3.2 * len(cams)), layout='constrained')
     panels = figure.subplots(len(cams), 1 + len(subjects), squeeze=False)
     for row, maps in zip(panels, cams):
-        row[0].imshow(examples[0].image)
+        row[0].imshow(examples[0].original)
         row[0].set_title(Path(examples[0].path).name, fontsize=9)
         for panel, subject, example, cam in zip(row[1:], subjects, examples, maps):
             # a detector sees the whole image, perhaps with another ratio of the sides; a classifier may see a crop

@@ -60,9 +60,10 @@ def read_sources(
     read = [read_source(path, each, images, choices) for path, each in zip(paths, told)]
     found, roots = [source for source, _ in read], [root for _, root in read]
     _check_box_format(found, choices)
-    annotated = {
-        sample.path for source in found for samples in source.splits.values() for sample in samples if sample.where
-    }
+    images_of = [
+        {sample.path for samples in source.splits.values() for sample in samples if sample.where} for source in found
+    ]
+    annotated = set[Path]().union(*images_of)
     for path, each in zip(paths, told):  # what one source does not use another one may
         unused = each.places.get(WITHOUT_ANNOTATIONS, [])
         each.places[WITHOUT_ANNOTATIONS] = [place for place in unused if Path(place) not in annotated]
@@ -75,7 +76,7 @@ def read_sources(
         faults.merge(each)
     whole = Source(', '.join(dict.fromkeys(source.format for source in found)))
     if len(paths) > 1 and choices.split_by != 'nothing':
-        _divide_by_names(paths, found, faults)
+        _divide_by_names(paths, found, images_of, faults)
     for source in found:
         whole.classes += [name for name in source.classes if name not in whole.classes]
         for split, samples in source.splits.items():
@@ -86,17 +87,16 @@ def read_sources(
     return whole, Path(os.path.commonpath(list(map(os.path.abspath, roots))))
 
 
-def _divide_by_names(paths: Sequence[Path], sources: Sequence[Source], faults: Faults) -> None:
+def _divide_by_names(
+    paths: Sequence[Path], sources: Sequence[Source], images_of: Sequence[set[Path]], faults: Faults
+) -> None:
     """Give sources the split that their name has, if nothing in them names one and no other annotates their images."""
-    images = [
-        {sample.path for samples in source.splits.values() for sample in samples if sample.where} for source in sources
-    ]
-    owners = Counter(path for found in images for path in found)
-    for path, source, found in zip(paths, sources, images):
+    owners = Counter(path for images in images_of for path in images)
+    for path, source, images in zip(paths, sources, images_of):
         whole = Path(os.path.abspath(path))
         names = [whole.stem, whole.parent.name] if whole.is_file() else [whole.name]
         split = next(filter(None, map(split_in, names)), '')
-        if split and not any(source.splits) and all(owners[image] == 1 for image in found):
+        if split and not any(source.splits) and all(owners[image] == 1 for image in images):
             source.splits = {split: source.splits['']}
             faults.note(f'source is used for {split}, by its name', str(path))
 
