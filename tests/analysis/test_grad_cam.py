@@ -2,13 +2,14 @@
 
 from types import SimpleNamespace
 
+import matplotlib.axes
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmspartan.analysis.grad_cam import grad_cam
+from mmspartan.analysis.grad_cam import Cam, draw_sheet, grad_cam
 from mmspartan.analysis.layers import layers_of_strides
 from mmspartan.analysis.subject import Example
 from mmspartan.errors import InputError
@@ -46,6 +47,15 @@ def subject(is_detector: bool) -> SimpleNamespace:
 def normalized(values: torch.Tensor) -> torch.Tensor:
     values = values.clamp(min=0)
     return (values - values.min()) / (values - values.min()).max()
+
+
+def test_sheet_begins_with_the_image_of_the_file(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(matplotlib.axes.Axes, 'imshow', lambda self, image, **options: shown.append(image))
+    one = Example('a.png', np.zeros((40, 60, 3)), np.zeros((32, 32, 3)), torch.zeros(1, 3, 32, 32), [])
+    cam = Cam(np.zeros((32, 32)), 'x', np.zeros((0, 4)))
+    draw_sheet([subject(True)], [one], [[cam]], tmp_path / 'sheet.jpg')
+    assert shown[0] is one.original and shown[1] is one.image and shown[2] is cam.values
 
 
 @pytest.mark.parametrize('category', [0, 1])
